@@ -1,0 +1,58 @@
+"""The one exception a person sees without a traceback, and the wording of mistakes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class UserError(Exception):
+    """Something the person must fix; printed as it is, exit code 2. Anything else is our bug."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing wrong in a file: where it stands, what was found there, what to do about it."""
+
+    path: str
+    """Key path as a person finds it, for example ``[arms.ra-cutmix] augment[1]``."""
+    found: str
+    """The offending value as written (shortened), or empty when a key is missing."""
+    problem: str
+    """What is wrong and what is allowed, one line."""
+
+    def __str__(self) -> str:
+        found = f" = {self.found}" if self.found else ""
+        return f"  {self.path}{found}\n    {self.problem}"
+
+
+def mistakes_error(file: str, mistakes: Sequence[Mistake]) -> UserError:
+    """All mistakes of one file as one error, in the order given, duplicates once."""
+    unique = list(dict.fromkeys(mistakes))
+    count = "a mistake" if len(unique) == 1 else f"{len(unique)} mistakes"
+    return UserError(f"{file} has {count}\n\n" + "\n".join(map(str, unique)))
+
+
+def did_you_mean(word: str, known: Iterable[str], limit: int = 12) -> str:
+    """``did you mean "x"?`` when something is near, else the list of what is known."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    if not names:
+        return "nothing is allowed here"
+    shown = ", ".join(names[:limit])
+    return f"known: {shown}" + (f", … ({len(names)} in all)" if len(names) > limit else "")
+
+
+def shorten(value: object, width: int = 60) -> str:
+    """A value as TOML would show it, cut to ``width`` characters."""
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, str):
+        text = f'"{value}"'
+    else:
+        text = repr(value)
+    text = text.replace("\n", " ")
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,137 @@
+"""What belongs to the machine and never changes a score: folders, device, executor.
+
+Precedence: command line, environment (``BENCH_…``), ``bench.toml``, default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
+
+DEVICES = ("auto", "cpu", "cuda")
+EXECUTORS = ("inline", "local", "ray")
+
+
+def _user_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "bench"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Settings of this machine. Paths are absolute."""
+
+    results: Path = field(default_factory=lambda: Path("results").resolve())
+    cache: Path = field(default_factory=_user_cache)
+    device: str = "auto"
+    executor: str = "local"
+    workers: int = 0
+    """Worker processes of the local executor; 0: as many as cores (CPU) or as fit (GPU)."""
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    """Named folders: a study writes ``folder:@pbc96``, this says where that is."""
+
+    def resolve(self, written: str, relative_to: Path) -> Path:
+        """The file or folder a study means: ``@name[/rest]`` through ``[paths]``, else relative to the study.
+
+        Raises UserError for a name ``[paths]`` does not have.
+        """
+        if not written.startswith("@"):
+            return (relative_to / Path(written).expanduser()).resolve()
+        name, _, rest = written[1:].partition("/")
+        if name not in self.paths:
+            hint = did_you_mean(name, self.paths) if self.paths else "it names none yet"
+            raise UserError(
+                f'"@{name}" is not in [paths] of bench.toml; {hint}\n'
+                f'    add  {name} = "FOLDER"  under [paths], or set BENCH_PATHS_{_env_name(name)}=FOLDER'
+            )
+        return (self.paths[name] / rest).resolve()
+
+
+def _env_name(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name).upper()
+
+
+def find_settings(start: Path) -> Path | None:
+    """The nearest ``bench.toml`` at ``start`` or above it."""
+    for folder in (start, *start.parents):
+        if (folder / "bench.toml").is_file():
+            return folder / "bench.toml"
+    return None
+
+
+def load(start: Path, overrides: Mapping[str, Any] | None = None) -> Machine:
+    """Settings as seen from folder ``start``; ``overrides`` are the command line's, None where not given.
+
+    Raises UserError that lists every mistake of ``bench.toml``, or the offending environment variable.
+    """
+    file = find_settings(start)
+    settings = _from_file(file) if file else {}
+    settings |= _from_environment(os.environ, dict(settings.get("paths", {})))
+    settings |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    for key in ("results", "cache"):
+        if key in settings:
+            settings[key] = Path(settings[key]).expanduser().resolve()
+    return replace(Machine(), **settings)
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not valid TOML: {error}") from None
+    mistakes, settings = [], {}
+    for key, value in table.items():
+        problem = _problem(key, value)
+        if problem:
+            mistakes.append(Mistake(key, shorten(value), problem))
+        elif key == "paths":
+            settings["paths"] = {n: (file.parent / Path(p).expanduser()).resolve() for n, p in value.items()}
+        elif key in ("results", "cache"):
+            settings[key] = (file.parent / Path(value).expanduser()).resolve()
+        else:
+            settings[key] = value
+    if mistakes:
+        raise mistakes_error(str(file), mistakes)
+    return settings
+
+
+def _problem(key: str, value: object) -> str | None:
+    """What is wrong with one setting, or None."""
+    if key in ("results", "cache"):
+        return None if isinstance(value, str) and value else "must be a folder, as text"
+    if key == "device":
+        return None if value in DEVICES else f"must be one of {', '.join(DEVICES)}"
+    if key == "executor":
+        return None if value in EXECUTORS else f"must be one of {', '.join(EXECUTORS)}"
+    if key == "workers":
+        good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        return None if good else "must be a whole number, 0 (choose for me) or more"
+    if key == "paths":
+        good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+        return None if good else 'must be a table of folders, for example pbc96 = "data/pbc96"'
+    return f"unknown key; {did_you_mean(key, ('results', 'cache', 'device', 'executor', 'workers', 'paths'))}"
+
+
+def _from_environment(environ: Mapping[str, str], paths: dict[str, Path]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    known = {_env_name(name): name for name in paths}
+    for variable, text in environ.items():
+        if variable.startswith("BENCH_PATHS_"):
+            wanted = variable.removeprefix("BENCH_PATHS_")
+            paths[known.get(wanted, wanted.lower())] = Path(text).expanduser().resolve()
+            continue
+        key = variable.removeprefix("BENCH_").lower()
+        if not variable.startswith("BENCH_") or key not in ("results", "cache", "device", "executor", "workers"):
+            continue
+        value: object = int(text) if key == "workers" and text.isdigit() else text
+        problem = _problem(key, value)
+        if problem:
+            raise UserError(f"environment variable {variable} = {shorten(text)}: {problem}")
+        settings[key] = value
+    return settings | {"paths": paths}

@@ -1,0 +1,210 @@
+"""The types that travel: what to train (Recipe), on which images (Data), and what to score beside test (Hidden).
+
+All are frozen, strict and complete: every default filled in. They hold no machine paths and import no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+HIDDEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+STAGE = re.compile(r"none|head|all|top:[1-9]\d*|fraction:(0?\.\d+|1(\.0+)?)")
+
+
+class Frozen(BaseModel):
+    """Strict, immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+
+
+class Choice(Frozen):
+    """A component and its parameters; written in a study as ``"name"`` or ``{ name = …, … }``."""
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unflatten(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value, "params": {}}
+        if isinstance(value, dict) and "params" not in value:
+            return {"name": value.get("name"), "params": {k: v for k, v in value.items() if k != "name"}}
+        return value
+
+    @model_serializer(mode="wrap")
+    def _flatten(self, _: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"name": self.name, **self.params}
+
+
+class Stage(Frozen):
+    """A part of training with a fixed set of trainable blocks."""
+
+    train: str = "all"
+    """``none`` (skip), ``head``, ``top:N`` (N blocks from the output), ``fraction:F`` or ``all``."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Instead of epochs: optimizer steps, equal whatever the balance does to an epoch."""
+    eval_every: Annotated[int, Field(ge=1)] | None = None
+    """With steps: score validation every so many steps (default: a tenth of the stage)."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop the stage after so many evaluations without a better validation score."""
+    lr_scale: Annotated[float, Field(gt=0)] = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @field_validator("train")
+    @classmethod
+    def _known_train(cls, value: str) -> str:
+        if not STAGE.fullmatch(value):
+            raise ValueError('must be "none", "head", "all", "top:N" or "fraction:F" (N ≥ 1, 0 < F ≤ 1)')
+        return value
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Stage:
+        if self.train != "none" and (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        if self.eval_every is not None and self.steps is None:
+            raise ValueError("eval_every goes with steps; with epochs every epoch is scored")
+        return self
+
+
+Balance = Literal["none", "upsample", "upsample-static", "downsample", "class-weights", "sqrt-sampler"]
+
+
+class Recipe(Frozen):
+    """Everything needed to train an arm, all defaults filled in."""
+
+    model: Choice
+    balance: Balance = "none"
+    augment: tuple[Choice, ...] = ()
+    augment_mode: Literal["dynamic", "static"] = "dynamic"
+    optimizer: Choice = Choice(name="adam")
+    schedule: Choice = Choice(name="constant")
+    loss: Choice = Choice(name="cross-entropy")
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = (Stage(train="all", epochs=10),)
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    """Largest gradient norm; 0: off."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of an exponential moving average of the weights; 0: off."""
+    tta: Literal["none", "flips"] = "none"
+    """Test-time augmentation: average over the four mirror images."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    deterministic: bool = False
+    """Bit-identical results on a GPU too, at a price. On a CPU they always are."""
+    cpu_threads: Annotated[int, Field(ge=1)] = 1
+    compile: bool = False
+    graph: bool = False
+
+    @field_validator("augment", "stages", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Split(Frozen):
+    """Shares of the images; they add up to 1."""
+
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    val: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Split:
+        if abs(self.train + self.val + self.test - 1) > 1e-9:
+            raise ValueError(f"shares must add up to 1, these make {self.train + self.val + self.test:g}")
+        return self
+
+
+class Data(Frozen):
+    """The ``[data]`` table: which images, how large, how split."""
+
+    source: str
+    """``bloodmnist``, ``npz:PATH``, ``folder:PATH`` or ``synthetic``, as written in the study."""
+    size_px: Annotated[int, Field(ge=16, le=1024)] = 96
+    outliers: Literal["keep", "drop"] = "drop"
+    split: Split | Literal["official"] | None = None
+    """None: the source's own split where it has one, else 80/10/10."""
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Largest number of training plus validation images, classes in proportion. The test set stays whole."""
+    classes: tuple[str, ...] | None = None
+    """Names of an npz's labels, in label order."""
+    n_images: Annotated[int, Field(ge=80)] = 2000
+    """Images that ``synthetic`` draws."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, value: str) -> str:
+        kind, colon, rest = value.partition(":")
+        if (kind in ("bloodmnist", "synthetic") and not colon) or (kind in ("npz", "folder") and rest):
+            return value
+        raise ValueError('must be "bloodmnist", "synthetic", "npz:PATH" or "folder:PATH"')
+
+
+class External(Frozen):
+    """A hidden set from other images: another laboratory, another camera."""
+
+    kind: Literal["external"]
+    source: str
+    classes: dict[str, str] | None = None
+    """Foreign class name → this study's class name; names not listed stay as they are."""
+    allow_overlap: bool = False
+    """Score it even when it holds images of the local data."""
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, value: str) -> str:
+        kind, _, rest = value.partition(":")
+        if kind in ("npz", "folder") and rest:
+            return value
+        raise ValueError('must be "npz:PATH" or "folder:PATH"')
+
+
+class Corrupted(Frozen):
+    """A hidden set of corrupted local test images (for ``val_shift``: of validation images)."""
+
+    kind: Literal["corrupted"]
+    profile: Literal["micro-c", "heavy-mix"] = "heavy-mix"
+    images: Annotated[int, Field(ge=1)] | None = None
+    families: tuple[str, ...] | None = None
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("families", "severities", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+Shift = Annotated[float, Field(ge=0, le=3)]
+
+
+class Shifted(Frozen):
+    """A hidden set drawn by the synthetic generator from another laboratory: 0 no shift, 1 clear, 3 extreme."""
+
+    kind: Literal["synthetic"]
+    images: Annotated[int, Field(ge=8)] = 1000
+    stain: Shift = 1.0
+    illumination: Shift = 1.0
+    scale: Shift = 1.0
+    focus: Shift = 1.0
+
+
+Hidden = Annotated[External | Corrupted | Shifted, Field(discriminator="kind")]

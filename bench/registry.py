@@ -1,0 +1,122 @@
+"""Names of components to the functions that make them. A signature is the component's schema.
+
+A registered function takes only parameters a study may set, each typed and with a default unless the
+study must give it. Bounds are ``annotated_types`` markers (``Annotated[float, Interval(ge=0, le=1)]``), so a
+module that registers components needs neither pydantic nor torch until something is checked or built.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Component:
+    """One registered thing: what it is called, how it is made, and which behaviour this is."""
+
+    kind: str
+    name: str
+    version: int
+    """Raised by hand when behaviour changes; part of every trial's id."""
+    factory: Callable[..., Any]
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    """What others must know without building it, for example ``mixes_images=True``."""
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.factory) or "").partition("\n")[0]
+
+    @functools.cached_property
+    def schema(self) -> type[BaseModel]:
+        """A strict pydantic model of the factory's parameters."""
+        from pydantic import ConfigDict, create_model
+
+        hints = typing.get_type_hints(self.factory, include_extras=True)
+        fields: dict[str, Any] = {}
+        for parameter in inspect.signature(self.factory).parameters.values():
+            required = parameter.default is inspect.Parameter.empty
+            fields[parameter.name] = (hints[parameter.name], ... if required else parameter.default)
+        config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+        return create_model(f"{self.kind}:{self.name}", __config__=config, **fields)
+
+    def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """``given`` checked, with every default filled in, as plain JSON values.
+
+        Raises pydantic's ValidationError; ``study`` turns it into mistakes with key paths.
+        """
+        return self.schema.model_validate(dict(given)).model_dump(mode="json")
+
+    def build(self, parameters: Mapping[str, Any]) -> Any:
+        """Call the factory with checked parameters."""
+        return self.factory(**parameters)
+
+
+class Registry:
+    """Components of one kind, by name. Refuses duplicates, lists itself."""
+
+    def __init__(self, kind: str, fallback: str | None = None) -> None:
+        self.kind = kind
+        self._components: dict[str, Component] = {}
+        self._fallback = fallback
+        """Name of the component that stands for every name not registered (any timm model)."""
+
+    def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[F], F]:
+        """Decorator: put a factory under ``name``."""
+
+        def add(factory: F) -> F:
+            if name in self._components:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._components[name] = Component(self.kind, name, version, factory, traits)
+            return factory
+
+        return add
+
+    def __getitem__(self, name: str) -> Component:
+        known = self._components.get(name)
+        if known is None and self._fallback is not None:
+            known = self._components[self._fallback]
+        if known is None:
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise UserError(f'"{name}" is not {article} {self.kind}; {did_you_mean(name, self.names())}')
+        return known
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._components or self._fallback is not None
+
+    def __iter__(self) -> Iterator[Component]:
+        return iter(self._components[name] for name in self.names())
+
+    def names(self) -> list[str]:
+        """Registered names, sorted."""
+        return sorted(self._components)
+
+
+augmentations = Registry("augmentation")
+models = Registry("model", fallback="timm")
+optimizers = Registry("optimizer")
+schedules = Registry("schedule")
+losses = Registry("loss")
+metrics = Registry("metric")
+
+REGISTRIES: dict[str, Registry] = {
+    "augmentations": augmentations,
+    "models": models,
+    "optimizers": optimizers,
+    "schedules": schedules,
+    "losses": losses,
+    "metrics": metrics,
+}
+"""What ``bench list KIND`` knows, by plural."""
