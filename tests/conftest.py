@@ -1,0 +1,28 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real images and weights that development machines have; skips where it is absent."""
+    folder = Path(os.environ.get("BENCH_SHARED", ROOT.parent / "shared")).resolve()
+    if not (folder / "data").is_dir():
+        pytest.skip("needs the folder of real images (BENCH_SHARED)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads this machine's settings or fills its cache."""
+    for variable in list(os.environ):
+        if variable.startswith("BENCH_") and variable != "BENCH_SHARED":
+            monkeypatch.delenv(variable)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
