@@ -1,0 +1,93 @@
+"""How an arm changes a recipe: merging plain TOML trees.
+
+A component (a table with a ``name``) whose name changes is replaced and takes its own defaults; with the same or
+no name the keys merge; lists replace; dotted keys reach inside, integers index lists (``"stages.1.train"``).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from bench.errors import did_you_mean, shorten
+
+COMPONENT_SLOTS = ("model", "optimizer", "schedule", "loss")
+Tree = dict[str, Any]
+
+
+class PatchError(ValueError):
+    """A patch that points nowhere; ``path`` is the dotted key, ``args[0]`` the problem."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(problem)
+        self.path = path
+
+
+def normalise(tree: Mapping[str, Any]) -> Tree:
+    """A copy of a recipe tree in which components are tables, never bare names."""
+    out = copy.deepcopy(dict(tree))
+    for slot in COMPONENT_SLOTS:
+        if isinstance(out.get(slot), str):
+            out[slot] = {"name": out[slot]}
+    if isinstance(out.get("augment"), list):
+        out["augment"] = [{"name": item} if isinstance(item, str) else item for item in out["augment"]]
+    return out
+
+
+def apply(tree: Mapping[str, Any], patch: Mapping[str, Any]) -> Tree:
+    """``tree`` with ``patch`` applied; neither is changed. Raises PatchError."""
+    out = normalise(tree)
+    for key, value in patch.items():
+        _set(out, key.split("."), value, key)
+    return normalise(out)
+
+
+def _set(node: Any, steps: list[str], value: Any, path: str) -> None:
+    key, rest = _key(node, steps[0], path), steps[1:]
+    if rest:
+        if isinstance(node, dict):
+            node.setdefault(key, {})
+        if isinstance(node[key], str) and (isinstance(node, list) or key in COMPONENT_SLOTS):
+            node[key] = {"name": node[key]}
+        if rest == ["name"]:  # a dotted name is a change of name like any other
+            value, rest = {"name": value}, []
+        else:
+            _set(node[key], rest, value, path)
+            return
+    node[key] = _merged(node[key] if isinstance(node, list) else node.get(key), value)
+
+
+def _key(node: Any, step: str, path: str) -> Any:
+    """``step`` as a key of ``node``: text for a table, a checked index for a list."""
+    if isinstance(node, dict):
+        return step
+    if not isinstance(node, list):
+        raise PatchError(path, f'"{step}" points inside {shorten(node)}, which has no keys')
+    if not step.isdigit():
+        raise PatchError(path, f'"{step}" must be an index, 0 to {len(node) - 1}: this is a list')
+    if int(step) >= len(node):
+        raise PatchError(path, f"index {step} is past the end of a list of {len(node)} (the first is 0)")
+    return int(step)
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, str) and "name" in old:
+        new = {"name": new}
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return copy.deepcopy(new)
+    if "name" in new and new["name"] != old.get("name"):
+        return copy.deepcopy(new)
+    out = dict(old)
+    for key, value in new.items():
+        _set(out, key.split("."), value, key)
+    return out
+
+
+def look_up(tree: Any, path: str) -> Any:
+    """The value a dotted key points at. Raises PatchError when there is none."""
+    for step in path.split("."):
+        if isinstance(tree, dict) and step not in tree:
+            raise PatchError(path, f'there is no "{step}" here; {did_you_mean(step, tree)}')
+        tree = tree[_key(tree, step, path)]
+    return tree
