@@ -1,0 +1,89 @@
+"""A recipe tree → a Recipe with every default filled in, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.checks import Problem, problems_of
+from bench.errors import did_you_mean, shorten
+from bench.patch import Tree, apply, normalise
+from bench.recipe import Recipe
+from bench.registry import Registry, augmentations, losses, models, optimizers, schedules
+
+SLOTS: dict[str, Registry] = {"model": models, "optimizer": optimizers, "schedule": schedules, "loss": losses}
+DEFAULTS: Tree = {
+    "optimizer": {"name": "adam"},
+    "schedule": {"name": "constant"},
+    "loss": {"name": "cross-entropy"},
+    "stages": [{"train": "all", "epochs": 10}],
+    "augment": [],
+}
+
+
+def base_tree(recipe: Mapping[str, Any]) -> Tree:
+    """``[recipe]`` over the defaults, so that an arm can patch what the recipe leaves out. Raises PatchError."""
+    return apply(DEFAULTS, recipe)
+
+
+def resolve(tree: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
+    """The checked recipe, or None and all its problems, located inside the tree."""
+    filled = normalise(tree)
+    problems: list[Problem] = []
+    for slot, registry in SLOTS.items():
+        if slot in filled:
+            filled[slot] = _component(registry, filled[slot], (slot,), problems)
+    if isinstance(filled.get("augment"), list):
+        items = enumerate(filled["augment"])
+        filled["augment"] = [_component(augmentations, item, ("augment", i), problems) for i, item in items]
+    recipe: Recipe | None = None
+    try:
+        recipe = Recipe.model_validate(filled)
+    except ValidationError as error:
+        known = {problem.location for problem in problems}
+        problems += [p for p in problems_of(error, filled, Recipe) if p.location not in known]
+    if recipe is not None:
+        problems += _rules(recipe)
+    return (None if problems else recipe), problems
+
+
+_STAND_IN = {"name": "-"}
+"""Takes a broken component's place, so that the rest of the recipe is still checked."""
+
+
+def _component(registry: Registry, value: Any, where: tuple[str | int, ...], problems: list[Problem]) -> Any:
+    """``value`` with its parameters' defaults filled in; what is wrong goes to ``problems``."""
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        problems.append(Problem(where, shorten(value), f"must be the name of {_a(registry.kind)} or a table with a name"))
+        return _STAND_IN
+    name = value["name"]
+    if name not in registry:
+        hint = f"{did_you_mean(name, registry.names())}   (bench list {registry.kind}s)"
+        problems.append(Problem(where, shorten(name), f"no {registry.kind} of that name; {hint}"))
+        return _STAND_IN
+    given = {key: item for key, item in value.items() if key != "name"}
+    component = registry[name]
+    try:
+        return {"name": name, **component.parameters(given)}
+    except ValidationError as error:
+        problems += [p.under(*where) for p in problems_of(error, given, component.schema)]
+        return _STAND_IN
+
+
+def _a(word: str) -> str:
+    return f"an {word}" if word[0] in "aeio" else f"a {word}"
+
+
+def _rules(recipe: Recipe) -> list[Problem]:
+    """What is wrong between fields that are each right."""
+    problems = []
+    if recipe.augment_mode == "static":
+        for i, choice in enumerate(recipe.augment):
+            if augmentations[choice.name].traits.get("mixes_images"):
+                text = "mixes images anew on every batch, so it cannot be static; leave it out or use dynamic"
+                problems.append(Problem(("augment", i), shorten(choice.name), text))
+    if all(stage.train == "none" for stage in recipe.stages):
+        problems.append(Problem(("stages",), "", 'every stage is "none": nothing would be trained'))
+    return problems
