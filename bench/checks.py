@@ -43,6 +43,7 @@ _SIMPLE = {
     "model_attributes_type": "must be a table",
     "finite_number": "must be a finite number",
 }
+_ECHOES = ("must be one of", "needs at least")
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -51,14 +52,15 @@ def problems_of(error: ValidationError, tree: Any, model: type[BaseModel]) -> li
     found: dict[Location, Problem] = {}
     for item in error.errors(include_url=False):
         location = _walk(item["loc"], tree, missing=item["type"] == "missing")
-        value = "" if item["type"] == "missing" else _shown(item["input"], location, tree)
+        value = "" if item["type"] == "missing" else _shown(item["input"], location)
         problem = Problem(location, value, _text(item, location, model))
         # A value that fits no member of a union fails each of them: keep the most telling message.
         old = found.get(location)
         if old is None or (old.text in _SIMPLE.values() and problem.text not in _SIMPLE.values()):
             found[location] = problem
-    inner = {p.location[:-1] for p in found.values() if p.location}
-    return [p for p in found.values() if p.location not in inner or not p.text.startswith("must be one of")]
+    # Where something inside a value is wrong, "must be one of" and "needs at least" about the value itself are echoes.
+    outer = {p.location[:depth] for p in found.values() for depth in range(len(p.location))}
+    return [p for p in found.values() if p.location not in outer or not p.text.startswith(_ECHOES)]
 
 
 def _walk(loc: Sequence[str | int], tree: Any, *, missing: bool) -> Location:
@@ -76,10 +78,9 @@ def _walk(loc: Sequence[str | int], tree: Any, *, missing: bool) -> Location:
     return tuple(steps)
 
 
-def _shown(value: Any, location: Location, tree: Any) -> str:
-    if not location and isinstance(value, Mapping):
-        return ""  # a rule about the whole table: showing all of it helps nobody
-    return "" if isinstance(value, Mapping) and len(value) > 3 else shorten(value)
+def _shown(value: Any, location: Location) -> str:
+    # A rule about a whole table: showing all of it helps nobody.
+    return "" if isinstance(value, Mapping) and (not location or len(value) > 4) else shorten(value)
 
 
 def _text(item: Any, location: Location, model: type[BaseModel]) -> str:
@@ -158,6 +159,8 @@ def place(location: Location) -> tuple[str, Location]:
         return f"[{location[0]}.{location[1]}]", location[2:]
     if len(location) > 1 and location[0] == "claims" and isinstance(location[1], int):
         return f"[[claims]] number {location[1] + 1}", location[2:]
+    if len(location) > 2 and location[0] == "tune" and location[1] in ("space", "arms"):
+        return f"[tune.{location[1]}]", location[2:]
     if len(location) > 1 and isinstance(location[0], str):
         return f"[{location[0]}]", location[1:]
     return "", location

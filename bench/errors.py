@@ -47,12 +47,18 @@ def did_you_mean(word: str, known: Iterable[str], limit: int = 12) -> str:
 
 
 def shorten(value: object, width: int = 60) -> str:
-    """A value as TOML would show it, cut to ``width`` characters."""
-    if isinstance(value, bool):
-        text = str(value).lower()
-    elif isinstance(value, str):
-        text = f'"{value}"'
-    else:
-        text = repr(value)
-    text = text.replace("\n", " ")
+    """A value as TOML writes it, cut to ``width`` characters."""
+    text = _toml(value).replace("\n", " ")
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return repr(value)

@@ -1,18 +1,26 @@
-"""Study → arms → trials, with ids. Pure: no torch, no pandas, no reading of images."""
+"""Study → arms → trials, with ids. Pure: no torch, no pandas, no reading of images.
+
+What needs the disk (where a source is and what its content hashes to) comes in as a ``Locator``.
+"""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from bench.recipe import Data, Frozen, Hidden, Recipe
+from bench.recipe import Choice, Data, Frozen, Hidden, Recipe
+from bench.registry import augmentations, losses, models, optimizers, schedules
+from bench.study import Arm, Study
 
-ID_LENGTH = 16
+ID_LENGTH = 20
+"""Hex digits of a trial id: 80 bits, so that millions of trials meet no collision."""
+ROOMS = {"data": 1, "train": 1, "evaluate": 1}
+"""Versions of what every trial passes through; raised by hand when behaviour changes."""
 TEST = "test"
 """Name of the local test set among a trial's scored sets."""
 
@@ -101,3 +109,137 @@ class PlanFile(Frozen):
     baseline: str
     data_fingerprint: str
     arms: tuple[PlannedArm, ...]
+
+
+class Locator(Protocol):
+    """What a plan must ask the machine."""
+
+    def source(self, written: str, data: Data) -> Source:
+        """Where the images of ``written`` (``folder:PATH``, …) are and what they hash to."""
+
+    def data_fingerprint(self, source: Source, data: Data) -> str:
+        """Hash of everything about the images that can change a score."""
+
+    def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
+        """Key of the local test set."""
+
+    def hidden_key(self, hidden: Hidden, source: Source | None, test_key: str) -> str:
+        """Key of a hidden set; one made of test images depends on the test set."""
+
+    def weights(self, written: str) -> tuple[Path, str]:
+        """A weight file and its SHA-256 hex."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trial and what is scored after it; what an executor is given."""
+
+    arm: str
+    trial: Trial
+    sets: tuple[ScoredSet, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every trial of a study, arm by arm, in the order of the study's seeds."""
+
+    study: Study
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def file(self) -> PlanFile:
+        """What ``plan.json`` holds."""
+        arms = []
+        for arm in self.study.arms:
+            of = [run for run in self.runs if run.arm == arm.label]
+            trials = tuple(
+                PlannedTrial(
+                    id=run.trial.id,
+                    seed=run.trial.replicate.seed,
+                    fold=run.trial.replicate.fold,
+                    sets={scored.name: scored.key for scored in run.sets},
+                )
+                for run in of
+            )
+            arms.append(PlannedArm(label=arm.label, trials=trials))
+        baseline = next(run.trial for run in self.runs if run.arm == self.study.baseline)
+        return PlanFile(
+            study=self.study.name,
+            baseline=self.study.baseline,
+            data_fingerprint=baseline.data_fingerprint,
+            arms=tuple(arms),
+        )
+
+
+def make_plan(study: Study, locator: Locator) -> Plan:
+    """Arms × replicates as trials with ids. Raises UserError when a source or weight file is missing."""
+    replicates = replicates_of(study)
+    hidden_sources = {
+        name: locator.source(hidden.source, study.data)
+        for name, hidden in study.hidden.items()
+        if hidden.kind == "external"
+    }
+    runs = []
+    for arm in study.arms:
+        source = locator.source(arm.data.source, arm.data)
+        data_hash = locator.data_fingerprint(source, arm.data)
+        recipe, weights = _with_weights(arm, locator)
+        content = fingerprint(recipe.model_dump(mode="json"))  # once per arm, not per trial
+        versions = versions_of(recipe)
+        for replicate in replicates:
+            test_key = locator.test_key(source, arm.data, replicate)
+            sets = [ScoredSet(TEST, test_key)]
+            for name, hidden in study.hidden.items():
+                foreign = hidden_sources.get(name)
+                sets.append(ScoredSet(name, locator.hidden_key(hidden, foreign, test_key), hidden, foreign))
+            key = _hash({"recipe": content, "data": data_hash, "replicate": vars(replicate)})
+            trial = Trial(
+                id=_hash({"key": key, "versions": versions}),
+                key=key,
+                recipe=recipe,
+                data=arm.data,
+                data_fingerprint=data_hash,
+                source=source,
+                replicate=replicate,
+                versions=versions,
+                weights=weights,
+            )
+            runs.append(Run(arm.label, trial, tuple(sets)))
+    return Plan(study, tuple(runs))
+
+
+def _hash(payload: Any) -> str:
+    return fingerprint(payload)[:ID_LENGTH]
+
+
+def replicates_of(study: Study) -> tuple[Replicate, ...]:
+    """One per seed, or one per fold."""
+    if study.folds is None:
+        return tuple(Replicate(seed) for seed in study.seeds)
+    return tuple(Replicate(seed, fold, study.folds.k) for seed in study.seeds for fold in range(study.folds.k))
+
+
+def _with_weights(arm: Arm, locator: Locator) -> tuple[Recipe, Path | None]:
+    """The recipe with the hash of its weight file in place of the file's name, which says nothing elsewhere."""
+    written = arm.recipe.model.params.get("weights")
+    if not written:
+        return arm.recipe, None
+    path, content = locator.weights(written)
+    params = arm.recipe.model.params | {"weights": f"sha256:{content}"}
+    return arm.recipe.model_copy(update={"model": Choice(name=arm.recipe.model.name, params=params)}), path
+
+
+def versions_of(recipe: Recipe) -> dict[str, int]:
+    """Versions of the rooms and of every component a recipe uses, by ``kind:name``."""
+    chosen = [
+        (models, recipe.model),
+        (optimizers, recipe.optimizer),
+        (schedules, recipe.schedule),
+        (losses, recipe.loss),
+        *((augmentations, choice) for choice in recipe.augment),
+    ]
+    versions = dict(ROOMS)
+    for registry, choice in chosen:
+        component = registry[choice.name]
+        versions[f"{registry.kind}:{component.name}"] = component.version
+    return versions

@@ -121,6 +121,7 @@ class _Reader:
         arms, baseline = self._arms()
         if written is None or not arms:
             raise mistakes_error(file, self.mistakes)
+        # From here on, what refers to arms and sets; a broken table has been reported and is left out of it.
         self._check_hidden(written)
         primary = written.primary or next((f"{h}.accuracy" for h in written.hidden), "local.accuracy")
         self._check_metric("primary", "", primary, written, ("local", *written.hidden))
@@ -149,10 +150,17 @@ class _Reader:
         self.mistakes.append(Mistake(path, "" if found is None else shorten(found), problem))
 
     def _written(self) -> StudyFile | None:
+        """The file's tables; without the broken ones where there are any, so that the rest is still checked."""
         try:
             return StudyFile.model_validate(self.table)
         except ValidationError as error:
-            self.mistakes += [mistake_of(p) for p in problems_of(error, self.table, StudyFile)]
+            problems = problems_of(error, self.table, StudyFile)
+        self.mistakes += [mistake_of(p) for p in problems]
+        broken = {p.location[0] for p in problems if p.location}
+        sound = {key: value for key, value in self.table.items() if key not in broken}
+        try:
+            return StudyFile.model_validate(_REQUIRED | sound)
+        except ValidationError:
             return None
 
     # -- arms ---------------------------------------------------------------------------------------------------
@@ -170,7 +178,7 @@ class _Reader:
         before = len(self.mistakes)
         _, problems = self._resolve(base)
         # The arms may bring the model; everything else wrong with [recipe] is said once, here.
-        self.known = {p for p in problems if p.text != "is required"}
+        self.known = [p for p in problems if p.text != "is required"]
         self.mistakes += [p.mistake("[recipe]") for p in self.known]
         if tables["factors"] is not None:
             arms, baseline = self._from_factors(base, tables["factors"])
@@ -389,6 +397,7 @@ class _Reader:
                 return
 
 
+_REQUIRED: Tree = {"question": "-", "data": {"source": "synthetic"}, "recipe": {}}
 _AS_WRITTEN = (
     "question", "data", "hidden", "val_shift", "delta", "looks", "ensembles", "tune", "aa", "keep_weights",
 )  # fmt: skip
