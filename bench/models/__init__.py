@@ -1,0 +1,12 @@
+"""Models: an architecture of our own, and every timm model behind our own head.
+
+Importing the package fills the registry and imports no torch; ``build`` and ``check`` do.
+"""
+
+from __future__ import annotations
+
+from bench.models import custom_cnn, pretrained
+from bench.models.architecture import Architecture, Task, build, unfrozen
+from bench.models.checks import check
+
+__all__ = ["Architecture", "Task", "build", "check", "custom_cnn", "pretrained", "unfrozen"]

@@ -1,0 +1,49 @@
+"""The one kind of model that is trained: normalise → backbone → head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """Images in [0, 1] to logits. Normalisation is part of the model, so its weights file is enough to use it."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        groups: Sequence[Sequence[str]],
+        normalisation: tuple[Sequence[float], Sequence[float]],
+    ) -> None:
+        """Put the parts together.
+
+        backbone        (B, C, H, W) normalised images → features, as ``head`` takes them
+        groups          names of the backbone's parameters, one group per block, from input to output
+        normalisation   mean and standard deviation, C numbers each
+        """
+        super().__init__()
+        named = {name for group in groups for name in group}
+        missing = {name for name, _ in backbone.named_parameters()} ^ named
+        if missing or sum(map(len, groups)) != len(named):
+            raise ValueError(f"every parameter belongs to exactly one block; look at {sorted(missing)[:3]}")
+        self.backbone = backbone
+        self.head = head
+        self._groups = [tuple(group) for group in groups]
+        for name, values in zip(("mean", "std"), normalisation, strict=True):
+            self.register_buffer(name, torch.tensor(list(values), dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) float32 in [0, 1] → logits (B, K)."""
+        logits: Tensor = self.head(self.backbone((images - self.mean) / self.std))
+        return logits
+
+    def blocks(self) -> list[list[nn.Parameter]]:
+        """Parameters by block, from input to output; the last block is the head."""
+        named = dict(self.backbone.named_parameters())
+        return [[named[name] for name in group] for group in self._groups] + [list(self.head.parameters())]
