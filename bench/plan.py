@@ -84,6 +84,7 @@ def fingerprint(payload: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+
 class PlannedTrial(Frozen):
     """Where one replicate of an arm is found among the records."""
 
@@ -108,6 +109,9 @@ class PlanFile(Frozen):
     study: str
     baseline: str
     data_fingerprint: str
+    file: str = ""
+    """Where the study was read from, relative to the results folder."""
+    smoke: bool = False
     arms: tuple[PlannedArm, ...]
 
 

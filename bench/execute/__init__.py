@@ -1,0 +1,52 @@
+"""Where trials run. Executors only run trials: which ones, and in what order, the conductor (``run``) decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from bench.plan import Run, ScoredSet
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a worker must know about the machine. Nothing in it can change a score."""
+
+    results: Path
+    cache: Path
+    device: str = "cpu"
+    keep_weights: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to train and score; or, with ``missing``, only sets to score from its kept weights."""
+
+    run: Run
+    missing: tuple[ScoredSet, ...] = ()
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """News of a job, on its way to the terminal."""
+
+    kind: Literal["started", "epoch", "done", "diverged", "failed"]
+    trial: str
+    arm: str
+    seed: int
+    text: str = ""
+    """``epoch``: where training is; ``done``: the scores; ``diverged`` and ``failed``: why, on one line."""
+    seconds: float = 0.0
+
+
+Listener = Callable[[Event], None]
+
+
+class Executor(Protocol):
+    """Runs jobs somewhere. Every job ends with exactly one of done, diverged, failed."""
+
+    def __call__(self, jobs: Sequence[Job], setting: Setting, listen: Listener) -> Iterator[Event]:
+        """Yield the last event of each job, in the order they end."""

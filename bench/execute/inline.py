@@ -1,0 +1,15 @@
+"""Trials one after the other in this process: the simplest executor, and the one to debug with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.execute import Event, Job, Listener, Setting
+
+
+def execute(jobs: Sequence[Job], setting: Setting, listen: Listener) -> Iterator[Event]:
+    """Yield the last event of each job, in the order given."""
+    from bench.execute.work import work  # imports torch
+
+    for job in jobs:
+        yield work(job, setting, listen)

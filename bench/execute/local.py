@@ -1,0 +1,117 @@
+"""Trials on persistent worker processes of this machine, spawned once so that imports are paid once.
+
+The conductor hands each idle worker its next job through a pipe of its own. There is no shared queue whose lock a
+killed worker could take with it: a worker that dies costs the trial it was on, which is recorded as killed, and
+is replaced.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from bench.execute import Event, Executor, Job, Listener, Setting
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    job: Job | None = None
+
+
+def executor(workers: int) -> Executor:
+    """An executor with that many worker processes, at least one."""
+
+    def execute(jobs: Sequence[Job], setting: Setting, listen: Listener) -> Iterator[Event]:
+        waiting = list(reversed(jobs))
+        crew = [_spawn(setting) for _ in range(min(workers, len(jobs)))]
+        try:
+            while waiting or any(worker.job for worker in crew):
+                for worker in crew:
+                    if waiting and worker.job is None:
+                        worker.job = waiting.pop()
+                        _send(worker)
+                yield from _news(crew, setting, listen)
+        finally:
+            _dismiss(crew)
+
+    return execute
+
+
+def _spawn(setting: Setting) -> _Worker:
+    # "spawn": a forked child would inherit torch's threads and a CUDA context that does not work there.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, setting), daemon=True, name="bench-worker")
+    process.start()
+    theirs.close()  # the worker holds the only other end, so its death is an end of file here
+    return _Worker(process, ours)
+
+
+def _send(worker: _Worker) -> None:
+    try:
+        worker.pipe.send(worker.job)
+    except OSError:
+        pass  # it died while idle; its pipe reads as ended, and _news records that
+
+
+def _news(crew: list[_Worker], setting: Setting, listen: Listener) -> Iterator[Event]:
+    """Wait for any worker to say something; yield the last events of jobs."""
+    by_pipe = {worker.pipe: worker for worker in crew}
+    for pipe in wait(list(by_pipe)):
+        assert isinstance(pipe, Connection)
+        worker = by_pipe[pipe]
+        try:
+            last, event = pipe.recv()
+        except (EOFError, OSError):
+            event, last = _bury(worker, crew, setting), True
+        if event is None:
+            continue
+        if last:
+            worker.job = None
+            yield event
+        else:
+            listen(event)
+
+
+def _bury(worker: _Worker, crew: list[_Worker], setting: Setting) -> Event | None:
+    """Replace a dead worker; its job, if it had one, becomes a failed record."""
+    from bench.execute.records import write_killed
+
+    worker.process.join()
+    crew[crew.index(worker)] = _spawn(setting)
+    if worker.job is None:
+        return None
+    return write_killed(worker.job, setting, f"its worker process ended with code {worker.process.exitcode}")
+
+
+def _dismiss(crew: Sequence[_Worker]) -> None:
+    for worker in crew:
+        if worker.job is not None:
+            worker.process.terminate()
+        worker.pipe.close()
+    for worker in crew:
+        worker.process.join(timeout=10)
+        if worker.process.is_alive():
+            worker.process.kill()
+
+
+def _serve(pipe: Any, setting: Setting) -> None:
+    """A worker's whole life: take a job, work, say how it ended."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the conductor decides what ends
+    from bench.execute.work import work
+
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        event = work(job, setting, lambda news: pipe.send((False, news)))
+        pipe.send((True, event))

@@ -1,0 +1,83 @@
+"""A trial's outcome → its record. Torch-free, so that the conductor can bury a dead worker's trial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench import provenance
+from bench.execute import Event, Job, Setting
+from bench.store import Record, Store
+
+if TYPE_CHECKING:
+    from bench.trial import Result
+
+Cause = Literal["oom", "killed", "timeout", "error", "interrupted"]
+
+
+def base(job: Job, setting: Setting) -> dict[str, Any]:
+    """What every record of this job holds, however it ends."""
+    trial = job.run.trial
+    return {
+        "id": trial.id,
+        "key": trial.key,
+        "role": trial.role,
+        "recipe": trial.recipe.model_dump(mode="json"),
+        "data": trial.data.model_dump(mode="json"),
+        "data_fingerprint": trial.data_fingerprint,
+        "source": trial.data.source,
+        "seed": trial.replicate.seed,
+        "fold": trial.replicate.fold,
+        "versions": dict(trial.versions),
+        "machine": provenance.machine(setting.device),
+        "libraries": provenance.libraries(),
+        "commit": provenance.commit(),
+        "attempts": job.attempt,
+    }
+
+
+def write_result(job: Job, setting: Setting, result: Result) -> Record:
+    """Record of a trial that ran to its end, done or diverged; weights are kept when the study keeps them."""
+    trial = job.run.trial
+    store = Store(setting.results)
+    record = Record(
+        **base(job, setting),
+        status=result.status,
+        cause=result.cause,
+        message=result.message,
+        classes=list(result.classes),
+        scores=result.scores,
+        recalls=result.recalls,
+        sizes={key: len(prediction.labels) for key, prediction in result.predictions.items()},
+        validation=result.validation,
+        training=list(result.training),
+        parameters=result.parameters,
+        trainable_parameters=result.trainable_parameters,
+        timings=result.timings,
+        memory=result.memory,
+    )
+    weights = None
+    if setting.keep_weights and result.weights is not None and result.status == "done":
+        from bench.models.weights import save
+
+        weights = store.trial_dir(trial.id) / "weights.partial"
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        save(result.weights, weights)
+    store.write(record, history=list(result.history), predictions=result.predictions, weights_file=weights)
+    return record
+
+
+def write_failure(job: Job, setting: Setting, cause: Cause, message: str, traceback: str = "") -> Event:
+    """Record of a trial that broke."""
+    record = Record(**base(job, setting), status="failed", cause=cause, message=message, traceback=traceback)
+    Store(setting.results).write(record, history=[], predictions={})
+    return ended(job, "failed", f"{cause}: {message}".partition("\n")[0])
+
+
+def write_killed(job: Job, setting: Setting, message: str) -> Event:
+    """Record of a trial whose worker died under it."""
+    return write_failure(job, setting, "killed", message)
+
+
+def ended(job: Job, kind: Literal["done", "diverged", "failed"], text: str, seconds: float = 0.0) -> Event:
+    """The last event of a job."""
+    return Event(kind, job.run.trial.id, job.run.arm, job.run.trial.replicate.seed, text, seconds)

@@ -1,0 +1,76 @@
+"""What a worker does with one job: run it, record it, whatever happens. Imports torch."""
+
+from __future__ import annotations
+
+import time
+import traceback
+
+from filelock import FileLock, Timeout
+
+from bench.errors import UserError
+from bench.execute import Event, Job, Listener, Setting
+from bench.execute.records import ended, write_failure, write_result
+from bench.store import Store
+from bench.train.loop import Progress
+from bench.trial import Setting as TrialSetting
+from bench.trial import is_out_of_memory, run_trial, score_from_weights
+
+
+def work(job: Job, setting: Setting, listen: Listener) -> Event:
+    """Run ``job`` to a record and return its last event. Only KeyboardInterrupt comes out of it."""
+    trial, replicate = job.run.trial, job.run.trial.replicate
+    listen(Event("started", trial.id, job.run.arm, replicate.seed))
+    folder = Store(setting.results).trial_dir(trial.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            event = _score(job, setting) if job.missing else _train(job, setting, listen)
+    except Timeout:
+        return ended(job, "failed", "another run is working on this trial")
+    except Exception as error:
+        event = _failed(job, setting, error)
+    return Event(**(vars(event) | {"seconds": time.perf_counter() - started}))
+
+
+def _train(job: Job, setting: Setting, listen: Listener) -> Event:
+    trial, replicate = job.run.trial, job.run.trial.replicate
+
+    def on_progress(news: Progress) -> None:
+        text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}  "
+        text += f"val {100 * news.val_accuracy:.1f}  {news.images_per_s:.0f} img/s"
+        listen(Event("epoch", trial.id, job.run.arm, replicate.seed, text))
+
+    result = run_trial(trial, job.run.sets, TrialSetting(setting.device, setting.cache, on_progress))
+    record = write_result(job, setting, result)
+    if record.status == "diverged":
+        return ended(job, "diverged", record.message)
+    return ended(job, "done", _scores(job, record.scores))
+
+
+def _score(job: Job, setting: Setting) -> Event:
+    """Score sets added to the study after this trial was trained, from its kept weights."""
+    store = Store(setting.results)
+    weights = store.weights_path(job.run.trial.id)
+    scored = score_from_weights(
+        job.run.trial, job.missing, weights, TrialSetting(setting.device, setting.cache)
+    )
+    sizes = {key: len(prediction.labels) for key, prediction in scored.predictions.items()}
+    store.add_scores(job.run.trial.id, scored.scores, scored.recalls, sizes, scored.predictions)
+    return ended(job, "done", _scores(job, scored.scores))
+
+
+def _scores(job: Job, scores: dict[str, dict[str, float]]) -> str:
+    names = {scored.key: scored.name for scored in job.run.sets}
+    shown = [(names[key], value["accuracy"]) for key, value in scores.items() if key in names]
+    return "  ".join(f"{'local' if name == 'test' else name} {100 * value:.1f}" for name, value in shown)
+
+
+def _failed(job: Job, setting: Setting, error: Exception) -> Event:
+    message = str(error) or type(error).__name__
+    if not isinstance(error, UserError):
+        message = f"{type(error).__name__}: {message}"
+    if job.missing:  # the trial itself is done and stays so
+        return ended(job, "failed", f"not scored: {message}".partition("\n")[0])
+    cause = "oom" if is_out_of_memory(error) else "error"
+    return write_failure(job, setting, cause, message, traceback.format_exc())

@@ -1,0 +1,67 @@
+"""Where a result comes from: libraries, machine, commit. None of it takes part in a trial's id."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+LIBRARIES = ("torch", "torchvision", "timm", "kornia", "lion-pytorch", "optuna", "numpy", "scipy", "pillow")
+
+
+@functools.cache
+def libraries() -> dict[str, str]:
+    """Installed versions of what can change a score."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def commit() -> str:
+    """Commit of the source tree bench runs from, ``+`` when it has changes; empty outside a checkout."""
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return ""
+    head = _git(folder, "rev-parse", "--short=12", "HEAD")
+    return head + "+" if head and _git(folder, "status", "--porcelain", "--", "bench") else head
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def machine(device: str) -> dict[str, str | int]:
+    """The computer a trial ran on, without its name."""
+    about: dict[str, str | int] = {
+        "device": device.partition(":")[0],
+        "device_name": _cpu_name(),
+        "cores": os.cpu_count() or 0,
+        "system": platform.system(),
+    }
+    if device.startswith("cuda"):
+        import torch
+
+        about["device_name"] = torch.cuda.get_device_name(device)
+    return about
+
+
+@functools.cache
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text("utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

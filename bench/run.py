@@ -1,0 +1,268 @@
+"""The conductor: which trials are missing; run them, record them, report."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bench import data as data_room
+from bench.errors import UserError
+from bench.execute import Executor, Job, Setting, inline, local
+from bench.machine import Machine
+from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, make_plan
+from bench.recipe import Data, Hidden
+from bench.report import write_report
+from bench.smoke import smoke
+from bench.store import Record, Store
+from bench.study import Study, load
+from bench.terminal import Terminal
+from bench.train import unbuilt as unbuilt_training
+
+State = Literal["done", "diverged", "failed", "missing", "unscored"]
+SMOKE_FOLDER = "smoke-runs"
+
+
+class DiskLocator:
+    """Answers a plan's questions from this machine's disk, remembering what it hashed."""
+
+    def __init__(self, machine: Machine, folder: Path) -> None:
+        self.machine, self.folder = machine, folder
+        self._sources: dict[tuple[str, object], Source] = {}
+
+    def source(self, written: str, data: Data) -> Source:
+        """Where the images are and what they hash to."""
+        asked = (written, data.n_images, data.size_px)
+        if asked not in self._sources:
+            self._sources[asked] = data_room.locate(written, data, self.machine, self.folder)
+        return self._sources[asked]
+
+    def data_fingerprint(self, source: Source, data: Data) -> str:
+        """Hash of everything about the images that can change a score."""
+        return data_room.data_fingerprint(source, data)
+
+    def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
+        """Key of the local test set."""
+        return data_room.test_key(source, data, replicate)
+
+    def hidden_key(self, hidden: Hidden, source: Source | None, test_key: str) -> str:
+        """Key of a hidden set."""
+        return data_room.hidden_key(hidden, source, test_key)
+
+    def weights(self, written: str) -> tuple[Path, str]:
+        """A weight file and its SHA-256 hex."""
+        path = self.machine.resolve(written, self.folder)
+        if not path.is_file():
+            raise UserError(f'[recipe] model.weights = "{written}"\n    there is no such file; looked for {path}')
+        return path, data_room.file_sha256(path, self.machine.cache)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one `bench run` goes about it."""
+
+    smoke: bool = False
+    rescore: bool = False
+    """Train again what a new hidden set cannot be scored from, because no weights were kept."""
+    retry: tuple[str, ...] = ()
+    """Causes of failed trials to run again."""
+
+
+@dataclass
+class Ending:
+    """What `bench run` has to say in the end."""
+
+    report: Path
+    counts: Counter[State]
+    ran: int
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0: done, diverged trials are results; 1: trials failed."""
+        return 1 if self.counts["failed"] or self.failures else 0
+
+
+def prepare(path: Path, machine: Machine, *, smoked: bool = False) -> Plan:
+    """The plan of the study at ``path``. Imports neither torch nor pandas. Raises UserError."""
+    study = load(path)
+    if smoked:
+        study = smoke(study)
+    return make_plan(study, DiskLocator(machine, path.resolve().parent))
+
+
+def store_of(machine: Machine, *, smoked: bool = False) -> Store:
+    """The results folder; smoke runs have one of their own."""
+    return Store(machine.results / SMOKE_FOLDER if smoked else machine.results)
+
+
+def states(plan: Plan, store: Store) -> list[tuple[Run, State, Record | None]]:
+    """Every trial of a plan and how it stands."""
+    known: dict[str, Record | None] = {}
+    out: list[tuple[Run, State, Record | None]] = []
+    for run in plan.runs:
+        if run.trial.id not in known:
+            known[run.trial.id] = store.read(run.trial.id)
+        record = known[run.trial.id]
+        out.append((run, _state(run, record), record))
+    return out
+
+
+def _state(run: Run, record: Record | None) -> State:
+    if record is None:
+        return "missing"
+    if record.status == "done" and missing_sets(run, record):
+        return "unscored"
+    return record.status
+
+
+def missing_sets(run: Run, record: Record) -> tuple[ScoredSet, ...]:
+    """Sets of the study that a finished trial was not scored on."""
+    return tuple(scored for scored in run.sets if scored.key not in record.scores)
+
+
+def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal) -> Ending:
+    """Train and score what is missing, then write the report. Raises UserError before the first trial."""
+    plan = prepare(path, machine, smoked=options.smoke)
+    study = plan.study
+    refuse_unbuilt(study)
+    store = store_of(machine, smoked=options.smoke)
+    store.check_writable()
+    if options.smoke:
+        terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
+    with store.lock():
+        _claim_folder(plan, path, store, smoked=options.smoke)
+        jobs = _jobs(plan, store, options, terminal)
+        failures = _execute(plan, jobs, machine, store, terminal) if jobs else []
+        report = write_report(study, plan.file, store)
+    counts = Counter(state for _, state, _ in states(plan, store))
+    return Ending(report, counts, len(jobs), failures)
+
+
+def refuse_unbuilt(study: Study) -> None:
+    """Raise UserError for what a study may say but this version cannot do, all of it together."""
+    found = []
+    if study.tune is not None:
+        found.append("[tune]: tuning")
+    if study.aa:
+        found.append("aa = true: A/A runs")
+    if study.val_shift is not None:
+        found.append("[val_shift]: a corrupted validation set")
+    found += [f"[hidden.{name}]: corrupted sets" for name, h in study.hidden.items() if h.kind == "corrupted"]
+    for arm in study.arms:
+        found += [f"arm {arm.label}: {what}" for what in unbuilt_training(arm.recipe)]
+    if found:
+        raise UserError(f"{study.name} asks for what is not built yet:\n" + "\n".join(f"  {line}" for line in found))
+
+
+def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> None:
+    """Write what the report is made from; refuse a folder that another file's study owns."""
+    folder = store.study_dir(plan.study.name)
+    file = os.path.relpath(path.resolve(), store.root.resolve())
+    if (folder / "plan.json").exists():
+        before = PlanFile.model_validate_json((folder / "plan.json").read_text("utf-8")).file
+        old = (store.root / before).resolve()
+        if before != file and old.is_file():
+            raise UserError(
+                f"{folder} already holds the study of another file of that name:\n  {old}\n"
+                "rename one of the two, or give another --results folder"
+            )
+    written = plan.file.model_copy(update={"file": file, "smoke": smoked})
+    store.write_text(folder / "study.toml", path.read_text("utf-8"))
+    store.write_text(folder / "plan.json", written.model_dump_json(indent=1) + "\n")
+
+
+def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> list[Job]:
+    """What is missing, once each, all arms of a seed before the next seed: an early stop leaves whole pairs."""
+    jobs: dict[str, Job] = {}
+    unscorable = 0
+    order = {replicate: i for i, replicate in enumerate(dict.fromkeys(r.trial.replicate for r in plan.runs))}
+    for run, state, record in sorted(states(plan, store), key=lambda item: order[item[0].trial.replicate]):
+        if state == "missing" or (state == "failed" and record and record.cause in options.retry):
+            jobs.setdefault(run.trial.id, Job(run, attempt=record.attempts + 1 if record else 1))
+        elif state == "unscored" and record is not None:
+            if store.weights_path(run.trial.id).is_file():
+                jobs.setdefault(run.trial.id, Job(run, missing=missing_sets(run, record)))
+            elif options.rescore:
+                jobs.setdefault(run.trial.id, Job(run, attempt=record.attempts + 1))
+            else:
+                unscorable += 1
+    if unscorable:
+        terminal.note(f"{unscorable} trials have no weights to score the new sets from; --rescore trains them again")
+    return list(jobs.values())
+
+
+def _execute(plan: Plan, jobs: Sequence[Job], machine: Machine, store: Store, terminal: Terminal) -> list[str]:
+    """Run the jobs; return a line for each that failed."""
+    check(plan, jobs, machine, terminal)
+    setting = Setting(store.root, machine.cache, device_of(machine), plan.study.keep_weights)
+    workers = _workers(machine, setting.device, len(jobs))
+    failures = []
+    with terminal.trials(plan.study.name, len(jobs), workers) as screen:
+        for event in _executor(machine, workers)(jobs, setting, screen.listen):
+            screen.ended(event)
+            if event.kind == "failed":
+                failures.append(f"{event.arm} s{event.seed}: {event.text}   (bench show {event.trial})")
+    return failures
+
+
+def _executor(machine: Machine, workers: int) -> Executor:
+    if machine.executor == "ray":
+        raise UserError("--executor ray is not built yet; use local or inline")
+    if machine.executor == "inline" or workers == 1:
+        return inline.execute
+    return local.executor(workers)
+
+
+def _workers(machine: Machine, device: str, jobs: int) -> int:
+    """One process per core on a CPU, one on a GPU, unless the machine's settings say otherwise."""
+    if machine.executor == "inline":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = machine.workers or (cores if device == "cpu" else 1)
+    return max(1, min(wanted, jobs))
+
+
+def device_of(machine: Machine) -> str:
+    """``cpu`` or ``cuda``. Raises UserError for a GPU that is not there."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if machine.device == "cuda" and not there:
+        raise UserError('device = "cuda": torch sees no GPU here; use --device cpu, or see bench doctor')
+    return "cuda" if machine.device != "cpu" and there else "cpu"
+
+
+def check(plan: Plan, jobs: Sequence[Job], machine: Machine, terminal: Terminal) -> None:
+    """What needs images or a built model, before the first trial: all problems together as one UserError."""
+    from bench import models
+
+    problems: dict[str, None] = {}
+    trials = {}
+    for job in jobs:
+        trial = job.run.trial
+        trials.setdefault((trial.data_fingerprint, trial.recipe.model_dump_json()), job.run)
+    classes: dict[str, tuple[int, int]] = {}
+    for run in trials.values():
+        trial = run.trial
+        try:
+            if trial.data_fingerprint not in classes:
+                with terminal.counting(f"reading {trial.data.source} at {trial.data.size_px} px", "images") as count:
+                    development = data_room.development(trial, machine.cache, count)
+                    classes[trial.data_fingerprint] = (len(development.classes), development.train.images.shape[-1])
+                    for scored in run.sets:
+                        data_room.held_out(trial, scored, machine.cache)
+            names, channels = classes[trial.data_fingerprint]
+            models.check(trial, names, channels)
+        except UserError as error:
+            problems[f"{_place(error, run)}{error}"] = None
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _place(error: UserError, run: Run) -> str:
+    """The arm, for what only a built model can tell; a message about files says where by itself."""
+    return "" if "\n" in str(error) else f"arm {run.arm}: "
