@@ -1,0 +1,63 @@
+"""Arrays in; effects, intervals, tests and verdicts out. Knows neither files nor plots nor studies.
+
+Rows are seeds, columns are images (an image's copies averaged first). Scores and differences are
+fractions, not percent. The formulas and where they were checked by simulation: ``docs/method.md``.
+"""
+
+from bench.stats.intervals import (
+    Interval,
+    SpreadTest,
+    brown_forsythe,
+    by_item,
+    difference_of_gaps,
+    fold_interval,
+    paired_t,
+    two_way,
+)
+from bench.stats.jackknife import CHANCE_AUC, JACKKNIFE, pseudo_values
+from bench.stats.power import assumed, measured, seeds_needed, smallest_effect, upper_sigma
+from bench.stats.verdicts import (
+    Comparison,
+    Judgement,
+    Share,
+    claim_outcome,
+    convergence_outcome,
+    diverged_share,
+    holm,
+    judge,
+    level,
+    settle,
+    sides,
+    untestable,
+)
+
+__all__ = [
+    "CHANCE_AUC",
+    "JACKKNIFE",
+    "Comparison",
+    "Interval",
+    "Judgement",
+    "Share",
+    "SpreadTest",
+    "assumed",
+    "brown_forsythe",
+    "by_item",
+    "claim_outcome",
+    "convergence_outcome",
+    "difference_of_gaps",
+    "diverged_share",
+    "fold_interval",
+    "holm",
+    "judge",
+    "level",
+    "measured",
+    "paired_t",
+    "pseudo_values",
+    "seeds_needed",
+    "settle",
+    "sides",
+    "smallest_effect",
+    "two_way",
+    "untestable",
+    "upper_sigma",
+]

@@ -1,0 +1,157 @@
+"""Scores that are no mean over images, turned into one pseudo-value per image by the jackknife.
+
+Leaving out image i has a closed form for each of them, so no score is computed twice. Pseudo-values are
+linear: those of a difference are the difference of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+LeftOut = tuple[float, Floats]
+"""A score, and the scores (M,) without each item."""
+
+ECE_BINS = 15
+CHANCE_AUC = 0.5
+"""What a diverged trial scores in AUC; 1/classes in every other score."""
+
+
+def pseudo_values(
+    metric: str, probabilities: NDArray[Any], labels: Ints, ids: NDArray[Any]
+) -> tuple[float, Floats | None]:
+    """A score and one pseudo-value per item: φ[i] = M·θ − (M−1)·θ[−i], shifted to the mean θ.
+
+    metric         a key of JACKKNIFE
+    probabilities  (N, K)
+    labels         (N,) class of each image
+    ids            (N,) id of each image's base image; copies share it and their class
+    returns        the score, and (M,) in ascending order of id; None where a class present has fewer than 2
+                   items, since leaving one out would leave no class
+
+    Source: Tukey 1958; Efron & Tibshirani 1993, chapter 11.
+    """
+    unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    theta, without = JACKKNIFE[metric](np.asarray(probabilities, dtype=float), labels, inverse, len(unique))
+    if metric == "accuracy":
+        return theta, without
+    present, counts = np.unique(labels[first], return_counts=True)
+    if metric != "ece" and (counts.min() < 2 or len(present) < 2):
+        return theta, None
+    M = len(unique)
+    if M < 2:
+        return theta, None
+    phi = M * theta - (M - 1) * without
+    shifted: Floats = phi + (theta - phi.mean())
+    return theta, shifted
+
+
+def _accuracy(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+    """Mean share of right copies over items; those shares (M,) are their own pseudo-values."""
+    right = (probabilities.argmax(axis=1) == labels).astype(float)
+    share = np.bincount(group, weights=right, minlength=M) / np.bincount(group, minlength=M)
+    return float(share.mean()), share
+
+
+def _table(group: Ints, column: Ints, M: int, K: int, weights: Floats | None = None) -> Floats:
+    """Sums (M, K) over the images of each item and column."""
+    flat = np.bincount(group * K + column, weights=weights, minlength=M * K)
+    return np.asarray(flat.reshape(M, K), dtype=float)
+
+
+def _ratio(top: Floats, bottom: NDArray[Any]) -> Floats:
+    result = np.zeros(np.shape(top))
+    np.divide(top, bottom, out=result, where=bottom > 0)
+    return result
+
+
+def _balanced_accuracy(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+    """Mean recall over the classes present; (M,) without each item."""
+    K = probabilities.shape[1]
+    hit = (probabilities.argmax(axis=1) == labels).astype(float)
+    sizes, hits = _table(group, labels, M, K), _table(group, labels, M, K, hit)
+    n, h = sizes.sum(axis=0), hits.sum(axis=0)
+    present = n > 0
+    without = _ratio(h - hits, n - sizes)[:, present].mean(axis=1)
+    return float(_ratio(h, n)[present].mean()), without
+
+
+def _macro_f1(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+    """Mean over the classes present of 2·TP / (images of the class + images called it); (M,) without each."""
+    K = probabilities.shape[1]
+    called = probabilities.argmax(axis=1)
+    sizes, calls = _table(group, labels, M, K), _table(group, called, M, K)
+    hits = _table(group, labels, M, K, (called == labels).astype(float))
+    n, c, h = sizes.sum(axis=0), calls.sum(axis=0), hits.sum(axis=0)
+    present = n > 0
+    without = _ratio(2 * (h - hits), (n - sizes) + (c - calls))[:, present].mean(axis=1)
+    return float(_ratio(2 * h, n + c)[present].mean()), without
+
+
+def _auc(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+    """Mean over the classes present of one-vs-rest AUC; (M,) without each item.
+
+    The number of rightly ordered pairs is a sum over positives (and over negatives); all copies of an item
+    are on one side, so leaving an item out subtracts its own pairs.
+    """
+    K = probabilities.shape[1]
+    values, without = [], []
+    for k in range(K):
+        positive = labels == k
+        n = int(positive.sum())
+        if n == 0 or n == len(labels):
+            continue
+        wins = _pairs_won(probabilities[:, k], positive)
+        total = wins[positive].sum()
+        lost = np.bincount(group, weights=wins, minlength=M)
+        gone = np.bincount(group, weights=positive.astype(float), minlength=M)
+        gone_rest = np.bincount(group, weights=(~positive).astype(float), minlength=M)
+        values.append(total / (n * (len(labels) - n)))
+        without.append(_ratio(total - lost, (n - gone) * (len(labels) - n - gone_rest)))
+    if not values:
+        return float("nan"), np.full(M, np.nan)
+    return float(np.mean(values)), np.mean(without, axis=0)
+
+
+def _pairs_won(score: Floats, positive: NDArray[np.bool_]) -> Floats:
+    """For each image (N,): rightly ordered pairs with the other side, ties half."""
+    within = np.empty(len(score))
+    within[positive] = rankdata(score[positive])
+    within[~positive] = rankdata(score[~positive])
+    below_or_half = rankdata(score) - within  # images of the other side below, ties half
+    others = np.where(positive, (~positive).sum(), positive.sum())
+    won: Floats = np.where(positive, below_or_half, others - below_or_half)
+    return won
+
+
+def _ece(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+    """Expected calibration error over equal-mass bins of confidence; (M,) without each item, bins fixed.
+
+    Source: Naeini et al. 2015; equal mass after Nixon et al. 2019.
+    """
+    N = len(labels)
+    confidence = probabilities.max(axis=1)
+    excess = (probabilities.argmax(axis=1) == labels) - confidence
+    bins = np.empty(N, dtype=np.int64)
+    order = np.argsort(confidence, kind="stable")
+    bins[order] = np.arange(N) * ECE_BINS // N
+    own = _table(group, bins, M, ECE_BINS, excess)
+    total = own.sum(axis=0)
+    left = np.maximum(N - np.bincount(group, minlength=M), 1)
+    return float(np.abs(total).sum() / N), np.abs(total - own).sum(axis=1) / left
+
+
+JACKKNIFE: dict[str, Callable[[Floats, Ints, Ints, int], LeftOut]] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "macro_f1": _macro_f1,
+    "auc": _auc,
+    "ece": _ece,
+}
+"""Scores that have an interval, by the name they are stored under."""

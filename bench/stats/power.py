@@ -1,0 +1,84 @@
+"""What a study can detect, from measured or from assumed variances."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from scipy import special
+from scipy import stats as scipy_stats
+
+from bench.stats.intervals import Interval
+
+POWER = 0.8
+MANY_SEEDS = 100_000
+"""Stands for seeds without end."""
+
+
+def smallest_effect(interval: Interval, alpha: float = 0.05, family: int = 1) -> float:
+    """The smallest true difference that such a comparison finds 4 times in 5; infinite where V is 0.
+
+    alpha   level of one comparison (see ``level``)
+    family  comparisons that share the level; the first Holm step is assumed
+    """
+    variance = interval.variance
+    if variance <= 0:
+        return math.inf
+    spread = interval.seed_variance**2 / (interval.seeds - 1)
+    spread += interval.item_variance**2 / max(1, interval.items - 1)
+    freedom = max(interval.seeds - 1, variance**2 / spread)
+    critical = interval.quantile(alpha / family)
+    low, high = 0.0, 1.0
+    while _power(critical, freedom, high) < POWER:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _power(critical, freedom, middle) < POWER else (low, middle)
+    return high * math.sqrt(variance)
+
+
+def _power(critical: float, freedom: float, shift: float) -> float:
+    """P(T > critical), T noncentral t; normal where the freedom is beyond the library's exact range."""
+    if freedom > 1e5:
+        return float(special.ndtr(shift - critical))
+    return 1.0 - float(special.nctdtr(freedom, shift, critical))
+
+
+def with_seeds(interval: Interval, seeds: int) -> Interval:
+    """The interval that as many seeds would give: V = V_seed·S/S′ + max(0, V_item − V_int)."""
+    item = max(0.0, interval.item_variance - interval.interaction)
+    seed = interval.seed_variance * interval.seeds / seeds
+    return replace(interval, seed_variance=seed, item_variance=item, interaction=0.0, seeds=seeds)
+
+
+def seeds_needed(interval: Interval, effect: float, alpha: float = 0.05, family: int = 1) -> int | None:
+    """Fewest seeds that detect ``effect``; None where no number does: that needs more images, not seeds."""
+
+    def detects(seeds: int) -> bool:
+        return smallest_effect(with_seeds(interval, seeds), alpha, family) <= effect
+
+    if not detects(MANY_SEEDS):
+        return None
+    low, high = 3, 4
+    while not detects(high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if detects(middle) else (middle, high)
+    return high
+
+
+def measured(interval: Interval) -> tuple[float, float]:
+    """σ, the sd over seeds of a comparison's D[s], and f = N·max(0, V_item − V_int), to plan another with."""
+    sigma = math.sqrt(interval.seed_variance * interval.seeds)
+    return sigma, interval.items * max(0.0, interval.item_variance - interval.interaction)
+
+
+def assumed(sigma: float, f: float, seeds: int, items: int) -> Interval:
+    """The interval a planned comparison would have: V_seed = σ²/S, V_item = f/N, V_int = 0."""
+    return Interval(0.0, sigma**2 / seeds, f / items, 0.0, seeds, items)
+
+
+def upper_sigma(sigma: float, seeds: int) -> float:
+    """σ's one-sided 80 % upper bound when it was measured on so few seeds (× 1.56 at 5)."""
+    return sigma * math.sqrt((seeds - 1) / float(scipy_stats.chi2.ppf(0.2, seeds - 1)))

@@ -1,0 +1,227 @@
+"""From p-values to words: Holm over the declared family, verdicts, claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bench.stats.intervals import Interval
+
+FEWEST_SEEDS = 3
+FEWEST_DISAGREEMENTS = 10
+
+Word = Literal[
+    "helps",
+    "helps, small",
+    "helps, by more than δ",
+    "harmful",
+    "no gain",
+    "equivalent",
+    "inconclusive",
+    "unstable",
+]
+Outcome = Literal["supported", "refuted", "inconclusive"]
+
+
+class Testable(Protocol):
+    """What a comparison must offer: a difference, and a p for any value of it."""
+
+    @property
+    def mean(self) -> float:
+        """The difference."""
+
+    @property
+    def seeds(self) -> int:
+        """Common seeds."""
+
+    def p(self, value: float) -> float:
+        """p for "the difference is ``value``"."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One member of the family: an arm against a reference on one metric, above 0 is better."""
+
+    test: Testable | None
+    delta: float | None = None
+    """Difference that matters, as a fraction; None where there is none (cost, spread)."""
+    reason: str = ""
+    """Why it cannot be tested; counts with p = 1 then."""
+    own: bool = False
+    """The others see it with p = 1: times differ between runs of one study, their verdicts may not."""
+
+    def p(self, cut: float | None) -> float:
+        """p for "the difference is ``cut``"; 1 for what cannot be tested."""
+        if self.test is None or self.reason or cut is None:
+            return 1.0
+        return self.test.p(cut)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and what it rests on."""
+
+    word: Word
+    reason: str = ""
+    dagger: bool = False
+    """Holm is more cautious here than the 95 % interval alone would be."""
+    zero: int = 0
+    """1: above 0, −1: below 0, 0: neither."""
+    delta: int = 0
+    minus_delta: int = 0
+
+
+def level(seeds: int) -> float:
+    """Level of a comparison: .05, with 3 seeds .025."""
+    return 0.025 if seeds <= FEWEST_SEEDS else 0.05
+
+
+def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Adjusted p-values, in the order given.
+
+    p  (K,) in [0, 1]
+
+    Source: Holm 1979.
+    """
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values, kind="stable")
+    steps = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(values) else steps
+    return adjusted
+
+
+def sides(
+    family: Sequence[Comparison], cuts: Sequence[float | None], *, adjust: bool = True
+) -> tuple[list[int], list[float]]:
+    """On which side of its cut each comparison is seen to be: 1 above, −1 below, 0 unknown; and its p.
+
+    adjust  False: each for itself at .05, as its 95 % interval says
+    """
+    raw = [member.p(cut) for member, cut in zip(family, cuts, strict=True)]
+    adjusted = list(raw)
+    if adjust:
+        everyone = holm(raw)
+        without = holm([1.0 if member.own else p for member, p in zip(family, raw, strict=True)])
+        adjusted = [float(everyone[i] if member.own else without[i]) for i, member in enumerate(family)]
+    found = []
+    for member, cut, p in zip(family, cuts, adjusted, strict=True):
+        test = member.test
+        if test is None or cut is None or p >= (level(test.seeds) if adjust else 0.05):
+            found.append(0)
+        else:
+            found.append(1 if test.mean > cut else -1)
+    return found, adjusted
+
+
+def judge(family: Sequence[Comparison]) -> list[Judgement]:
+    """The verdict of every member, Holm at each of the cuts 0, δ and −δ."""
+    cautious, bold = _words(family, adjust=True), _words(family, adjust=False)
+    return [
+        replace(ours, reason=member.reason, dagger=ours.word != plain.word)
+        for member, ours, plain in zip(family, cautious, bold, strict=True)
+    ]
+
+
+def _words(family: Sequence[Comparison], *, adjust: bool) -> list[Judgement]:
+    at_zero, _ = sides(family, [0.0] * len(family), adjust=adjust)
+    at_delta, _ = sides(family, [member.delta for member in family], adjust=adjust)
+    negative = [None if member.delta is None else -member.delta for member in family]
+    at_minus, _ = sides(family, negative, adjust=adjust)
+    return [
+        Judgement(_word(zero, delta, minus), zero=zero, delta=delta, minus_delta=minus)
+        for zero, delta, minus in zip(at_zero, at_delta, at_minus, strict=True)
+    ]
+
+
+def _word(zero: int, delta: int, minus_delta: int) -> Word:
+    if zero < 0:
+        return "harmful"
+    if zero > 0:
+        if delta < 0:
+            return "helps, small"
+        return "helps, by more than δ" if delta > 0 else "helps"
+    if delta < 0:
+        return "equivalent" if minus_delta > 0 else "no gain"
+    return "inconclusive"
+
+
+def untestable(interval: Interval | None, seeds: int, disagreements: int | None = None) -> str:
+    """Why a comparison cannot have a verdict, or nothing.
+
+    disagreements  images on which the arms ever differ; None where images play no part
+    """
+    if seeds < FEWEST_SEEDS:
+        return f"{seeds} common seed{'' if seeds == 1 else 's'}, {FEWEST_SEEDS} needed"
+    if interval is None:
+        return "a class has fewer than 2 images"
+    if disagreements is not None and disagreements == 0:
+        return "the arms never disagree"
+    if interval.variance <= 0:
+        return "the difference never varies"
+    if disagreements is not None and disagreements < FEWEST_DISAGREEMENTS:
+        images = "image" if disagreements == 1 else "images"
+        return f"the arms disagree on {disagreements} {images} only, {FEWEST_DISAGREEMENTS} needed"
+    return ""
+
+
+def settle(judgement: Judgement, diverged: int, diverged_reference: int) -> Judgement:
+    """A verdict when seeds diverged (scored as chance): it stands only against the arm that diverged more."""
+    if diverged == diverged_reference == 0:
+        return judgement
+    against_arm = judgement.zero < 0 and diverged > diverged_reference
+    against_reference = judgement.zero > 0 and diverged < diverged_reference
+    if against_arm or against_reference:
+        return judgement
+    return Judgement("unstable", judgement.reason)
+
+
+def claim_outcome(
+    expect: Literal["better", "no gain"], judgement: Judgement, margin_side: int | None = None
+) -> Outcome:
+    """Whether a comparison bears out a claim.
+
+    margin_side  side of the claim's margin as ``sides`` found it; None: the claim names no margin
+    """
+    if judgement.word == "unstable":
+        return "inconclusive"
+    harmful = judgement.zero < 0
+    if expect == "no gain":
+        supported, refuted = judgement.delta < 0 or harmful, judgement.delta > 0 and judgement.zero > 0
+    elif margin_side is not None:
+        supported, refuted = margin_side > 0 and judgement.zero > 0, margin_side < 0 or harmful
+    else:
+        supported, refuted = judgement.zero > 0, harmful or judgement.word in ("no gain", "equivalent")
+    return "supported" if supported else "refuted" if refuted else "inconclusive"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of seeds with its one-sided 95 % bounds."""
+
+    count: int
+    of: int
+    low: float
+    high: float
+
+
+def diverged_share(diverged: int, seeds: int) -> Share:
+    """Share of diverged seeds, each bound one-sided at 95 %.
+
+    Source: Clopper & Pearson 1934.
+    """
+    if not 0 <= diverged <= seeds or seeds < 1:
+        raise ValueError(f"{diverged} of {seeds} is no share")
+    low = 0.0 if diverged == 0 else float(special.betaincinv(diverged, seeds - diverged + 1, 0.05))
+    high = 1.0 if diverged == seeds else float(special.betaincinv(diverged + 1, seeds - diverged, 0.95))
+    return Share(diverged, seeds, low, high)
+
+
+def convergence_outcome(share: Share) -> Outcome:
+    """Whether "does not converge" is borne out: more than half of all seeds would diverge."""
+    return "supported" if share.low > 0.5 else "refuted" if share.high < 0.5 else "inconclusive"

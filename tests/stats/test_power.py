@@ -1,0 +1,58 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from bench.stats import assumed, measured, seeds_needed, smallest_effect, two_way, upper_sigma
+
+
+def test_with_seeds_alone_it_is_the_textbook_power_of_a_t_test():
+    effect = smallest_effect(assumed(0.02, 0.0, 5, 1000))
+    shift = effect / (0.02 / math.sqrt(5))
+    assert scipy_stats.nct.sf(scipy_stats.t.ppf(0.975, 4), 4, shift) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_more_comparisons_and_fewer_seeds_detect_less():
+    plan = assumed(0.011, 0.03, 5, 1700)
+    assert smallest_effect(plan) < smallest_effect(plan, family=10)
+    assert smallest_effect(plan) < smallest_effect(assumed(0.011, 0.03, 3, 1700), alpha=0.025)
+
+
+def test_the_effect_called_detectable_is_found_four_times_in_five():
+    rng, sigma, f, S, N = np.random.default_rng(0), 0.02, 0.05, 5, 200
+    effect = smallest_effect(assumed(sigma, f, S, N))
+    found = []
+    for _ in range(1000):
+        d = effect + sigma * rng.normal(size=(S, 1)) + math.sqrt(f) * rng.normal(size=N)
+        found.append(two_way(d).p(0) < 0.05)
+    assert np.mean(found) == pytest.approx(0.8, abs=0.05)
+
+
+def test_seeds_needed_is_the_first_number_that_detects_the_effect():
+    plan = assumed(0.011, 0.003, 5, 1700)
+    needed = seeds_needed(plan, 0.01)
+    assert needed is not None
+    assert smallest_effect(assumed(0.011, 0.003, needed, 1700)) <= 0.01
+    assert smallest_effect(assumed(0.011, 0.003, needed - 1, 1700)) > 0.01
+
+
+def test_when_the_images_are_too_few_no_number_of_seeds_is_enough():
+    assert seeds_needed(assumed(0.011, 0.03, 5, 1700), 0.01) is None
+
+
+def test_no_variance_detects_nothing():
+    assert smallest_effect(assumed(0.0, 0.0, 5, 100)) == math.inf
+
+
+def test_what_was_measured_plans_the_next_study():
+    d = np.random.default_rng(1).normal(0, 0.05, (5, 1)) + np.random.default_rng(2).normal(size=300)
+    i = two_way(d)
+    sigma, f = measured(i)
+    assert sigma == pytest.approx(d.mean(axis=1).std(ddof=1))
+    again = assumed(sigma, f, 5, 300)
+    assert again.variance == pytest.approx(i.variance, rel=1e-3)
+
+
+def test_an_sd_from_five_seeds_may_be_half_as_large_again():
+    assert upper_sigma(1.0, 5) == pytest.approx(1.558, abs=1e-3)

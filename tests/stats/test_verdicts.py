@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+
+from bench.stats import (
+    Comparison,
+    Interval,
+    Judgement,
+    SpreadTest,
+    claim_outcome,
+    convergence_outcome,
+    diverged_share,
+    holm,
+    judge,
+    level,
+    settle,
+    sides,
+    two_way,
+    untestable,
+)
+
+
+def _interval(mean: float, sd: float = 0.001, seeds: int = 5) -> Interval:
+    """Mean with a standard error that is all seeds: t with seeds − 1."""
+    return Interval(mean, sd**2, 0.0, 0.0, seeds, 1000)
+
+
+def _only(mean: float, sd: float = 0.001, delta: float = 0.01, seeds: int = 5) -> Judgement:
+    return judge([Comparison(_interval(mean, sd, seeds), delta)])[0]
+
+
+def test_holm_worked_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+    assert holm([]).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("mean", "word"),
+    [
+        (-0.02, "harmful"),
+        (0.02, "helps, by more than δ"),
+        (0.01, "helps"),
+        (0.005, "helps, small"),
+        (0.001, "equivalent"),
+        (-0.002, "equivalent"),
+    ],
+)
+def test_verdicts_of_a_sharp_interval(mean: float, word: str):
+    assert _only(mean).word == word
+
+
+def test_no_gain_excludes_delta_but_not_harm():
+    assert _only(-0.006, sd=0.003).word == "no gain"
+
+
+def test_a_wide_interval_is_inconclusive():
+    assert _only(0.02, sd=0.02).word == "inconclusive"
+
+
+def test_at_three_seeds_the_level_is_halved():
+    assert (level(3), level(4)) == (0.025, 0.05)
+    five_errors = _only(0.005, sd=0.001, seeds=3)  # t = 5 with 2 degrees of freedom: p = .038
+    assert (five_errors.word, five_errors.dagger) == ("inconclusive", True)
+
+
+def test_a_dagger_marks_what_the_family_made_more_cautious():
+    family = [Comparison(_interval(0.0035), 0.01)] + [Comparison(_interval(0.0, 0.005), 0.01)] * 9
+    alone, among_ten = judge(family[:1])[0], judge(family)[0]
+    assert (alone.word, alone.dagger) == ("helps, small", False)
+    assert among_ten.word != alone.word
+    assert among_ten.dagger
+
+
+def test_a_comparison_without_test_counts_with_p_one():
+    strong = Comparison(_interval(0.02), 0.01)
+    assert sides([strong, Comparison(None, 0.01)], [0.0, 0.0])[1] == [2 * strong.p(0), 1.0]
+    assert judge([strong, Comparison(None, 0.01, "no seeds")])[1] == Judgement("inconclusive", "no seeds")
+
+
+def test_a_reason_silences_a_comparison_that_would_else_be_clear():
+    assert judge([Comparison(_interval(0.02), 0.01, "2 common seeds, 3 needed")])[0].word == "inconclusive"
+
+
+def test_what_a_clock_says_never_moves_the_verdict_on_a_score():
+    score = Comparison(_interval(0.0031), 0.01)
+    fast = Comparison(_interval(1.0), own=True)
+    slow = Comparison(_interval(0.0), own=True)
+    assert judge([score, fast])[0] == judge([score, slow])[0]
+    assert judge([score, fast])[1].word == "helps"
+
+
+def test_a_comparison_without_delta_is_never_called_no_gain():
+    assert judge([Comparison(_interval(0.0), None)])[0].word == "inconclusive"
+    assert judge([Comparison(SpreadTest(-0.01, 0.001, 5))])[0].word == "harmful"
+
+
+def test_reasons_come_in_the_order_of_the_method():
+    flat = two_way(np.zeros((3, 20)))
+    assert untestable(_interval(0.1, seeds=2), 2, 50) == "2 common seeds, 3 needed"
+    assert untestable(flat, 3, 0) == "the arms never disagree"
+    assert untestable(_interval(0.1), 5, 9) == "the arms disagree on 9 images only, 10 needed"
+    assert untestable(_interval(0.1, 0.0), 5, 30) == "the difference never varies"
+    assert untestable(None, 5, 30) == "a class has fewer than 2 images"
+    assert untestable(_interval(0.1), 5, 10) == ""
+
+
+def test_after_divergence_only_a_verdict_against_the_worse_arm_stands():
+    harmful, helps, nothing = _only(-0.02), _only(0.02), _only(0.0)
+    assert settle(harmful, 1, 0) == harmful
+    assert settle(helps, 0, 1) == helps
+    assert settle(helps, 0, 0) == helps
+    for judgement, arm, reference in [(helps, 1, 0), (harmful, 0, 1), (nothing, 1, 0), (harmful, 1, 1)]:
+        assert settle(judgement, arm, reference).word == "unstable"
+
+
+OUTCOMES = {  # word → (better, no gain)
+    "helps": (0.01, "supported", "inconclusive"),
+    "helps, small": (0.005, "supported", "supported"),
+    "helps, by more than δ": (0.02, "supported", "refuted"),
+    "harmful": (-0.02, "refuted", "supported"),
+    "equivalent": (0.0, "refuted", "supported"),
+}
+
+
+@pytest.mark.parametrize("word", OUTCOMES)
+def test_claims_follow_from_verdicts(word: str):
+    mean, better, no_gain = OUTCOMES[word]
+    judgement = _only(mean)
+    assert judgement.word == word
+    assert claim_outcome("better", judgement) == better
+    assert claim_outcome("no gain", judgement) == no_gain
+
+
+def test_a_claim_with_a_margin_needs_more_than_helping():
+    family = [Comparison(_interval(0.02), 0.01)]
+    judgement = judge(family)[0]
+    for margin, outcome in [(0.01, "supported"), (0.0205, "inconclusive"), (0.03, "refuted")]:
+        side = sides(family, [margin])[0][0]
+        assert claim_outcome("better", judgement, side) == outcome
+    assert claim_outcome("better", _only(-0.02), 0) == "refuted"
+
+
+def test_an_inconclusive_or_unstable_comparison_decides_no_claim():
+    for expect in ("better", "no gain"):
+        assert claim_outcome(expect, _only(0.02, sd=0.02)) == "inconclusive"
+        assert claim_outcome(expect, Judgement("unstable", zero=1, delta=-1)) == "inconclusive"
+
+
+def test_failure_to_converge_needs_all_of_five_seeds():
+    five, none = diverged_share(5, 5), diverged_share(0, 5)
+    assert five.low == pytest.approx(0.05 ** (1 / 5))
+    assert none.high == pytest.approx(1 - 0.05 ** (1 / 5))
+    assert (five.high, none.low) == (1, 0)
+    found = [convergence_outcome(diverged_share(k, 5)) for k in range(6)]
+    assert found == ["refuted", *["inconclusive"] * 4, "supported"]
+    assert convergence_outcome(diverged_share(4, 4)) == "inconclusive"
+    with pytest.raises(ValueError, match="6 of 5"):
+        diverged_share(6, 5)
+
+
+def test_ten_equal_arms_seldom_have_a_winner_or_a_loser():
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(150):
+        item = rng.normal(size=200)
+        arms = [
+            (0.8 + item + 0.1 * rng.normal(size=(5, 1)) + 0.5 * rng.normal(size=(5, 200)) > 0)
+            for _ in range(10)
+        ]
+        family = [Comparison(two_way(arm.astype(float) - arms[0]), 0.01) for arm in arms[1:]]
+        wrong += any(judgement.zero for judgement in judge(family))
+    assert wrong / 150 <= 0.05
