@@ -1,0 +1,1 @@
+"""Tensor functions behind the augmentations: no randomness, no state, no reading back from the device."""
