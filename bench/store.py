@@ -1,0 +1,397 @@
+"""Write and read records: one folder per trial, each written whole or not at all.
+
+``record.json`` is written last, so its presence says that everything beside it is complete. Imports neither
+torch nor pandas, and numpy only where predictions are touched: ``bench status`` must start at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from bench.errors import UserError, shorten
+from bench.recipe import Frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+ID = re.compile(r"[0-9a-f]{8,64}")
+STUDY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+RESERVED = ("trials", "reference", "smoke-runs", "index")
+NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts")
+"""Fields in which two equal results may differ."""
+PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Record(Frozen):
+    """What is stored of a trial: what was trained, how it ended, how it scored."""
+
+    schema_version: Literal[1] = 1
+    id: Annotated[str, Field(pattern=rf"^{ID.pattern}$")]
+    key: str
+    """The id without component versions: the same key under another id is a stale record."""
+    role: Literal["final", "tune"] = "final"
+    status: Literal["done", "diverged", "failed"]
+    cause: str = ""
+    """Failed: ``oom``, ``killed``, ``timeout``, ``error`` or ``interrupted``; diverged: in which way."""
+    message: str = ""
+    traceback: str = ""
+    recipe: dict[str, Any]
+    """The resolved recipe, all defaults filled in."""
+    data: dict[str, Any]
+    """The resolved ``[data]`` table."""
+    data_fingerprint: str
+    source: str
+    """Where the images came from, as the study writes it."""
+    seed: Count
+    fold: Count | None = None
+    versions: dict[str, int]
+    """``kind:name`` → version, of every component used."""
+    classes: list[str] = Field(default_factory=list)
+    scores: dict[str, dict[str, Finite]] = Field(default_factory=dict)
+    """Key of the scored set → score → value, 0 to 1; a score undefined on a set is left out."""
+    recalls: dict[str, dict[str, Finite]] = Field(default_factory=dict)
+    """Key of the scored set → class → share of its images that were recognised."""
+    sizes: dict[str, Count] = Field(default_factory=dict)
+    """Key of the scored set → images."""
+    validation: dict[str, Finite] = Field(default_factory=dict)
+    training: list[dict[str, Any]] = Field(default_factory=list)
+    """One table per stage: what was trained, epochs, steps, best epoch."""
+    parameters: Count | None = None
+    trainable_parameters: Count | None = None
+    libraries: dict[str, str] = Field(default_factory=dict)
+    # From here on nothing takes part in "equal" (NOT_COMPARED).
+    timings: dict[str, Finite] = Field(default_factory=dict)
+    """Phase → seconds."""
+    memory: dict[str, Finite] = Field(default_factory=dict)
+    machine: dict[str, str | int | float | None] = Field(default_factory=dict)
+    """``device``, ``device_name`` and what else tells computers apart."""
+    commit: str = ""
+    attempts: Annotated[int, Field(ge=1)] = 1
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a trial said about one scored set. Copies of a base image share its id and class."""
+
+    probabilities: NDArray[np.float16]
+    """(N, K), rows sum to 1 up to rounding."""
+    labels: NDArray[np.int64]
+    """(N,)"""
+    ids: NDArray[np.uint64]
+    """(N,)"""
+
+    def __post_init__(self) -> None:
+        found = [(a.dtype.name, a.ndim) for a in (self.probabilities, self.labels, self.ids)]
+        if found != [("float16", 2), ("int64", 1), ("uint64", 1)]:
+            raise ValueError(f"predictions need float16 (N, K), int64 (N,), uint64 (N,), got {found}")
+        lengths = [len(a) for a in (self.probabilities, self.labels, self.ids)]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"probabilities, labels and ids differ in length: {lengths}")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A record that cannot be used, and why; treated as missing."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something on the disk that can go, on request."""
+
+    path: Path
+    size: int
+    """Bytes."""
+
+
+class Store:
+    """The results folder. Nothing is created until something is written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def trial_dir(self, id: str) -> Path:
+        """Folder of one trial; ValueError for what is no id, so that no name becomes a path unchecked."""
+        if not ID.fullmatch(id):
+            raise ValueError(f"{shorten(id)} is no trial id: 8 to 64 hexadecimal digits")
+        return self.root / "trials" / id
+
+    def study_dir(self, name: str) -> Path:
+        """Folder of one study; UserError for a name that cannot be one."""
+        if not STUDY_NAME.fullmatch(name) or name in RESERVED:
+            raise UserError(
+                f"a study cannot be called {shorten(name)}: letters, digits, _ - and . are allowed, "
+                f"{', '.join(RESERVED)} are taken\n    rename the study's file"
+            )
+        return self.root / name
+
+    def weights_path(self, id: str) -> Path:
+        """Where a trial's weights are, if they were kept."""
+        return self.trial_dir(id) / "weights.safetensors"
+
+    def ids(self) -> list[str]:
+        """Ids that have a record, readable or not, sorted."""
+        try:
+            with os.scandir(self.root / "trials") as entries:
+                names = sorted(entry.name for entry in entries if ID.fullmatch(entry.name))
+        except FileNotFoundError:
+            return []
+        return [name for name in names if os.path.exists(f"{self.root}/trials/{name}/record.json")]
+
+    def read(self, id: str) -> Record | None:
+        """The record, or None where there is none that can be used; ``damaged`` says why not."""
+        found = self._load(id)
+        return found if isinstance(found, Record) else None
+
+    def records(self) -> list[Record]:
+        """Every usable record, by id."""
+        return [found for id in self.ids() if isinstance(found := self._load(id), Record)]
+
+    def damaged(self, ids: Iterable[str] | None = None) -> list[Damage]:
+        """Records that are there and cannot be used: torn, foreign, or of another schema."""
+        asked = self.ids() if ids is None else ids
+        return [found for id in asked if isinstance(found := self._load(id), Damage)]
+
+    def _load(self, id: str) -> Record | Damage | None:
+        try:
+            with open(self.trial_dir(id) / "record.json", "rb") as file:
+                content = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            record = Record.model_validate_json(content)
+        except ValidationError as error:
+            return Damage(id, _why(content, error))
+        if record.id != id:
+            return Damage(id, f"holds the record of trial {record.id}")
+        return record
+
+    def write(
+        self,
+        record: Record,
+        *,
+        history: Sequence[Mapping[str, Any]],
+        predictions: Mapping[str, Predictions],
+        weights_file: Path | None = None,
+    ) -> None:
+        """Store a trial, replacing what was there of it. ``weights_file`` is moved in."""
+        folder = self.trial_dir(record.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "record.json").exists():
+            # An old record must not stand beside new predictions, whenever this is cut short.
+            (folder / "record.json").unlink()
+            _sync_folder(folder)
+        for old in (*(folder / part for part in PARTS), *folder.glob(".*.part")):
+            old.unlink(missing_ok=True)
+        lines = "".join(json.dumps(line, allow_nan=True) + "\n" for line in history)
+        _write(folder / "history.jsonl", lambda file: file.write(lines.encode()))
+        if predictions:
+            _write(folder / "predictions.npz", lambda file: _save_predictions(file, predictions))
+        if weights_file is not None:
+            _move(weights_file, self.weights_path(record.id))
+        self._commit(record)
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+    def _commit(self, record: Record) -> None:
+        text = record.model_dump_json(indent=1) + "\n"
+        _write(self.trial_dir(record.id) / "record.json", lambda file: file.write(text.encode()))
+
+    def add_scores(
+        self,
+        id: str,
+        scores: Mapping[str, Mapping[str, float]],
+        recalls: Mapping[str, Mapping[str, float]],
+        sizes: Mapping[str, int],
+        predictions: Mapping[str, Predictions],
+    ) -> Record:
+        """Add sets to a trial that was trained before the study named them; what it has is kept as it is."""
+        record = self.read(id)
+        if record is None:
+            raise ValueError(f"trial {id} has no record to add scores to")
+        if again := sorted(set(scores) & set(record.scores)):
+            raise ValueError(f"trial {id} was scored on {again[0]} before; a held-out set is scored once")
+        # Predictions first: a superset of what the old record speaks of, should this be cut short.
+        everything = dict(self.predictions(id)) | dict(predictions)
+        _write(self.trial_dir(id) / "predictions.npz", lambda file: _save_predictions(file, everything))
+        fields = record.model_dump()
+        for name, added in (("scores", scores), ("recalls", recalls), ("sizes", sizes)):
+            fields[name] |= {key: dict(v) if isinstance(v, Mapping) else v for key, v in added.items()}
+        record = Record.model_validate(fields)
+        self._commit(record)
+        return record
+
+    def predictions(self, id: str) -> dict[str, Predictions]:
+        """What a trial said, by key of the scored set; empty where it stored none."""
+        import numpy as np
+
+        path = self.trial_dir(id) / "predictions.npz"
+        if not path.is_file():
+            return {}
+        with np.load(path, allow_pickle=False) as file:
+            keys = dict.fromkeys(name.rpartition("/")[0] for name in file.files)
+            return {
+                key: Predictions(file[f"{key}/probabilities"], file[f"{key}/labels"], file[f"{key}/ids"])
+                for key in keys
+            }
+
+    def history(self, id: str) -> list[dict[str, Any]]:
+        """One table per evaluation of validation, in order; empty where there is none."""
+        path = self.trial_dir(id) / "history.jsonl"
+        if not path.is_file():
+            return []
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Write a file of the results folder, whole or not at all, making its folder."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, lambda file: file.write(text.encode("utf-8")))
+
+    def check_writable(self) -> None:
+        """Raise UserError when nothing can be written here: better before the first trial than after it."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the results folder {self.root}: {error.strerror}\n"
+                "    make it writable, or choose another with --results FOLDER"
+            ) from None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the results folder; UserError while another run does. A dead process holds nothing."""
+        from filelock import FileLock, Timeout
+
+        self.check_writable()
+        lock = FileLock(self.root / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"another bench run is working in the results folder {self.root}\n"
+                "    wait until it ends (bench status shows how far it is), or use another --results FOLDER"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def stale(self, is_current: Callable[[Record], bool]) -> list[Leftover]:
+        """Folders of trials whose component versions are not today's, as the caller tells."""
+        return [_leftover(self.trial_dir(record.id)) for record in self.records() if not is_current(record)]
+
+    def checkpoints(self) -> list[Leftover]:
+        """Checkpoints of unfinished trials; without them these start again."""
+        return [_leftover(path) for path in sorted(self.root.glob("trials/*/checkpoint.pt"))]
+
+    def weights(self) -> list[Leftover]:
+        """Kept weights; without them a set added later needs ``--rescore``."""
+        return [_leftover(path) for path in sorted(self.root.glob("trials/*/weights.safetensors"))]
+
+    def remove(self, leftovers: Iterable[Leftover]) -> int:
+        """Delete and return the bytes freed. Refuses what is not inside a trial's folder."""
+        freed = 0
+        trials = (self.root / "trials").resolve()
+        for leftover in leftovers:
+            path = leftover.path.resolve()
+            if trials not in path.parents:
+                raise ValueError(f"{path} is not inside {trials}")
+            if path.is_dir():
+                (path / "record.json").unlink(missing_ok=True)  # first: half a folder is no trial
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            freed += leftover.size
+        return freed
+
+
+def equal_view(record: Record) -> dict[str, Any]:
+    """What two runs of the same trial must agree on: the record without NOT_COMPARED."""
+    return record.model_dump(exclude=set(NOT_COMPARED))
+
+
+def _why(content: bytes, error: ValidationError) -> str:
+    """Why a record cannot be read, one line."""
+    try:
+        version = json.loads(content).get("schema_version")
+    except (ValueError, AttributeError):
+        return "is not a whole JSON table"
+    if version != SCHEMA_VERSION:
+        return f"has schema_version {version}, this bench reads {SCHEMA_VERSION}"
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write through a temporary file beside ``path`` that takes its name only once it is on the disk."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows has no handle of a folder
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a finished file, to the disk before to its name."""
+    with open(source, "rb+") as file:
+        os.fsync(file.fileno())
+    if source.parent == target.parent:
+        os.replace(source, target)
+        return
+    with open(source, "rb") as content:
+        _write(target, lambda file: shutil.copyfileobj(content, file))
+    source.unlink()
+
+
+def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -> None:
+    import numpy as np
+
+    arrays = {
+        f"{key}/{name}": getattr(prediction, name)
+        for key, prediction in predictions.items()
+        for name in ("probabilities", "labels", "ids")
+    }
+    np.savez_compressed(file, **arrays)
+
+
+def _leftover(path: Path) -> Leftover:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return Leftover(path, sum(file.stat().st_size for file in files))

@@ -1,0 +1,307 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import store as store_module
+from bench.errors import UserError
+from bench.store import Leftover, Predictions, Record, Store, equal_view
+
+ID, OTHER = "0123456789abcdef", "fedcba9876543210"
+
+
+def record(**changes: object) -> Record:
+    fields = {
+        "id": ID,
+        "key": "aaaa",
+        "status": "done",
+        "recipe": {"model": {"name": "custom_cnn"}, "optimizer": {"name": "adam", "lr": 1e-3}},
+        "data": {"source": "synthetic"},
+        "data_fingerprint": "bbbb",
+        "source": "synthetic",
+        "seed": 0,
+        "versions": {"model:custom_cnn": 1},
+        "classes": ["x", "y"],
+        "scores": {"local": {"accuracy": 0.75}},
+        "recalls": {"local": {"x": 0.5, "y": 1.0}},
+        "sizes": {"local": 4},
+        "timings": {"train": 1.5},
+        "commit": "abc",
+    }
+    return Record(**(fields | changes))
+
+
+def predictions(seed: int = 0) -> Predictions:
+    rng = np.random.default_rng(seed)
+    return Predictions(
+        rng.dirichlet([1, 1], 4).astype(np.float16), np.array([0, 0, 1, 1]), np.arange(4, dtype=np.uint64)
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def test_what_is_written_reads_back_equal(store: Store, tmp_path: Path):
+    weights = tmp_path / "weights.tmp"
+    weights.write_bytes(b"weights")
+    history = [{"epoch": 1, "val_accuracy": 0.5}, {"epoch": 2, "val_accuracy": 0.75}]
+    store.write(record(), history=history, predictions={"local": predictions()}, weights_file=weights)
+    assert store.read(ID) == record()
+    assert store.history(ID) == history
+    back = store.predictions(ID)["local"]
+    for name in ("probabilities", "labels", "ids"):
+        kept, given = getattr(back, name), getattr(predictions(), name)
+        assert kept.dtype == given.dtype
+        assert np.array_equal(kept, given)
+    assert store.weights_path(ID).read_bytes() == b"weights"
+    assert not weights.exists()
+
+
+def test_a_trial_that_is_not_there_is_none_and_has_nothing(store: Store):
+    assert store.read(ID) is None
+    assert store.predictions(ID) == {}
+    assert store.history(ID) == []
+    assert (store.ids(), store.records(), store.damaged()) == ([], [], [])
+
+
+def test_the_same_content_gives_the_same_bytes(store: Store):
+    written = []
+    for _ in range(2):
+        store.write(record(), history=[{"a": 1}], predictions={"local": predictions()})
+        written.append({p.name: p.read_bytes() for p in store.trial_dir(ID).iterdir()})
+    assert written[0] == written[1]
+
+
+def test_a_torn_record_counts_as_missing_and_is_reported(store: Store):
+    store.write(record(), history=[], predictions={})
+    path = store.trial_dir(ID) / "record.json"
+    path.write_bytes(path.read_bytes()[:100])
+    assert store.read(ID) is None
+    assert store.records() == []
+    assert [(d.id, d.reason) for d in store.damaged()] == [(ID, "is not a whole JSON table")]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"id": OTHER}, f"holds the record of trial {OTHER}"),
+        ({"schema_version": 2}, "has schema_version 2, this bench reads 1"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"seed": "0"}, "seed: Input should be a valid integer"),
+    ],
+)
+def test_a_foreign_record_counts_as_missing_and_says_why(store: Store, change: dict, reason: str):
+    store.write(record(), history=[], predictions={})
+    path = store.trial_dir(ID) / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert store.read(ID) is None
+    assert store.damaged([ID])[0].reason == reason
+
+
+@pytest.mark.parametrize("cut", ["history.jsonl", "predictions.npz", "record.json"])
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_crash_at_any_file_leaves_no_half_a_trial(
+    store: Store, monkeypatch: pytest.MonkeyPatch, cut: str, existed: bool
+):
+    if existed:
+        store.write(record(), history=[], predictions={"local": predictions()})
+    real = store_module._write
+
+    def crash(path: Path, fill: object) -> None:
+        if path.name == cut:
+            raise KeyboardInterrupt
+        real(path, fill)
+
+    monkeypatch.setattr(store_module, "_write", crash)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(record(seed=1), history=[], predictions={"local": predictions(1)})
+    assert store.read(ID) is None
+    monkeypatch.undo()
+    store.write(record(seed=1), history=[], predictions={"local": predictions(1)})
+    assert store.read(ID) == record(seed=1)
+
+
+def test_a_crash_while_a_file_is_filled_leaves_the_old_one_and_no_litter(store: Store):
+    path = store.root / "x" / "report.md"
+    store.write_text(path, "old")
+
+    def fail(file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        store_module._write(path, fail)
+    assert path.read_text() == "old"
+    assert [p.name for p in path.parent.iterdir()] == ["report.md"]
+
+
+def test_killing_the_writer_leaves_a_whole_record_or_none(store: Store):
+    script = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from bench.store import Store\n"
+        "from test_store import record, predictions; s = Store(Path(sys.argv[1]));"
+        "print('go', flush=True)\n"
+        "while True: s.write(record(), history=[{}], predictions={'local': predictions()})"
+    )
+    for wait in (0.0, 0.013, 0.031):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", script, str(store.root), str(Path(__file__).parent)],
+            stdout=subprocess.PIPE,
+        )
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        time.sleep(wait)
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        assert store.damaged() == []
+        if store.read(ID) is not None:
+            assert store.predictions(ID)["local"].labels.tolist() == [0, 0, 1, 1]
+
+
+def test_replacing_a_record_leaves_nothing_of_the_old_one(store: Store, tmp_path: Path):
+    weights = tmp_path / "w"
+    weights.write_bytes(b"w")
+    store.write(record(), history=[{"a": 1}], predictions={"local": predictions()}, weights_file=weights)
+    failed = record(status="failed", cause="oom", scores={}, recalls={}, sizes={})
+    store.write(failed, history=[], predictions={})
+    assert store.read(ID) == failed
+    assert (store.predictions(ID), store.history(ID)) == ({}, [])
+    assert not store.weights_path(ID).exists()
+
+
+def test_a_finished_trial_keeps_no_checkpoint(store: Store):
+    store.trial_dir(ID).mkdir(parents=True)
+    (store.trial_dir(ID) / "checkpoint.pt").write_bytes(b"x")
+    assert [leftover.size for leftover in store.checkpoints()] == [1]
+    store.write(record(), history=[], predictions={})
+    assert store.checkpoints() == []
+
+
+def test_a_hidden_set_added_later_stands_beside_the_old_scores(store: Store):
+    store.write(record(), history=[{"a": 1}], predictions={"local": predictions()})
+    added = store.add_scores(
+        ID, {"heavy": {"accuracy": 0.5}}, {"heavy": {"x": 0.5}}, {"heavy": 4}, {"heavy": predictions(1)}
+    )
+    assert store.read(ID) == added
+    assert added.scores == {"local": {"accuracy": 0.75}, "heavy": {"accuracy": 0.5}}
+    assert added.sizes == {"local": 4, "heavy": 4}
+    assert set(store.predictions(ID)) == {"local", "heavy"}
+    assert np.array_equal(store.predictions(ID)["local"].probabilities, predictions().probabilities)
+    assert store.history(ID) == [{"a": 1}]
+
+
+def test_a_held_out_set_is_never_scored_twice(store: Store):
+    store.write(record(), history=[], predictions={"local": predictions()})
+    with pytest.raises(ValueError, match="scored once"):
+        store.add_scores(ID, {"local": {"accuracy": 1.0}}, {}, {}, {})
+    with pytest.raises(ValueError, match="no record"):
+        store.add_scores(OTHER, {}, {}, {}, {})
+
+
+@pytest.mark.parametrize(
+    "id", ["", "../../etc", "0123456/89abcdef", "0123456789ABCDEF", "a" * 65, "..", "01234567\n"]
+)
+def test_what_is_no_id_never_becomes_a_path(store: Store, id: str):
+    with pytest.raises(ValueError, match="no trial id"):
+        store.trial_dir(id)
+
+
+@pytest.mark.parametrize("name", ["trials", "reference", "..", "a/b", "", ".hidden", "x" * 101, "a\nb"])
+def test_a_study_cannot_take_a_name_that_is_a_path_or_taken(store: Store, name: str):
+    with pytest.raises(UserError, match="rename the study's file"):
+        store.study_dir(name)
+    assert store.study_dir("quick-start_2.x") == store.root / "quick-start_2.x"
+
+
+def test_a_score_that_is_no_number_is_refused():
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="finite"):
+            record(scores={"local": {"accuracy": value}})
+
+
+def test_predictions_of_a_wrong_shape_are_refused():
+    with pytest.raises(ValueError, match="float32"):
+        Predictions(np.zeros((2, 2), np.float32), np.zeros(2, np.int64), np.zeros(2, np.uint64))
+    with pytest.raises(ValueError, match=r"\[2, 3, 2\]"):
+        Predictions(np.zeros((2, 2), np.float16), np.zeros(3, np.int64), np.zeros(2, np.uint64))
+
+
+def test_pickled_predictions_are_not_executed(store: Store):
+    store.write(record(), history=[], predictions={})
+    evil = {"k/probabilities": np.array([print], object), "k/labels": np.zeros(1), "k/ids": np.zeros(1)}
+    np.savez(store.trial_dir(ID) / "predictions.npz", **evil)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        store.predictions(ID)
+
+
+def test_equal_results_may_differ_in_time_machine_commit_and_attempts():
+    other = record(
+        timings={"train": 9.0}, memory={"peak_mb": 3.0}, machine={"device": "cuda"}, commit="d", attempts=2
+    )
+    assert other != record()
+    assert equal_view(other) == equal_view(record())
+    assert equal_view(record(seed=1)) != equal_view(record())
+
+
+def test_two_runs_never_hold_one_results_folder(store: Store):
+    with store.lock(), pytest.raises(UserError, match="another bench run"), Store(store.root).lock():
+        pass
+    with store.lock():
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_first_trial(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--results FOLDER"):
+        Store(tmp_path / "file" / "results").check_writable()
+
+
+def test_what_can_go_is_listed_with_its_size_and_goes(store: Store, tmp_path: Path):
+    for id, version in ((ID, 1), (OTHER, 2)):
+        weights = tmp_path / "w"
+        weights.write_bytes(b"12345")
+        store.write(
+            record(id=id, versions={"model:custom_cnn": version}),
+            history=[],
+            predictions={},
+            weights_file=weights,
+        )
+    assert [leftover.size for leftover in store.weights()] == [5, 5]
+    assert store.remove(store.weights()) == 10
+    assert store.read(ID) is not None
+    stale = store.stale(lambda r: r.versions == {"model:custom_cnn": 2})
+    assert [leftover.path.name for leftover in stale] == [ID]
+    assert store.remove(stale) == stale[0].size > 0
+    assert store.ids() == [OTHER]
+
+
+def test_nothing_outside_the_trials_is_ever_removed(store: Store, tmp_path: Path):
+    (tmp_path / "thesis").write_text("x")
+    for path in (tmp_path / "thesis", store.root / "trials", store.root / "trials" / ".." / ".."):
+        with pytest.raises(ValueError, match="not inside"):
+            store.remove([Leftover(path, 1)])
+    assert (tmp_path / "thesis").exists()
+
+
+def test_files_are_as_readable_as_the_person_asked(store: Store):
+    before = os.umask(0o022)
+    try:
+        store.write(record(), history=[], predictions={})
+    finally:
+        os.umask(before)
+    assert (store.trial_dir(ID) / "record.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_reading_records_imports_neither_torch_nor_pandas_nor_numpy():
+    heavy = "('torch', 'pandas', 'numpy', 'scipy')"
+    script = f"import sys, bench.store; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
