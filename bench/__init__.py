@@ -4,4 +4,7 @@ Importing the package fills the registries by listing the modules that register 
 torch, timm, kornia or numpy before something is built, so ``bench --help`` stays instant.
 """
 
+from bench import augment, metrics, models, train
+
+__all__ = ["__version__", "augment", "metrics", "models", "train"]
 __version__ = "0.1.0"

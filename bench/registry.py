@@ -44,7 +44,7 @@ class Component:
         """A strict pydantic model of the factory's parameters."""
         from pydantic import ConfigDict, create_model
 
-        hints = typing.get_type_hints(self.factory, include_extras=True)
+        hints = _parameter_hints(self.factory)
         fields: dict[str, Any] = {}
         for parameter in inspect.signature(self.factory).parameters.values():
             required = parameter.default is inspect.Parameter.empty
@@ -64,13 +64,23 @@ class Component:
         return self.factory(**parameters)
 
 
+def _parameter_hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Evaluated annotations of the parameters; what is returned may name a type that only checkers import."""
+
+    def parameters_only() -> None: ...
+
+    names = inspect.signature(factory).parameters
+    parameters_only.__annotations__ = {name: factory.__annotations__[name] for name in names}
+    return typing.get_type_hints(parameters_only, globalns=factory.__globals__, include_extras=True)
+
+
 class Registry:
     """Components of one kind, by name. Refuses duplicates, lists itself."""
 
     def __init__(self, kind: str, fallback: str | None = None) -> None:
         self.kind = kind
         self._components: dict[str, Component] = {}
-        self._fallback = fallback
+        self.fallback = fallback
         """Name of the component that stands for every name not registered (any timm model)."""
 
     def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[F], F]:
@@ -86,15 +96,15 @@ class Registry:
 
     def __getitem__(self, name: str) -> Component:
         known = self._components.get(name)
-        if known is None and self._fallback is not None:
-            known = self._components[self._fallback]
+        if known is None and self.fallback is not None:
+            known = self._components[self.fallback]
         if known is None:
             article = "an" if self.kind[0] in "aeiou" else "a"
             raise UserError(f'"{name}" is not {article} {self.kind}; {did_you_mean(name, self.names())}')
         return known
 
     def __contains__(self, name: object) -> bool:
-        return name in self._components or self._fallback is not None
+        return name in self._components or self.fallback is not None
 
     def __iter__(self) -> Iterator[Component]:
         return iter(self._components[name] for name in self.names())

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bench import data as data_room
+from bench.data import fingerprint
 from bench.errors import UserError
 from bench.execute import Executor, Job, Setting, inline, local
 from bench.machine import Machine
-from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, make_plan
+from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, Trial, make_plan
 from bench.recipe import Data, Hidden
 from bench.report import write_report
 from bench.smoke import smoke
@@ -37,27 +38,27 @@ class DiskLocator:
         """Where the images are and what they hash to."""
         asked = (written, data.n_images, data.size_px)
         if asked not in self._sources:
-            self._sources[asked] = data_room.locate(written, data, self.machine, self.folder)
+            self._sources[asked] = fingerprint.locate(written, data, self.machine, self.folder)
         return self._sources[asked]
 
     def data_fingerprint(self, source: Source, data: Data) -> str:
         """Hash of everything about the images that can change a score."""
-        return data_room.data_fingerprint(source, data)
+        return fingerprint.data_fingerprint(source, data)
 
     def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
         """Key of the local test set."""
-        return data_room.test_key(source, data, replicate)
+        return fingerprint.test_key(source, data, replicate)
 
     def hidden_key(self, hidden: Hidden, source: Source | None, test_key: str) -> str:
         """Key of a hidden set."""
-        return data_room.hidden_key(hidden, source, test_key)
+        return fingerprint.hidden_key(hidden, source, test_key)
 
     def weights(self, written: str) -> tuple[Path, str]:
         """A weight file and its SHA-256 hex."""
         path = self.machine.resolve(written, self.folder)
         if not path.is_file():
             raise UserError(f'[recipe] model.weights = "{written}"\n    there is no such file; looked for {path}')
-        return path, data_room.file_sha256(path, self.machine.cache)
+        return path, fingerprint.file_sha256(path, self.machine.cache)
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Ending:
     report: Path
     counts: Counter[State]
     ran: int
+    seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -133,13 +135,14 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     store.check_writable()
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
+    started = time.perf_counter()
     with store.lock():
         _claim_folder(plan, path, store, smoked=options.smoke)
         jobs = _jobs(plan, store, options, terminal)
         failures = _execute(plan, jobs, machine, store, terminal) if jobs else []
         report = write_report(study, plan.file, store)
     counts = Counter(state for _, state, _ in states(plan, store))
-    return Ending(report, counts, len(jobs), failures)
+    return Ending(report, counts, len(jobs), time.perf_counter() - started, failures)
 
 
 def refuse_unbuilt(study: Study) -> None:
@@ -238,31 +241,49 @@ def device_of(machine: Machine) -> str:
 
 def check(plan: Plan, jobs: Sequence[Job], machine: Machine, terminal: Terminal) -> None:
     """What needs images or a built model, before the first trial: all problems together as one UserError."""
-    from bench import models
-
     problems: dict[str, None] = {}
-    trials = {}
+    shapes: dict[str, tuple[int, int] | None] = {}
+    checked: set[tuple[str, str]] = set()
     for job in jobs:
         trial = job.run.trial
-        trials.setdefault((trial.data_fingerprint, trial.recipe.model_dump_json()), job.run)
-    classes: dict[str, tuple[int, int]] = {}
-    for run in trials.values():
-        trial = run.trial
-        try:
-            if trial.data_fingerprint not in classes:
-                with terminal.counting(f"reading {trial.data.source} at {trial.data.size_px} px", "images") as count:
-                    development = data_room.development(trial, machine.cache, count)
-                    classes[trial.data_fingerprint] = (len(development.classes), development.train.images.shape[-1])
-                    for scored in run.sets:
-                        data_room.held_out(trial, scored, machine.cache)
-            names, channels = classes[trial.data_fingerprint]
-            models.check(trial, names, channels)
-        except UserError as error:
-            problems[f"{_place(error, run)}{error}"] = None
+        if trial.data_fingerprint not in shapes:
+            try:
+                shapes[trial.data_fingerprint] = _check_images(job.run, machine, terminal)
+            except UserError as error:
+                problems[str(error)] = None
+                shapes[trial.data_fingerprint] = None
+        shape, this = shapes[trial.data_fingerprint], (job.run.arm, trial.data_fingerprint)
+        if shape is not None and this not in checked:
+            checked.add(this)
+            problems |= {f"arm {job.run.arm}: {problem}": None for problem in _check_model(trial, *shape)}
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError(f"{plan.study.name} cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
-def _place(error: UserError, run: Run) -> str:
-    """The arm, for what only a built model can tell; a message about files says where by itself."""
-    return "" if "\n" in str(error) else f"arm {run.arm}: "
+def _check_images(run: Run, machine: Machine, terminal: Terminal) -> tuple[int, int]:
+    """Read, decode and split the images of one arm and its hidden sets; return (classes, channels)."""
+    from bench.data import provide
+
+    data = run.trial.data
+    with terminal.counting(f"reading {data.source} at {data.size_px} px", "images") as count:
+        development = provide.development(run.trial, machine.cache, count)
+        for scored in run.sets:
+            provide.held_out(run.trial, scored, machine.cache)
+    return len(development.classes), development.train.images.shape[-1]
+
+
+def _check_model(trial: Trial, classes: int, channels: int) -> list[str]:
+    """What is wrong with building and augmenting for one arm."""
+    from bench import models
+    from bench.augment import pipeline
+
+    problems = []
+    try:
+        models.check(trial.recipe, classes, channels, trial.data.size_px, trial.weights)
+    except UserError as error:
+        problems += str(error).splitlines()
+    try:
+        pipeline.build(trial.recipe.augment, size_px=trial.data.size_px, channels=channels, device="cpu")
+    except UserError as error:
+        problems += str(error).splitlines()
+    return problems

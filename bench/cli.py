@@ -1,0 +1,235 @@
+"""The command line: parse, print, exit code. Every command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.machine import Machine
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Benchmark and ablation suite for image classification: which ingredient helped, by how much, and would "
+        "it help again?\n\nA study is one TOML file. [bold]bench new NAME[/bold] writes one to start from, [bold]bench run[/bold] trains "
+        "it and writes the report; run again, it continues where it stopped."
+    ),
+)
+data_app = typer.Typer(no_args_is_help=True, help="Images: sources and downloads.")
+app.add_typer(data_app, name="data")
+
+Studies = Annotated[list[Path], typer.Argument(help="Study files (TOML).", show_default=False)]
+Results = Annotated[Path | None, typer.Option("--results", help="Results folder.  [default: results/]", show_default=False)]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.  [default: auto]", show_default=False)]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Trials at once; 0: one per core, or one per GPU.  [default: 0]", show_default=False),
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option("--executor", help="inline (this process), local (worker processes) or ray.  [default: local]", show_default=False),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Every arm on tiny synthetic images, two steps, one seed; results go to results/smoke-runs/.")]
+
+
+def main() -> None:
+    """Entry point of ``bench``: 0 done, 1 trials failed, 2 the person must fix something, 130 interrupted."""
+    try:
+        app()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left, as `| head` does
+
+
+def _machine(**overrides: Any) -> Machine:
+    from bench import machine
+
+    for key, allowed in (("device", machine.DEVICES), ("executor", machine.EXECUTORS)):
+        if overrides.get(key) not in (None, *allowed):
+            raise UserError(f'--{key} "{overrides[key]}": must be one of {", ".join(allowed)}')
+    return machine.load(Path.cwd(), overrides)
+
+
+@app.command()
+def run(
+    studies: Studies,
+    smoke: Smoke = False,
+    results: Results = None,
+    device: Device = None,
+    executor: ExecutorName = None,
+    workers: Workers = None,
+    rescore: Annotated[bool, typer.Option("--rescore", help="Train again what a new hidden set cannot be scored from.")] = False,
+    retry: Annotated[str, typer.Option("--retry", help="Run failed trials again, by cause: error,oom,killed.")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Train and score what a study still misses, then write its report.
+
+    Run it again and it continues where it stopped; when all is done it returns at once.
+    """
+    from bench import run as conductor
+    from bench.terminal import Terminal, duration
+
+    machine = _machine(results=results, device=device, executor=executor, workers=workers)
+    options = conductor.Options(smoke, rescore, _causes(retry))
+    code = 0
+    for study in studies:
+        ending = conductor.run_study(study, machine, options, Terminal(quiet=quiet))
+        for failure in ending.failures:
+            print(f"failed: {failure}", file=sys.stderr)
+        if not quiet:
+            what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else "nothing to do, all is done"
+            print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
+        print(ending.report)
+        code = max(code, ending.exit_code)
+    raise typer.Exit(code)
+
+
+def _causes(text: str) -> tuple[str, ...]:
+    known = ("error", "oom", "killed", "timeout", "interrupted")
+    causes = tuple(cause.strip() for cause in text.split(",") if cause.strip())
+    for cause in causes:
+        if cause not in known:
+            raise UserError(f'--retry "{cause}": must be some of {", ".join(known)}')
+    return causes
+
+
+def _counted(counts: Any) -> str:
+    order = ("done", "diverged", "failed", "unscored", "missing")
+    return ", ".join(f"{counts[state]} {state}" for state in order if counts[state]) or "no trials"
+
+
+@app.command()
+def plan(
+    studies: Studies, smoke: Smoke = False, results: Results = None, as_json: Json = False
+) -> None:
+    """Show a study's arms and trials, and what is done already. Trains nothing."""
+    from bench.commands.plan import plan_json, plan_text
+
+    machine = _machine(results=results)
+    for study in studies:
+        print((plan_json if as_json else plan_text)(study, machine, smoke))
+
+
+@app.command()
+def status(
+    studies: Annotated[list[Path] | None, typer.Argument(help="Study files.", show_default=False)] = None,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Count what is done, failed (by cause) and missing; without a study, for all of the results folder."""
+    from bench.commands import plan as commands
+
+    print(commands.status(studies or [], _machine(results=results), as_json=as_json))
+
+
+@app.command()
+def report(
+    studies: Annotated[list[str] | None, typer.Argument(help="Study files or names; none: every study of the results folder.", show_default=False)] = None,
+    results: Results = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a report is not what its records say.")] = False,
+    no_cost: Annotated[bool, typer.Option("--no-cost", help="Print the report without what two equal runs may differ in: times, memory, machine, commit.")] = False,
+) -> None:
+    """Write the report of studies from their records: no GPU, no data, no network."""
+    from bench.commands.report import reports
+
+    stale = reports(studies or [], _machine(results=results), check=check, no_cost=no_cost)
+    raise typer.Exit(1 if stale else 0)
+
+
+@app.command()
+def show(trial: Annotated[str, typer.Argument(help="A trial's id, or its first digits.")], results: Results = None, as_json: Json = False) -> None:
+    """Show one trial: recipe, learning curve, scores, versions, and why it failed."""
+    from bench.commands import show as commands
+
+    print(commands.trial(trial, _machine(results=results), as_json=as_json))
+
+
+@app.command("list")
+def list_components(
+    kind: Annotated[str, typer.Argument(help="augmentations, models, optimizers, schedules, losses or metrics.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the components a study can name, with their parameters."""
+    from bench.commands.components import components
+
+    print(components(kind, as_json=as_json))
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="Name of the study; the file is ablations/NAME.toml.")]) -> None:
+    """Write a commented study to start from."""
+    from bench.commands import scaffold
+
+    print(scaffold.new(name, Path.cwd()))
+
+
+@app.command()
+def schema() -> None:
+    """Print the study file's JSON Schema, with which an editor completes and checks keys."""
+    from bench.commands import scaffold
+
+    print(scaffold.schema())
+
+
+@app.command()
+def doctor(results: Results = None) -> None:
+    """Check this machine: device, versions, disk, folders that can be written."""
+    from bench.commands.doctor import examine
+
+    text, well = examine(_machine(results=results))
+    print(text)
+    raise typer.Exit(0 if well else 2)
+
+
+@app.command()
+def clean(
+    results: Results = None,
+    stale: Annotated[bool, typer.Option("--stale", help="Trials of no study, made by other component versions.")] = False,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="What unfinished trials left.")] = False,
+    weights: Annotated[bool, typer.Option("--weights", help="Weights: sets added later then need --rescore.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="The results of smoke runs.")] = False,
+    cache: Annotated[bool, typer.Option("--cache", help="Decoded images and downloads.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete; without it, only say what would go.")] = False,
+) -> None:
+    """Free disk space. Says what would go; deletes with --yes."""
+    from bench.commands import clean as commands
+
+    wanted = commands.Wanted(stale, checkpoints, weights, smoke, cache)
+    print(commands.clean(_machine(results=results), wanted, delete=yes))
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the kinds of sources a study can name, and the folders bench.toml names."""
+    from bench.commands.data import sources
+
+    print(sources(_machine()))
+
+
+@data_app.command("fetch")
+def data_fetch(
+    source: Annotated[str, typer.Argument(help="bloodmnist")] = "bloodmnist",
+    size_px: Annotated[int, typer.Option("--size-px", min=16, help="Image size a study will ask for.")] = 96,
+) -> None:
+    """Download a source into the cache, with checksum and resume."""
+    from bench.commands.data import fetch
+    from bench.terminal import Terminal
+
+    print(fetch(source, size_px, _machine(), Terminal()))

@@ -1,0 +1,1 @@
+"""What each command prints: functions from a machine and arguments to text. ``cli`` parses and exits."""

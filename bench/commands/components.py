@@ -1,0 +1,43 @@
+"""``bench list``: what a study can name. Reads docstrings and signatures; builds nothing."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+from bench.errors import UserError, did_you_mean, shorten
+from bench.registry import REGISTRIES, Component
+
+
+def components(kind: str, *, as_json: bool) -> str:
+    """All kinds, or every component of one kind with its parameters."""
+    if not kind:
+        counts = {plural: len(registry.names()) for plural, registry in REGISTRIES.items()}
+        lines = [f"{plural:<14} {count:>3}   bench list {plural}" for plural, count in counts.items()]
+        return json.dumps(counts) if as_json else "\n".join(lines)
+    if kind not in REGISTRIES:
+        raise UserError(f'"{kind}" is not a kind of component; {did_you_mean(kind, REGISTRIES)}')
+    found = list(REGISTRIES[kind])
+    if as_json:
+        about = {c.name: {"summary": c.summary, "parameters": parameters(c), "version": c.version} for c in found}
+        return json.dumps(about, indent=1)
+    width = max(len(component.name) for component in found)
+    lines = []
+    for component in found:
+        lines.append(f"{component.name:<{width}}  {component.summary}")
+        settings = ", ".join(f"{key} = {value}" for key, value in parameters(component).items())
+        if settings:
+            lines.append(f"{'':<{width}}    {settings}")
+    return "\n".join(lines)
+
+
+def parameters(component: Component) -> dict[str, str]:
+    """Parameter → its default as TOML writes it, or ``required``."""
+    out = {}
+    for name, parameter in inspect.signature(component.factory).parameters.items():
+        default = parameter.default
+        if default is inspect.Parameter.empty:
+            out[name] = "required"
+        else:
+            out[name] = "not set" if default is None else shorten(default)
+    return out

@@ -1,0 +1,108 @@
+"""``bench new`` and ``bench schema``: help to write a study file."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.recipe import HIDDEN_NAME, Recipe
+from bench.registry import Registry, augmentations
+from bench.resolve import SLOTS
+from bench.study import PATCHABLE_DATA, RESERVED
+from bench.study_file import StudyFile
+
+TEMPLATE = '''\
+# {name}: one question, one file. `bench plan` shows what it would train, `bench run` trains it.
+# Every key: docs/study-format.md; every component: `bench list augmentations`, `bench list models`, …
+question = "Does RandAugment help, on the local and on the hidden test set?"
+baseline = "none"        # the arm that the others are measured against
+seeds    = 3             # replicates of every arm, paired: seed 1 means the same split and order in each
+
+[data]
+source  = "synthetic"    # drawn on the spot; "bloodmnist", "folder:PATH" (class folders) or "npz:PATH" for your own
+size_px = 32
+
+[hidden.other-lab]       # any number of hidden test sets, scored once, after training
+kind = "synthetic"       # for your own images: kind = "external", source = "folder:PATH"
+
+[recipe]                 # every arm starts from this; what is left out has a default
+model      = "custom_cnn"
+optimizer  = {{ name = "adam", lr = 1e-3 }}
+batch_size = 64
+stages     = [{{ train = "all", epochs = 6, patience = 3 }}]
+
+[arms]                   # each arm says only what it changes
+none        = {{ augment = [] }}
+flips       = {{ augment = ["flip"] }}
+randaugment = {{ augment = ["flip", "randaugment"] }}
+
+[[claims]]               # judged in the report: supported, refuted or inconclusive
+says   = "RandAugment helps on the other laboratory's images"
+better = "randaugment"
+than   = "none"
+metric = "other-lab.accuracy"
+'''
+
+
+def new(name: str, folder: Path) -> Path:
+    """Write ``ablations/<name>.toml`` under ``folder`` and return it. Never overwrites."""
+    stem = name.removesuffix(".toml")
+    if not re.fullmatch(HIDDEN_NAME, stem) or stem in RESERVED:
+        raise UserError(f'"{name}" cannot name a study; use letters, digits, - and _, and none of {", ".join(RESERVED)}')
+    file = folder / "ablations" / f"{stem}.toml"
+    if file.exists():
+        raise UserError(f"{file} is there already; choose another name")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(TEMPLATE.format(name=stem), "utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from None
+    return file.relative_to(folder)
+
+
+def schema() -> str:
+    """JSON Schema (draft 2020-12) of a study file, every component and its parameters included."""
+    root = StudyFile.model_json_schema()
+    recipe = Recipe.model_json_schema()
+    definitions = root["$defs"] | recipe.pop("$defs")
+    properties = recipe["properties"]
+    for slot, registry in SLOTS.items():
+        properties[slot] = _choice(registry)
+    properties["augment"] = {"type": "array", "items": _choice(augmentations)}
+    data = definitions["Data"]["properties"]
+    arm = dict(properties) | {"data": _closed({key: data[key] for key in PATCHABLE_DATA})}
+    definitions["RecipePatch"] = _closed(arm) | {
+        "description": "What an arm changes; dotted keys reach inside, as in \"stages.1.train\".",
+        "patternProperties": {r"^[a-z_]+\\.": {}},
+    }
+    definitions["RecipeTable"] = _closed(dict(properties)) | {"patternProperties": {r"^[a-z_]+\\.": {}}}
+    root["$defs"] = definitions
+    root["properties"]["recipe"] = {"$ref": "#/$defs/RecipeTable"}
+    root["properties"]["arms"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/RecipePatch"}}
+    root["properties"]["factors"] = {"type": "object"}
+    root |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bench study"}
+    return json.dumps(root, indent=1)
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _choice(registry: Registry) -> dict[str, Any]:
+    """A component of one kind: its name, or a table with its name and parameters."""
+    options: list[dict[str, Any]] = [{"enum": registry.names()}]
+    for component in registry:
+        parameters = component.schema.model_json_schema()
+        properties = {"name": {"const": component.name, "description": component.summary}} | parameters["properties"]
+        options.append(_closed(properties))
+    if registry.fallback:  # any other name is one of the fallback's
+        options[0] = {"type": "string"}
+        named = registry[registry.fallback].schema.model_json_schema()["properties"]
+        others = {"name": {"type": "string", "not": {"enum": registry.names()}}}
+        options.append(_closed(others | named))
+    # `{ lr = 1e-4 }` without a name keeps the recipe's component
+    anything = {key: value for option in options[1:] for key, value in option["properties"].items() if key != "name"}
+    return {"anyOf": [*options, _closed(anything)]}
