@@ -1,0 +1,32 @@
+# What CI runs, by hand: uv run just check
+
+# lint, formatting and types
+check:
+    uv run ruff check .
+    uv run ruff format --check .
+    uv run mypy
+
+# every test
+test *arguments:
+    uv run pytest {{arguments}}
+
+# every study of ablations/ in its smallest form
+smoke:
+    uv run bench run --smoke ablations/*.toml
+
+# time ratios against PERFORMANCE bars; reported, not gating
+benchmarks *arguments:
+    uv run pytest tests/benchmarks --benchmark-only --benchmark-disable-gc -o addopts="" {{arguments}}
+
+# write docs/components.md anew
+docs:
+    uv run python scripts/write_components.py
+
+# format and mend what can be mended
+format:
+    uv run ruff check --fix .
+    uv run ruff format .
+
+# all of it, as CI does
+ci:
+    .ci/run
