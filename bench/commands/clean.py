@@ -11,7 +11,7 @@ from bench.machine import Machine
 from bench.plan import ROOMS
 from bench.registry import REGISTRIES
 from bench.run import SMOKE_FOLDER
-from bench.store import Store
+from bench.store import Leftover, Store
 
 
 @dataclass(frozen=True)
@@ -29,42 +29,40 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
     """Say, and with ``delete`` do, what was asked; without a wish, say what each would free."""
     store = Store(machine.results)
     kinds = {
-        "stale": stale_trials(store),
-        "checkpoints": sorted(store.root.glob("trials/*/checkpoint.pt")),
-        "weights": sorted(store.root.glob("trials/*/weights.safetensors")),
-        "smoke": [store.root / SMOKE_FOLDER],
-        "cache": [machine.cache / "images", machine.cache / "downloads"],
+        "stale": _stale(store),
+        "checkpoints": store.checkpoints(),
+        "weights": store.weights(),
+        "smoke": _whole(store.root / SMOKE_FOLDER),
+        "cache": _whole(machine.cache / "images", machine.cache / "downloads"),
     }
     chosen = [kind for kind in kinds if getattr(wanted, kind)]
     lines = []
     with store.lock():
         for kind in chosen or kinds:
-            paths = [path for path in kinds[kind] if path.exists()]
-            size = sum(map(_size, paths))
             gone = delete and kind in chosen
-            for path in paths if gone else []:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            lines.append(f"{kind:<12} {len(paths):>5}  {size / 1e6:>9.1f} MB{'  deleted' if gone else ''}")
+            if gone and kind in ("smoke", "cache"):
+                for leftover in kinds[kind]:
+                    shutil.rmtree(leftover.path)
+            elif gone:
+                store.remove(kinds[kind])
+            size = sum(leftover.size for leftover in kinds[kind])
+            lines.append(f"{kind:<12} {len(kinds[kind]):>5}  {size / 1e6:>9.1f} MB{'  deleted' if gone else ''}")
     if not delete:
         lines.append(f"nothing deleted; add {'--yes' if chosen else 'what should go, and --yes'}")
     return "\n".join(lines)
 
 
-def stale_trials(store: Store) -> list[Path]:
-    """Folders of records that other component versions made and that no study of the folder lists."""
+def _stale(store: Store) -> list[Leftover]:
+    """Trials that other component versions made and that no study of the folder lists."""
     current = dict(ROOMS)
     for registry in REGISTRIES.values():
         current |= {f"{component.kind}:{component.name}": component.version for component in registry}
     listed = {t.id for name in planned(store) for arm in read_plan(name, store).arms for t in arm.trials}
-    stale = []
-    for record in store.records():
-        outdated = any(current.get(name) != version for name, version in record.versions.items())
-        if outdated and record.id not in listed:
-            stale.append(store.trial_dir(record.id))
-    return stale
+    return store.stale(
+        lambda record: record.id in listed or all(current.get(n) == v for n, v in record.versions.items())
+    )
 
 
-def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+def _whole(*folders: Path) -> list[Leftover]:
+    sizes = {f: sum(p.stat().st_size for p in f.rglob("*") if p.is_file()) for f in folders if f.is_dir()}
+    return [Leftover(folder, size) for folder, size in sizes.items()]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 import traceback
 
-from filelock import FileLock, Timeout
-
 from bench.errors import UserError
 from bench.execute import Event, Job, Listener, Setting
 from bench.execute.records import ended, write_failure, write_result
@@ -20,14 +18,9 @@ def work(job: Job, setting: Setting, listen: Listener) -> Event:
     """Run ``job`` to a record and return its last event. Only KeyboardInterrupt comes out of it."""
     trial, replicate = job.run.trial, job.run.trial.replicate
     listen(Event("started", trial.id, job.run.arm, replicate.seed))
-    folder = Store(setting.results).trial_dir(trial.id)
-    folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            event = _score(job, setting) if job.missing else _train(job, setting, listen)
-    except Timeout:
-        return ended(job, "failed", "another run is working on this trial")
+        event = _score(job, setting) if job.missing else _train(job, setting, listen)
     except Exception as error:
         event = _failed(job, setting, error)
     return Event(**(vars(event) | {"seconds": time.perf_counter() - started}))
@@ -50,13 +43,14 @@ def _train(job: Job, setting: Setting, listen: Listener) -> Event:
 
 def _score(job: Job, setting: Setting) -> Event:
     """Score sets added to the study after this trial was trained, from its kept weights."""
-    store = Store(setting.results)
-    weights = store.weights_path(job.run.trial.id)
-    scored = score_from_weights(
-        job.run.trial, job.missing, weights, TrialSetting(setting.device, setting.cache)
-    )
+    store, trial = Store(setting.results), job.run.trial
+    record = store.read(trial.id)
+    if record is None:
+        raise UserError(f"the record of {trial.id} is gone; run again")
+    where = TrialSetting(setting.device, setting.cache)
+    scored = score_from_weights(trial, job.missing, store.weights_path(trial.id), where, record.classes)
     sizes = {key: len(prediction.labels) for key, prediction in scored.predictions.items()}
-    store.add_scores(job.run.trial.id, scored.scores, scored.recalls, sizes, scored.predictions)
+    store.add_scores(trial.id, scored.scores, scored.recalls, sizes, scored.predictions)
     return ended(job, "done", _scores(job, scored.scores))
 
 
