@@ -25,7 +25,7 @@ class Task:
     """C."""
     size_px: int
     mean: tuple[float, ...] | None = None
-    """Per channel, of the training split in [0, 1]; a model without its own normalisation uses it (None: 0)."""
+    """Per channel, of the training split in [0, 1], for a model without its own normalisation (None: 0)."""
     std: tuple[float, ...] | None = None
     """Likewise (None: 1)."""
 
@@ -57,7 +57,7 @@ class Architecture(Protocol):
         ...
 
 
-def architecture(choice: Choice) -> Architecture:
+def architecture_of(choice: Choice) -> Architecture:
     """The checked architecture of a recipe's ``model``."""
     found: Architecture = models[choice.name].build(choice.params)
     return found
@@ -65,11 +65,11 @@ def architecture(choice: Choice) -> Architecture:
 
 def build(choice: Choice, task: Task, weights: Path | None = None) -> Network:
     """The network of a recipe's ``model``, with fresh or pretrained weights as the recipe says."""
-    return architecture(choice).build(choice.name, task, weights)
+    return architecture_of(choice).build(choice.name, task, weights)
 
 
 def unfrozen(train: str, blocks: int) -> int:
-    """How many of a backbone's ``blocks`` a stage trains, counted from the output; the head always comes on top.
+    """How many of a backbone's ``blocks`` a stage trains, counted from the output; the head trains too.
 
     train   ``head`` 0 · ``top:N`` N · ``fraction:F`` F of the blocks, rounded up · ``all`` every block
 

@@ -1,11 +1,11 @@
-"""What only a built model can tell, told before the first trial: built on the meta device, no memory, no weights."""
+"""What only a built model can tell, told before the first trial: on the meta device, without memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.models.architecture import Task, architecture, unfrozen
+from bench.models.architecture import Task, architecture_of, unfrozen
 from bench.recipe import Recipe
 
 
@@ -18,7 +18,7 @@ def check(recipe: Recipe, classes: int, channels: int, size_px: int, weights: Pa
     import torch
 
     task = Task(classes, channels, size_px)
-    found = architecture(recipe.model)
+    found = architecture_of(recipe.model)
     with torch.device("meta"):
         # hub weights are only fetched by the trial itself; that the model has some is checked by fits
         found.fits(recipe.model.name, task, weights)

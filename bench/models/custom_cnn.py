@@ -54,8 +54,9 @@ class CustomCnn:
         needed = 2 ** len(self.widths)
         if task.size_px < needed:
             raise UserError(
-                f"{name}: {len(self.widths)} blocks halve the image {len(self.widths)} times and need at least "
-                f"{needed} px, the study has size_px = {task.size_px}; give fewer widths or a larger size_px"
+                f"{name}: {len(self.widths)} blocks halve the image {len(self.widths)} times and need "
+                f"at least {needed} px, the study has "
+                f"size_px = {task.size_px}; give fewer widths or a larger size_px"
             )
 
     def build(self, name: str, task: Task, weights: Path | None) -> Network:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module):
-    """Images in [0, 1] to logits. Normalisation is part of the model, so its weights file is enough to use it."""
+    """Images in [0, 1] to logits. Normalisation is inside, so the weights file is all one needs to use it."""
 
     mean: Tensor
     std: Tensor

@@ -90,8 +90,8 @@ class TimmModel:
         for key, values in zip(("mean", "std"), self.normalisation, strict=True):
             if values is not None and len(values) != task.channels:
                 raise UserError(
-                    f"{name}: {key} = {list(values)} has {len(values)} numbers, the images have {task.channels} "
-                    "channels; give one number per channel"
+                    f"{name}: {key} = {list(values)} has {len(values)} numbers, the images have "
+                    f"{task.channels} channels; give one number per channel"
                 )
 
     def build(self, name: str, task: Task, weights: Path | None) -> Network:
@@ -130,7 +130,7 @@ class TimmModel:
         return model
 
     def _normalisation(self, backbone: nn.Module, task: Task) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation: as given, else the pretrained model's own, else the training split's."""
+        """Mean and deviation: as given, else the pretrained model's own, else the training split's."""
         default = task.normalisation
         if self.pretrained or self.offline:
             own: Any = backbone.pretrained_cfg
@@ -175,9 +175,10 @@ def _reach_hub(name: str) -> None:
         Exception
     ) as error:  # the hub's HTTP library, and with it the class of its errors, changes by release
         raise UserError(
-            f"{name}: pretrained = true, but its weights cannot be fetched ({type(error).__name__}: {error}).\n"
-            "  Either download them on a machine with a network and set  weights = PATH  in place of pretrained,\n"
-            "  or set  pretrained = false  to train from scratch."
+            f"{name}: pretrained = true, but its weights cannot be fetched "
+            f"({type(error).__name__}: {error}).\n"
+            "  Either download them on a machine with a network and set  weights = PATH  in place of\n"
+            "  pretrained, or set  pretrained = false  to train from scratch."
         ) from error
 
 

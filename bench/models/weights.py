@@ -20,7 +20,7 @@ WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts commonly put the weights of a checkpoint."""
 
 
-def save(path: Path, state: State) -> None:
+def save(state: State, path: Path) -> None:
     """Write a network's state, buffers included, as safetensors; whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:

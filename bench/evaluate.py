@@ -1,0 +1,63 @@
+"""A model and images → class probabilities."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.data.images import Samples
+from bench.data.resident import Resident
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TestTime = Literal["none", "flips"]
+MIRRORS: dict[TestTime, tuple[tuple[int, ...], ...]] = {"none": ((),), "flips": ((), (2,), (3,), (2, 3))}
+"""Axes of (B, C, H, W) that each view mirrors."""
+
+
+def predict(
+    network: nn.Module,
+    samples: Samples | Resident,
+    device: str,
+    *,
+    batch_size: int = 256,
+    tta: TestTime = "none",
+) -> NDArray[np.float32]:
+    """Class probabilities (N, K) float32 of ``samples``, rows in their order.
+
+    tta   ``flips``: the mean of the probabilities of the four mirror images
+
+    The network evaluates, then each module's own mode is restored. One transfer to the host, at the end.
+    """
+    images = samples if isinstance(samples, Resident) else Resident(samples, device)
+    count = len(images.labels)
+    parts = []
+    with evaluating(network), torch.no_grad():
+        for start in range(0, count, batch_size):
+            index = torch.arange(start, min(start + batch_size, count), device=images.labels.device)
+            parts.append(_probabilities(network, images.batch(index), tta))
+    probabilities: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+    return probabilities
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards each module's own mode again (a frozen one keeps evaluating)."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _probabilities(network: nn.Module, images: Tensor, tta: TestTime) -> Tensor:
+    views = [network(images.flip(axes) if axes else images).float().softmax(1) for axes in MIRRORS[tta]]
+    return views[0] if len(views) == 1 else torch.stack(views).mean(0)

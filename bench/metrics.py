@@ -1,0 +1,148 @@
+"""Class probabilities and labels → scores. Pure functions on arrays; NumPy is imported when one is called.
+
+Everywhere: probabilities (N, K), rows sum to about 1 (what is stored is rounded to float16) · labels (N,)
+whole numbers in [0, K). Classes that no label names are left out of means over classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bench.registry import metrics
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Probabilities = NDArray[np.floating[Any]]
+    Labels = NDArray[np.integer[Any]]
+
+Metric = Callable[["Probabilities", "Labels"], float]
+"""Probabilities (N, K), labels (N,) → score; nan where it is undefined."""
+
+ECE_BINS = 15
+SMALLEST = 2.0**-24
+"""Smallest positive float16: a stored 0 may have been as much, so no image costs more than −log of it."""
+
+
+def score_all(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
+    """Every registered metric by name; one that is undefined here (AUC with one class) is left out.
+
+    probabilities   (N, K)
+    labels          (N,)
+    """
+    scores = {metric.name: metric.build({})(probabilities, labels) for metric in metrics}
+    return {name: score for name, score in scores.items() if score == score}
+
+
+def recalls(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
+    """Share of each class's images that are recognised, (K,) in [0, 1]; nan for a class without images."""
+    import numpy as np
+
+    classes = probabilities.shape[1]
+    counts = np.bincount(labels, minlength=classes)
+    hits = np.bincount(labels[probabilities.argmax(1) == labels], minlength=classes)
+    return np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
+
+
+@metrics.register("accuracy")
+def accuracy() -> Metric:
+    """Share of images whose most probable class is right, in [0, 1]."""
+    return lambda probabilities, labels: float((probabilities.argmax(1) == labels).mean())
+
+
+@metrics.register("balanced_accuracy")
+def balanced_accuracy() -> Metric:
+    """Mean recall of the classes present, in [0, 1].
+
+    Source: Brodersen et al. 2010.
+    """
+    import numpy as np
+
+    return lambda probabilities, labels: float(np.nanmean(recalls(probabilities, labels)))
+
+
+@metrics.register("worst_recall")
+def worst_recall() -> Metric:
+    """Recall of the class that is recognised worst, in [0, 1]."""
+    import numpy as np
+
+    return lambda probabilities, labels: float(np.nanmin(recalls(probabilities, labels)))
+
+
+@metrics.register("macro_f1")
+def macro_f1() -> Metric:
+    """Mean F1 of the classes present, in [0, 1]; a class never predicted counts 0."""
+    return _macro_f1
+
+
+@metrics.register("auc")
+def auc() -> Metric:
+    """Mean area under the ROC curve, each class present against the rest, in [0, 1]; ties count one half.
+
+    Source: Hand and Till 2001; one against rest as MedMNIST does.
+    """
+    return _auc
+
+
+@metrics.register("ece")
+def ece() -> Metric:
+    """Expected calibration error, in [0, 1]: mean gap of confidence and accuracy over 15 equal-mass bins.
+
+    Source: Guo et al. 2017; bins of equal mass, Nixon et al. 2019.
+    """
+    return _ece
+
+
+@metrics.register("nll")
+def nll() -> Metric:
+    """Mean negative log probability of the right class, in nats; probabilities below 2⁻²⁴ count as that."""
+    return _nll
+
+
+def _macro_f1(probabilities: Probabilities, labels: Labels) -> float:
+    import numpy as np
+
+    classes = probabilities.shape[1]
+    predicted = probabilities.argmax(1)
+    actual = np.bincount(labels, minlength=classes)
+    claimed = np.bincount(predicted, minlength=classes)
+    hits = np.bincount(labels[predicted == labels], minlength=classes)
+    present = actual > 0
+    return float((2 * hits[present] / (actual + claimed)[present]).mean())
+
+
+def _auc(probabilities: Probabilities, labels: Labels) -> float:
+    """By ranks (Mann and Whitney), all classes at once; nan when fewer than two classes are present."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    positives = np.bincount(labels, minlength=probabilities.shape[1])
+    negatives = len(labels) - positives
+    present = (positives > 0) & (negatives > 0)
+    if not present.any() or not np.isfinite(probabilities).all():
+        return float("nan")
+    ranks = rankdata(probabilities.astype(np.float64), axis=0)
+    own = np.where(labels[:, None] == np.arange(probabilities.shape[1]), ranks, 0.0).sum(0)
+    above = own - positives * (positives + 1) / 2
+    return float((above[present] / (positives * negatives)[present]).mean())
+
+
+def _ece(probabilities: Probabilities, labels: Labels) -> float:
+    """Bin edges are quantiles of the confidence, so equal confidences share a bin in any order of images."""
+    import numpy as np
+
+    confidence = probabilities.max(1).astype(np.float64)
+    right = probabilities.argmax(1) == labels
+    edges = np.quantile(confidence, np.arange(1, ECE_BINS) / ECE_BINS)
+    bins = np.searchsorted(edges, confidence, side="right")
+    gaps = np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def _nll(probabilities: Probabilities, labels: Labels) -> float:
+    import numpy as np
+
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(of_label, SMALLEST)).mean())

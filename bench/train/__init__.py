@@ -1,0 +1,23 @@
+"""Training: optimizers, schedules, losses, stages and the loop.
+
+Importing the package fills the registries and imports no torch.
+"""
+
+from __future__ import annotations
+
+from bench.recipe import Recipe
+from bench.train import losses, optimizers, schedules
+
+__all__ = ["losses", "optimizers", "schedules", "unbuilt"]
+
+
+def unbuilt(recipe: Recipe) -> list[str]:
+    """Settings of ``recipe`` that are understood but not built yet, as ``key = value``; run refuses them."""
+    wanted = {
+        "balance": (recipe.balance, "none"),
+        "augment_mode": (recipe.augment_mode, "dynamic"),
+        "precision": (recipe.precision, "fp32"),
+        "compile": (recipe.compile, False),
+        "graph": (recipe.graph, False),
+    }
+    return [f"{key} = {value!r}" for key, (value, built) in wanted.items() if value != built]

@@ -1,0 +1,41 @@
+"""An exponential moving average of the weights."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from bench.models.network import Network
+
+
+class Average:
+    """A second network that follows the first; it is the one that is evaluated and kept.
+
+    After t updates the decay is min(decay, (1 + t) / (10 + t)), so that a short run is not ruled by its first
+    weights (Tan and Le 2019, as in TensorFlow's ExponentialMovingAverage).
+    """
+
+    def __init__(self, network: Network, decay: float) -> None:
+        """Start at the network's present weights.
+
+        decay   share of the average that each step keeps, 0 to below 1
+        """
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.decay = decay
+        self.updates = 0
+        mine, theirs = self.network.state_dict(), network.state_dict()
+        moving = [name for name in mine if mine[name].is_floating_point()]
+        counting = [name for name in mine if not mine[name].is_floating_point()]
+        self._averages = [mine[name] for name in moving]
+        self._weights = [theirs[name] for name in moving]
+        self._counters = [(mine[name], theirs[name]) for name in counting]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move a step towards the network's weights, batch norm's statistics included."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+        for mine, theirs in self._counters:
+            mine.copy_(theirs)

@@ -1,0 +1,196 @@
+"""The training loop: stages of epochs, each epoch scored on validation, the best weights kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import metrics
+from bench.data.images import Development
+from bench.data.resident import Resident
+from bench.errors import UserError
+from bench.evaluate import predict
+from bench.models.network import Network
+from bench.recipe import Recipe, Stage
+from bench.train.batches import Batches
+from bench.train.outcome import Best, Diverged, Fit, NotLearned, Progress
+from bench.train.stages import set_modes
+from bench.train.stepper import Stepper
+
+__all__ = ["Diverged", "Fit", "Progress", "fit"]
+
+CHANCE_FACTOR = 1.5
+"""Best validation balanced accuracy below this many times 1/K: nothing was learned (docs/method.md)."""
+
+Listener = Callable[[Progress], None]
+
+
+def fit(
+    network: Network,
+    development: Development,
+    recipe: Recipe,
+    seed: int,
+    device: str,
+    on_progress: Listener | None = None,
+) -> Fit:
+    """Train ``network`` as ``recipe`` says; afterwards it is on ``device`` with the best weights of all.
+
+    Best: highest validation accuracy; at a tie, lower validation loss. A stage starts from the best weights
+    so far with a fresh optimizer and schedule; its patience counts from its own best evaluation.
+
+    random   order, augmentation and dropout from ``seed``, by purpose and epoch; torch's own generators are
+             put back afterwards
+
+    Raises Diverged for a loss that is not finite, and when nothing was learned.
+    """
+    if all(stage.train == "none" for stage in recipe.stages):
+        raise UserError(
+            'stages: every train is "none", so nothing is trained; give one "head", "top:N" or "all"'
+        )
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generators = [torch.device(device)] if device != "cpu" else []
+    loop = _Loop(network, development, recipe, seed, device, on_progress or (lambda progress: None))
+    with torch.random.fork_rng(devices=generators):
+        try:
+            for position, stage in enumerate(recipe.stages):
+                if stage.train != "none":
+                    loop.train(position, stage)
+            loop.require_learning()
+        except Diverged as diverged:
+            diverged.fit = Fit(loop.history, loop.stages)
+            raise
+    return Fit(loop.history, loop.stages)
+
+
+class _Loop:
+    """One training run: the images on the device, and what was reached so far."""
+
+    def __init__(
+        self,
+        network: Network,
+        development: Development,
+        recipe: Recipe,
+        seed: int,
+        device: str,
+        on_progress: Listener,
+    ) -> None:
+        self.network, self.recipe, self.device, self.on_progress = network, recipe, device, on_progress
+        self.classes = len(development.classes)
+        self.batches = Batches(development.train, self.classes, recipe, seed, device)
+        self.val, self.val_labels = Resident(development.val, device), development.val.labels
+        self.best = Best()
+        self.history: list[dict[str, Any]] = []
+        self.stages: list[dict[str, Any]] = []
+        self.step = 0
+        """Steps done, over the whole trial."""
+        self.started = time.perf_counter()
+
+    def train(self, position: int, stage: Stage) -> None:
+        """One stage, leg by leg (what lies between two evaluations); then back to the best weights."""
+        legs = _legs(stage, self.batches.per_epoch)
+        stepper = Stepper(self.network, self.recipe, stage, sum(legs))
+        batches = self.batches.of_stage(position)
+        own_best, since_best = Best(), 0
+        for leg, steps in enumerate(legs, 1):
+            entry = {"stage": position + 1, "epoch": leg, **self._leg(stepper, batches, steps, position)}
+            entry |= self._validate(stepper, position)
+            entry["seconds"] = time.perf_counter() - self.started
+            self.history.append(entry)
+            self.best.take(entry, stepper.evaluated)
+            self._tell(entry, len(legs))
+            since_best = 0 if own_best.take(entry) else since_best + 1
+            if since_best == stage.patience:
+                break
+        self.network.load_state_dict(self.best.weights)
+        self.stages.append(
+            {
+                "stage": position + 1,
+                "train": stage.train,
+                "epochs": round(stepper.done / self.batches.per_epoch, 3),
+                "steps": stepper.done,
+                "best_epoch": own_best.entry["epoch"],
+                "best_val_accuracy": own_best.entry["val_accuracy"],
+                "trainable_parameters": stepper.trainable,
+                "stopped_early": stepper.done < sum(legs),
+            }
+        )
+
+    def _leg(
+        self, stepper: Stepper, batches: Iterator[tuple[Tensor, Tensor]], steps: int, position: int
+    ) -> dict[str, Any]:
+        """Train ``steps`` steps; losses stay on the device until the end, the only read of the leg."""
+        set_modes(self.network)
+        losses, begun, images = torch.empty(steps, device=self.device), time.perf_counter(), 0
+        for i in range(steps):
+            batch = next(batches)
+            losses[i] = stepper(*batch)
+            images += len(batch[1])
+        on_host = losses.tolist()
+        seconds = time.perf_counter() - begun
+        for i, loss in enumerate(on_host):
+            if not math.isfinite(loss):
+                rate = stepper.learning_rate(stepper.done - steps + i)
+                raise Diverged(self.step + i + 1, position + 1, rate, f"training loss is {loss}")
+        self.step += steps
+        return {
+            "step": self.step,
+            "train_loss": sum(on_host) / steps,
+            "lr": stepper.learning_rate(stepper.done - 1),
+            "images_per_s": images / seconds,
+        }
+
+    def _validate(self, stepper: Stepper, position: int) -> dict[str, float]:
+        """Scores of the present weights on validation."""
+        probabilities = predict(stepper.evaluated, self.val, self.device)
+        scores = {
+            f"val_{name}": metric(probabilities, self.val_labels)
+            for name, metric in (
+                ("loss", metrics.nll()),
+                ("accuracy", metrics.accuracy()),
+                ("balanced_accuracy", metrics.balanced_accuracy()),
+            )
+        }
+        if not math.isfinite(scores["val_loss"]):
+            rate = stepper.learning_rate(stepper.done - 1)
+            raise Diverged(self.step, position + 1, rate, f"validation loss is {scores['val_loss']}")
+        return scores
+
+    def _tell(self, entry: dict[str, Any], epochs: int) -> None:
+        self.on_progress(
+            Progress(
+                entry["stage"],
+                len(self.recipe.stages),
+                entry["epoch"],
+                epochs,
+                entry["train_loss"],
+                entry["val_accuracy"],
+                entry["images_per_s"],
+            )
+        )
+
+    def require_learning(self) -> None:
+        """Raise NotLearned when no evaluation was clearly better than guessing."""
+        best = max(entry["val_balanced_accuracy"] for entry in self.history)
+        needed = CHANCE_FACTOR / self.classes
+        if best < needed:
+            last = self.history[-1]
+            reason = f"nothing learned: best validation balanced accuracy {best:.3f} is below {needed:.3f}"
+            raise NotLearned(last["step"], last["stage"], last["lr"], f"{reason} ({CHANCE_FACTOR}/classes)")
+
+
+def _legs(stage: Stage, per_epoch: int) -> list[int]:
+    """Steps between evaluations: an epoch each, or ``eval_every`` steps and what remains.
+
+    per_epoch   steps in an epoch
+    """
+    if stage.epochs is not None:
+        return [per_epoch] * stage.epochs
+    steps = stage.steps or 0
+    each = stage.eval_every or max(1, steps // 10)
+    full, rest = divmod(steps, each)
+    return [each] * full + [rest] * (rest > 0)

@@ -1,0 +1,80 @@
+"""What training tells while it runs, and what it did."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from bench.models.network import Network
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is; told once per evaluation."""
+
+    stage: int
+    """From 1."""
+    stages: int
+    epoch: int
+    """Evaluation of this stage, from 1: after an epoch, or after ``eval_every`` steps."""
+    epochs: int
+    loss: float
+    """Mean training loss since the last evaluation."""
+    val_accuracy: float
+    images_per_s: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training did. The network it was given holds the best weights now."""
+
+    history: list[dict[str, Any]]
+    """One entry per evaluation: stage, epoch, step, train_loss, val_…, lr, seconds, images_per_s."""
+    stages: list[dict[str, Any]]
+    """One entry per stage that trained: train, epochs, steps, best_epoch, best_val_accuracy, …"""
+
+
+class Diverged(Exception):  # noqa: N818 - a result, not an error
+    """Training went wrong in a way that is a result: a loss that is not finite, or nothing learned."""
+
+    cause = "not finite"
+    """``not finite`` or ``not learned``."""
+
+    def __init__(self, step: int, stage: int, learning_rate: float, reason: str) -> None:
+        """Say where: ``step`` counts over the whole trial, ``stage`` in the recipe's list, both from 1."""
+        super().__init__(f"{reason} (step {step}, stage {stage}, learning rate {learning_rate:g})")
+        self.step = step
+        self.stage = stage
+        self.learning_rate = learning_rate
+        self.reason = reason
+        self.fit = Fit([], [])
+        """What was recorded until then."""
+
+
+class NotLearned(Diverged):
+    """No evaluation was clearly better than guessing."""
+
+    cause = "not learned"
+
+
+@dataclass
+class Best:
+    """The highest-scoring evaluation so far, and the weights that scored so."""
+
+    score: tuple[float, float] = (-math.inf, -math.inf)
+    """Validation accuracy; at a tie, minus the validation loss."""
+    entry: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def take(self, entry: dict[str, Any], network: Network | None = None) -> bool:
+        """Keep ``entry``, and a copy of the network's weights, if it scores higher; whether it did."""
+        score = entry["val_accuracy"], -entry["val_loss"]
+        if score <= self.score:
+            return False
+        self.score, self.entry = score, entry
+        if network is not None:
+            self.weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        return True

@@ -1,0 +1,64 @@
+"""One optimizer step after another, for one stage."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bench.models.network import Network
+from bench.recipe import Recipe, Stage
+from bench.registry import losses, optimizers, schedules
+from bench.train.ema import Average
+from bench.train.losses import Loss
+from bench.train.schedules import Schedule
+from bench.train.stages import freeze, parameter_groups
+
+
+class Stepper:
+    """Freezes what the stage freezes, and moves the rest. Reads nothing back from the device."""
+
+    def __init__(self, network: Network, recipe: Recipe, stage: Stage, total: int) -> None:
+        """Set the stage up with a fresh optimizer.
+
+        total   steps the stage is planned to take; the schedule spans them
+        """
+        self.trainable = freeze(network, stage.train)
+        """Weights that train."""
+        choice = optimizers[recipe.optimizer.name].build(recipe.optimizer.params)
+        self._optimizer = choice.make(parameter_groups(network, stage, choice))
+        self._schedule: Schedule = schedules[recipe.schedule.name].build(recipe.schedule.params)
+        self._loss: Loss = losses[recipe.loss.name].build(recipe.loss.params)
+        self._clip_norm = recipe.clip_norm
+        self._average = Average(network, recipe.ema) if recipe.ema else None
+        self._network, self._total = network, total
+        self._moved = [p for group in self._optimizer.param_groups for p in group["params"]]
+        self.done = 0
+
+    @property
+    def evaluated(self) -> Network:
+        """The network to evaluate and keep: the average where there is one."""
+        return self._average.network if self._average else self._network
+
+    def learning_rate(self, step: int) -> float:
+        """The head's rate at step ``step`` of the stage, from 0."""
+        return float(self._optimizer.param_groups[0]["base_lr"]) * self._schedule(step / self._total)
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """One step; its loss, a float32 scalar on the device.
+
+        images    (B, C, H, W) float32 in [0, 1]
+        targets   (B, K) float32 class probabilities
+        """
+        multiplier = self._schedule(self.done / self._total)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["base_lr"] * multiplier
+        loss = self._loss(self._network(images), targets)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._clip_norm:
+            torch.nn.utils.clip_grad_norm_(self._moved, self._clip_norm, foreach=True)
+        self._optimizer.step()
+        if self._average:
+            self._average.update()
+        self.done += 1
+        return loss.detach()

@@ -1,0 +1,219 @@
+"""One trial: a pure function of its recipe, data and seed. Read it from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import metrics, models
+from bench.data import provide
+from bench.data.images import Development, Samples
+from bench.data.resident import Resident
+from bench.errors import UserError
+from bench.evaluate import predict
+from bench.models.network import Network
+from bench.models.weights import load_strictly, read
+from bench.plan import ScoredSet, Trial
+from bench.store import Predictions
+from bench.streams import derive
+from bench.train.device import computing, peak_memory_mb, reset_peak_memory
+from bench.train.loop import Diverged, Fit, Progress, fit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Scores = dict[str, dict[str, float]]
+"""Key of a scored set → name → value."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a trial runs. Nothing in it changes a score on one machine."""
+
+    device: str
+    """``cpu`` or a CUDA device, never ``auto``."""
+    cache: Path
+    on_progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a network says about the held-out sets, by the set's key."""
+
+    scores: Scores = field(default_factory=dict)
+    """Metric → value; undefined ones are left out."""
+    recalls: Scores = field(default_factory=dict)
+    """Class → share of its images recognised; classes without images are left out."""
+    predictions: dict[str, Predictions] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a trial that ran to its end."""
+
+    status: Literal["done", "diverged"]
+    classes: tuple[str, ...]
+    cause: str = ""
+    """Diverged: ``not finite`` or ``not learned``."""
+    message: str = ""
+    scores: Scores = field(default_factory=dict)
+    recalls: Scores = field(default_factory=dict)
+    predictions: dict[str, Predictions] = field(default_factory=dict)
+    validation: dict[str, float] = field(default_factory=dict)
+    """Metric → value on the validation images, of the weights that were kept."""
+    history: tuple[dict[str, Any], ...] = ()
+    training: tuple[dict[str, Any], ...] = ()
+    """One table per stage that trained."""
+    parameters: int = 0
+    trainable_parameters: int = 0
+    """Most that any stage trained."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds of data, build, train and evaluate; ``images_per_s`` in training."""
+    memory: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, Tensor] | None = None
+    """The network's state, normalisation included, on the CPU; None when diverged."""
+
+
+def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Result:
+    """Train one trial and score it: on validation, and unless it tunes, once on each of ``scored``.
+
+    Divergence is a result; anything else that goes wrong is raised.
+    """
+    clock = _Clock()
+    reset_peak_memory(setting.device)
+    with computing(trial.recipe, setting.device):
+        with clock("data"):
+            development = provide.development(trial, setting.cache)
+        with clock("build"):
+            network = build_network(trial, development)
+        result = Result("done", development.classes, parameters=sum(p.numel() for p in network.parameters()))
+        try:
+            with clock("train"):
+                seed = trial.replicate.seed
+                done = fit(network, development, trial.recipe, seed, setting.device, setting.on_progress)
+        except Diverged as diverged:
+            result = replace(result, status="diverged", cause=diverged.cause, message=str(diverged))
+            return _with_course(result, diverged.fit, clock, setting)
+        with clock("evaluate"):
+            validation = _probabilities(network, development.val, trial, setting.device)
+            scores = metrics.score_all(validation, development.val.labels)
+            # Held-out images are opened here for the first time, when nothing is left to choose.
+            held_out = () if trial.role == "tune" else scored
+            seen = _score(network, development.classes, trial, held_out, setting)
+    result = replace(result, validation=scores, **vars(seen), weights=_on_host(network))
+    return _with_course(result, done, clock, setting)
+
+
+def score_from_weights(trial: Trial, scored: Sequence[ScoredSet], weights: Path, setting: Setting) -> Scored:
+    """Score sets that were added after the trial was trained.
+
+    weights   the trial's own ``weights.safetensors``, normalisation included
+    """
+    classes = provide.development(trial, setting.cache).classes
+    with computing(trial.recipe, setting.device):
+        network = _stored_network(trial, weights)
+        network.to(device=setting.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return _score(network, classes, trial, scored, setting)
+
+
+def build_network(trial: Trial, development: Development) -> Network:
+    """The network before its first step, on the CPU: the same on every device.
+
+    random   initial weights from stream (init); torch's own generator is put back afterwards
+    """
+    mean, std = (tuple(values.tolist()) for values in Resident(development.train, "cpu").statistics())
+    _, size_px, _, channels = development.train.images.shape
+    task = models.Task(len(development.classes), channels, size_px, mean, std)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(trial.replicate.seed, "init"))
+        return models.build(trial.recipe.model, task, trial.weights)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory, of device or host, did not suffice."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+class _Clock:
+    """Seconds per phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = time.perf_counter() - begun
+
+
+def _with_course(result: Result, done: Fit, clock: _Clock, setting: Setting) -> Result:
+    """``result`` with the course of training and what it cost."""
+    speeds = [entry["images_per_s"] for entry in done.history]
+    # the median: the first evaluations hold the warm-up
+    timings = clock.seconds | ({"images_per_s": float(np.median(speeds))} if speeds else {})
+    return replace(
+        result,
+        history=tuple(done.history),
+        training=tuple(done.stages),
+        trainable_parameters=max((stage["trainable_parameters"] for stage in done.stages), default=0),
+        timings=timings,
+        memory={"peak_mb": peak_memory_mb(setting.device)},
+    )
+
+
+def _score(
+    network: Network,
+    classes: tuple[str, ...],
+    trial: Trial,
+    scored: Sequence[ScoredSet],
+    setting: Setting,
+) -> Scored:
+    """Scores come from the stored probabilities, so that a report that reads those finds the same numbers."""
+    seen = Scored()
+    for one in scored:
+        samples = provide.held_out(trial, one, setting.cache)
+        probabilities = _probabilities(network, samples, trial, setting.device)
+        seen.predictions[one.key] = Predictions(probabilities, samples.labels, samples.ids)
+        seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
+        per_class = zip(classes, metrics.recalls(probabilities, samples.labels), strict=True)
+        seen.recalls[one.key] = {name: float(recall) for name, recall in per_class if recall == recall}
+    return seen
+
+
+def _probabilities(network: Network, samples: Samples, trial: Trial, device: str) -> NDArray[np.float16]:
+    """Class probabilities (N, K), as they are stored."""
+    return predict(network, samples, device, tta=trial.recipe.tta).astype(np.float16)
+
+
+def _stored_network(trial: Trial, weights: Path) -> Network:
+    """The trained network of ``trial``; its sizes are read off the stored tensors."""
+    state = read(weights)
+    try:
+        classes, channels = len(state["head.classifier.bias"]), state["mean"].shape[1]
+    except (KeyError, IndexError):
+        raise UserError(
+            f"{weights} holds {len(state)} tensors, but not those of a trained trial; "
+            "use --rescore to train it again"
+        ) from None
+    task = models.Task(classes, channels, trial.data.size_px)
+    network = models.architecture_of(trial.recipe.model).bare().build(trial.recipe.model.name, task, None)
+    load_strictly(network, state, f"{weights} is not of trial {trial.id}")
+    return network
+
+
+def _on_host(network: Network) -> dict[str, Tensor]:
+    """A copy of the network's state on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
