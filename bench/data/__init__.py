@@ -1,0 +1,1 @@
+"""Images: where they are, what they are, which are outliers, and who may see which."""

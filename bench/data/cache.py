@@ -1,0 +1,192 @@
+"""Sources decoded once: images at the study's size in a memory-mapped file, shared by every process.
+
+Layout of ``<cache>/images/<key>/``: ``images.npy`` (N, S, S, C) uint8, ``labels.npy`` (N,) int64, ``ids.npy``
+and ``phash.npy`` (N,) uint64, ``split.npy`` (N,) int8 where the source has one, and ``meta.json``, which says
+what the others must look like. A folder appears whole or not at all; a damaged one is built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.data.images import Images, Pixels, pixel_id
+from bench.data.outliers import GRAY_PX, perceptual_hash
+from bench.data.sources import BrokenImage, Reader, open_source
+from bench.errors import UserError
+from bench.plan import Source, fingerprint
+from bench.recipe import Data
+
+CACHE_VERSION = 1
+"""Raised when decoding, resizing or hashing changes."""
+THREADS = 2
+"""Pillow and SHA-256 release the interpreter; more threads only compete for one disk."""
+BLOCK = 512
+SHOWN_BROKEN = 20
+
+Progress = Callable[[int, int], None]
+
+
+class _DamagedError(Exception):
+    """A cache folder that is not what its meta.json says."""
+
+
+def open_images(data: Data, source: Source, cache: Path, progress: Progress | None = None) -> Images:
+    """Every image of a source at ``data.size_px``, decoded on the first call, memory-mapped afterwards.
+
+    progress  called with (images done, images in all) while decoding
+    Raises UserError that names all broken images together.
+    """
+    key = fingerprint([source.kind, source.fingerprint, data.size_px, data.classes, CACHE_VERSION])
+    return open_reader(key, lambda: open_source(data, source), data.size_px, cache, progress)
+
+
+def open_reader(
+    key: str, reader: Callable[[], Reader], size_px: int, cache: Path, progress: Progress | None = None
+) -> Images:
+    """The images that ``reader()`` gives, square at ``size_px``, under ``key`` in the cache.
+
+    Two processes that want the same images decode them once: the second waits for the first.
+    """
+    from filelock import FileLock
+
+    folder = cache / "images" / key[:32]
+    try:
+        return _load(folder)
+    except _DamagedError:
+        pass  # not there yet, or not whole: the lock decides who builds it
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        try:
+            return _load(folder)
+        except _DamagedError:
+            _build(folder, reader(), size_px, progress)
+    return _load(folder)
+
+
+def _load(folder: Path) -> Images:
+    """Raises _DamagedError when anything is missing or not as described."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text("utf-8"))
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        if list(images.shape) != meta["shape"] or images.dtype != np.uint8:
+            raise _DamagedError(f"images.npy has shape {images.shape}")
+        arrays = {name: _checked(folder / f"{name}.npy", sha256) for name, sha256 in meta["sha256"].items()}
+        return Images(
+            images,
+            arrays["labels"],
+            arrays["ids"],
+            classes=tuple(meta["classes"]),
+            split=arrays.get("split"),
+            phash=arrays["phash"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise _DamagedError(str(error)) from error
+
+
+def _checked(file: Path, sha256: str) -> npt.NDArray[Any]:
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise _DamagedError(f"{file.name} has changed")
+    array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
+    return array
+
+
+def _build(folder: Path, reader: Reader, size_px: int, progress: Progress | None) -> None:
+    """Decode into a temporary folder beside ``folder``, then rename: whole or not at all."""
+    count = len(reader.labels)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    try:
+        shape = (count, size_px, size_px, reader.channels)
+        images = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        arrays = _decode(reader, images, progress)
+        images.flush()
+        del images
+        hashes = {name: _save(temporary / f"{name}.npy", array) for name, array in arrays.items()}
+        meta = {"version": CACHE_VERSION, "shape": shape, "classes": reader.classes, "sha256": hashes}
+        (temporary / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False), "utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _save(file: Path, array: npt.NDArray[Any]) -> str:
+    np.save(file, array, allow_pickle=False)
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _decode(reader: Reader, images: Pixels, progress: Progress | None) -> dict[str, npt.NDArray[Any]]:
+    """Fill ``images`` (N, S, S, C); returns labels, ids, phash and, where there is one, split, each (N,).
+
+    Native pixels are read once: for the image, its id and its perceptual hash.
+    """
+    count, size_px = len(reader.labels), images.shape[1]
+    ids, phash = np.empty(count, np.uint64), np.empty(count, np.uint64)
+    broken: list[str] = []
+
+    def decode(index: int) -> tuple[int, Pixels] | str:
+        try:
+            native = reader.native(index)
+        except BrokenImage as error:
+            return str(error)
+        images[index] = square(native, size_px) if reader.drawn is None else reader.drawn[index]
+        return pixel_id(native), gray(native)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, count, BLOCK):
+            stop = min(start + BLOCK, count)
+            decoded = list(pool.map(decode, range(start, stop)))
+            broken += [item for item in decoded if isinstance(item, str)]
+            whole = [item for item in decoded if not isinstance(item, str)]
+            if not broken:
+                ids[start:stop] = [item[0] for item in whole]
+                phash[start:stop] = perceptual_hash(np.stack([item[1] for item in whole]))
+            if progress:
+                progress(stop, count)
+    if broken:
+        raise _broken_error(broken, count)
+    arrays: dict[str, npt.NDArray[Any]] = {"labels": reader.labels, "ids": ids, "phash": phash}
+    return arrays if reader.split is None else arrays | {"split": reader.split}
+
+
+def _broken_error(broken: list[str], count: int) -> UserError:
+    shown = "\n".join(f"  {line}" for line in broken[:SHOWN_BROKEN])
+    more = f"\n  … and {len(broken) - SHOWN_BROKEN} more" if len(broken) > SHOWN_BROKEN else ""
+    return UserError(
+        f"{len(broken)} of {count} images cannot be read\n{shown}{more}\n"
+        "    replace these files or delete them"
+    )
+
+
+def square(native: Pixels, size_px: int) -> Pixels:
+    """The largest central square of an image (H, W, C) uint8, resized to (S, S, C) by Pillow, bicubic."""
+    from PIL import Image
+
+    height, width, channels = native.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    native = native[top : top + side, left : left + side]
+    if side == size_px:
+        return native
+    image = Image.fromarray(native if channels == 3 else native[..., 0])
+    resized = np.asarray(image.resize((size_px, size_px), Image.Resampling.BICUBIC))
+    return resized.reshape(size_px, size_px, channels)
+
+
+def gray(native: Pixels) -> Pixels:
+    """An image (H, W, C) uint8 as perceptual hashing wants it: luminance (32, 32) uint8, Lanczos by Pillow."""
+    from PIL import Image
+
+    image = Image.fromarray(native).convert("L") if native.shape[2] == 3 else Image.fromarray(native[..., 0])
+    return np.asarray(image.resize((GRAY_PX, GRAY_PX), Image.Resampling.LANCZOS))

@@ -1,0 +1,120 @@
+"""Hidden sets: images scored beside the local test set, made or read only after training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.cache import CACHE_VERSION, open_images, open_reader
+from bench.data.images import Images, Labels, Samples
+from bench.data.sources import synthetic_reader
+from bench.errors import UserError, did_you_mean, shorten
+from bench.plan import ScoredSet, fingerprint
+from bench.recipe import Corrupted, Data, External, Shifted
+
+SHIFTED_SEED = 1
+"""Another than the local drawings' (``sources.SYNTHETIC_SEED``): other cells, not the same ones shifted."""
+
+
+def hidden_samples(scored: ScoredSet, local: Images, test: Samples, data: Data, cache: Path) -> Samples:
+    """Images of a hidden set, in the classes of the study.
+
+    local  the whole local source: its class names, and its images, which an external set may not contain
+    test   the local test set, which a corrupted set is made of
+    Raises UserError that lists all foreign classes without a counterpart, or counts images that are local ones.
+    """
+    hidden = scored.hidden
+    if isinstance(hidden, External):
+        return _external(scored, hidden, local, data, cache)
+    if isinstance(hidden, Shifted):
+        return _shifted(scored.name, hidden, local, data, cache)
+    if isinstance(hidden, Corrupted):
+        raise UserError(
+            f'[hidden.{scored.name}] kind = "corrupted" is not built yet; use "external" or "synthetic"'
+        )
+    raise ValueError(f"{scored.name} is not a hidden set")
+
+
+def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, cache: Path) -> Samples:
+    """A foreign source, labelled with the study's classes."""
+    if scored.source is None:
+        raise ValueError(f"the external set {scored.name} has a source")
+    where = f"[hidden.{scored.name}]"
+    foreign = open_images(
+        data.model_copy(update={"source": hidden.source, "classes": None}), scored.source, cache
+    )
+    labels = _translate(
+        where, foreign, local.classes, hidden.classes or {}, by_number=scored.source.kind == "npz"
+    )
+    shared = np.flatnonzero(np.isin(foreign.ids, local.ids))
+    if len(shared) and not hidden.allow_overlap:
+        raise UserError(
+            f"{where} {len(shared)} of its {len(foreign)} images are pixel-identical to local ones ({data.source})\n"
+            "    a model may have trained on them; remove them, or set allow_overlap = true to score all the same"
+        )
+    images, channels = np.asarray(foreign.images), local.images.shape[3]
+    if images.shape[3] != channels:
+        if channels == 1:
+            raise UserError(f"{where} holds colour images, {data.source} gray ones; convert them to gray")
+        images = np.repeat(images, channels, axis=3)
+    return Samples(images, labels, foreign.ids).take(np.arange(len(labels)))
+
+
+def _translate(
+    where: str, foreign: Images, classes: tuple[str, ...], names: dict[str, str], *, by_number: bool
+) -> Labels:
+    """Labels (N,) of a foreign source in terms of a study's ``classes``; classes that it lacks are fine.
+
+    names      foreign name → the study's, as ``[hidden.x] classes`` gives them
+    by_number  a label k that ``names`` does not mention means the study's class k: an npz has no names
+    """
+    number = {name: k for k, name in enumerate(classes)}
+    problems = [
+        f'  classes: "{name}" is not one of its classes; {did_you_mean(name, foreign.classes)}'
+        for name in names
+        if name not in foreign.classes
+    ]
+    table = np.full(len(foreign.classes), -1, dtype=np.int64)
+    for k in map(int, np.unique(foreign.labels)):
+        name = foreign.classes[k]
+        target = names.get(name, classes[k] if by_number and k < len(classes) else name)
+        if target not in number:
+            problems.append(f'  "{target}" is not a class of the study; {did_you_mean(target, classes)}')
+        table[k] = number.get(target, -1)
+    if problems:
+        raise UserError(
+            f"{where} classes do not fit the study\n" + "\n".join(problems) + "\n"
+            f'    translate them: classes = {{ "THEIR NAME" = "{classes[0]}", … }}'
+        )
+    return table[foreign.labels]
+
+
+def _shifted(name: str, hidden: Shifted, local: Images, data: Data, cache: Path) -> Samples:
+    """Drawings from another laboratory. Their classes are those of drawings, so the local source is drawn too."""
+    from bench.data import synthetic
+
+    if data.source != "synthetic":
+        raise UserError(
+            f'[hidden.{name}] kind = "synthetic" draws other cells than {shorten(data.source)} holds\n'
+            '    it goes with [data] source = "synthetic"; use "corrupted" or "external" with real images'
+        )
+    shift = hidden.model_dump(include={"stain", "illumination", "scale", "focus"})
+    drawing = [
+        synthetic.VERSION,
+        hidden.images,
+        SHIFTED_SEED,
+        shift,
+        data.size_px,
+        local.classes,
+        CACHE_VERSION,
+    ]
+    drawn = open_reader(
+        fingerprint(["shifted", *drawing]),
+        lambda: synthetic_reader(
+            hidden.images, data.size_px, SHIFTED_SEED, classes=local.classes, shift=shift
+        ),
+        data.size_px,
+        cache,
+    )
+    return Samples(drawn.images, drawn.labels, drawn.ids).take(np.arange(len(drawn)))

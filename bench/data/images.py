@@ -1,0 +1,81 @@
+"""The types that carry images. Letters: N images, H W pixels, C channels (1 gray, 3 RGB)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+TRAIN, VAL, TEST = 0, 1, 2
+"""Values of ``Images.split``."""
+
+Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+Ids = npt.NDArray[np.uint64]
+Index = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images with labels; all that a model trains on or is scored on.
+
+    images  (N, H, W, C) uint8, 0 to 255
+    labels  (N,) int64, 0 to K − 1
+    ids     (N,) uint64, see ``pixel_id``
+    """
+
+    images: Pixels
+    labels: Labels
+    ids: Ids
+
+    def __post_init__(self) -> None:
+        shapes = {len(self.images), len(self.labels), len(self.ids)}
+        if self.images.ndim != 4 or self.images.dtype != np.uint8 or len(shapes) != 1:
+            raise ValueError(f"images {self.images.shape} {self.images.dtype}, labels {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Index) -> Samples:
+        """A copy of the images at ``index`` (M,), in the order of their ids.
+
+        A copy, because a view of a memory-mapped file leads back to all of its images; in the order of the
+        ids, because then a split depends on its images only and not on how the source listed them.
+        """
+        index = index[np.lexsort((self.labels[index], self.ids[index]))]
+        return Samples(np.asarray(self.images)[index], self.labels[index], self.ids[index])
+
+
+@dataclass(frozen=True)
+class Images(Samples):
+    """A whole source, decoded.
+
+    split  (N,) int8 or None: 0 train, 1 validation, 2 test, where the source comes with its own split
+    phash  (N,) uint64: 64-bit perceptual hash, see ``outliers.perceptual_hash``
+    """
+
+    classes: tuple[str, ...]
+    split: npt.NDArray[np.int8] | None
+    phash: Ids
+
+
+@dataclass(frozen=True)
+class Development:
+    """All that training code ever sees: no test and no hidden image is reachable from here."""
+
+    train: Samples
+    val: Samples
+    classes: tuple[str, ...]
+
+
+def pixel_id(native: Pixels) -> int:
+    """First 8 bytes, big-endian, of SHA-256 over shape and pixels of one image as its source stores it.
+
+    native  (H, W, C) uint8. Identical pixels have identical ids, whatever size they are trained at.
+    """
+    digest = hashlib.sha256("x".join(map(str, native.shape)).encode())
+    digest.update(np.ascontiguousarray(native).data)
+    return int.from_bytes(digest.digest()[:8], "big")
