@@ -1,5 +1,27 @@
 """Augmentations, one family per file; ``pipeline`` puts them together. Importing this fills the registry."""
 
-from bench.augment import geometry, randaugment
+from bench.augment import (
+    augmix,
+    blur,
+    colour,
+    combine,
+    erase,
+    geometry,
+    mixing,
+    noise,
+    randaugment,
+    trivialaugment,
+)
 
-__all__ = ["geometry", "randaugment"]
+__all__ = [
+    "augmix",
+    "blur",
+    "colour",
+    "combine",
+    "erase",
+    "geometry",
+    "mixing",
+    "noise",
+    "randaugment",
+    "trivialaugment",
+]

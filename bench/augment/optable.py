@@ -26,6 +26,8 @@ STANDARD = (
     *("contrast", "brightness", "sharpness", "shear-x", "shear-y", "translate-x", "translate-y"),
 )
 """The 14 of the RandAugment paper (section 3) and of torchvision."""
+AUGMIX = ("autocontrast", "equalize", "posterize", "solarize", *GEOMETRIC)
+"""The nine of the AugMix paper."""
 CORNER = -0.5
 """The corner of the first pixel: shears leave it in place, as AutoAugment's (1, level, 0, 0, 1, 0) does."""
 
@@ -108,6 +110,23 @@ def trivial_strengths(bins: int = 31) -> Strengths:
     )
 
 
+def augmix_strengths(severity: int, size_px: int, steps: int = 30) -> Strengths:
+    """The published code's: a level from 0.1 to the severity, in tenths of the largest strength.
+
+    Whole numbers are cut off where that code cuts them off; the level is the middle of one of ``steps``
+    steps.
+    """
+    level = (0.1 + (severity - 0.1) * (np.arange(steps) + 0.5) / steps) / 10
+    return Strengths(
+        shear=0.3 * level,
+        translate_px=np.trunc(size_px / 3 * level),
+        rotate_degrees=np.trunc(30 * level),
+        tone=np.zeros(steps),
+        bits=4 - np.trunc(4 * level),
+        solarize=256 - np.trunc(256 * level),
+    )
+
+
 def table(names: Sequence[str], strengths: Strengths, size_px: int) -> OpTable:
     """The table of the named operations at these strengths."""
     levels = len(strengths.tone)
@@ -141,6 +160,18 @@ _FAMILIES: dict[str, Family] = {
 def randaugment_table(names: tuple[str, ...], size_px: int) -> OpTable:
     """RandAugment's 31 levels of the named operations."""
     return table(names, randaugment_strengths(size_px), size_px)
+
+
+@functools.cache
+def trivial_table(size_px: int) -> OpTable:
+    """TrivialAugment's 31 levels of the standard operations."""
+    return table(STANDARD, trivial_strengths(), size_px)
+
+
+@functools.cache
+def augmix_table(severity: int, size_px: int) -> OpTable:
+    """AugMix's levels of its nine operations."""
+    return table(AUGMIX, augmix_strengths(severity, size_px), size_px)
 
 
 def _moves(name: str, strengths: Strengths, sign: float, size_px: int) -> np.ndarray:

@@ -42,11 +42,18 @@ class Pipeline:
         channels_last = images.is_contiguous(memory_format=torch.channels_last)
         # Planes: statistics and sampling are several times faster than on interleaved channels on a CPU.
         work = images.clone(memory_format=torch.contiguous_format)
-        for step in self.steps:
-            work, targets = step(work, targets, rng)
+        work, targets = self.through(work, targets, rng)
         return work.contiguous(
             memory_format=torch.channels_last if channels_last else torch.contiguous_format
         ), targets
+
+    def through(
+        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All steps on contiguous images (B, C, H, W) that may be written into; targets (B, K) are not."""
+        for step in self.steps:
+            images, targets = step(images, targets, rng)
+        return images, targets
 
 
 def build(
@@ -62,15 +69,18 @@ def build(
 
 def assemble(choices: Sequence[Choice], space: Space, where: str) -> Pipeline:
     """``build`` for a list inside another augmentation; ``where`` begins its error messages."""
-    parts: list[tuple[Augmentation, Step]] = []
-    for index, choice in enumerate(choices):
-        try:
-            part = made(choice)
-            parts.append((part, part.prepare(space)))
-        except UserError as error:
-            raise UserError(f"{where}[{index}] {error}") from error
+    parts = [prepared(choice, space, f"{where}[{index}]") for index, choice in enumerate(choices)]
     steps = [step if len(group) == 1 else fuse(group, space) for group, step in fusable(parts)]
     return Pipeline(steps, any(mixes_images(choice) for choice in choices))
+
+
+def prepared(choice: Choice, space: Space, where: str) -> tuple[Augmentation, Step]:
+    """One choice, built and prepared; ``where`` begins its error messages."""
+    try:
+        part = made(choice)
+        return part, part.prepare(space)
+    except UserError as error:
+        raise UserError(f"{where} {error}") from error
 
 
 def made(choice: Choice) -> Augmentation:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from bench.augment import matrices as mat
 from bench.augment.base import Fill
+from bench.augment.kernels.rows import on_chosen
 from bench.augment.transfer import column, to_device
 
 PADDING: dict[Fill, str] = {"black": "zeros", "edge": "border", "reflect": "reflection"}
@@ -52,12 +53,8 @@ def move(images: torch.Tensor, matrices: np.ndarray, fill: Fill) -> torch.Tensor
     if mat.is_mirror(matrices):
         return _mirror_all(images, matrices)
     moved = (matrices != np.eye(3)).any((1, 2))
-    theta = mat.sampling(matrices[moved], images.shape[-1])
-    if moved.all():
-        (there,) = to_device([theta], images.device)
-        return sample(images, there, fill)
-    there, rows = to_device([theta, np.flatnonzero(moved)], images.device)
-    return images.index_copy_(0, rows, sample(images.index_select(0, rows), there, fill))
+    theta = mat.sampling(matrices, images.shape[-1])
+    return on_chosen(images, moved, [theta], lambda part, there: sample(part, there, fill))
 
 
 def _mirror_all(images: torch.Tensor, matrices: np.ndarray) -> torch.Tensor:
