@@ -17,8 +17,10 @@ from bench.stats.intervals import (
 from bench.stats.jackknife import CHANCE_AUC, JACKKNIFE, pseudo_values
 from bench.stats.power import assumed, measured, seeds_needed, smallest_effect, upper_sigma
 from bench.stats.verdicts import (
+    FEWEST_SEEDS,
     Comparison,
     Judgement,
+    Outcome,
     Share,
     claim_outcome,
     convergence_outcome,
@@ -33,10 +35,12 @@ from bench.stats.verdicts import (
 
 __all__ = [
     "CHANCE_AUC",
+    "FEWEST_SEEDS",
     "JACKKNIFE",
     "Comparison",
     "Interval",
     "Judgement",
+    "Outcome",
     "Share",
     "SpreadTest",
     "assumed",

@@ -1,0 +1,244 @@
+"""Study + plan + records → Document."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from bench import stats
+from bench.plan import TEST, PlanFile
+from bench.report import settings
+from bench.report.document import (
+    LOCAL,
+    ArmRow,
+    ClassRow,
+    Document,
+    Effect,
+    Finding,
+    Mean,
+    Provenance,
+    Rules,
+    ScoreRow,
+    TrialNote,
+)
+from bench.report.evidence import Evidence, Metric, cost, device, parse, trained
+from bench.report.judging import Rulings, wanted_scores
+from bench.report.outcomes import Outcome, Outcomes, count, notes, read_outcomes
+from bench.store import Record, Store
+from bench.study import Study
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "ece")
+"""Scores in every table, in this order; others a record holds follow by name."""
+
+
+def build(study: Study, plan: PlanFile, store: Store) -> Document:
+    """Everything the report says."""
+    outcomes = read_outcomes(study, plan, store)
+    evidence = Evidence(study, outcomes, store, wanted_scores(study))
+    rulings = Rulings(study, evidence)
+    primary = parse(study.primary, [TEST, *study.hidden])
+    gap_set = primary.set if primary.set in study.hidden else next(iter(study.hidden), None)
+    findings = {
+        arm.label: rulings.finding((arm.label, study.baseline, study.primary))
+        for arm in study.arms
+        if arm.label != study.baseline
+    }
+    order = [study.baseline, *sorted(findings, key=lambda label: _rank(findings[label]))]
+    metrics = _metrics(outcomes)
+    outcomes = {label: outcomes[label] for label in order}
+    return Document(
+        study=study.name,
+        question=study.question,
+        baseline=study.baseline,
+        smoke=plan.smoke,
+        rules=_rules(study, plan, len(rulings.keys)),
+        sets=(LOCAL, *study.hidden),
+        gap_set=gap_set,
+        metrics=metrics,
+        arms=tuple(_arm_row(label, study, evidence, findings.get(label), gap_set) for label in order),
+        findings=tuple(findings[label] for label in order[1:]),
+        claims=tuple(rulings.claim(claim) for claim in study.claims),
+        scores=tuple(_score_rows(order, study, evidence, metrics)),
+        classes=_class_rows(order, outcomes, primary.set or TEST),
+        notes=notes(outcomes) + _unreadable(evidence) + _unscored(outcomes),
+        fixed=settings.shared(study),
+        changes=settings.changes(study, order),
+        confounds=settings.confounds(study, outcomes, order),
+        cost_confounds=settings.cost_confounds(outcomes),
+        not_judged=tuple(_not_judged(study)),
+        provenance=_provenance(study, plan, outcomes),
+    )
+
+
+def _rank(finding: Finding) -> tuple[bool, float, str]:
+    """Best effect first, arms without one last, ties by name."""
+    effect = finding.effect
+    return effect is None, -effect.mean if effect else 0.0, finding.arm
+
+
+def _rules(study: Study, plan: PlanFile, family: int) -> Rules:
+    replicates = max(len(arm.trials) for arm in plan.arms)
+    return Rules(
+        primary=study.primary,
+        family=family,
+        delta_local=study.delta.local,
+        delta_hidden=study.delta.hidden,
+        seeds=study.seeds,
+        folds=study.folds.k if study.folds else None,
+        replicates=replicates,
+        divergence_bound=stats.diverged_share(0, max(1, replicates)).high,
+    )
+
+
+def _metrics(outcomes: Outcomes) -> tuple[str, ...]:
+    stored = {name for record in _done(outcomes) for scores in record.scores.values() for name in scores}
+    return (*(name for name in METRICS if name in stored), *sorted(stored - set(METRICS)))
+
+
+def _done(outcomes: Outcomes) -> list[Record]:
+    return [o.record for trials in outcomes.values() for o in trials if o.state == "done" and o.record]
+
+
+def _mean(values: Iterable[float | None]) -> Mean | None:
+    """Mean ± sd over the seeds that have a value."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return Mean(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+
+
+def _scores(trials: Sequence[Outcome], name: str, metric: str) -> list[float | None]:
+    """A score of each finished trial on a set."""
+    return [
+        o.record.scores.get(o.planned.sets.get(name, ""), {}).get(metric)
+        for o in trials
+        if o.state == "done" and o.record
+    ]
+
+
+def _recalls(trials: Sequence[Outcome], name: str) -> dict[str, float]:
+    """Mean recall of each class over finished trials, in the order of the classes."""
+    found: dict[str, list[float]] = {}
+    for outcome in trials:
+        if outcome.state == "done" and outcome.record:
+            for label, value in outcome.record.recalls.get(outcome.planned.sets.get(name, ""), {}).items():
+                found.setdefault(label, []).append(value)
+    return {label: statistics.fmean(values) for label, values in found.items()}
+
+
+def _interval(interval: stats.Interval | None) -> Effect | None:
+    return Effect(interval.mean, interval.low, interval.high) if interval else None
+
+
+def _arm_row(
+    label: str, study: Study, evidence: Evidence, finding: Finding | None, gap_set: str | None
+) -> ArmRow:
+    trials = evidence.outcomes[label]
+    done = [o for o in trials if o.state == "done"]
+    primary = parse(study.primary, [TEST, *study.hidden])
+    recalls = _recalls(trials, primary.set or TEST)
+    seconds = _mean(cost(o, "seconds") for o in done)
+    epochs = _mean(trained(o, "epochs") for o in done)
+    memory = [max(o.record.memory.values()) for o in done if o.record and o.record.memory]
+    return ArmRow(
+        label=label,
+        is_baseline=label == study.baseline,
+        accuracies=tuple(_mean(_scores(trials, name, "accuracy")) for name in (TEST, *study.hidden)),
+        finding=finding,
+        gap=_interval(evidence.gap(label, gap_set)) if gap_set else None,
+        worst=min(recalls.items(), key=lambda item: (item[1], item[0])) if recalls else None,
+        seeds=count(trials),
+        parameters=settings.parameters(trials),
+        epochs=epochs.mean if epochs else None,
+        seconds=seconds.mean if seconds else None,
+        memory_mb=max(memory) if memory else None,
+    )
+
+
+def _score_rows(
+    order: Sequence[str], study: Study, evidence: Evidence, metrics: Sequence[str]
+) -> Iterable[ScoreRow]:
+    for name in (TEST, *study.hidden):
+        for label in order:
+            trials = evidence.outcomes[label]
+            effect = None
+            if label != study.baseline:
+                contrast = evidence.contrast(label, study.baseline, Metric("score", name))
+                usable = (
+                    contrast.finished if contrast.diverged or contrast.diverged_reference else contrast.test
+                )
+                effect = _interval(usable if isinstance(usable, stats.Interval) else None)
+            yield ScoreRow(
+                arm=label,
+                set=LOCAL if name == TEST else name,
+                scores=tuple(_mean(_scores(trials, name, metric)) for metric in metrics),
+                interval=_interval(evidence.mean(label, name)),
+                effect=effect,
+            )
+
+
+def _class_rows(order: Sequence[str], outcomes: Outcomes, name: str) -> tuple[ClassRow, ...]:
+    by_arm = {label: _recalls(outcomes[label], name) for label in order}
+    classes = dict.fromkeys(label for recalls in by_arm.values() for label in recalls)
+    return tuple(ClassRow(c, tuple(by_arm[label].get(c) for label in order)) for c in classes)
+
+
+def _unreadable(evidence: Evidence) -> tuple[TrialNote, ...]:
+    return tuple(
+        TrialNote(arm, *o.replicate, "done, not compared", evidence.unreadable[o.planned.id], o.planned.id)
+        for arm, trials in evidence.outcomes.items()
+        for o in trials
+        if o.planned.id in evidence.unreadable
+    )
+
+
+def _unscored(outcomes: Outcomes) -> tuple[TrialNote, ...]:
+    """Finished trials that were never scored on one of the study's sets."""
+    found = []
+    for arm, trials in outcomes.items():
+        for o in trials:
+            if o.state != "done" or o.record is None:
+                continue
+            names = [name for name, key in o.planned.sets.items() if key not in o.record.scores]
+            if names:
+                text = "not scored on " + ", ".join(LOCAL if name == TEST else name for name in names)
+                found.append(TrialNote(arm, *o.replicate, "done, not scored", text, o.planned.id))
+    return tuple(found)
+
+
+def _not_judged(study: Study) -> Iterable[str]:
+    """What the study asks for and this report does not judge, never silently."""
+    if study.tune is not None:
+        yield "tuning: candidates, edges of ranges, effects with shared settings"
+    if study.val_shift is not None:
+        yield "the shifted validation set"
+    if study.aa:
+        yield "the A/A row (the baseline again)"
+    if study.ensembles:
+        yield "ensembles: " + ", ".join(study.ensembles)
+    if study.design == "grid":
+        yield "main effects and interactions of the grid; arms are compared with the baseline one by one"
+    if study.design == "add-and-remove":
+        yield "removals from the full recipe; arms are compared with the baseline only"
+
+
+def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes) -> Provenance:
+    records = [o.record for trials in outcomes.values() for o in trials if o.record]
+    libraries: dict[str, set[str]] = {}
+    for record in records:
+        for name, version in record.libraries.items():
+            libraries.setdefault(name, set()).add(version)
+    first = next((trial.sets for arm in plan.arms for trial in arm.trials), {})
+    sizes = {key: size for record in records for key, size in record.sizes.items()}
+    done = [o for trials in outcomes.values() for o in trials if o.record]
+    return Provenance(
+        source=study.data.source,
+        synthetic=study.data.source == "synthetic",
+        data_fingerprint=plan.data_fingerprint,
+        sets=tuple((LOCAL if n == TEST else n, key, sizes.get(key)) for n, key in first.items()),
+        classes=tuple(next((record.classes for record in records if record.classes), [])),
+        libraries=tuple((name, ", ".join(sorted(found))) for name, found in sorted(libraries.items())),
+        commits=tuple(sorted({record.commit for record in records if record.commit})),
+        machines=tuple(sorted({device(o) for o in done})),
+        attempts=sum(record.attempts > 1 for record in records),
+    )

@@ -1,0 +1,219 @@
+"""What a report says, before it is spelled. Scores, effects and shares are fractions; text is unescaped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+LOCAL = "local"
+"""What a report calls the local test set."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over finished seeds."""
+
+    mean: float
+    sd: float | None
+    """Over seeds; None with one."""
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference (or one arm's mean or gap) with its pointwise 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    unit: Literal["points", "ratio"] = "points"
+    """``ratio``: of a cost, mean and ends are ratios already."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How an arm's planned trials ended."""
+
+    planned: int
+    done: int
+    diverged: int = 0
+    failed: tuple[tuple[str, int], ...] = ()
+    """(cause, number), by cause."""
+    stale: int = 0
+    damaged: int = 0
+    not_run: int = 0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one arm against another on one metric."""
+
+    arm: str
+    reference: str
+    metric: str
+    """``local.accuracy``, ``<hidden>.accuracy``, ``gap.<hidden>``, ``cost.seconds``, ``seed_sd``, …"""
+    verdict: str
+    detail: str
+    """Why it is inconclusive, what would settle it; may be empty. Holds no name."""
+    effect: Effect | None
+    if_converges: bool
+    """The effect is that of the finished pairs, since some seed diverged."""
+    dagger: bool
+    seeds: int
+    """Common seeds the effect rests on."""
+    local: Effect | None = None
+    """The same pair's effect on local accuracy, when ``metric`` is about another set."""
+
+    @property
+    def costs(self) -> bool:
+        """About a time, which may differ between two equal results."""
+        return self.metric == "cost.seconds"
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One arm in the first table."""
+
+    label: str
+    is_baseline: bool
+    accuracies: tuple[Mean | None, ...]
+    """Local, then each hidden set; None: not scored."""
+    finding: Finding | None
+    """Against the baseline on the primary metric; None for the baseline."""
+    gap: Effect | None
+    """Local − hidden accuracy."""
+    worst: tuple[str, float] | None
+    """Class recognised worst on the primary metric's set, mean recall over seeds."""
+    seeds: Seeds
+    parameters: int | None
+    epochs: float | None
+    seconds: float | None
+    """Training, mean over seeds."""
+    memory_mb: float | None
+    """Peak, largest over seeds."""
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """A claim of the study, judged."""
+
+    says: str
+    expect: str
+    metric: str
+    outcome: Literal["supported", "refuted", "inconclusive", "not judged"]
+    pairs: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def costs(self) -> bool:
+        """About a time, which may differ between two equal results."""
+        return self.metric == "cost.seconds"
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """All scores of one arm on one set."""
+
+    arm: str
+    set: str
+    scores: tuple[Mean | None, ...]
+    """In the order of Document.metrics."""
+    interval: Effect | None
+    """Of the mean accuracy, over seeds and images."""
+    effect: Effect | None
+    """Accuracy minus the baseline's; pointwise, no verdict."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Recall of one class, arm by arm."""
+
+    name: str
+    recalls: tuple[float | None, ...]
+    """In the order of Document.arms."""
+
+
+@dataclass(frozen=True)
+class TrialNote:
+    """A planned trial without a usable result, or whose result is a failure."""
+
+    arm: str
+    seed: int
+    fold: int | None
+    state: str
+    text: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting in which an arm differs from the baseline."""
+
+    arm: str
+    setting: str
+    baseline: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from."""
+
+    source: str
+    synthetic: bool
+    data_fingerprint: str
+    sets: tuple[tuple[str, str, int | None], ...]
+    """(name, key, images) of every scored set; with folds the first fold's."""
+    classes: tuple[str, ...]
+    libraries: tuple[tuple[str, str], ...]
+    """Several versions of one library stand together."""
+    commits: tuple[str, ...]
+    machines: tuple[str, ...]
+    attempts: int
+    """Trials that needed more than one."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """By which rules the verdicts were made."""
+
+    primary: str
+    family: int
+    delta_local: float
+    """Points."""
+    delta_hidden: float
+    seeds: tuple[int, ...]
+    folds: int | None
+    replicates: int
+    """Trials per arm."""
+    divergence_bound: float
+    """Share of seeds that may diverge although none of the replicates did."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole report."""
+
+    study: str
+    question: str
+    baseline: str
+    smoke: bool
+    rules: Rules
+    sets: tuple[str, ...]
+    """Local, then the hidden sets, as the report calls them."""
+    gap_set: str | None
+    """Hidden set that the gap is taken to."""
+    metrics: tuple[str, ...]
+    arms: tuple[ArmRow, ...]
+    findings: tuple[Finding, ...]
+    claims: tuple[ClaimRow, ...]
+    scores: tuple[ScoreRow, ...]
+    classes: tuple[ClassRow, ...]
+    notes: tuple[TrialNote, ...]
+    fixed: tuple[tuple[str, str], ...]
+    changes: tuple[Change, ...]
+    confounds: tuple[tuple[str, str], ...]
+    """(arm, what else differs from the baseline)."""
+    cost_confounds: tuple[str, ...]
+    not_judged: tuple[str, ...]
+    provenance: Provenance

@@ -1,0 +1,281 @@
+"""Per-image scores of every trial, and the intervals between arms that they allow."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import stats
+from bench.plan import TEST
+from bench.report.document import LOCAL
+from bench.report.outcomes import Outcome, Outcomes
+from bench.store import Predictions, Store
+from bench.study import Study
+
+Floats = NDArray[np.float64]
+Pairs = Sequence[tuple[Outcome, Outcome]]
+"""(reference, arm) of the same replicate."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the study, taken apart."""
+
+    kind: str
+    """``score``, ``gap``, ``cost``, ``seed_sd``, or ``unknown``."""
+    set: str = ""
+    """Name in the plan: ``test`` or a hidden set's."""
+    score: str = "accuracy"
+
+    @property
+    def lower_is_better(self) -> bool:
+        """A smaller value wins."""
+        return self.kind != "score"
+
+
+def parse(metric: str, sets: Sequence[str]) -> Metric:
+    """``local.accuracy``, ``<hidden>.<score>``, ``gap.<hidden>``, ``cost.seconds|epochs`` or ``seed_sd``."""
+    left, _, right = metric.partition(".")
+    if metric == "seed_sd":
+        return Metric("seed_sd")
+    if left == "cost":
+        return Metric("cost", score=right) if right in ("seconds", "epochs") else Metric("unknown")
+    if left == "gap":
+        return Metric("gap", right) if right in sets and right != TEST else Metric("unknown")
+    left = TEST if left == LOCAL else left
+    return Metric("score", left, right) if left in sets and right else Metric("unknown")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """An arm against a reference on one metric: not yet judged. Always arm − reference."""
+
+    test: stats.Interval | stats.SpreadTest | None
+    seeds: int = 0
+    """Common replicates, diverged ones included."""
+    reason: str = ""
+    """Why it cannot be tested."""
+    disagreements: int | None = None
+    diverged: int = 0
+    diverged_reference: int = 0
+    finished: stats.Interval | None = None
+    """Of the pairs that both finished, when some did not."""
+
+
+class Evidence:
+    """Pseudo-values of all trials; reads each file of predictions once and keeps no probabilities."""
+
+    def __init__(
+        self, study: Study, outcomes: Outcomes, store: Store, wanted: Mapping[str, Sequence[str]]
+    ) -> None:
+        """wanted: for each set of the plan, the scores (keys of stats.JACKKNIFE) that are asked for."""
+        self.outcomes, self.study = outcomes, study
+        self.unreadable: dict[str, str] = {}
+        """Trial → why its predictions cannot be used."""
+        self._rows: dict[tuple[str, str, str], Floats] = {}
+        self._items: dict[str, NDArray[np.uint64]] = {}
+        records = [o.record for trials in outcomes.values() for o in trials if o.record]
+        self._classes = max((len(record.classes) for record in records), default=0)
+        seen: set[str] = set()
+        for trials in outcomes.values():
+            for outcome in trials:
+                if outcome.state == "done" and outcome.planned.id not in seen:
+                    seen.add(outcome.planned.id)
+                    self._load(outcome, store, wanted)
+
+    def _load(self, outcome: Outcome, store: Store, wanted: Mapping[str, Sequence[str]]) -> None:
+        id = outcome.planned.id
+        try:
+            found = store.predictions(id)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            self.unreadable[id] = f"its predictions cannot be read ({type(error).__name__})"
+            return
+        for name, key in outcome.planned.sets.items():
+            if key in found:
+                self._reduce(id, key, found[key], wanted.get(name, ()))
+
+    def _reduce(self, id: str, key: str, said: Predictions, scores: Sequence[str]) -> None:
+        items = np.unique(said.ids)
+        if not np.array_equal(self._items.setdefault(key, items), items):
+            self.unreadable[id] = "its predictions are of other images"
+            return
+        for score in scores:
+            _, phi = stats.pseudo_values(score, said.probabilities, said.labels, said.ids)
+            if phi is not None:
+                self._rows[id, key, score] = phi
+
+    def row(self, outcome: Outcome, name: str, score: str) -> Floats | None:
+        """One trial's pseudo-values (M,) on a set; a diverged one's are those of chance on every image."""
+        key = outcome.planned.sets.get(name, "")
+        if outcome.state == "diverged" and key in self._items and self._classes:
+            chance = stats.CHANCE_AUC if score == "auc" else 1 / self._classes
+            return np.full(len(self._items[key]), chance)
+        return self._rows.get((outcome.planned.id, key, score))
+
+    def mean(self, arm: str, name: str, score: str = "accuracy") -> stats.Interval | None:
+        """An arm's mean over finished seeds and images; None with fewer than 2 seeds."""
+        done = [o for o in self.outcomes[arm] if o.state == "done"]
+        rows = [row for o in done if (row := self.row(o, name, score)) is not None]
+        return self._interval(rows, [o for o in done if self.row(o, name, score) is not None], name)
+
+    def gap(self, arm: str, name: str) -> stats.Interval | None:
+        """An arm's local minus hidden accuracy over finished seeds; None with fewer than 2, or with folds."""
+        rows = [
+            (local, hidden)
+            for o in self.outcomes[arm]
+            if o.state == "done"
+            and (local := self.row(o, TEST, "accuracy")) is not None
+            and (hidden := self.row(o, name, "accuracy")) is not None
+        ]
+        if len(rows) < 2 or self.study.folds is not None:
+            return None
+        return stats.difference_of_gaps(np.stack([a for a, _ in rows]), np.stack([b for _, b in rows]))
+
+    def contrast(self, arm: str, reference: str, metric: Metric) -> Contrast:
+        """Arm minus reference on their common replicates."""
+        broken = [(o, name) for name in (arm, reference) for o in self.outcomes[name] if o.own_fault]
+        if broken:
+            outcome, name = broken[0]
+            cause = outcome.record.cause if outcome.record else ""
+            whose = "" if name == arm else "the reference's "
+            number = sum(name == other for _, other in broken)
+            return Contrast(
+                None, reason=f"{whose}{number} of {len(self.outcomes[name])} seeds failed ({cause})"
+            )
+        by_replicate = {o.replicate: o for o in self.outcomes[reference]}
+        pairs = [
+            (other, o) for o in self.outcomes[arm] if (other := by_replicate.get(o.replicate)) is not None
+        ]
+        pairs = [(a, b) for a, b in pairs if {a.state, b.state} <= {"done", "diverged"}]
+        make: dict[str, Callable[[Pairs, Metric], Contrast]] = {
+            "score": self._on_scores,
+            "gap": self._on_gap,
+            "cost": self._on_cost,
+            "seed_sd": self._on_spread,
+        }
+        if metric.kind not in make:
+            return Contrast(None, reason="not judged yet: bench does not know this metric")
+        found = make[metric.kind](pairs, metric)
+        return replace(
+            found,
+            diverged=sum(b.state == "diverged" for _, b in pairs),
+            diverged_reference=sum(a.state == "diverged" for a, _ in pairs),
+        )
+
+    def _differences(self, pairs: Pairs, name: str, score: str) -> tuple[Pairs, list[Floats]]:
+        kept, rows = [], []
+        for a, b in pairs:
+            left, right = self.row(a, name, score), self.row(b, name, score)
+            if left is None or right is None or a.planned.sets.get(name) != b.planned.sets.get(name):
+                continue
+            kept.append((a, b))
+            rows.append(right - left)
+        return kept, rows
+
+    def _interval(self, rows: Sequence[Floats], of: Sequence[Outcome], name: str) -> stats.Interval | None:
+        """The interval over rows; with folds, over folds (seeds averaged first)."""
+        folds = self.study.folds
+        if folds is None:
+            return stats.two_way(np.stack(rows)) if len(rows) > 1 and len(rows[0]) > 1 else None
+        by_fold: dict[int | None, list[Floats]] = {}
+        for outcome, row in zip(of, rows, strict=True):
+            by_fold.setdefault(outcome.planned.fold, []).append(row)
+        averaged = [np.mean(group, axis=0) for group in by_fold.values()]
+        if len(averaged) < 2:
+            return None
+        if name == TEST:
+            return stats.fold_interval(np.array([row.mean() for row in averaged]), 1 / (folds.k - 1))
+        return stats.two_way(np.stack(averaged), inflation=1 + len(averaged) / (folds.k - 1))
+
+    def _disagreements(self, pairs: Pairs, name: str) -> int:
+        """Images on which finished pairs are not equally right; with folds, of all folds' images."""
+        done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
+        _, rows = self._differences(done, name, "accuracy")
+        if name == TEST and self.study.folds is not None:
+            return int(sum((row != 0).sum() for row in rows))
+        return int(np.any([row != 0 for row in rows], axis=0).sum()) if rows else 0
+
+    def _on_scores(self, pairs: Pairs, metric: Metric) -> Contrast:
+        if metric.score == "ece":
+            return Contrast(None, reason="a calibration error has a value, never a verdict")
+        if metric.score not in stats.JACKKNIFE:
+            return Contrast(None, reason=f"not judged yet: no interval is known for {metric.score}")
+        kept, rows = self._differences(pairs, metric.set, metric.score)
+        interval = self._interval(rows, [b for _, b in kept], metric.set)
+        finished, some = self._differences(
+            [(a, b) for a, b in kept if a.state == b.state == "done"], metric.set, metric.score
+        )
+        disagreements = self._disagreements(kept, metric.set)
+        seeds = len({o.planned.fold for _, o in kept}) if self.study.folds else len(kept)
+        counted = None if len(finished) < len(kept) else disagreements
+        return Contrast(
+            interval,
+            seeds,
+            stats.untestable(interval, seeds, counted),
+            disagreements,
+            finished=self._interval(some, [b for _, b in finished], metric.set)
+            if len(finished) < len(kept)
+            else None,
+        )
+
+    def _on_gap(self, pairs: Pairs, metric: Metric) -> Contrast:
+        if self.study.folds is not None:
+            return Contrast(None, reason="not judged yet: gaps with folds")
+        kept, _ = self._differences(pairs, TEST, "accuracy")
+        kept, hidden = self._differences(kept, metric.set, "accuracy")
+        _, local = self._differences(kept, TEST, "accuracy")
+        interval = stats.difference_of_gaps(np.stack(local), np.stack(hidden)) if len(kept) > 1 else None
+        disagreements = self._disagreements(kept, TEST) + self._disagreements(kept, metric.set)
+        reason = stats.untestable(interval, len(kept), disagreements)
+        return Contrast(interval, len(kept), reason, disagreements)
+
+    def _on_cost(self, pairs: Pairs, metric: Metric) -> Contrast:
+        done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
+        kinds = {device(o) for pair in done for o in pair}
+        if metric.score == "seconds" and len(kinds) > 1:
+            return Contrast(None, len(done), "more than one kind of device: " + ", ".join(sorted(kinds)))
+        costs = [(cost(a, metric.score), cost(b, metric.score)) for a, b in done]
+        known = [math.log(b / a) for a, b in costs if a and b]
+        interval = stats.paired_t(np.array(known)) if len(known) > 1 else None
+        return Contrast(interval, len(known), stats.untestable(interval, len(known)))
+
+    def _on_spread(self, pairs: Pairs, metric: Metric) -> Contrast:
+        primary = parse(self.study.primary, [TEST, *self.study.hidden])
+        values = []
+        for a, b in pairs:
+            left, right = self.row(a, primary.set, primary.score), self.row(b, primary.set, primary.score)
+            if a.state == b.state == "done" and left is not None and right is not None:
+                values.append((left.mean(), right.mean()))
+        if len(values) < stats.FEWEST_SEEDS:
+            return Contrast(None, len(values), stats.untestable(None, len(values)))
+        reference, arm = np.array(values).T
+        return Contrast(stats.brown_forsythe(reference, arm), len(values))
+
+
+def device(outcome: Outcome) -> str:
+    """Kind of device a trial ran on."""
+    about = outcome.record.machine if outcome.record else {}
+    return str(about.get("device_name") or about.get("device") or "unknown device")
+
+
+def cost(outcome: Outcome, what: str) -> float | None:
+    """Seconds of training, or epochs trained."""
+    record = outcome.record
+    if record is None:
+        return None
+    if what == "seconds":
+        return record.timings.get("train") or sum(record.timings.values()) or None
+    return trained(outcome, "epochs")
+
+
+def trained(outcome: Outcome, what: str) -> float | None:
+    """``epochs`` or ``steps`` summed over the stages; None where a stage does not say."""
+    stages = outcome.record.training if outcome.record else []
+    values = [stage.get(what) for stage in stages if stage.get("train") != "none"]
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return float(sum(numbers)) if numbers and len(numbers) == len(values) else None

@@ -1,0 +1,111 @@
+"""A Document's tables as CSV: the numbers unrounded, for other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from bench.report.document import Document, Effect, Finding, Mean
+from bench.report.text import seeds
+
+Row = Sequence[object]
+
+
+def tables(document: Document, *, cost: bool = True) -> dict[str, str]:
+    """CSV text by table name. ``cost=False`` leaves out what may differ between equal results."""
+    found = {
+        "arms": _arms(document, cost),
+        "scores": _scores(document),
+        "classes": _classes(document),
+        "claims": _claims(document, cost),
+        "trials": _trials(document),
+        "settings": [("arm", "setting", "baseline", "here"), *map(_change, document.changes)],
+    }
+    return {name: _csv(rows) for name, rows in found.items()}
+
+
+def _csv(rows: Iterable[Row]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+    return out.getvalue()
+
+
+def _cell(value: object) -> str:
+    """A value as text; what a spreadsheet would run as a formula gets a quote in front."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    text = str(value)
+    return f"'{text}" if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _mean(value: Mean | None) -> Row:
+    return (value.mean, value.sd, value.seeds) if value else (None, None, None)
+
+
+def _effect(value: Effect | None) -> Row:
+    return (value.mean, value.low, value.high) if value else (None, None, None)
+
+
+def _finding(finding: Finding | None) -> Row:
+    if finding is None:
+        return (None,) * 7
+    dagger, conditional = ("yes" if flag else "no" for flag in (finding.dagger, finding.if_converges))
+    return (*_effect(finding.effect), finding.verdict, dagger, conditional, finding.detail)
+
+
+FINDING = ("effect", "low", "high", "verdict", "dagger", "if_converges", "detail")
+
+
+def _arms(document: Document, cost: bool) -> Iterable[Row]:
+    means = [f"{name}_{part}" for name in document.sets for part in ("accuracy", "sd", "seeds")]
+    costs = ("train_seconds", "peak_memory_mb") if cost else ()
+    yield ("arm", "baseline", *means, *FINDING, "gap", "gap_low", "gap_high", "worst_class", "worst_recall",
+           "seeds", "parameters", "epochs", *costs)  # fmt: skip
+    for arm in document.arms:
+        accuracies = [value for mean in arm.accuracies for value in _mean(mean)]
+        worst = arm.worst or (None, None)
+        measured = (arm.seconds, arm.memory_mb) if cost else ()
+        head = (arm.label, "yes" if arm.is_baseline else "no", *accuracies, *_finding(arm.finding))
+        tail = (seeds(arm.seeds), arm.parameters, arm.epochs, *measured)
+        yield (*head, *_effect(arm.gap), *worst, *tail)
+
+
+def _scores(document: Document) -> Iterable[Row]:
+    names = [f"{metric}{part}" for metric in document.metrics for part in ("", "_sd", "_seeds")]
+    yield ("set", "arm", *names, "accuracy_low", "accuracy_high", "effect", "effect_low", "effect_high")
+    for row in document.scores:
+        scores = [value for mean in row.scores for value in _mean(mean)]
+        yield (row.set, row.arm, *scores, *_effect(row.interval)[1:], *_effect(row.effect))
+
+
+def _classes(document: Document) -> Iterable[Row]:
+    yield ("class", *(arm.label for arm in document.arms))
+    for row in document.classes:
+        yield (row.name, *row.recalls)
+
+
+def _claims(document: Document, cost: bool) -> Iterable[Row]:
+    yield ("claim", "expect", "metric", "outcome", "arm", "reference", *FINDING)
+    for claim in document.claims:
+        if claim.costs and not cost:
+            continue
+        head = (claim.says, claim.expect, claim.metric, claim.outcome)
+        for finding in claim.pairs:
+            yield (*head, finding.arm, finding.reference, *_finding(finding))
+        if not claim.pairs:
+            yield (*head, None, None, *_finding(None)[1:], "; ".join(claim.notes))
+
+
+def _trials(document: Document) -> Iterable[Row]:
+    yield ("arm", "seed", "fold", "state", "why", "trial")
+    for note in document.notes:
+        yield (note.arm, note.seed, note.fold, note.state, note.text, note.id)
+
+
+def _change(change: object) -> Row:
+    return tuple(vars(change).values())
