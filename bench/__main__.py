@@ -1,0 +1,5 @@
+"""``python -m bench``: the same as the console script."""
+
+from bench.cli import main
+
+main()
