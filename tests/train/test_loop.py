@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from bench.data.images import Development, Samples
+from bench.errors import UserError
+from bench.evaluate import predict
+from bench.models.network import Network
+from bench.recipe import Recipe, Stage
+from bench.train.loop import Diverged, Fit, Progress, _legs, fit
+from bench.train.outcome import Best, NotLearned
+
+Make = Callable[..., Recipe]
+Build = Callable[..., Network]
+FAST = {"name": "adam", "lr": 0.01}
+
+
+def accuracy(network: Network, samples: Samples) -> float:
+    return float((predict(network, samples, "cpu").argmax(1) == samples.labels).mean())
+
+
+def test_a_learnable_task_is_learned(development: Development, recipe: Make, network: Build) -> None:
+    chosen = recipe(optimizer=FAST, stages=[{"train": "all", "epochs": 12}])
+    trained = network(chosen)
+    done = fit(trained, development, chosen, 0, "cpu")
+    assert accuracy(trained, development.val) > 0.9
+    assert done.history[-1]["train_loss"] < 0.5 * done.history[0]["train_loss"]
+    assert done.history[-1]["step"] == 12 * 4
+    assert [entry["epoch"] for entry in done.history] == list(range(1, 13))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"augment": ["flip"], "ema": 0.9, "clip_norm": 1.0},
+        {"stages": [{"train": "head", "epochs": 2}, {"train": "top:2", "steps": 10}]},
+    ],
+)
+def test_the_same_trial_twice_is_bit_identical(
+    extra: dict, development: Development, recipe: Make, network: Build
+) -> None:
+    chosen = recipe(**({"optimizer": FAST, "stages": [{"train": "all", "epochs": 8}]} | extra))
+    ends = []
+    for _ in range(2):
+        torch.rand(17)  # a global generator somewhere else must not matter
+        trained = network(chosen, seed=3)
+        with contextlib.suppress(NotLearned):
+            fit(trained, development, chosen, 3, "cpu")
+        ends.append(predict(trained, development.val, "cpu"))
+    assert np.array_equal(*ends)
+
+
+def test_another_seed_gives_another_result(development: Development, recipe: Make, network: Build) -> None:
+    chosen = recipe(optimizer=FAST, stages=[{"train": "all", "epochs": 8}])
+    ends = []
+    for seed in (0, 1):
+        trained = network(chosen, seed=7)  # the same initial weights: order and dropout alone differ
+        fit(trained, development, chosen, seed, "cpu")
+        ends.append(predict(trained, development.val, "cpu"))
+    assert not np.array_equal(*ends)
+
+
+def test_training_puts_the_global_generator_back(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    chosen = recipe(optimizer=FAST, stages=[{"train": "all", "epochs": 8}])
+    trained = network(chosen)
+    before = torch.random.get_rng_state()
+    fit(trained, development, chosen, 0, "cpu")
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_the_best_weights_are_kept_and_carried_into_the_next_stage(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    """The second stage's rate ruins the network at once; what the first one reached must come back."""
+    stages = [{"train": "all", "epochs": 10}, {"train": "all", "epochs": 2, "lr_scale": 1000.0}]
+    chosen = recipe(optimizer=FAST, stages=stages)
+    trained = network(chosen)
+    done = fit(trained, development, chosen, 0, "cpu")
+    best = max(done.history, key=lambda entry: (entry["val_accuracy"], -entry["val_loss"]))
+    assert best["stage"] == 1
+    assert done.history[-1]["val_accuracy"] < best["val_accuracy"]
+    assert accuracy(trained, development.val) == best["val_accuracy"]
+    assert done.stages[0]["best_val_accuracy"] == best["val_accuracy"]
+
+
+def test_at_equal_accuracy_the_lower_loss_is_kept() -> None:
+    best = Best()
+    assert best.take({"val_accuracy": 0.5, "val_loss": 2.0})
+    assert best.take({"val_accuracy": 0.5, "val_loss": 1.0})
+    assert not best.take({"val_accuracy": 0.5, "val_loss": 1.0})
+    assert not best.take({"val_accuracy": 0.4, "val_loss": 0.1})
+    assert best.entry["val_loss"] == 1.0
+
+
+def test_a_stage_stops_after_patience_evaluations_without_a_better_one(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    """A rate too small to change anything: only the first evaluation of a stage is its best."""
+    stages = [{"train": "head", "epochs": 9, "patience": 3}, {"train": "head", "epochs": 4, "patience": 1}]
+    chosen = recipe(optimizer={"name": "sgd", "lr": 1e-30}, stages=stages)
+    done = fit_anyway(network(chosen), development, chosen)
+    assert [entry["stage"] for entry in done.history] == [1, 1, 1, 1, 2, 2]
+    assert [stage["best_epoch"] for stage in done.stages] == [1, 1]
+    assert [stage["epochs"] for stage in done.stages] == [4, 2]
+    assert all(stage["stopped_early"] for stage in done.stages)
+
+
+def test_without_patience_a_stage_runs_to_its_end(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    chosen = recipe(optimizer={"name": "sgd", "lr": 1e-30}, stages=[{"train": "head", "epochs": 5}])
+    done = fit_anyway(network(chosen), development, chosen)
+    assert len(done.history) == 5
+    assert not done.stages[0]["stopped_early"]
+
+
+def fit_anyway(network: Network, development: Development, recipe: Recipe) -> Fit:
+    """Train, whether or not anything is learned."""
+    try:
+        return fit(network, development, recipe, 0, "cpu")
+    except NotLearned as not_learned:
+        return not_learned.fit
+
+
+def test_a_stage_that_trains_none_is_skipped(development: Development, recipe: Make, network: Build) -> None:
+    stages = [{"train": "none"}, {"train": "all", "epochs": 10}]
+    chosen = recipe(optimizer=FAST, stages=stages)
+    done = fit(network(chosen), development, chosen, 0, "cpu")
+    assert {entry["stage"] for entry in done.history} == {2}
+    assert [stage["train"] for stage in done.stages] == ["all"]
+
+
+def test_a_recipe_that_trains_nothing_is_refused(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    chosen = recipe(stages=[{"train": "none"}])
+    with pytest.raises(UserError, match="nothing is trained"):
+        fit(network(chosen), development, chosen, 0, "cpu")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lion", "sgd"])
+def test_a_loss_that_is_not_finite_stops_with_step_stage_and_rate(
+    optimizer: str, development: Development, recipe: Make, network: Build
+) -> None:
+    stages = [{"train": "head", "epochs": 1}, {"train": "all", "epochs": 3, "lr_scale": 1e30}]
+    chosen = recipe(optimizer={"name": optimizer, "lr": 1e-3}, stages=stages)
+    with pytest.raises(Diverged) as caught:
+        fit(network(chosen), development, chosen, 0, "cpu")
+    diverged = caught.value
+    assert diverged.cause == "not finite"
+    assert (diverged.stage, diverged.learning_rate) == (2, pytest.approx(1e27))
+    # the head took steps 1 to 4; step 5 still sees sound weights
+    assert 5 < diverged.step <= 8
+    assert f"step {diverged.step}, stage 2, learning rate 1e+27" in str(diverged)
+    assert [entry["stage"] for entry in diverged.fit.history] == [1]
+
+
+def test_a_network_that_only_guesses_has_not_learned(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    """Validation shows one image under every label: whatever is learned, one class in eight is right."""
+    val = development.val
+    same = Samples(np.repeat(val.images[:1], 32, 0), val.labels, val.ids)
+    chosen = recipe(optimizer=FAST, stages=[{"train": "all", "epochs": 2}])
+    with pytest.raises(NotLearned, match=r"accuracy 0\.125 is below 0\.188 \(1\.5/classes\)") as caught:
+        fit(network(chosen), Development(development.train, same, development.classes), chosen, 0, "cpu")
+    assert caught.value.cause == "not learned"
+    assert len(caught.value.fit.history) == 2
+    assert len(caught.value.fit.stages) == 1
+
+
+def test_progress_is_told_once_per_evaluation(development: Development, recipe: Make, network: Build) -> None:
+    told: list[Progress] = []
+    stages = [{"train": "all", "epochs": 6}, {"train": "head", "steps": 6, "eval_every": 4}]
+    chosen = recipe(optimizer=FAST, stages=stages)
+    done = fit(network(chosen), development, chosen, 0, "cpu", told.append)
+    assert [(p.stage, p.epoch, p.epochs) for p in told] == [
+        *((1, e, 6) for e in range(1, 7)),
+        (2, 1, 2),
+        (2, 2, 2),
+    ]
+    assert [p.val_accuracy for p in told] == [entry["val_accuracy"] for entry in done.history]
+    assert done.history[-1]["step"] == 6 * 4 + 6
+
+
+def test_the_average_of_the_weights_is_what_is_kept(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    plain = recipe(optimizer=FAST, stages=[{"train": "all", "epochs": 12}])
+    averaged = plain.model_copy(update={"ema": 0.5})
+    losses = []
+    for chosen in (plain, averaged):
+        done = fit(network(chosen), development, chosen, 0, "cpu")
+        losses.append([entry["train_loss"] for entry in done.history])
+        last = done.history[-1]["val_loss"]
+        losses[-1].append(last)
+    assert losses[0][:-1] == losses[1][:-1]  # training itself is the same
+    assert losses[0][-1] != losses[1][-1]
+
+
+def test_frozen_blocks_keep_weights_and_statistics_bit_for_bit(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    chosen = recipe(optimizer=FAST, ema=0.9, stages=[{"train": "top:1", "epochs": 3}])
+    trained = network(chosen)
+    before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    fit_anyway(trained, development, chosen)
+    after = trained.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    frozen = {name for name in before if name.startswith(("backbone.0.", "backbone.1.", "mean", "std"))}
+    assert any("running_var" in name for name in frozen)
+    assert same == frozen
+
+
+def test_legs_cover_a_stages_steps_exactly() -> None:
+    assert _legs(Stage(train="all", epochs=3), 7) == [7, 7, 7]
+    assert _legs(Stage(train="all", steps=10, eval_every=4), 7) == [4, 4, 2]
+    assert _legs(Stage(train="all", steps=100), 7) == [10] * 10
+    assert _legs(Stage(train="all", steps=2), 7) == [1, 1]
