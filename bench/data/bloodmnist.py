@@ -1,8 +1,8 @@
 """BloodMNIST, the public stand-in for the contest's images: which file, where from, fetched once and checked.
 
 Source: Yang et al. 2023, "MedMNIST v2", with the larger sizes of Zenodo record 10519652, CC BY 4.0. Sizes,
-checksums and class names are those of the ``medmnist`` package 3.0.2. Importing this needs the standard library
-only.
+checksums and class names are those of the ``medmnist`` package 3.0.2. Importing this needs the standard
+library only.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from bench.data.images import Images, Pixels, pixel_id
 from bench.data.outliers import GRAY_PX, perceptual_hash
-from bench.data.sources import BrokenImage, Reader, open_source
+from bench.data.reader import BrokenImageError, Reader
+from bench.data.sources import open_source
 from bench.errors import UserError
 from bench.plan import Source, fingerprint
 from bench.recipe import Data
@@ -138,7 +139,7 @@ def _decode(reader: Reader, images: Pixels, progress: Progress | None) -> dict[s
     def decode(index: int) -> tuple[int, Pixels] | str:
         try:
             native = reader.native(index)
-        except BrokenImage as error:
+        except BrokenImageError as error:
             return str(error)
         images[index] = square(native, size_px) if reader.drawn is None else reader.drawn[index]
         return pixel_id(native), gray(native)
@@ -185,7 +186,7 @@ def square(native: Pixels, size_px: int) -> Pixels:
 
 
 def gray(native: Pixels) -> Pixels:
-    """An image (H, W, C) uint8 as perceptual hashing wants it: luminance (32, 32) uint8, Lanczos by Pillow."""
+    """An image (H, W, C) uint8 as perceptual hashing wants it: luminance (32, 32) uint8, Lanczos."""
     from PIL import Image
 
     image = Image.fromarray(native).convert("L") if native.shape[2] == 3 else Image.fromarray(native[..., 0])

@@ -30,7 +30,7 @@ BLOCK = 1 << 20
 
 
 def locate(source: str, data: Data, machine: Machine, relative_to: Path) -> Source:
-    """Where ``source`` (``folder:PATH``, ``npz:PATH``, ``bloodmnist``, ``synthetic``) is, and its fingerprint.
+    """Where ``source`` (``folder:PATH``, ``npz:PATH``, ``bloodmnist`` …) is, and its fingerprint.
 
     data         its ``size_px`` chooses BloodMNIST's file, its ``n_images`` sizes the synthetic set
     relative_to  folder that a relative PATH starts from

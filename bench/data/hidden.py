@@ -22,7 +22,7 @@ def hidden_samples(scored: ScoredSet, local: Images, test: Samples, data: Data, 
 
     local  the whole local source: its class names, and its images, which an external set may not contain
     test   the local test set, which a corrupted set is made of
-    Raises UserError that lists all foreign classes without a counterpart, or counts images that are local ones.
+    Raises UserError that lists all foreign classes without a counterpart, or counts images that are local.
     """
     hidden = scored.hidden
     if isinstance(hidden, External):
@@ -50,8 +50,8 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
     shared = np.flatnonzero(np.isin(foreign.ids, local.ids))
     if len(shared) and not hidden.allow_overlap:
         raise UserError(
-            f"{where} {len(shared)} of its {len(foreign)} images are pixel-identical to local ones ({data.source})\n"
-            "    a model may have trained on them; remove them, or set allow_overlap = true to score all the same"
+            f"{where} {len(shared)} of its {len(foreign)} images are also in {shorten(data.source)}\n"
+            "    (pixel by pixel), a model may have trained on them; remove them, or set allow_overlap = true"
         )
     images, channels = np.asarray(foreign.images), local.images.shape[3]
     if images.shape[3] != channels:
@@ -91,7 +91,7 @@ def _translate(
 
 
 def _shifted(name: str, hidden: Shifted, local: Images, data: Data, cache: Path) -> Samples:
-    """Drawings from another laboratory. Their classes are those of drawings, so the local source is drawn too."""
+    """Drawings from another laboratory; they have the classes of drawings, as must the local source."""
     from bench.data import synthetic
 
     if data.source != "synthetic":

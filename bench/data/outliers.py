@@ -46,7 +46,7 @@ class Findings:
     """What is unusual about a source. N images, in its order.
 
     outlier       (N,) bool: dropped by ``outliers = "drop"``
-    group         (N,) int64: images with the same number, exact or near duplicates, stay on one side of a split
+    group         (N,) int64: images with one number, exact or near duplicates, stay on one side of a split
     clean_group   (N,) int64: the same among cleaned images only, −1 for an outlier; makes the test split
     exact         pixel-identical clusters, the largest first
     near          groups of two or more images (exact copies included) within a chain of near-duplicates
@@ -127,8 +127,9 @@ def _cluster(members: Index, images: Images) -> Cluster:
 def perceptual_hash(gray: Pixels) -> Ids:
     """64-bit hash that similar pictures share: (N, 32, 32) uint8 → (N,) uint64.
 
-    Orthonormal two-dimensional DCT-II, its 8 × 8 lowest frequencies (the mean included), each above the median
-    of the 64 or not. Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash functions".
+    Orthonormal two-dimensional DCT-II, its 8 × 8 lowest frequencies (the mean included), each above the
+    median of the 64 or not. Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash
+    functions".
     """
     k, n = np.arange(HASH_PX)[:, None], np.arange(GRAY_PX)[None]
     basis = np.cos(np.pi * k * (2 * n + 1) / (2 * GRAY_PX)) * np.sqrt(2 / GRAY_PX)

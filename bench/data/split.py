@@ -1,7 +1,8 @@
 """Who may see which image. The test split is fixed; each seed re-draws training and validation from the rest.
 
-Everything is decided by hashes of pixels, never by position: the order of files and images does not matter, and
-arms that differ in outliers, limit or size still agree about most images. Whole duplicate groups go to one side.
+Everything is decided by hashes of pixels, never by position: the order of files and images does not matter,
+and arms that differ in outliers, limit or size still agree about most images. Whole duplicate groups stay
+together.
 """
 
 from __future__ import annotations
@@ -22,17 +23,23 @@ from bench.streams import derive
 SHOWN_CLASSES = 20
 
 
-def test_indices(images: Images, data: Data, replicate: Replicate, findings: Findings | None = None) -> Index:
+def test_indices(
+    images: Images,
+    data: Data,
+    replicate: Replicate,
+    findings: Findings | None = None,  # noqa: PT028 - not a test
+) -> Index:
     """Positions (T,), ascending, of the local test set.
 
     The source's own test split without its outliers; with shares, the first share of each class's cleaned
-    duplicate groups; with folds, every k-th of those groups, starting at the fold. The same for every seed, and
-    whether outliers are kept or dropped.
+    duplicate groups; with folds, every k-th of those groups, starting at the fold. The same for every seed,
+    and whether outliers are kept or dropped.
     """
     findings = findings or find(images)
     clean = np.flatnonzero(~findings.outlier)
     if _is_official(images, data, replicate):
-        return clean[_own_split(images)[clean] == TEST]
+        own_test: Index = clean[_own_split(images)[clean] == TEST]
+        return own_test
     groups = _Groups.of(clean, findings.clean_group, images)
     share = (data.split if isinstance(data.split, Split) else Split()).test
     chosen: list[int] = []
@@ -114,7 +121,7 @@ def _drawn(
 ) -> tuple[Index, Index]:
     """Training and validation, drawn by the replicate's seed: in each class whole groups up to the share.
 
-    A group's place in the draw is a hash of (seed, pixels), so that arms with other outliers or limits draw alike.
+    A group's place in the draw is a hash of (seed, pixels): arms with other outliers or limits draw alike.
     """
     groups = _Groups.of(rest, group, images)
     shares = data.split if isinstance(data.split, Split) else Split()
@@ -142,8 +149,8 @@ def _limited(strata: list[tuple[_Groups, list[int]]], limit: int, at_least: int)
     """
     if limit < at_least * len(strata):
         raise UserError(
-            f"[data] limit = {limit} is too small: training and validation need {at_least * len(strata)} images "
-            f"at least, to have every class on both sides"
+            f"[data] limit = {limit} is too small: training and validation together need at least "
+            f"{at_least * len(strata)} images, to have every class on both sides"
         )
     rooms = _apportion([groups.count(mine) for groups, mine in strata], limit, at_least)
     return [

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from samples import noise, write_folder
+
+from bench.data import folder as folder_module
+from bench.data.folder import folder_reader, read_image
+from bench.data.reader import BrokenImageError
+from bench.errors import UserError
+
+
+def test_classes_are_sorted_and_images_follow_file_names(tmp_path: Path) -> None:
+    pixels = noise(4)
+    reader = folder_reader(write_folder(tmp_path, pixels, [1, 0, 1, 0], ["zebra", "ant"]))
+    assert reader.classes == ("ant", "zebra")
+    assert reader.labels.tolist() == [0, 0, 1, 1]
+    np.testing.assert_array_equal(reader.native(0), pixels[0])
+    np.testing.assert_array_equal(reader.native(3), pixels[3])
+    assert reader.split is None
+
+
+def test_class_names_may_reorder_a_folder_but_not_rename_it(tmp_path: Path) -> None:
+    write_folder(tmp_path, noise(2), [0, 1], ["ant", "zebra"])
+    assert folder_reader(tmp_path, ["zebra", "ant"]).labels.tolist() == [1, 0]
+    with pytest.raises(UserError, match="do not match the class folders"):
+        folder_reader(tmp_path, ["bee", "ant"])
+
+
+def test_a_photo_taken_sideways_is_turned_upright(tmp_path: Path) -> None:
+    image = Image.fromarray(noise(1, size=8)[0][:4])
+    exif = image.getexif()
+    exif[0x0112] = 6  # stored turned left: a viewer turns it right
+    image.save(tmp_path / "x.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png"), np.rot90(np.asarray(image), -1))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK"])
+def test_every_8_bit_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    file = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    Image.fromarray(noise(1)[0]).convert(mode).save(file)
+    assert read_image(file).shape == (16, 16, 3)
+    assert read_image(file).dtype == np.uint8
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG that claims a size in its header."""
+    buffer = io.BytesIO()
+    Image.new("L", (1, 1)).save(buffer, "png")
+    content = bytearray(buffer.getvalue())
+    content[16:24] = struct.pack(">II", width, height)
+    return bytes(content)
+
+
+def encoded(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(noise(1, size=64)[0]).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty file"),
+        (b"hello", "not a JPEG or PNG image"),
+        (encoded("jpeg")[:900], "truncated"),
+        (encoded("png")[:900], "x.png"),
+        (flipped(encoded("png")), "x.png"),
+        (encoded("gif"), "not a JPEG or PNG image"),
+        (png(60_000, 60_000), "x.png"),
+        (png(9_000, 9_000), "9000 × 9000 pixels, at most 64,000,000 are read"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_reason(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(BrokenImageError, match=says) as error:
+        read_image(tmp_path / "x.png")
+    assert "x.png" in str(error.value)
+
+
+def test_more_than_8_bits_are_refused_not_clipped(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "x.png")
+    with pytest.raises(BrokenImageError, match="only 8 bits per channel"):
+        read_image(tmp_path / "x.png")
+
+
+def test_the_pixel_limit_is_checked_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(noise(1)[0]).save(tmp_path / "x.png")
+    monkeypatch.setattr(folder_module, "MAX_PIXELS", 255)
+    with pytest.raises(BrokenImageError, match="16 × 16 pixels, at most 255"):
+        read_image(tmp_path / "x.png")

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from samples import as_images, noise
+
+from bench.data.images import Samples, pixel_id
+
+
+def test_an_id_is_the_start_of_sha256_over_shape_and_pixels() -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    expected = hashlib.sha256(b"2x2x3" + bytes(range(12))).digest()[:8]
+    assert pixel_id(image) == int.from_bytes(expected, "big")
+
+
+def test_the_same_bytes_in_another_shape_have_another_id() -> None:
+    image = np.arange(12, dtype=np.uint8)
+    assert pixel_id(image.reshape(2, 6, 1)) != pixel_id(image.reshape(6, 2, 1))
+
+
+def test_an_id_does_not_depend_on_memory_layout() -> None:
+    image = noise(1)[0]
+    assert pixel_id(np.asfortranarray(image)) == pixel_id(image)
+
+
+def test_taking_copies_and_sorts_by_id() -> None:
+    images = as_images(noise(6), [0, 1, 0, 1, 0, 1])
+    taken = images.take(np.array([5, 0, 3]))
+    assert type(taken) is Samples
+    assert list(taken.ids) == sorted(images.ids[[5, 0, 3]])
+    assert not np.shares_memory(taken.images, images.images)
+    where = int(np.flatnonzero(taken.ids == images.ids[3])[0])
+    np.testing.assert_array_equal(taken.images[where], images.images[3])
+    assert taken.labels[where] == 1
+
+
+def test_parts_of_unequal_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="labels"):
+        Samples(noise(2), np.zeros(3, np.int64), np.zeros(2, np.uint64))

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from samples import noise
+
+from bench.data.npz import npz_reader
+from bench.errors import UserError
+
+PIXELS = noise(6)
+
+
+def write(folder: Path, **arrays: Any) -> Path:
+    np.savez(folder / "x.npz", **arrays)
+    return folder / "x.npz"
+
+
+def medmnist(**changes: Any) -> dict[str, Any]:
+    arrays = {
+        "train_images": PIXELS[:3],
+        "train_labels": np.array([[0], [1], [2]], np.uint8),
+        "val_images": PIXELS[3:4],
+        "val_labels": np.array([[1]], np.uint8),
+        "test_images": PIXELS[4:],
+        "test_labels": np.array([[2], [0]], np.uint8),
+    } | changes
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def test_medmnists_layout_keeps_its_own_split(tmp_path: Path) -> None:
+    reader = npz_reader(write(tmp_path, **medmnist()))
+    assert reader.labels.tolist() == [0, 1, 2, 1, 2, 0]
+    assert reader.split is not None
+    assert reader.split.tolist() == [0, 0, 0, 1, 2, 2]
+    for index in range(6):
+        np.testing.assert_array_equal(reader.native(index), PIXELS[index])
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2, 0, 1, 2], [[0], [1], [2], [0], [1], [2]], [0.0, 1, 2, 0, 1, 2]])
+def test_the_contests_layout_has_no_split(tmp_path: Path, labels: list[Any]) -> None:
+    reader = npz_reader(write(tmp_path, images=PIXELS, labels=labels))
+    assert reader.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert reader.split is None
+    assert reader.classes == ("class 0", "class 1", "class 2")
+    assert reader.channels == 3
+
+
+@pytest.mark.parametrize("gray", [PIXELS[..., 0], PIXELS[..., :1]])
+def test_gray_images_have_one_channel(tmp_path: Path, gray: np.ndarray) -> None:
+    reader = npz_reader(write(tmp_path, images=gray, labels=[0, 1] * 3))
+    assert reader.channels == 1
+    assert reader.native(0).shape == (16, 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (np.array([0.0, 0.5, 1.0]), [0, 128, 255]),
+        (np.array([0.0, 127.0, 255.0]), [0, 127, 255]),
+        (np.array([0, 127, 255], np.int64), [0, 127, 255]),
+        (np.array([0, 1, 1], np.int64), [0, 1, 1]),
+        (np.array([0.0, 0.5, 1.0], np.float32), [0, 128, 255]),
+    ],
+)
+def test_pixels_are_converted_by_an_exact_rule(
+    tmp_path: Path, stored: np.ndarray, expected: list[int]
+) -> None:
+    reader = npz_reader(write(tmp_path, images=stored.reshape(1, 1, 3, 1).repeat(2, 0), labels=[0, 1]))
+    assert reader.native(0).ravel().tolist() == expected
+
+
+def test_one_rule_holds_for_all_parts_of_a_file(tmp_path: Path) -> None:
+    """A dark part whose values happen to be 0 and 1 is not stretched when another part goes to 255."""
+    arrays = medmnist(**{f"{part}_images": np.full((n, 4, 4), 1.0) for part, n in (("train", 3), ("val", 1))})
+    arrays["test_images"] = np.full((2, 4, 4), 255.0)
+    reader = npz_reader(write(tmp_path, **arrays))
+    assert reader.native(0).max() == 1
+    assert reader.native(5).min() == 255
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"x": PIXELS, "y": [0] * 6}, r"has the arrays .'x', 'y'.\n.*needed are images and labels"),
+        ({"images": PIXELS}, "has images but no labels"),
+        (medmnist(val_images=None), "has no val_images"),
+        (medmnist(val_labels=None), "has val_images but no val_labels"),
+        ({"images": PIXELS, "labels": [0] * 5}, "6 images but 5 labels"),
+        ({"images": PIXELS[:0], "labels": []}, "0 images but 0 labels"),
+        ({"images": PIXELS, "labels": np.eye(6)}, r"shape \(6, 6\)"),
+        ({"images": PIXELS, "labels": [0, 1, 2, 0, 1, -1]}, "holds -1"),
+        ({"images": PIXELS, "labels": [0, 1, 2, 0, 1, 0.5]}, "whole numbers from 0"),
+        ({"images": PIXELS.transpose(0, 3, 1, 2), "labels": [0] * 6}, "channels come last"),
+        ({"images": PIXELS[:, 0, 0], "labels": [0] * 6}, r"images of shape \(6, 3\)"),
+        ({"images": PIXELS / 128, "labels": [0] * 6}, "allowed are uint8"),
+        ({"images": PIXELS.astype(np.int64) + 1, "labels": [0] * 6}, "from 1 to 256"),
+        ({"images": np.full((2, 4, 4), np.nan), "labels": [0, 1]}, "from nan to nan"),
+        ({"images": PIXELS > 128, "labels": [0] * 6}, "pixels are bool"),
+        (medmnist(val_images=PIXELS[3:4, :8]), "train, val and test must agree"),
+        (
+            {"images": PIXELS, "labels": np.array([0, None] * 3)},
+            "holds Python objects, which are never loaded",
+        ),
+    ],
+)
+def test_a_wrong_npz_is_explained(tmp_path: Path, arrays: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says) as error:
+        npz_reader(write(tmp_path, **arrays))
+    assert "x.npz" in str(error.value)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 400])
+def test_a_cut_npz_is_damaged(tmp_path: Path, keep: int) -> None:
+    path = write(tmp_path, images=PIXELS, labels=[0] * 6)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"damaged|Python objects"):
+        npz_reader(path)
+
+
+def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
+    path = write(tmp_path, images=PIXELS, labels=[0] * 6)
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        npz_reader(path)
+
+
+def test_a_pickle_is_never_executed(tmp_path: Path) -> None:
+    import pickle
+
+    (tmp_path / "x.npz").write_bytes(pickle.dumps({"images": 1}))
+    with pytest.raises(UserError, match="x.npz"):
+        npz_reader(tmp_path / "x.npz")
+
+
+def test_a_single_array_is_not_an_npz(tmp_path: Path) -> None:
+    with (tmp_path / "x.npz").open("wb") as file:
+        np.save(file, PIXELS)
+    with pytest.raises(UserError, match="holds a single array"):
+        npz_reader(tmp_path / "x.npz")
+
+
+def test_names_are_given_in_label_order_and_must_be_as_many_as_labels(tmp_path: Path) -> None:
+    path = write(tmp_path, images=PIXELS, labels=[0, 1, 2, 0, 1, 2])
+    assert npz_reader(path, ["a", "b", "c"]).classes == ("a", "b", "c")
+    with pytest.raises(UserError, match="gives 2 names, but the labels go from 0 to 2"):
+        npz_reader(path, ["a", "b"])
+
+
+@pytest.mark.shared
+def test_the_real_npz_is_read(shared: Path) -> None:
+    reader = npz_reader(shared / "data/bloodlike28.npz")
+    assert reader.split is not None
+    assert np.bincount(reader.split).tolist() == [11959, 1712, 3421]
+    assert reader.native(17091).shape == (28, 28, 3)

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import reordered, with_hashes
+
+from bench.data.images import Development, Images
+from bench.data.split import development, test_indices
+from bench.errors import UserError
+from bench.plan import Replicate
+from bench.recipe import Data, Split
+
+DATA = Data(source="folder:x")
+KEEP = DATA.model_copy(update={"outliers": "keep"})
+SEED = Replicate(0)
+
+
+def apart(count: int, classes: int = 2, seed: int = 0) -> Images:
+    """``count`` images of which no two are near: hashes are far apart at random."""
+    ids = np.random.default_rng(seed).integers(0, 2**64, count, dtype=np.uint64)
+    return with_hashes(ids, np.arange(count) % classes, phash=ids)
+
+
+def sides(images: Images, data: Data, replicate: Replicate = SEED) -> tuple[set[int], set[int], set[int]]:
+    """Ids in training, validation and test."""
+    made = development(images, data, replicate)
+    test = images.ids[test_indices(images, data, replicate)]
+    return set(made.train.ids.tolist()), set(made.val.ids.tolist()), set(test.tolist())
+
+
+@st.composite
+def untidy(draw: st.DrawFn) -> Images:
+    """60 plain images of two classes, and copies and near-duplicates of some of them."""
+    plain = np.random.default_rng(draw(st.integers(0, 5))).integers(2**40, 2**64, 60, dtype=np.uint64)
+    extra = draw(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1), st.booleans()), max_size=25))
+    ids, labels, phash = list(plain), [k % 2 for k in range(60)], list(plain)
+    for target, label, near in extra:
+        ids.append(np.uint64(target + 1) if near else plain[target])
+        labels.append(label)
+        phash.append(plain[target] ^ np.uint64(0b11) if near else plain[target])
+    return with_hashes(np.array(ids), labels, phash=np.array(phash))
+
+
+def groups_on_two_sides(images: Images, made: Development, test: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of ids on different sides that are equal or within 6 bits of each other."""
+    phash = dict(zip(images.ids.tolist(), images.phash.tolist(), strict=True))
+    split = [made.train.ids.tolist(), made.val.ids.tolist(), images.ids[test].tolist()]
+    return [
+        (a, b)
+        for first in range(3)
+        for second in range(first + 1, 3)
+        for a in split[first]
+        for b in split[second]
+        if a == b or (phash[a] ^ phash[b]).bit_count() <= 6
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(untidy(), st.sampled_from(["keep", "drop"]), st.integers(0, 3), st.sampled_from([None, 20]))
+def test_no_duplicate_group_is_on_two_sides(
+    images: Images, outliers: str, seed: int, limit: int | None
+) -> None:
+    data = DATA.model_copy(update={"outliers": outliers, "limit": limit})
+    made = development(images, data, Replicate(seed))
+    assert groups_on_two_sides(images, made, test_indices(images, data, Replicate(seed))) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(untidy(), st.randoms(use_true_random=False), st.sampled_from(["keep", "drop"]), st.integers(0, 3))
+def test_the_split_does_not_depend_on_the_order_of_images(
+    images: Images, random: Random, outliers: str, seed: int
+) -> None:
+    order = np.arange(len(images))
+    random.shuffle(order)
+    data, replicate = DATA.model_copy(update={"outliers": outliers}), Replicate(seed)
+    one, other = (development(given, data, replicate) for given in (images, reordered(images, order)))
+    for a, b in ((one.train, other.train), (one.val, other.val)):
+        np.testing.assert_array_equal(a.ids, b.ids)
+        np.testing.assert_array_equal(a.labels, b.labels)
+    assert sides(images, data, replicate)[2] == sides(reordered(images, order), data, replicate)[2]
+
+
+@settings(max_examples=25, deadline=None)
+@given(untidy(), st.integers(0, 3), st.integers(0, 3))
+def test_the_test_set_is_the_same_for_every_seed_and_whether_outliers_are_kept(
+    images: Images, one: int, other: int
+) -> None:
+    kept = test_indices(images, KEEP, Replicate(one))
+    dropped = test_indices(images, DATA.model_copy(update={"limit": 30}), Replicate(other))
+    np.testing.assert_array_equal(kept, dropped)
+    assert len(set(images.ids[kept].tolist())) == len(kept)
+
+
+def test_shares_are_met_in_every_class() -> None:
+    images = apart(1000, classes=4)
+    made = development(images, DATA, SEED)
+    assert np.bincount(made.train.labels).tolist() == [200] * 4
+    assert np.bincount(made.val.labels).tolist() == [25] * 4
+    assert np.bincount(images.labels[test_indices(images, DATA, SEED)]).tolist() == [25] * 4
+
+
+def test_every_image_is_on_exactly_one_side() -> None:
+    images = apart(300)
+    train, val, test = sides(images, DATA)
+    assert len(train) + len(val) + len(test) == 300
+    assert train | val | test == set(images.ids.tolist())
+
+
+def test_another_seed_draws_other_validation_images_and_the_same_seed_the_same() -> None:
+    images = apart(400)
+    first, again, other = sides(images, DATA), sides(images, DATA), sides(images, DATA, Replicate(1))
+    assert first == again
+    assert first[1] != other[1]
+    assert first[2] == other[2]
+
+
+def test_another_split_seed_draws_another_test_set() -> None:
+    images = apart(400)
+    assert sides(images, DATA)[2] != sides(images, DATA.model_copy(update={"split_seed": 1}))[2]
+
+
+def test_kept_outliers_go_to_training_and_validation_only() -> None:
+    clean = apart(100)
+    ids = np.concatenate([clean.ids, np.full(6, 42, np.uint64)])
+    images = with_hashes(ids, [*clean.labels, 0, 1, 0, 1, 0, 1], phash=ids)
+    kept, dropped = sides(images, KEEP), sides(images, DATA)
+    assert 42 not in dropped[0] | dropped[1] | dropped[2] | kept[2]
+    assert 42 in kept[0] ^ kept[1]
+    made = development(images, KEEP, SEED)
+    assert len(made.train) + len(made.val) + len(kept[2]) == 106
+
+
+def test_a_kept_copy_of_a_test_image_is_left_out() -> None:
+    clean = apart(100)
+    tested = int(test_indices(clean, DATA, SEED)[0])
+    ids = np.append(clean.ids, clean.ids[tested])
+    images = with_hashes(ids, np.append(clean.labels, clean.labels[tested]), phash=ids)
+    train, val, test = sides(images, KEEP)
+    assert int(clean.ids[tested]) in test
+    assert int(clean.ids[tested]) not in train | val
+
+
+def test_a_crowd_of_copies_does_not_swamp_validation() -> None:
+    """500 kept copies of one picture are more than validation may hold: whatever the seed, they train."""
+    clean = apart(100)
+    ids = np.append(clean.ids, np.full(500, 42, np.uint64))
+    images = with_hashes(ids, np.append(clean.labels, np.arange(500) % 2), phash=ids)
+    for seed in range(20):
+        assert 42 in sides(images, KEEP, Replicate(seed))[0]
+
+
+def test_arms_with_and_without_outliers_draw_almost_the_same_validation_images() -> None:
+    clean = apart(400)
+    ids = np.append(clean.ids, np.full(3, 42, np.uint64))
+    images = with_hashes(ids, np.append(clean.labels, [0, 0, 0]), phash=ids)
+    kept, dropped = sides(images, KEEP), sides(images, DATA)
+    assert len(kept[1] ^ dropped[1]) <= 2
+
+
+def test_a_limit_keeps_the_proportions_and_not_the_test_set() -> None:
+    ids = np.random.default_rng(0).integers(0, 2**64, 1000, dtype=np.uint64)
+    images = with_hashes(ids, [0] * 700 + [1] * 200 + [2] * 100, phash=ids)
+    made = development(images, DATA.model_copy(update={"limit": 90}), SEED)
+    assert len(made.train) + len(made.val) == 90
+    assert (np.bincount(made.train.labels) + np.bincount(made.val.labels)).tolist() == [63, 18, 9]
+    assert np.bincount(made.val.labels).tolist() == [7, 2, 1]
+
+
+def test_a_limit_chooses_the_same_images_for_every_seed_and_more_include_fewer() -> None:
+    images = apart(400)
+
+    def pool(limit: int, seed: int) -> set[int]:
+        train, val, _ = sides(images, DATA.model_copy(update={"limit": limit}), Replicate(seed))
+        return train | val
+
+    assert pool(50, 0) == pool(50, 7)
+    assert pool(50, 0) < pool(100, 0)
+
+
+def test_a_limit_above_what_there_is_changes_nothing() -> None:
+    images = apart(100)
+    assert sides(images, DATA.model_copy(update={"limit": 5000})) == sides(images, DATA)
+
+
+def test_a_limit_without_room_for_every_class_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"limit = 7 is too small: .* at least 8 images"):
+        development(apart(400, classes=4), DATA.model_copy(update={"limit": 7}), SEED)
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_folds_test_every_clean_image_once(k: int) -> None:
+    images = apart(97)
+    tested = Counter(
+        i for fold in range(k) for i in test_indices(images, DATA, Replicate(0, fold, k)).tolist()
+    )
+    assert tested == Counter(range(97))
+    train, val, test = sides(images, DATA, Replicate(0, 1, k))
+    assert train | val | test == set(images.ids.tolist())
+    assert len(val) == pytest.approx((97 - len(test)) / 9, abs=2)
+
+
+def official(ids: list[int], labels: list[int], split: list[int]) -> Images:
+    far = [int.from_bytes([i % 256] * 8, "big") for i in ids]
+    return with_hashes(ids, labels, phash=far, split=split)
+
+
+OWN = official(list(range(12)), [0, 1] * 6, [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
+
+
+def test_a_sources_own_split_is_the_default_and_fixed_for_every_seed() -> None:
+    expected = ({0, 1, 2, 3, 4, 5}, {6, 7, 8, 9}, {10, 11})
+    for data in (DATA, DATA.model_copy(update={"split": "official"})):
+        assert sides(OWN, data, Replicate(0)) == sides(OWN, data, Replicate(5)) == expected
+
+
+def test_shares_and_folds_pool_the_sources_own_split() -> None:
+    images = official(list(range(60)), [0, 1] * 30, [0] * 40 + [1] * 10 + [2] * 10)
+    shares = sides(images, DATA.model_copy(update={"split": Split()}))
+    assert [len(side) for side in shares] == [48, 6, 6]
+    assert len(sides(images, DATA, Replicate(0, 0, 5))[2]) == 12
+
+
+def test_a_duplicate_across_the_sources_own_sides_stays_on_the_later_one() -> None:
+    """Id 1 is in training and test, id 2 in training and validation."""
+    images = official([1, 2, 3, 4, 2, 5, 1, 6], [0, 0, 0, 1, 0, 1, 0, 1], [0, 0, 0, 0, 1, 1, 2, 2])
+    assert sides(images, KEEP) == ({3, 4}, {2, 5}, {1, 6})
+
+
+def test_a_limit_takes_from_both_sides_of_the_sources_own_split() -> None:
+    images = official(list(range(120)), [0, 1] * 60, [0] * 80 + [1] * 20 + [2] * 20)
+    made = development(images, DATA.model_copy(update={"limit": 50}), SEED)
+    assert np.bincount(made.train.labels).tolist() == [20, 20]
+    assert np.bincount(made.val.labels).tolist() == [5, 5]
+
+
+def test_official_without_a_split_of_its_own_is_an_error() -> None:
+    with pytest.raises(UserError, match="has no split of its own"):
+        development(apart(50), DATA.model_copy(update={"split": "official"}), SEED)
+
+
+def test_all_classes_with_too_few_images_are_listed_together() -> None:
+    ids = np.random.default_rng(0).integers(0, 2**64, 46, dtype=np.uint64)
+    images = with_hashes(ids, [0] * 40 + [1] * 2 + [2] * 3 + [3], phash=ids)
+    with pytest.raises(UserError) as error:
+        development(images, DATA, SEED)
+    assert str(error.value).splitlines()[:3] == [
+        "2 of 4 classes have too few images for training, validation and test",
+        "  class 1: 2 images, of which 0 train, 1 validation, 1 test",
+        "  class 3: 1 images, of which 0 train, 0 validation, 1 test",
+    ]
