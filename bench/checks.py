@@ -58,7 +58,7 @@ def problems_of(error: ValidationError, tree: Any, model: type[BaseModel]) -> li
         old = found.get(location)
         if old is None or (old.text in _SIMPLE.values() and problem.text not in _SIMPLE.values()):
             found[location] = problem
-    # Where something inside a value is wrong, "must be one of" and "needs at least" about the value itself are echoes.
+    # Where something inside a value is wrong, "must be one of" and such about the value itself are echoes.
     outer = {p.location[:depth] for p in found.values() for depth in range(len(p.location))}
     return [p for p in found.values() if p.location not in outer or not p.text.startswith(_ECHOES)]
 
@@ -68,9 +68,8 @@ def _walk(loc: Sequence[str | int], tree: Any, *, missing: bool) -> Location:
     steps: list[str | int] = []
     for position, step in enumerate(loc):
         last = missing and position == len(loc) - 1
-        if isinstance(tree, Mapping) and step in tree:
-            tree = tree[step]
-        elif isinstance(tree, list | tuple) and isinstance(step, int) and step < len(tree):
+        in_list = isinstance(tree, list | tuple) and isinstance(step, int) and step < len(tree)
+        if in_list or (isinstance(tree, Mapping) and step in tree):
             tree = tree[step]
         elif not last:
             continue
@@ -101,12 +100,14 @@ def _text(item: Any, location: Location, model: type[BaseModel]) -> str:
             return f"must be {sign} {context[bound]:g}"
     if "min_length" in context:
         return f"needs at least {context['min_length']}"
+    if "max_length" in context:
+        return f"allows at most {context['max_length']}"
     message = str(item["msg"])
     return message.removeprefix("Value error, ")
 
 
 def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
-    """Keys allowed at ``location`` of a model, following fields that are models or unions, lists, dicts of them."""
+    """Keys allowed at ``location`` of a model, following fields that are models, unions or lists of them."""
     import typing
 
     from pydantic import BaseModel
@@ -169,4 +170,8 @@ def place(location: Location) -> tuple[str, Location]:
 def mistake_of(problem: Problem) -> Mistake:
     """A problem of a whole study file, under the heading of its table."""
     table, keys = place(problem.location)
-    return problem._replace(location=keys).mistake(table) if keys or table else Mistake("the study", "", problem.text)
+    return (
+        problem._replace(location=keys).mistake(table)
+        if keys or table
+        else Mistake("the study", "", problem.text)
+    )

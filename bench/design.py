@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.patch import Tree, apply, normalise
+from bench.patch import Tree, apply, is_index, normalise
 
 JOIN = " + "
 
@@ -52,20 +53,31 @@ def read_factors(table: Mapping[str, Any], prefix: str = "") -> list[Factor]:
             factors.append(_from_list(name, value))
         elif not isinstance(value, dict) or not value:
             raise DesignError(name, "must be a list of levels, a table of named patches, or { toggle = […] }")
-        elif isinstance(value.get("toggle"), list) and len(value) == 1:
+        elif list(value) == ["toggle"] and not _are_patches(value):
             factors += _from_toggle(name, value["toggle"])
-        elif all(isinstance(patch, dict) for patch in value.values()) and not _are_indices(value):
+        elif _are_patches(value) and not _are_indices(value):
+            if not all(value):
+                raise DesignError(name, "a level needs a name")
             factors.append(Factor(name, tuple(Level(label, patch) for label, patch in value.items())))
         elif any(isinstance(v, list | dict) for v in value.values()):
             factors += read_factors(value, name + ".")
         else:
-            raise DesignError(name, "each named level must be a table, for example short = { batch_size = 32 }")
+            raise DesignError(
+                name, "each named level must be a table, for example short = { batch_size = 32 }"
+            )
+    double = [name for name, count in Counter(factor.name for factor in factors).items() if count > 1]
+    if double:
+        raise DesignError(double[0], "stands there twice")
     return factors
+
+
+def _are_patches(table: Mapping[str, Any]) -> bool:
+    return all(isinstance(patch, dict) for patch in table.values())
 
 
 def _are_indices(table: Mapping[str, Any]) -> bool:
     """Whether the keys are list indices (``stages.1.train = […]`` without quotes), not names of levels."""
-    return all(key.isdigit() for key in table)
+    return all(is_index(key) for key in table)
 
 
 def _from_list(name: str, values: Sequence[Any]) -> Factor:
@@ -75,12 +87,16 @@ def _from_list(name: str, values: Sequence[Any]) -> Factor:
     double = [label for label, count in Counter(level.label for level in levels).items() if count > 1]
     if double:
         raise DesignError(name, f'level "{double[0]}" stands there twice')
+    if not all(level.label for level in levels):
+        raise DesignError(name, "a level needs a name")
     return Factor(name, levels)
 
 
-def _from_toggle(name: str, items: Sequence[Any]) -> list[Factor]:
+def _from_toggle(name: str, items: Any) -> list[Factor]:
     if name != "augment":
         raise DesignError(f"{name}.toggle", "only augment is a list whose entries can be switched on and off")
+    if not isinstance(items, list):
+        raise DesignError(f"{name}.toggle", "must be a list of what is switched on and off, in [ ]")
     if not items:
         raise DesignError(f"{name}.toggle", "has nothing to switch: the grid is empty")
     factors = []
@@ -98,25 +114,34 @@ def label_of(key: str, value: Any) -> str:
     leaf = key.rpartition(".")[2]
     if isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return f"{leaf}={'on' if value else 'off'}"
-    if isinstance(value, int | float):
-        return f"{leaf}={value:g}"
+    if isinstance(value, list):
+        if value and all(isinstance(item, bool | int | float) for item in value):
+            return f"{leaf}=" + ",".join(map(_plain, value))
+        return "&".join(label_of(key, item) for item in value) or "none"
     if isinstance(value, dict):
         extra = ", ".join(f"{k}={_plain(v)}" for k, v in value.items() if k != "name")
         name = value.get("name")
         return f"{name} ({extra})" if name and extra else str(name or extra)
-    return "&".join(label_of(key, item) for item in value) or "none"
+    return f"{leaf}={_plain(value)}"
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
 
 
 Combination = tuple[int, ...]
 """One level index per factor, in the order of the factors."""
+
+
+def count_combinations(factors: Sequence[Factor], design: str) -> int:
+    """How many combinations a design has at most, without making them: a grid soon has millions."""
+    sizes = [len(factor.levels) for factor in factors]
+    return math.prod(sizes) if design == "grid" else 2 + sum(sizes) + len(sizes)
 
 
 def combinations(factors: Sequence[Factor], design: str) -> list[Combination]:
@@ -159,11 +184,13 @@ def build_tree(base: Tree, factors: Sequence[Factor], combination: Combination) 
     tree = base
     toggled = {f.levels[1].label for f in factors if f.toggle}
     if toggled:
-        kept = [item for item in normalise(base).get("augment", []) if item.get("name") not in toggled]
-        tree = apply(tree, {"augment": kept})
+        listed = normalise(base).get("augment", [])
+        if isinstance(listed, list):  # anything else is reported where it stands
+            kept = [item for item in listed if not (isinstance(item, dict) and item.get("name") in toggled)]
+            tree = apply(tree, {"augment": kept})
     for factor, index in zip(factors, combination, strict=True):
         level = factor.levels[index]
         tree = apply(tree, level.patch)
-        if level.toggles:
+        if level.toggles and isinstance(tree.get("augment", []), list):
             tree["augment"] = [*tree.get("augment", []), dict(level.toggles)]
     return tree

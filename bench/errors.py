@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +26,12 @@ class Mistake:
 
     def __str__(self) -> str:
         found = f" = {self.found}" if self.found else ""
-        return f"  {self.path}{found}\n    {self.problem}"
+        return f"  {_printable(self.path + found)}\n    {_printable(self.problem)}"
+
+
+def _printable(line: str) -> str:
+    """``line`` with control characters escaped: a key or a name in a file must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def mistakes_error(file: str, mistakes: Sequence[Mistake]) -> UserError:
@@ -48,7 +55,7 @@ def did_you_mean(word: str, known: Iterable[str], limit: int = 12) -> str:
 
 def shorten(value: object, width: int = 60) -> str:
     """A value as TOML writes it, cut to ``width`` characters."""
-    text = _toml(value).replace("\n", " ")
+    text = _toml(value)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
@@ -56,9 +63,11 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{value}"'
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
     return repr(value)

@@ -42,7 +42,7 @@ class Machine:
         Raises UserError for a name ``[paths]`` does not have.
         """
         if not written.startswith("@"):
-            return (relative_to / Path(written).expanduser()).resolve()
+            return _absolute(written, relative_to)
         name, _, rest = written[1:].partition("/")
         if name not in self.paths:
             hint = did_you_mean(name, self.paths) if self.paths else "it names none yet"
@@ -50,7 +50,17 @@ class Machine:
                 f'"@{name}" is not in [paths] of bench.toml; {hint}\n'
                 f'    add  {name} = "FOLDER"  under [paths], or set BENCH_PATHS_{_env_name(name)}=FOLDER'
             )
-        return (self.paths[name] / rest).resolve()
+        return _absolute(rest, self.paths[name])
+
+
+def _absolute(written: str, relative_to: Path) -> Path:
+    """``written`` as an absolute path. Raises UserError for what none can be: ``~nobody``, a null byte."""
+    try:
+        return (relative_to / Path(written).expanduser()).resolve()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise UserError(
+            f"{shorten(written)} is no path: {error}; give a file or folder that can exist"
+        ) from None
 
 
 def _env_name(name: str) -> str:
@@ -76,24 +86,30 @@ def load(start: Path, overrides: Mapping[str, Any] | None = None) -> Machine:
     settings |= {key: value for key, value in (overrides or {}).items() if value is not None}
     for key in ("results", "cache"):
         if key in settings:
-            settings[key] = Path(settings[key]).expanduser().resolve()
+            settings[key] = _absolute(str(settings[key]), Path.cwd())
     return replace(Machine(), **settings)
 
 
 def _from_file(file: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # TOML and UTF-8 errors are ValueErrors, as is a huge number
         raise UserError(f"{file} is not valid TOML: {error}") from None
-    mistakes, settings = [], {}
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+    mistakes: list[Mistake] = []
+    settings: dict[str, Any] = {}
     for key, value in table.items():
         problem = _problem(key, value)
         if problem:
             mistakes.append(Mistake(key, shorten(value), problem))
         elif key == "paths":
-            settings["paths"] = {n: (file.parent / Path(p).expanduser()).resolve() for n, p in value.items()}
+            settings["paths"] = {n: _absolute(p, file.parent) for n, p in value.items()}
         elif key in ("results", "cache"):
-            settings[key] = (file.parent / Path(value).expanduser()).resolve()
+            settings[key] = _absolute(value, file.parent)
         else:
             settings[key] = value
     if mistakes:
@@ -124,12 +140,20 @@ def _from_environment(environ: Mapping[str, str], paths: dict[str, Path]) -> dic
     for variable, text in environ.items():
         if variable.startswith("BENCH_PATHS_"):
             wanted = variable.removeprefix("BENCH_PATHS_")
-            paths[known.get(wanted, wanted.lower())] = Path(text).expanduser().resolve()
+            paths[known.get(wanted, wanted.lower())] = _absolute(text, Path.cwd())
             continue
         key = variable.removeprefix("BENCH_").lower()
-        if not variable.startswith("BENCH_") or key not in ("results", "cache", "device", "executor", "workers"):
+        if not variable.startswith("BENCH_") or key not in (
+            "results",
+            "cache",
+            "device",
+            "executor",
+            "workers",
+        ):
             continue
-        value: object = int(text) if key == "workers" and text.isdigit() else text
+        value: object = (
+            int(text) if key == "workers" and text.isascii() and text.isdigit() and len(text) < 10 else text
+        )
         problem = _problem(key, value)
         if problem:
             raise UserError(f"environment variable {variable} = {shorten(text)}: {problem}")

@@ -1,7 +1,8 @@
 """How an arm changes a recipe: merging plain TOML trees.
 
-A component (a table with a ``name``) whose name changes is replaced and takes its own defaults; with the same or
-no name the keys merge; lists replace; dotted keys reach inside, integers index lists (``"stages.1.train"``).
+A component (a table with a ``name``) whose name changes is replaced and takes its own defaults; with the same
+or no name the keys merge; lists replace; dotted keys reach inside, integers index
+lists (``"stages.1.train"``).
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _set(node: Any, steps: list[str], value: Any, path: str) -> None:
         else:
             _set(node[key], rest, value, path)
             return
-    node[key] = _merged(node[key] if isinstance(node, list) else node.get(key), value)
+    node[key] = _merged(node[key] if isinstance(node, list) else node.get(key), value, path)
 
 
 def _key(node: Any, step: str, path: str) -> Any:
@@ -64,24 +65,42 @@ def _key(node: Any, step: str, path: str) -> Any:
         return step
     if not isinstance(node, list):
         raise PatchError(path, f'"{step}" points inside {shorten(node)}, which has no keys')
-    if not step.isdigit():
-        raise PatchError(path, f'"{step}" must be an index, 0 to {len(node) - 1}: this is a list')
-    if int(step) >= len(node):
+    if not is_index(step):
+        allowed = (
+            f"an index, 0 to {len(node) - 1}: this is a list" if node else "left out: this list is empty"
+        )
+        raise PatchError(path, f'"{step}" must be {allowed}')
+    if len(step) > 9 or int(step) >= len(node):
         raise PatchError(path, f"index {step} is past the end of a list of {len(node)} (the first is 0)")
     return int(step)
 
 
-def _merged(old: Any, new: Any) -> Any:
+def is_index(step: str) -> bool:
+    """Whether a step of a dotted key is a list index; "²" is a digit to ``isdigit`` and none to ``int``."""
+    return step.isascii() and step.isdigit()
+
+
+def _merged(old: Any, new: Any, path: str) -> Any:
     if isinstance(old, dict) and isinstance(new, str) and "name" in old:
         new = {"name": new}
+    if (
+        isinstance(old, list)
+        and isinstance(new, dict)
+        and new
+        and all(is_index(k.split(".")[0]) for k in new)
+    ):
+        return _patched(list(old), new, path)  # `stages.1.train = …` without quotes
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return copy.deepcopy(new)
     if "name" in new and new["name"] != old.get("name"):
         return copy.deepcopy(new)
-    out = dict(old)
-    for key, value in new.items():
-        _set(out, key.split("."), value, key)
-    return out
+    return _patched(dict(old), new, path)
+
+
+def _patched(node: Any, patch: Mapping[str, Any], path: str) -> Any:
+    for key, value in patch.items():
+        _set(node, key.split("."), value, f"{path}.{key}")
+    return node
 
 
 def look_up(tree: Any, path: str) -> Any:

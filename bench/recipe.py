@@ -1,4 +1,4 @@
-"""The types that travel: what to train (Recipe), on which images (Data), and what to score beside test (Hidden).
+"""The types that travel: what to train (Recipe), on which images (Data), what to score beside test (Hidden).
 
 All are frozen, strict and complete: every default filled in. They hold no machine paths and import no torch.
 """
@@ -25,7 +25,9 @@ STAGE = re.compile(r"none|head|all|top:[1-9]\d*|fraction:(0?\.\d+|1(\.0+)?)")
 class Frozen(BaseModel):
     """Strict, immutable, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class Choice(Frozen):
@@ -139,7 +141,7 @@ class Data(Frozen):
     split_seed: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None
     """Largest number of training plus validation images, classes in proportion. The test set stays whole."""
-    classes: tuple[str, ...] | None = None
+    classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)] | None = None
     """Names of an npz's labels, in label order."""
     n_images: Annotated[int, Field(ge=80)] = 2000
     """Images that ``synthetic`` draws."""
@@ -148,6 +150,13 @@ class Data(Frozen):
     @classmethod
     def _list_to_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("names a class twice")
+        return value
 
     @field_validator("source")
     @classmethod
@@ -183,8 +192,8 @@ class Corrupted(Frozen):
     kind: Literal["corrupted"]
     profile: Literal["micro-c", "heavy-mix"] = "heavy-mix"
     images: Annotated[int, Field(ge=1)] | None = None
-    families: tuple[str, ...] | None = None
-    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] | None = None
+    families: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    severities: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("families", "severities", mode="before")
@@ -197,7 +206,7 @@ Shift = Annotated[float, Field(ge=0, le=3)]
 
 
 class Shifted(Frozen):
-    """A hidden set drawn by the synthetic generator from another laboratory: 0 no shift, 1 clear, 3 extreme."""
+    """A hidden set drawn by the synthetic generator as another laboratory: 0 no shift, 1 clear, 3 extreme."""
 
     kind: Literal["synthetic"]
     images: Annotated[int, Field(ge=8)] = 1000

@@ -49,7 +49,9 @@ class Component:
         for parameter in inspect.signature(self.factory).parameters.values():
             required = parameter.default is inspect.Parameter.empty
             fields[parameter.name] = (hints[parameter.name], ... if required else parameter.default)
-        config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+        config = ConfigDict(
+            extra="forbid", strict=True, frozen=True, validate_default=True, allow_inf_nan=False
+        )
         return create_model(f"{self.kind}:{self.name}", __config__=config, **fields)
 
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:

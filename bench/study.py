@@ -1,4 +1,4 @@
-"""The study file: one TOML file, one question. Reads it, builds its arms, reports all its mistakes together."""
+"""The study file: one TOML file, one question. Reads it, checks it, reports all its mistakes together."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from bench import design as designs
-from bench.checks import Problem, mistake_of, problems_of
+from bench.arms import PATCHABLE_DATA, Arm, Arms, read_arms
+from bench.checks import mistake_of, problems_of
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
-from bench.patch import PatchError, Tree, look_up
+from bench.patch import PatchError, Tree, apply, look_up
 from bench.recipe import HIDDEN_NAME, Data, Frozen, Hidden, Recipe
 from bench.registry import metrics
-from bench.resolve import base_tree, resolve
-from bench.study_file import ClaimTable, Delta, Ensemble, Folds, StudyFile, Tune
+from bench.resolve import resolve
+from bench.study_file import ClaimTable, Delta, Ensemble, Folds, Range, StudyFile, Tune, contradictions
 
-__all__ = ["Arm", "Claim", "Delta", "Ensemble", "Folds", "Study", "Tune", "load", "parse"]
+__all__ = ["PATCHABLE_DATA", "Arm", "Claim", "Delta", "Ensemble", "Folds", "Study", "Tune", "load", "parse"]
 
 Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
 RESERVED = ("trials", "reference", "smoke-runs", "index")
-PATCHABLE_DATA = ("outliers", "size_px", "limit")
-MOST_ARMS = 512
+DEEPEST = 32
+"""Tables and lists inside each other; no study needs ten."""
 NOT_SETS = ("local", "test", "val", "val_shift", "gap", "cost")
 """Names that already mean something in a metric, so no hidden set can have them."""
 
 
 class Claim(Frozen):
-    """A statement the report judges. ``better`` and ``than`` are arm labels after lists and globs are expanded."""
+    """A statement the report judges. ``better`` and ``than`` are arm labels: lists and globs are expanded."""
 
     says: str
     better: tuple[str, ...]
@@ -40,16 +40,6 @@ class Claim(Frozen):
     """``local.accuracy``, ``<hidden>.accuracy``, ``gap.<hidden>``, ``cost.seconds``, ``seed_sd``, …"""
     expect: Literal["better", "no gain", "does not converge"] = "better"
     margin: float = 0.0
-
-
-class Arm(Frozen):
-    """One combination of levels, the thing compared, with its whole recipe."""
-
-    label: str
-    recipe: Recipe
-    data: Data
-    levels: dict[str, str] = Field(default_factory=dict)
-    """Factor → label of its level; empty for explicit arms."""
 
 
 class Study(Frozen):
@@ -86,27 +76,66 @@ class Study(Frozen):
 
 def load(path: Path) -> Study:
     """The study in the file at ``path``. Raises UserError that lists all its mistakes."""
-    if path.is_dir() or not path.exists():
-        raise UserError(f"{path}: {'is a folder, not a study file' if path.is_dir() else 'no such file'}")
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+        if not path.exists():
+            raise UserError(f"{path}: no such file; bench new NAME writes a study to start from")
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder, not a study file; name one of the .toml files in it")
+        text = path.read_text("utf-8-sig")  # some editors put a mark before UTF-8
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return parse(text, name=path.stem, file=str(path))
 
 
 def parse(text: str, *, name: str, file: str) -> Study:
     """A study from TOML ``text``; ``file`` is what messages call it. Raises UserError."""
-    if name in RESERVED or not re.fullmatch(HIDDEN_NAME, name):
+    # Lower case: some file systems know one folder by "Trials" and "trials".
+    if name.lower() in RESERVED or not re.fullmatch(HIDDEN_NAME, name):
         raise UserError(
-            f"{file}: a study is named after its file, and {shorten(name)} cannot be a name; use letters, digits, "
-            f"- and _, and none of {', '.join(RESERVED)}"
+            f"{file}: a study is named after its file, and {shorten(name)} cannot be a name\n"
+            f"  use letters, digits, - and _, and none of {', '.join(RESERVED)}"
         )
     try:
         table = tomllib.loads(text)
+    except RecursionError:
+        raise UserError(
+            f"{file}: tables or lists inside each other, too deep to read; {DEEPEST} is the most"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{file} is not valid TOML: {error}") from None
+    except ValueError:  # Python's limit for text to int
+        raise UserError(
+            f"{file}: a number with thousands of digits; whole numbers have 64 bits at most"
+        ) from None
+    _refuse_monsters(table, file)
     return _Reader(table).study(name, file)
+
+
+def _refuse_monsters(table: Tree, file: str) -> None:
+    """Raise UserError for what TOML's grammar allows and nothing here could print: deep nests, huge ints."""
+    waiting: list[tuple[Any, int, str]] = [(table, 0, "")]
+    while waiting:
+        value, depth, path = waiting.pop()
+        if depth > DEEPEST:
+            raise UserError(
+                f"{file}: {path[:60]}… has tables or lists inside each other, too deep; {DEEPEST} is the most"
+            )
+        if isinstance(value, dict):
+            # A dotted key in quotes reaches as deep as one without.
+            waiting += [
+                (v, depth + 1 + key.count("."), f"{path}.{key}".lstrip(".")) for key, v in value.items()
+            ]
+        elif isinstance(value, list):
+            waiting += [(item, depth + 1, path) for item in value]
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise UserError(
+                f"{file}: {path} = {value:#x}"[:120]
+                + "\n  whole numbers have 64 bits at most; give a smaller one"
+            )
 
 
 class _Reader:
@@ -115,30 +144,35 @@ class _Reader:
     def __init__(self, table: Tree) -> None:
         self.table = table
         self.mistakes: list[Mistake] = []
+        hidden = table.get("hidden")
+        self.hidden: list[str] = list(hidden) if isinstance(hidden, dict) else []
+        """Names, also of broken sets: what refers to them is no further mistake."""
 
     def study(self, name: str, file: str) -> Study:
+        for key, problem in contradictions(self.table):
+            self._add(key, None, problem)
         written = self._written()
-        arms, baseline = self._arms()
-        if written is None or not arms:
+        built = read_arms(self.table, self.mistakes)
+        if written is None:
             raise mistakes_error(file, self.mistakes)
         # From here on, what refers to arms and sets; a broken table has been reported and is left out of it.
         self._check_hidden(written)
-        primary = written.primary or next((f"{h}.accuracy" for h in written.hidden), "local.accuracy")
-        self._check_metric("primary", "", primary, written, ("local", *written.hidden))
-        claims = [self._claim(i, claim, arms, written, primary) for i, claim in enumerate(written.claims)]
-        self._check_tune(written, arms)
-        labels = [arm.label for arm in arms]
-        for ensemble, item in written.ensembles.items():
-            if item.arm not in labels:
-                self._add(f"[ensembles.{ensemble}] arm", item.arm, f"no such arm; {did_you_mean(item.arm, labels)}")
+        primary = written.primary or next((f"{h}.accuracy" for h in self.hidden), "local.accuracy")
+        self._check_metric("primary", primary, ("local", *self.hidden))
+        claims = [
+            self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
+            for number, claim in zip(self._sound_claims(), written.claims, strict=True)
+        ]
+        self._check_tune(written, built)
+        self._check_ensembles(written, built)
         if self.mistakes:
             raise mistakes_error(file, self.mistakes)
         return Study(
             name=name,
-            baseline=baseline,
+            baseline=built.baseline,
             design="arms" if written.arms is not None else written.design or "grid",
-            arms=tuple(arms),
-            recipe=next(arm.recipe for arm in arms if arm.label == baseline),
+            arms=tuple(built.arms),
+            recipe=next(arm.recipe for arm in built.arms if arm.label == built.baseline),
             seeds=_seeds(written),
             folds=written.replicates,
             primary=primary,
@@ -150,254 +184,151 @@ class _Reader:
         self.mistakes.append(Mistake(path, "" if found is None else shorten(found), problem))
 
     def _written(self) -> StudyFile | None:
-        """The file's tables; without the broken ones where there are any, so that the rest is still checked."""
+        """The file's tables, without the broken ones if there are any, so that the rest is still checked."""
+        self.broken: set[tuple[str | int, ...]] = set()
         try:
             return StudyFile.model_validate(self.table)
         except ValidationError as error:
             problems = problems_of(error, self.table, StudyFile)
         self.mistakes += [mistake_of(p) for p in problems]
-        broken = {p.location[0] for p in problems if p.location}
-        sound = {key: value for key, value in self.table.items() if key not in broken}
+        # One bad claim, hidden set or ensemble leaves the others; anything else goes as a whole.
+        self.broken = {p.location[: 2 if p.location[0] in _LISTS else 1] for p in problems if p.location}
+        sound = {
+            key: self._sound(key, value) for key, value in self.table.items() if (key,) not in self.broken
+        }
         try:
             return StudyFile.model_validate(_REQUIRED | sound)
         except ValidationError:
             return None
 
-    # -- arms ---------------------------------------------------------------------------------------------------
+    def _sound(self, key: str, value: Any) -> Any:
+        if key in _LISTS and isinstance(value, dict):
+            return {name: item for name, item in value.items() if (key, name) not in self.broken}
+        if key in _LISTS and isinstance(value, list):
+            return [item for number, item in enumerate(value) if (key, number) not in self.broken]
+        return value
 
-    def _arms(self) -> tuple[list[Arm], str]:
-        """The arms and the baseline's label; empty when something is wrong with them (and said so)."""
-        tables = {key: self.table.get(key) for key in ("recipe", "data", "arms", "factors")}
-        if any(value is not None and not isinstance(value, dict) for value in tables.values()):
-            return [], ""
-        try:
-            base = base_tree(tables["recipe"] or {}) | {"data": dict(tables["data"] or {})}
-        except PatchError as error:
-            self._add(f"[recipe] {error.path}", None, str(error))
-            return [], ""
-        before = len(self.mistakes)
-        _, problems = self._resolve(base)
-        # The arms may bring the model; everything else wrong with [recipe] is said once, here.
-        self.known = [p for p in problems if p.text != "is required"]
-        self.mistakes += [p.mistake("[recipe]") for p in self.known]
-        if tables["factors"] is not None:
-            arms, baseline = self._from_factors(base, tables["factors"])
-        else:
-            arms, baseline = self._from_tables(base, tables["arms"] or {})
-        if len(self.mistakes) > before:
-            return [], ""
-        self._check_arms(arms)
-        return arms, baseline
-
-    def _resolve(self, tree: Tree) -> tuple[tuple[Recipe, Data] | None, list[Problem]]:
-        recipe, problems = resolve({key: value for key, value in tree.items() if key != "data"})
-        try:
-            data = Data.model_validate(tree["data"])
-        except ValidationError as error:
-            # What is wrong with [data] itself StudyFile has said; here only what an arm's patch adds.
-            written = self.table.get("data", {})
-            added = [p for p in problems_of(error, tree["data"], Data) if not _same(p, written, tree["data"])]
-            return None, problems + [p.under("data") for p in added]
-        return (None if recipe is None else (recipe, data)), problems
-
-    def _arm(self, label: str, table: str, tree: Tree, levels: dict[str, str] | None = None) -> Arm | None:
-        resolved, problems = self._resolve(tree)
-        self.mistakes += [p.mistake(table) for p in problems if p not in self.known]
-        for key, value in tree["data"].items():
-            if key not in PATCHABLE_DATA and value != self.table.get("data", {}).get(key):
-                allowed = ", ".join(PATCHABLE_DATA)
-                self._add(f"{table} data.{key}", value, f"an arm may change only {allowed} of the data")
-        if resolved is None:
-            return None
-        return Arm(label=label, recipe=resolved[0], data=resolved[1], levels=levels or {})
-
-    def _from_tables(self, base: Tree, tables: Tree) -> tuple[list[Arm], str]:
-        arms: list[Arm | None] = []
-        for label, changes in tables.items():
-            if not isinstance(changes, dict):
-                continue  # StudyFile has said that it must be a table
-            try:
-                tree = designs.apply(base, changes)
-            except PatchError as error:
-                self._add(f"[arms.{label}] {error.path}", None, str(error))
-                continue
-            arms.append(self._arm(label, f"[arms.{label}]", tree))
-        labels = list(tables)
-        if "arms" in self.table and not labels:
-            self._add("[arms]", None, "is empty: nothing would be compared")
-        baseline = self.table.get("baseline", labels[0] if labels else "")
-        if isinstance(baseline, dict):
-            self._add("baseline", None, "must be an arm's name; a table of levels goes with [factors]")
-        elif labels and baseline not in labels:
-            self._add("baseline", baseline, f"no such arm; {did_you_mean(str(baseline), labels)}")
-        return [arm for arm in arms if arm], str(baseline)
-
-    def _from_factors(self, base: Tree, table: Tree) -> tuple[list[Arm], str]:
-        try:
-            factors = designs.read_factors(table)
-        except designs.DesignError as error:
-            self._add(f"[factors] {error.path}", None, str(error))
-            return [], ""
-        if not factors:
-            self._add("[factors]", None, "is empty: nothing would be compared")
-            return [], ""
-        design = self.table.get("design", "grid")
-        if design not in ("grid", "one-at-a-time", "leave-one-out", "add-and-remove"):
-            return [], ""
-        if not self._levels_are_sound(base, factors):
-            return [], ""
-        chosen = [c for c in designs.combinations(factors, design) if not self._excluded(factors, c)]
-        if not chosen:
-            self._add("exclude", None, "leaves no arm: the grid is empty")
-            return [], ""
-        if len(chosen) > MOST_ARMS:
-            self._add("[factors]", None, f"make {len(chosen)} arms; at most {MOST_ARMS}: use fewer levels or another design")
-            return [], ""
-        arms = []
-        for combination in chosen:
-            label = designs.arm_label(factors, combination)
-            tree = designs.build_tree(base, factors, combination)
-            arms.append(self._arm(label, f"arm {shorten(label)}", tree, designs.levels_of(factors, combination)))
-        return [arm for arm in arms if arm], self._factor_baseline(factors, [arm for arm in arms if arm])
-
-    def _levels_are_sound(self, base: Tree, factors: Sequence[designs.Factor]) -> bool:
-        """Every level on its own: a mistake is said once at its factor, not in each arm that has it."""
-        before = len(self.mistakes)
-        for position, factor in enumerate(factors):
-            for index, level in enumerate(factor.levels):
-                combination = tuple(index if p == position else 0 for p in range(len(factors)))
-                table = f"[factors.{factor.name}] level {shorten(level.label)}"
-                try:
-                    tree = designs.build_tree(base, [factor], combination[position : position + 1])
-                except PatchError as error:
-                    self._add(f"{table} {error.path}", None, str(error))
-                    continue
-                missing = Problem(("model",), "", "is required")  # another factor may bring the model
-                _, problems = self._resolve(tree)
-                self.mistakes += [p.mistake(table) for p in problems if p not in self.known and p != missing]
-        return len(self.mistakes) == before
-
-    def _excluded(self, factors: Sequence[designs.Factor], combination: designs.Combination) -> bool:
-        levels = designs.levels_of(factors, combination)
-        rules = self.table.get("exclude", [])
-        for number, rule in enumerate(rules if isinstance(rules, list) else []):
-            if not isinstance(rule, dict):
-                continue
-            self._check_levels(f"exclude[{number}]", rule, factors)
-            if rule and all(levels.get(factor) == label for factor, label in rule.items()):
-                return True
-        return False
-
-    def _check_levels(self, where: str, table: Tree, factors: Sequence[designs.Factor]) -> None:
-        known = {f.name: ["off", "on"] if f.toggle else [level.label for level in f.levels] for f in factors}
-        for factor, label in table.items():
-            if factor not in known:
-                self._add(f"{where} {factor}", None, f"no such factor; {did_you_mean(factor, known)}")
-            elif label not in known[factor]:
-                self._add(f"{where} {factor}", label, f"no such level; {did_you_mean(str(label), known[factor])}")
-
-    def _factor_baseline(self, factors: Sequence[designs.Factor], arms: Sequence[Arm]) -> str:
-        wanted = self.table.get("baseline")
-        labels = [arm.label for arm in arms]
-        if wanted is None:
-            return labels[0] if labels else ""
-        if isinstance(wanted, dict):
-            self._check_levels("baseline", wanted, factors)
-            first = designs.levels_of(factors, tuple(0 for _ in factors))
-            found = [arm.label for arm in arms if arm.levels == first | wanted]
-            if not found:
-                self._add("baseline", wanted, "no arm of the design has these levels")
-            return found[0] if found else ""
-        if wanted not in labels:
-            self._add("baseline", wanted, f"no such arm; {did_you_mean(str(wanted), labels)}")
-        return str(wanted)
-
-    def _check_arms(self, arms: Sequence[Arm]) -> None:
-        seen: dict[str, str] = {}
-        for arm in arms:
-            content = f"{arm.recipe.model_dump_json()}{arm.data.model_dump_json()}"
-            if content in seen:
-                problem = f'is the same recipe as "{seen[content]}"; an arm must change something'
-                self._add(f"arm {shorten(arm.label)}", None, problem)
-            seen.setdefault(content, arm.label)
-
-    # -- what refers to arms and sets ------------------------------------------------------------------------------
+    def _sound_claims(self) -> list[int]:
+        """Places in the file of the claims that could be read."""
+        claims = self.table.get("claims", [])
+        readable = isinstance(claims, list) and ("claims",) not in self.broken
+        return [n for n in range(len(claims)) if ("claims", n) not in self.broken] if readable else []
 
     def _check_hidden(self, written: StudyFile) -> None:
-        for name in written.hidden:
+        for name in self.hidden:
             if name in NOT_SETS or not re.fullmatch(HIDDEN_NAME, name):
-                self._add(f"[hidden.{name}]", None, f"use letters, digits, - and _, and none of {', '.join(NOT_SETS)}")
+                self._add(
+                    f"[hidden.{name}]",
+                    None,
+                    f"use letters, digits, - and _, and none of {', '.join(NOT_SETS)}",
+                )
         if written.data.source != "synthetic":
             for name, hidden in written.hidden.items():
                 if hidden.kind == "synthetic":
-                    self._add(f"[hidden.{name}] kind", "synthetic", "goes with source = \"synthetic\"; use corrupted or external")
+                    problem = 'goes with source = "synthetic"; use corrupted or external'
+                    self._add(f"[hidden.{name}] kind", "synthetic", problem)
 
-    def _check_metric(
-        self, key: str, table: str, metric: str, written: StudyFile, sets: Sequence[str], special: Sequence[str] = ()
-    ) -> None:
+    def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
         of, _, score = metric.partition(".")
         if metric in special or (of in sets and score in metrics.names()):
             return
         examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
         hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
-        self._add(f"{table} {key}".strip(), metric, f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})")
+        self._add(path, metric, f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})")
 
-    def _claim(self, number: int, claim: ClaimTable, arms: Sequence[Arm], written: StudyFile, primary: str) -> Claim:
-        table = f"[[claims]] number {number + 1}"
+    def _claim(self, table: str, claim: ClaimTable, built: Arms, primary: str) -> Claim:
         unconverged = claim.expect == "does not converge"
         metric = claim.metric or ("converged" if unconverged else primary)
-        special = [*(f"gap.{h}" for h in written.hidden), "cost.seconds", "cost.epochs", "seed_sd", "converged"]
-        self._check_metric("metric", table, metric, written, ("local", *written.hidden), special)
+        special = [*(f"gap.{h}" for h in self.hidden), "cost.seconds", "cost.epochs", "seed_sd", "converged"]
+        if claim.metric:
+            self._check_metric(f"{table} metric", metric, ("local", *self.hidden), special)
         if unconverged != (metric == "converged"):
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
+        better = self._labels(f"{table} better", claim.better, built)
+        than = self._labels(f"{table} than", claim.than, built) if claim.than is not None else ()
+        if better == than and len(better) == 1:
+            self._add(f"{table} than", claim.than, "compares an arm with itself")
         return Claim(
-            says=claim.says,
-            better=self._labels(f"{table} better", claim.better, arms),
-            than=self._labels(f"{table} than", claim.than, arms) if claim.than is not None else (),
-            metric=metric,
-            expect=claim.expect,
-            margin=claim.margin,
+            says=claim.says, better=better, than=than, metric=metric, expect=claim.expect, margin=claim.margin
         )
 
-    def _labels(self, path: str, wanted: str | list[str], arms: Sequence[Arm]) -> tuple[str, ...]:
-        labels = [arm.label for arm in arms]
+    def _labels(self, path: str, wanted: str | list[str], built: Arms) -> tuple[str, ...]:
+        """Arms that a name, a list of names or globs mean; nothing is said when nobody knows the arms."""
+        if built.labels is None:
+            return ()
         found: list[str] = []
         for pattern in [wanted] if isinstance(wanted, str) else wanted:
-            matches = [pattern] if pattern in labels else fnmatch.filter(labels, pattern)
+            matches = _matching(built.labels, pattern)
             if not matches:
-                self._add(path, pattern, f"no such arm; {did_you_mean(pattern, labels)}")
+                self._add(path, pattern, f"no such arm; {did_you_mean(pattern, built.labels)}")
             found += matches
+        if not wanted:
+            self._add(path, wanted, "names no arm")
         return tuple(dict.fromkeys(found))
 
-    def _check_tune(self, written: StudyFile, arms: Sequence[Arm]) -> None:
+    def _check_ensembles(self, written: StudyFile, built: Arms) -> None:
+        for name, ensemble in written.ensembles.items():
+            if built.labels is not None and ensemble.arm not in built.labels:
+                hint = did_you_mean(ensemble.arm, built.labels)
+                self._add(f"[ensembles.{name}] arm", ensemble.arm, f"no such arm; {hint}")
+            if name in (built.labels or ()):
+                self._add(f"[ensembles.{name}]", None, "an arm has this name already; choose another")
+
+    def _check_tune(self, written: StudyFile, built: Arms) -> None:
         tune = written.tune
         if tune is None:
             return
-        sets = ("val", "val_shift") if written.val_shift else ("val",)
-        self._check_metric("metric", "[tune]", tune.metric, written, sets)
-        for pattern in tune.arms:
-            self._labels("[tune.arms]", pattern, arms)
-        spaces = [("[tune.space]", tune.space, arms)]
+        self._check_metric(
+            "[tune] metric", tune.metric, ("val", "val_shift") if "val_shift" in self.table else ("val",)
+        )
+        spaces = [("[tune.space]", tune.space, built.arms)]
         for pattern, space in tune.arms.items():
-            matching = [arm for arm in arms if arm.label == pattern or fnmatch.fnmatch(arm.label, pattern)]
-            spaces.append((f"[tune.arms.{pattern}]", space, matching))
-        for table, space, of in spaces:
+            labels = self._labels("[tune.arms]", pattern, built)
+            spaces.append(
+                (f"[tune.arms.{pattern}]", space, [arm for arm in built.arms if arm.label in labels])
+            )
+        for table, space, arms in spaces:
             for key, scale in space.items():
-                self._check_tuned(f"{table} {key}", key, numeric=scale.choices is None, arms=of)
+                problem = next(
+                    filter(None, (tuning_problem(arm, key, scale) for arm in _different(arms, key))), None
+                )
+                if problem:
+                    self._add(f"{table} {key}", None, problem)
 
-    def _check_tuned(self, path: str, key: str, *, numeric: bool, arms: Sequence[Arm]) -> None:
-        for arm in arms:
-            try:
-                value = look_up(arm.recipe.model_dump(mode="json"), key)
-            except PatchError as error:
-                self._add(path, None, f"{error} (arm {shorten(arm.label)})")
-                return
-            if numeric and (isinstance(value, bool) or not isinstance(value, int | float)):
-                self._add(path, value, "is not a number, so it needs { choices = […] }")
-                return
+
+def _matching(labels: Sequence[str], pattern: str) -> list[str]:
+    return (
+        [pattern] if pattern in labels else [label for label in labels if fnmatch.fnmatchcase(label, pattern)]
+    )
+
+
+def _different(arms: Sequence[Arm], key: str) -> list[Arm]:
+    """One arm of each group that agrees in the part of the recipe ``key`` reaches into."""
+    part = key.partition(".")[0]
+    return list({repr(getattr(arm.recipe, part, None)): arm for arm in reversed(arms)}.values())[::-1]
+
+
+def tuning_problem(arm: Arm, key: str, scale: Range) -> str | None:
+    """Why ``key`` of an arm's recipe cannot be tuned over ``scale``, or None."""
+    tree, suffix = arm.recipe.model_dump(mode="json"), f" (arm {shorten(arm.label)})"
+    try:
+        value = look_up(tree, key)
+    except PatchError as error:
+        return str(error) + suffix
+    if scale.choices is None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return f"{shorten(value)} is not a number, so it needs {{ choices = […] }}" + suffix
+    if scale.around and value <= 0:
+        return f"is {shorten(value)} in the recipe, which no range centres on; give {{ low, high }}" + suffix
+    for candidate in scale.extremes(value):
+        tried = round(candidate) if isinstance(value, int) and isinstance(candidate, float) else candidate
+        _, problems = resolve(apply(tree, {key: tried}))
+        if problems:
+            return f"{shorten(tried)} is out of reach: {problems[0].text}" + suffix
+    return None
 
 
 _REQUIRED: Tree = {"question": "-", "data": {"source": "synthetic"}, "recipe": {}}
+_LISTS = ("claims", "hidden", "ensembles")
 _AS_WRITTEN = (
     "question", "data", "hidden", "val_shift", "delta", "looks", "ensembles", "tune", "aa", "keep_weights",
 )  # fmt: skip
@@ -409,12 +340,3 @@ def _seeds(written: StudyFile) -> tuple[int, ...]:
         return (0,)
     seeds = 5 if written.seeds is None else written.seeds
     return tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-
-
-def _same(problem: Problem, written: Any, tree: Any) -> bool:
-    """Whether a problem's value stands in both trees: then it is the file's own mistake, not the arm's."""
-    try:
-        path = ".".join(map(str, problem.location))
-        return bool(look_up(written, path) == look_up(tree, path))
-    except PatchError:
-        return problem.text == "is required" or not isinstance(written, dict)

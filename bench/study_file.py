@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -45,6 +47,8 @@ class ClaimTable(Frozen):
     def _fits(self) -> ClaimTable:
         if self.expect != "does not converge" and self.than is None:
             raise ValueError("needs `than`: the arm it is compared with")
+        if self.expect == "does not converge" and self.than is not None:
+            raise ValueError('takes no `than`: "does not converge" is about one arm at a time')
         if self.margin and self.expect != "better":
             raise ValueError('margin goes with expect = "better"')
         return self
@@ -57,7 +61,7 @@ class Ensemble(Frozen):
 
 
 class Range(Frozen):
-    """What a tuned setting may be: ``{ low, high, log }``, ``{ around = "recipe", times }`` or ``{ choices }``."""
+    """What a tuned setting may be: ``{ low, high }``, ``{ around = "recipe", times }``, ``{ choices }``."""
 
     low: float | None = None
     high: float | None = None
@@ -86,6 +90,14 @@ class Range(Frozen):
             raise ValueError("a log range needs low > 0")
         return self
 
+    def extremes(self, value: float) -> tuple[Any, ...]:
+        """What a recipe's ``value`` may become: every choice, or the ends of the range."""
+        if self.choices is not None:
+            return self.choices
+        if self.times is not None:
+            return value / math.sqrt(self.times), value * math.sqrt(self.times)
+        return self.low, self.high
+
 
 class Tune(Frozen):
     """Nuisance settings, re-tuned per arm with the same budget."""
@@ -109,7 +121,7 @@ class Tune(Frozen):
 
 
 class StudyFile(Frozen):
-    """The whole file. ``recipe``, ``arms`` and ``factors`` stay trees here; ``study`` builds the arms from them."""
+    """The whole file. ``recipe``, ``arms`` and ``factors`` stay trees here; ``arms`` builds from them."""
 
     question: Annotated[str, Field(min_length=1)]
     baseline: str | dict[str, str] | None = None
@@ -146,14 +158,24 @@ class StudyFile(Frozen):
                 raise ValueError(f"seeds of replicates are 0 to {REPLICATE_SEEDS - 1}")
         return value
 
-    @model_validator(mode="after")
-    def _rules(self) -> StudyFile:
-        if self.seeds is not None and self.replicates is not None:
-            raise ValueError("give seeds or replicates, never both")
-        if (self.arms is None) == (self.factors is None):
-            raise ValueError("give either [arms] or [factors]: what is compared")
-        if self.arms is not None and (self.design or self.exclude):
-            raise ValueError("design and exclude go with [factors]")
-        if self.exclude and self.design not in (None, "grid"):
-            raise ValueError('exclude goes with design = "grid"')
-        return self
+    @field_validator("looks")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError("must rise: each look has more seeds than the one before")
+        return value
+
+
+def contradictions(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Rules between keys of a study file, whatever stands under them: (key, problem)."""
+    if "seeds" in table and "replicates" in table:
+        yield "replicates", "give seeds or replicates, never both"
+    if "arms" in table and "factors" in table:
+        yield "[factors]", "give either [arms] or [factors], not both"
+    if "arms" not in table and "factors" not in table:
+        yield "[arms]", "is missing: give [arms] or [factors], what is compared"
+    for key in ("design", "exclude"):
+        if key in table and "arms" in table and "factors" not in table:
+            yield key, "goes with [factors]; explicit [arms] are all trained"
+    if "exclude" in table and table.get("design", "grid") != "grid":
+        yield "exclude", 'goes with design = "grid"'

@@ -14,7 +14,7 @@ from bench.resolve import SLOTS
 from bench.study import PATCHABLE_DATA, RESERVED
 from bench.study_file import StudyFile
 
-TEMPLATE = '''\
+TEMPLATE = """\
 # {name}: one question, one file. `bench plan` shows what it would train, `bench run` trains it.
 # Every key: docs/study-format.md; every component: `bench list augmentations`, `bench list models`, …
 question = "Does RandAugment help, on the local and on the hidden test set?"
@@ -22,7 +22,7 @@ baseline = "none"        # the arm that the others are measured against
 seeds    = 3             # replicates of every arm, paired: seed 1 means the same split and order in each
 
 [data]
-source  = "synthetic"    # drawn on the spot; "bloodmnist", "folder:PATH" (class folders) or "npz:PATH" for your own
+source  = "synthetic"    # drawn on the spot; or "bloodmnist", "folder:PATH" (class folders), "npz:PATH"
 size_px = 32
 
 [hidden.other-lab]       # any number of hidden test sets, scored once, after training
@@ -44,14 +44,16 @@ says   = "RandAugment helps on the other laboratory's images"
 better = "randaugment"
 than   = "none"
 metric = "other-lab.accuracy"
-'''
+"""
 
 
 def new(name: str, folder: Path) -> Path:
     """Write ``ablations/<name>.toml`` under ``folder`` and return it. Never overwrites."""
     stem = name.removesuffix(".toml")
     if not re.fullmatch(HIDDEN_NAME, stem) or stem in RESERVED:
-        raise UserError(f'"{name}" cannot name a study; use letters, digits, - and _, and none of {", ".join(RESERVED)}')
+        raise UserError(
+            f'"{name}" cannot name a study; use letters, digits, - and _, and none of {", ".join(RESERVED)}'
+        )
     file = folder / "ablations" / f"{stem}.toml"
     if file.exists():
         raise UserError(f"{file} is there already; choose another name")
@@ -74,11 +76,12 @@ def schema() -> str:
     properties["augment"] = {"type": "array", "items": _choice(augmentations)}
     data = definitions["Data"]["properties"]
     arm = dict(properties) | {"data": _closed({key: data[key] for key in PATCHABLE_DATA})}
+    dotted: dict[str, Any] = {r"^[a-z_]+\.": {}}
     definitions["RecipePatch"] = _closed(arm) | {
-        "description": "What an arm changes; dotted keys reach inside, as in \"stages.1.train\".",
-        "patternProperties": {r"^[a-z_]+\\.": {}},
+        "description": 'What an arm changes; dotted keys reach inside, as in "stages.1.train".',
+        "patternProperties": dotted,
     }
-    definitions["RecipeTable"] = _closed(dict(properties)) | {"patternProperties": {r"^[a-z_]+\\.": {}}}
+    definitions["RecipeTable"] = _closed(dict(properties)) | {"patternProperties": dotted}
     root["$defs"] = definitions
     root["properties"]["recipe"] = {"$ref": "#/$defs/RecipeTable"}
     root["properties"]["arms"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/RecipePatch"}}
@@ -96,7 +99,9 @@ def _choice(registry: Registry) -> dict[str, Any]:
     options: list[dict[str, Any]] = [{"enum": registry.names()}]
     for component in registry:
         parameters = component.schema.model_json_schema()
-        properties = {"name": {"const": component.name, "description": component.summary}} | parameters["properties"]
+        properties = {"name": {"const": component.name, "description": component.summary}} | parameters[
+            "properties"
+        ]
         options.append(_closed(properties))
     if registry.fallback:  # any other name is one of the fallback's
         options[0] = {"type": "string"}
@@ -104,5 +109,7 @@ def _choice(registry: Registry) -> dict[str, Any]:
         others = {"name": {"type": "string", "not": {"enum": registry.names()}}}
         options.append(_closed(others | named))
     # `{ lr = 1e-4 }` without a name keeps the recipe's component
-    anything = {key: value for option in options[1:] for key, value in option["properties"].items() if key != "name"}
+    anything = {
+        key: value for option in options[1:] for key, value in option["properties"].items() if key != "name"
+    }
     return {"anyOf": [*options, _closed(anything)]}
