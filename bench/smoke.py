@@ -1,4 +1,4 @@
-"""Any study in its smallest form: every arm once, anywhere, in seconds. Proves that it runs, says nothing about it."""
+"""Any study in its smallest form: every arm once, anywhere, in seconds. Proves only that it runs."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ STEPS = 2
 
 
 def smoke(study: Study) -> Study:
-    """The same arms on tiny synthetic images: random weights, two steps a stage, one seed, one candidate.
+    """The same arms on tiny synthetic images: random weights, two steps a stage, one seed.
 
-    Arms that differ only in what a smoke run takes away (image size, pretraining) stay arms of their own: they
-    become the same trial, which is then run once.
+    Cross-validation keeps two folds, tuning one candidate. Arms that differ only in what a smoke run takes
+    away (image size, pretraining) stay arms of their own: they become the same trial, which is run once.
     """
     data = _data(study.data)
     arms = tuple(
-        Arm(label=arm.label, recipe=_recipe(arm.recipe), data=_data(arm.data), levels=arm.levels) for arm in study.arms
+        Arm(label=arm.label, recipe=_recipe(arm.recipe), data=_data(arm.data), levels=arm.levels)
+        for arm in study.arms
     )
     changes = {
         "arms": arms,
         "recipe": _recipe(study.recipe),
         "data": data,
         "hidden": {name: _hidden(hidden) for name, hidden in study.hidden.items()},
+        "val_shift": study.val_shift and _hidden(study.val_shift),
         "seeds": study.seeds[:1],
+        "folds": study.folds and study.folds.model_copy(update={"k": 2}),
         "tune": study.tune and study.tune.model_copy(update={"candidates": 1, "seeds": 1}),
     }
     return study.model_copy(update=changes)
@@ -35,7 +38,14 @@ def smoke(study: Study) -> Study:
 
 def _data(data: Data) -> Data:
     limit = None if data.limit is None else min(data.limit, IMAGES)
-    return Data(source="synthetic", size_px=SIZE_PX, outliers=data.outliers, n_images=IMAGES, limit=limit)
+    return Data(
+        source="synthetic",
+        size_px=SIZE_PX,
+        outliers=data.outliers,
+        n_images=IMAGES,
+        limit=limit,
+        classes=data.classes,
+    )
 
 
 def _hidden(hidden: Hidden) -> Hidden:
@@ -54,7 +64,13 @@ def _recipe(recipe: Recipe) -> Recipe:
     stages = tuple(
         stage
         if stage.train == "none"
-        else Stage(train=stage.train, steps=STEPS, eval_every=STEPS, lr_scale=stage.lr_scale, layer_decay=stage.layer_decay)
+        else Stage(
+            train=stage.train,
+            steps=STEPS,
+            eval_every=STEPS,
+            lr_scale=stage.lr_scale,
+            layer_decay=stage.layer_decay,
+        )
         for stage in recipe.stages
     )
     return recipe.model_copy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
     }
     chosen = [kind for kind in kinds if getattr(wanted, kind)]
     lines = []
-    with store.lock():
+    with store.lock() if delete else contextlib.nullcontext():  # looking neither waits nor makes folders
         for kind in chosen or kinds:
             gone = delete and kind in chosen
             if gone and kind in ("smoke", "cache"):
@@ -46,7 +47,9 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
             elif gone:
                 store.remove(kinds[kind])
             size = sum(leftover.size for leftover in kinds[kind])
-            lines.append(f"{kind:<12} {len(kinds[kind]):>5}  {size / 1e6:>9.1f} MB{'  deleted' if gone else ''}")
+            lines.append(
+                f"{kind:<12} {len(kinds[kind]):>5}  {size / 1e6:>9.1f} MB{'  deleted' if gone else ''}"
+            )
     if not delete:
         lines.append(f"nothing deleted; add {'--yes' if chosen else 'what should go, and --yes'}")
     return "\n".join(lines)
