@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,16 +24,32 @@ def to_device(arrays: Sequence[np.ndarray], device: torch.device) -> list[torch.
     arrays = [np.ascontiguousarray(a, dtype=np.float32 if a.dtype == np.float64 else a.dtype) for a in arrays]
     if device.type == "cpu":
         return [torch.from_numpy(a) for a in arrays]
-    starts = np.cumsum([0] + [-(-a.nbytes // ALIGN) * ALIGN for a in arrays])
-    packed = torch.empty(int(starts[-1]), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
+    packed = pack(arrays, pinned=torch.cuda.is_available())
+    return unpack(packed.to(device, non_blocking=True), arrays)
+
+
+def pack(arrays: Sequence[np.ndarray], pinned: bool) -> torch.Tensor:
+    """All arrays as bytes of one tensor, each from the next multiple of ALIGN; page-locked if asked."""
+    starts = _starts(arrays)
+    packed = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=pinned)
     host = packed.numpy()
     for array, start in zip(arrays, starts, strict=False):
         host[start : start + array.nbytes] = array.reshape(-1).view(np.uint8)
-    there = packed.to(device, non_blocking=True)
+    return packed
+
+
+def unpack(packed: torch.Tensor, arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
+    """Views of ``pack``'s bytes with the types and shapes of ``arrays``; copies nothing."""
     return [
-        there[start : start + a.nbytes].view(torch.from_numpy(a).dtype).view(a.shape)
-        for a, start in zip(arrays, starts, strict=False)
+        packed[start : start + a.nbytes].view(torch.from_numpy(a).dtype).view(a.shape)
+        for a, start in zip(arrays, _starts(arrays), strict=False)
     ]
+
+
+def _starts(arrays: Sequence[np.ndarray]) -> list[int]:
+    """Where each array begins, then the length of all, in bytes."""
+    sizes = [-(-a.nbytes // ALIGN) * ALIGN for a in arrays]
+    return [0, *itertools.accumulate(sizes)]
 
 
 def column(values: torch.Tensor) -> torch.Tensor:

@@ -48,8 +48,8 @@ def saturation(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """
     top = images.amax(1, keepdim=True)
     spread = top - images.amin(1, keepdim=True)
-    wanted = top * (spread / torch.where(top == 0, 1.0, top + 1e-8) * factor).clamp_(0, 1)
-    scale = wanted / torch.where(spread == 0, 1.0, spread)
+    wanted = top * (spread / (top + 1e-8).masked_fill_(top == 0, 1.0) * factor).clamp_(0, 1)
+    scale = wanted / spread.masked_fill(spread == 0, 1.0)
     return images.sub_(top).mul_(scale).add_(top).clamp_(0, 1)
 
 
@@ -58,7 +58,8 @@ def auto_contrast(images: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
     low = images.amin((2, 3), keepdim=True)
     spread = images.amax((2, 3), keepdim=True) - low + epsilon
     flat = spread == 0
-    return images.sub_(torch.where(flat, 0.0, low)).div_(torch.where(flat, 1.0, spread)).clamp_(0, 1)
+    low, spread = low.masked_fill_(flat, 0.0), spread.masked_fill_(flat, 1.0)
+    return images.sub_(low).div_(spread).clamp_(0, 1)
 
 
 def solarize(images: torch.Tensor, threshold: torch.Tensor, addition: torch.Tensor) -> torch.Tensor:
@@ -110,13 +111,13 @@ def sharpness(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 def hue(images: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     """Move the hue by ``turn`` of the colour circle (−0.5 to 0.5); HSV saturation and value stay.
 
-    Needs 3 channels. Without a way through HSV: a channel lies between the pixel's darkest and brightest one, at a place
-    that is a piecewise linear function of the hue.
+    Needs 3 channels. Without a way through HSV: a channel lies between the pixel's darkest and brightest
+    one, at a place that is a piecewise linear function of the hue.
     """
     red, green, blue = images.unbind(1)
     top, low = images.amax(1), images.amin(1)
     spread = top - low
-    safe = torch.where(spread == 0, 1.0, spread)
+    safe = spread.masked_fill(spread == 0, 1.0)
     sextant = torch.where(
         top == red,
         (green - blue) / safe,

@@ -1,0 +1,121 @@
+"""No augmentation waits for the GPU: counted on fake CUDA tensors, so that no GPU is needed.
+
+Fake tensors have shapes and devices but no data. An operation that would have to read the device (a boolean
+mask as an index, ``nonzero``, ``.item()``) stops on them by itself; copies to the device are counted and must
+not block.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+)
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import bench.augment  # noqa: F401
+from bench.augment.pipeline import build
+from bench.recipe import Choice
+from bench.registry import augmentations
+from bench.streams import stream
+
+SIZE, BATCH = 32, 16
+CHOICES: list[dict[str, Any]] = [
+    *({"name": name} for name in augmentations.names() if name not in ("one-of", "chain", "noise")),
+    {"name": "noise", "p": 1.0},
+    {"name": "randaugment", "ops": "kornia", "m": 10},
+    {"name": "randaugment", "ops": "geometric"},
+    {"name": "one-of", "choices": ["rotate", "cutmix"]},
+    {"name": "chain", "steps": ["colour-jitter", "mixup"], "p": 0.5},
+]
+
+
+class Watch(TorchDispatchMode):
+    """Runs operations on fake CUDA tensors and notes kernels and copies to the device."""
+
+    def __init__(self, fake: FakeTensorMode) -> None:
+        super().__init__()
+        self.fake = fake
+        self.kernels: Counter[str] = Counter()
+        self.copies: Counter[str] = Counter()
+        self.read_back: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = func._schema.name.removeprefix("aten::")
+        given = [a for a in pytree.tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)]
+        device = kwargs.get("device")
+        to_cuda = device is not None and torch.device(device).type == "cuda"
+        if to_cuda or any(isinstance(a, FakeTensor) for a in given):
+            with self.fake:
+                out = func(*args, **kwargs)
+        else:
+            return func(*args, **kwargs)
+        made = [a for a in pytree.tree_leaves(out) if isinstance(a, torch.Tensor)]
+        if any(a.device.type == "cuda" for a in given) and any(a.device.type == "cpu" for a in made):
+            self.read_back[name] += 1
+        elif to_cuda and any(a.device.type == "cpu" for a in given):
+            self.copies["waits" if not kwargs.get("non_blocking") else "does not wait"] += 1
+        else:
+            self.kernels[name] += 1
+        return out
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    return Watch(FakeTensorMode(allow_non_fake_inputs=True))
+
+
+def augment(watch: Watch, choices: list[dict[str, Any]]) -> tuple[torch.Tensor, torch.Tensor]:
+    with watch.fake:
+        images = torch.rand(BATCH, 3, SIZE, SIZE, device="cuda").contiguous(memory_format=torch.channels_last)
+        targets = torch.rand(BATCH, 8, device="cuda")
+    with watch:
+        run = build([Choice.model_validate(c) for c in choices], size_px=SIZE, channels=3, device="cuda")
+        watch.copies.clear()
+        watch.kernels.clear()
+        return run(images, targets, stream(0, "t"))
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: "-".join(map(str, choice.values())))
+def test_an_augmentation_never_waits_for_the_device(choice: dict[str, Any], watch: Watch) -> None:
+    images, targets = augment(watch, [choice])
+    assert images.device.type == targets.device.type == "cuda"
+    assert sum(watch.kernels.values()) > 0
+    assert watch.copies["waits"] == 0
+    assert watch.copies["does not wait"] >= 1
+    assert not watch.read_back
+
+
+def test_two_rounds_of_randaugment_need_one_copy_and_geometry_one_copy_and_one_sampling(watch: Watch) -> None:
+    augment(watch, [{"name": "randaugment", "n": 2}])
+    assert watch.copies == {"does not wait": 1}
+    augment(watch, [{"name": "rotate"}, {"name": "zoom"}, {"name": "shear"}, {"name": "shift"}])
+    assert watch.copies == {"does not wait": 1}
+    assert watch.kernels["grid_sampler_2d"] == 1
+
+
+@pytest.mark.parametrize(
+    "reads", [lambda x: x[x[:, 0, 0, 0] > 0.5], lambda x: x.mean().item(), lambda x: x.nonzero()]
+)
+def test_the_watch_does_notice_what_reads_the_device(reads: Any, watch: Watch) -> None:
+    with watch.fake:
+        images = torch.rand(4, 3, 8, 8, device="cuda")
+    with pytest.raises((DataDependentOutputException, DynamicOutputShapeException)), watch:
+        reads(images)
+
+
+def test_the_watch_does_notice_a_copy_that_waits(watch: Watch) -> None:
+    with watch:
+        torch.zeros(4).to("cuda")
+    assert watch.copies["waits"] == 1
