@@ -63,9 +63,9 @@ chromatin       .15  .25   .14  .24   .20  .10   .14  .26   .12  .22   .16  .28 
 """From and to of each quantity (a row) in each class (two columns), read off the Barcelona set's pictures.
 
 Radii are in half-widths of the picture, lengths of the nucleus in radii of the body, angles in radians, dyes
-in units of ``synthetic_paint.DYES``; ``over`` is the share of the granules that lie over the nucleus too. Rows
-from ``lobes`` on go from the first number to the second as a cell matures: a round nucleus turns into a kidney,
-a band, segments."""
+in units of ``synthetic_paint.DYES``; ``over`` is the share of the granules that lie over the nucleus.
+Rows from ``lobes`` on go from the first number to the second as a cell matures: a round nucleus turns into a
+kidney, a band, segments."""
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def _tiles() -> tuple[Floats, ...]:
         waves("chromatin", 0.05, 0.16),
         dots(waves("coarse", 0.07, 0.12), 0.1, 1.2),
         dots(waves("fine", 0.045, 0.065), 0.3, 0.8),
-        dots(waves("holes", 0.16, 0.24), 1.2, 0.3),
+        dots(waves("holes", 0.16, 0.28), 1.5, 0.3),
     )
     return tuple(tile.astype(np.float32) for tile in tiles)
 
