@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VGG_CLASSIFIER = ("pre_logits.", "head.")
 """119 of VGG16's 134 million weights; not part of its features."""
+VGG_SMALLEST_PX = 32
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB_TIMEOUT_S = 10.0
 
@@ -106,6 +107,8 @@ class TimmModel:
                 raise ValueError(f"{name} wants weights from a file, but no path came with the trial")
             _load(backbone, weights, f"weights = {weights} do not fit {name}", task.channels)
         features = _without_classifier(backbone)
+        if _is_vgg(name) and task.size_px < VGG_SMALLEST_PX:
+            _round_pooling_up(backbone)
         head = classifier_head(features, task.classes, dropout=self.dropout, dense=self.dense)
         return Network(backbone, head, _groups(backbone), self._normalisation(backbone, task))
 
@@ -219,6 +222,15 @@ def _without_classifier(backbone: Any) -> int:
         backbone.pre_logits = nn.Identity()
         backbone.head_hidden_size = backbone.num_features
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
+
+
+def _round_pooling_up(backbone: nn.Module) -> None:
+    """Let odd sides keep their last pixels: five halvings of a smaller image would leave none."""
+    from torch import nn
+
+    for module in backbone.modules():
+        if isinstance(module, nn.MaxPool2d):
+            module.ceil_mode = True
 
 
 def _groups(backbone: Any) -> list[list[str]]:

@@ -19,6 +19,8 @@ State = Mapping[str, Tensor]
 WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts commonly put the weights of a checkpoint."""
 
+COUNTER = "num_batches_tracked"
+
 
 def save(state: State, path: Path) -> None:
     """Write a network's state, buffers included, as safetensors; whole or not at all."""
@@ -99,17 +101,17 @@ class Comparison:
 
 
 def compare(model: State, file: State) -> Comparison:
-    """Names and shapes of two states. Counters of seen batches may be missing: old files have none."""
+    """Names and shapes of two states. Batch norm's counters of seen batches may differ: old files have none."""
     found = Comparison()
     for name, tensor in model.items():
         if name not in file:
-            if not name.endswith("num_batches_tracked"):
+            if not name.endswith(COUNTER):
                 found.missing.append(name)
         elif file[name].shape != tensor.shape:
             found.other_shape.append(f"{name} {tuple(file[name].shape)}, not {tuple(tensor.shape)}")
         else:
             found.matching.append(name)
-    found.unknown.extend(name for name in file if name not in model)
+    found.unknown.extend(name for name in file if name not in model and not name.endswith(COUNTER))
     return found
 
 

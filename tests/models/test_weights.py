@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.errors import UserError
+from bench.models.weights import compare, load_strictly, read, save
+
+STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b.num_batches_tracked": torch.tensor(7)}
+
+
+def test_what_is_saved_reads_back_equal(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save({**STATE, "c": torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)}, path)
+    back = read(path)
+    assert all(torch.equal(back[name], tensor) for name, tensor in STATE.items())
+    assert [p.name for p in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+def test_a_write_that_breaks_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save(STATE, path)
+    before = path.read_bytes()
+    shared = torch.zeros(4)
+    with pytest.raises(RuntimeError, match="share memory"):
+        save({"x": shared, "y": shared}, path)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+def test_a_training_scripts_checkpoint_is_unwrapped(wrapper: str | None, tmp_path: Path) -> None:
+    state = {f"module.{name}": tensor for name, tensor in STATE.items()}
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "w.pth")
+    assert set(read(tmp_path / "w.pth")) == set(STATE)
+
+
+class Harmful:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("executed"),))
+
+
+def test_nothing_in_a_weight_file_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": Harmful()}, "evil.pth")
+    with pytest.raises(UserError, match="holds tensors only"):
+        read(Path("evil.pth"))
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_a_damaged_or_missing_file_is_one_clear_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read(tmp_path / name)
+    (tmp_path / name).write_bytes(b"not weights at all")
+    with pytest.raises(UserError, match="not a readable weight file"):
+        read(tmp_path / name)
+
+
+def test_a_file_of_something_else_than_tensors_is_refused(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "w.pth")
+    with pytest.raises(UserError, match="holds a list"):
+        read(tmp_path / "w.pth")
+
+
+def test_comparison_names_what_differs_and_forgives_missing_counters() -> None:
+    model = {"a": torch.zeros(2), "b": torch.zeros(3), "n.num_batches_tracked": torch.tensor(0)}
+    assert compare(model, {"a": torch.ones(2), "b": torch.ones(3)}).fits
+    found = compare(model, {"a": torch.ones(2), "b": torch.ones(4), "z": torch.ones(1)})
+    assert not found.fits
+    assert str(found) == (
+        "1 of the model's 2 tensors match; 1 another shape (b (4,), not (3,)); 1 not in the model (z)"
+    )
+
+
+def test_a_module_is_left_alone_when_the_file_does_not_fit() -> None:
+    module = torch.nn.Linear(2, 2)
+    before = module.weight.detach().clone()
+    with pytest.raises(UserError, match=r"^FILE: 1 of the model's 2 tensors match"):
+        load_strictly(module, {"weight": torch.zeros(2, 2), "bias": torch.zeros(3)}, "FILE")
+    assert torch.equal(module.weight, before)
