@@ -21,7 +21,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from bench.errors import UserError, shorten
-from bench.recipe import Frozen
+from bench.recipe import HIDDEN_NAME, Frozen
+from bench.study import RESERVED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 ID = re.compile(r"[0-9a-f]{8,64}")
-STUDY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-RESERVED = ("trials", "reference", "smoke-runs", "index")
 NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts")
 """Fields in which two equal results may differ."""
 PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
@@ -137,9 +136,9 @@ class Store:
 
     def study_dir(self, name: str) -> Path:
         """Folder of one study; UserError for a name that cannot be one."""
-        if not STUDY_NAME.fullmatch(name) or name in RESERVED:
+        if not re.fullmatch(HIDDEN_NAME, name) or name.lower() in RESERVED:
             raise UserError(
-                f"a study cannot be called {shorten(name)}: letters, digits, _ - and . are allowed, "
+                f"a study cannot be called {shorten(name)}: letters, digits, - and _ are allowed, "
                 f"{', '.join(RESERVED)} are taken\n    rename the study's file"
             )
         return self.root / name

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -122,12 +121,19 @@ def _auc(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
 def _pairs_won(score: Floats, positive: NDArray[np.bool_]) -> Floats:
     """For each image (N,): rightly ordered pairs with the other side, ties half."""
     within = np.empty(len(score))
-    within[positive] = rankdata(score[positive])
-    within[~positive] = rankdata(score[~positive])
-    below_or_half = rankdata(score) - within  # images of the other side below, ties half
+    within[positive] = _ranks(score[positive])
+    within[~positive] = _ranks(score[~positive])
+    below_or_half = _ranks(score) - within  # images of the other side below, ties half
     others = np.where(positive, (~positive).sum(), positive.sum())
     won: Floats = np.where(positive, below_or_half, others - below_or_half)
     return won
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks (N,) from 1, ties share their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return ranks
 
 
 def _ece(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:

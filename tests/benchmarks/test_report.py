@@ -1,0 +1,89 @@
+"""How long a report takes on a large study, and how long reading all records does."""
+
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.plan import PlanFile, PlannedArm, PlannedTrial
+from bench.recipe import Choice, Data, Recipe, Shifted
+from bench.report import build, markdown
+from bench.store import Predictions, Record, Store
+from bench.study import Arm, Study
+
+ARMS, SEEDS, IMAGES, CLASSES = 400, 5, 1700, 8
+KEYS = {"test": "a" * 64, "heavy": "b" * 64}
+SECONDS, GIGABYTES = 20, 2
+SLACK = 2.0
+"""A benchmark fails only far from its bar: the machine may be busy."""
+
+
+def _said(rng: np.random.Generator, labels: np.ndarray, skill: float) -> Predictions:
+    logits = rng.normal(size=(len(labels), CLASSES)) + skill * np.eye(CLASSES)[labels]
+    P = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return Predictions(P.astype(np.float16), labels, np.arange(len(labels), dtype=np.uint64))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, PlanFile, Store]:
+    store = Store(Path(tmp_path_factory.mktemp("results")))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, IMAGES)
+    data, arms, planned = Data(source="synthetic"), [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda handle: None)
+        for a in range(ARMS):
+            recipe = Recipe(model=Choice(name="custom_cnn"), batch_size=a + 1)
+            arms.append(Arm(label=f"arm {a}", recipe=recipe, data=data))
+            ids = [f"{a * SEEDS + s:016x}" for s in range(SEEDS)]
+            trials = (PlannedTrial(id=id, seed=s, sets=KEYS) for s, id in enumerate(ids))
+            planned.append(PlannedArm(label=f"arm {a}", trials=tuple(trials)))
+            for seed, id in enumerate(ids):
+                said = {key: _said(rng, labels, 2 + a / ARMS) for key in KEYS.values()}
+                right = {k: (p.probabilities.argmax(1) == labels) for k, p in said.items()}
+                record = Record(
+                    id=id,
+                    key=id,
+                    status="done",
+                    recipe=recipe.model_dump(mode="json"),
+                    data=data.model_dump(mode="json"),
+                    data_fingerprint="c",
+                    source="synthetic",
+                    seed=seed,
+                    versions={},
+                    classes=[str(c) for c in range(CLASSES)],
+                    scores={key: {"accuracy": float(r.mean())} for key, r in right.items()},
+                    recalls={
+                        key: {str(c): float(r[labels == c].mean()) for c in range(CLASSES)}
+                        for key, r in right.items()
+                    },
+                    training=[{"train": "all", "epochs": 10, "steps": 100}],
+                )
+                store.write(record, history=[], predictions=said)
+    study = Study(
+        name="large",
+        question="?",
+        baseline="arm 0",
+        design="arms",
+        arms=tuple(arms),
+        recipe=arms[0].recipe,
+        data=data,
+        hidden={"heavy": Shifted(kind="synthetic")},
+        seeds=tuple(range(SEEDS)),
+        primary="heavy.accuracy",
+    )
+    return study, PlanFile(study="large", baseline="arm 0", data_fingerprint="c", arms=tuple(planned)), store
+
+
+def test_a_report_on_two_thousand_records_takes_seconds_and_little_memory(benchmark, large):
+    text = benchmark.pedantic(lambda: markdown(build(*large)), rounds=1)
+    assert text.count("arm 399") > 3
+    assert benchmark.stats.stats.max <= SECONDS * SLACK
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 <= GIGABYTES
+
+
+def test_reading_every_record_takes_no_time_to_speak_of(benchmark, large):
+    store = large[2]
+    assert len(benchmark.pedantic(store.records, rounds=3)) == ARMS * SEEDS
+    assert benchmark.stats.stats.min <= 1.5 * (ARMS * SEEDS / 5000) * SLACK
