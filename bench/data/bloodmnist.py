@@ -23,6 +23,8 @@ RECORD = "https://zenodo.org/records/10519652/files"
 ATTEMPTS = 3
 """Times a broken connection is taken up again, each from where it broke."""
 PAUSE_S = 1.0
+CHUNK = 1 << 16
+"""Bytes written at a time: what a broken connection loses at most."""
 
 CLASSES = (
     "basophil",
@@ -149,7 +151,7 @@ def _resume(url: str, part: Path, progress: Progress | None) -> None:
         if response.status_code != requests.codes.partial_content:
             have = 0  # the server knows no ranges and starts again
         total = have + int(response.headers.get("Content-Length", 0))
-        _write(response.iter_content(1 << 18), part, (have, total), progress)
+        _write(response.iter_content(CHUNK), part, (have, total), progress)
 
 
 def _end_of_range(response: requests.Response, part: Path, have: int) -> None:

@@ -56,9 +56,10 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
     wanted = {f"{part}{what}" for part in ("", "train_", "val_", "test_") for what in ("images", "labels")}
     key = ""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UserError(f"{path} holds a single array; save images and labels with numpy.savez")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UserError(f"{path} holds a single array; save images and labels with numpy.savez")
+        with archive:
             found = archive.files
             arrays = {}
             for key in sorted(wanted.intersection(found)):
@@ -93,7 +94,7 @@ def _pair(path: Path, arrays: dict[str, npt.NDArray[Any]], part: str) -> tuple[n
         labels.dtype.kind == "f" and bool(np.all(labels == np.floor(labels)))
     )
     if not whole or labels.min() < 0:
-        example = shorten(labels[: 5 if not whole else 0].tolist() or labels.min())
+        example = shorten(int(labels.min()) if whole else labels[:5].tolist())
         raise UserError(f"{path}: {part}labels holds {example}; labels are whole numbers from 0")
     return images, labels.astype(np.int64)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,7 @@ def png(width: int, height: int) -> bytes:
     Image.new("L", (1, 1)).save(buffer, "png")
     content = bytearray(buffer.getvalue())
     content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     return bytes(content)
 
 

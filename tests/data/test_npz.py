@@ -84,7 +84,7 @@ def test_one_rule_holds_for_all_parts_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [
-        ({"x": PIXELS, "y": [0] * 6}, r"has the arrays .'x', 'y'.\n.*needed are images and labels"),
+        ({"x": PIXELS, "y": [0] * 6}, r"has the arrays \[.x., .y.\]\n.*needed are images and labels"),
         ({"images": PIXELS}, "has images but no labels"),
         (medmnist(val_images=None), "has no val_images"),
         (medmnist(val_labels=None), "has val_images but no val_labels"),
@@ -133,7 +133,7 @@ def test_a_pickle_is_never_executed(tmp_path: Path) -> None:
     import pickle
 
     (tmp_path / "x.npz").write_bytes(pickle.dumps({"images": 1}))
-    with pytest.raises(UserError, match="x.npz"):
+    with pytest.raises(UserError, match="Python objects"):
         npz_reader(tmp_path / "x.npz")
 
 

@@ -141,6 +141,7 @@ def test_what_is_found_does_not_depend_on_the_order_of_images(ids: list[int], ra
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_the_real_images_hold_17_exact_pairs_and_87_near_duplicates(shared: Path, tmp_path: Path) -> None:
     from bench.data.cache import open_images
     from bench.plan import Source

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import as_images, noise, write_folder
+
+from bench.data import synthetic
+from bench.data.hidden import SHIFTED_SEED, hidden_samples
+from bench.data.images import Images, Samples
+from bench.errors import UserError
+from bench.plan import ScoredSet, Source
+from bench.recipe import Corrupted, Data, External, Hidden, Shifted
+
+NAMES = ("basophil", "monocyte", "neutrophil")
+DATA = Data(source="folder:local", size_px=16)
+
+
+def local(channels: int = 3) -> Images:
+    plain = as_images(noise(9)[..., :channels], [0, 1, 2] * 3)
+    return Images(plain.images, plain.labels, plain.ids, classes=NAMES, split=None, phash=plain.phash)
+
+
+def score(
+    hidden: Hidden, source: Source | None, cache: Path, here: Images | None = None, data: Data = DATA
+) -> Samples:
+    here = here or local()
+    return hidden_samples(ScoredSet("lab", "key", hidden, source), here, here.take(np.arange(2)), data, cache)
+
+
+def foreign(tmp_path: Path, names: list[str], pixels: np.ndarray | None = None) -> Source:
+    pixels = noise(len(names), seed=1) if pixels is None else pixels
+    return Source("folder", write_folder(tmp_path / "other", pixels, list(range(len(names))), names), "other")
+
+
+def external(**settings: object) -> External:
+    return External.model_validate({"kind": "external", "source": "folder:other", **settings})
+
+
+def test_foreign_names_are_translated_and_missing_classes_are_fine(tmp_path: Path) -> None:
+    source = foreign(tmp_path, ["NEU", "basophil"])
+    samples = score(external(classes={"NEU": "neutrophil"}), source, tmp_path)
+    by_id = {int(i): int(label) for i, label in zip(samples.ids, samples.labels, strict=True)}
+    assert sorted(by_id.values()) == [0, 2]
+    neutrophil = next(int(i) for i, label in by_id.items() if label == 2)
+    assert neutrophil == int(as_images(noise(2, seed=1), [0, 1]).ids[0])
+
+
+def test_several_foreign_classes_may_mean_one(tmp_path: Path) -> None:
+    source = foreign(tmp_path, ["band", "segmented"])
+    samples = score(external(classes={"band": "neutrophil", "segmented": "neutrophil"}), source, tmp_path)
+    assert samples.labels.tolist() == [2, 2]
+
+
+def test_all_classes_that_lead_nowhere_are_listed_together(tmp_path: Path) -> None:
+    source = foreign(tmp_path, ["NEU", "basophill", "monocyte"])
+    with pytest.raises(UserError) as error:
+        score(external(classes={"NEU": "neutrofil", "MON": "monocyte"}), source, tmp_path)
+    text = str(error.value)
+    assert text.startswith("[hidden.lab]")
+    assert '"neutrofil" is not a class of the study; did you mean "neutrophil"?' in text
+    assert '"basophill" is not a class of the study; did you mean "basophil"?' in text
+    assert 'classes: "MON" is not one of its classes' in text
+
+
+def npz(tmp_path: Path, labels: list[int]) -> Source:
+    np.savez(tmp_path / "other.npz", images=noise(len(labels), seed=1), labels=labels)
+    return Source("npz", tmp_path / "other.npz", "other")
+
+
+def test_an_npz_counts_its_labels_in_the_studys_order_unless_told(tmp_path: Path) -> None:
+    source = npz(tmp_path, [0, 2])
+    assert sorted(score(external(source="npz:other.npz"), source, tmp_path).labels) == [0, 2]
+    told = external(source="npz:other.npz", classes={"class 0": "monocyte"})
+    assert sorted(score(told, source, tmp_path).labels) == [1, 2]
+
+
+def test_an_npz_label_beyond_the_studys_classes_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='"class 3" is not a class of the study'):
+        score(external(source="npz:other.npz"), npz(tmp_path, [0, 3]), tmp_path)
+
+
+def test_an_image_of_the_local_source_is_an_error_unless_allowed(tmp_path: Path) -> None:
+    """Also when it is no test image: image 7 of the local source may be one that was trained on."""
+    source = foreign(tmp_path, ["basophil", "monocyte"], np.stack([noise(9)[7], noise(1, seed=1)[0]]))
+    with pytest.raises(
+        UserError, match=r"1 of its 2 images are also in .*folder:local.*\n.*allow_overlap = true"
+    ):
+        score(external(), source, tmp_path)
+    assert len(score(external(allow_overlap=True), source, tmp_path)) == 2
+
+
+def test_gray_images_are_shown_to_a_colour_model_in_three_equal_channels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", images=noise(2, seed=1)[..., 0], labels=[0, 1])
+    samples = score(external(source="npz:other.npz"), Source("npz", tmp_path / "other.npz", "g"), tmp_path)
+    assert samples.images.shape == (2, 16, 16, 3)
+    np.testing.assert_array_equal(samples.images[..., 0], samples.images[..., 2])
+
+
+def test_colour_images_do_not_fit_a_gray_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds colour images"):
+        score(external(), foreign(tmp_path, ["basophil", "monocyte"]), tmp_path, here=local(1))
+
+
+def test_a_shifted_set_is_other_cells_drawn_with_the_generators_knobs(tmp_path: Path) -> None:
+    data = Data(source="synthetic", size_px=16, n_images=80)
+    hidden = Shifted(kind="synthetic", images=40, stain=2.0, focus=0.0)
+    drawn, labels = synthetic.draw(40, 16, SHIFTED_SEED, stain=2.0, illumination=1.0, scale=1.0, focus=0.0)
+    here = as_images(noise(9), [0, 1, 2] * 3)
+    here = Images(here.images, here.labels, here.ids, classes=synthetic.CLASSES, split=None, phash=here.phash)
+    for _ in range(2):  # drawn, then from the cache
+        samples = score(hidden, None, tmp_path, here, data)
+        assert sorted(map(bytes, samples.images)) == sorted(map(bytes, drawn))
+        assert np.bincount(samples.labels).tolist() == np.bincount(labels).tolist()
+
+
+def test_drawings_are_no_hidden_set_for_real_images(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"it goes with .data. source = .synthetic."):
+        score(Shifted(kind="synthetic"), None, tmp_path)
+
+
+def test_corrupted_sets_say_that_they_are_not_built_yet(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not built yet"):
+        score(Corrupted(kind="corrupted"), None, tmp_path)
+
+
+@pytest.mark.shared
+def test_the_other_laboratorys_cells_fit_five_of_the_eight_classes(shared: Path, tmp_path: Path) -> None:
+    plain = local()
+    names = tuple(sorted(path.name for path in (shared / "data/pbc96").iterdir()))
+    here = Images(plain.images, plain.labels, plain.ids, classes=names, split=None, phash=plain.phash)
+    samples = score(external(), Source("folder", shared / "data/external_cellavision", "c"), tmp_path, here)
+    assert np.bincount(samples.labels, minlength=8).tolist() == [3, 12, 0, 0, 37, 15, 33, 0]

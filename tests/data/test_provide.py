@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from samples import noise, write_folder
+
+from bench.data import provide
+from bench.data.images import Development, Samples
+from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
+from bench.recipe import Choice, Data, External, Recipe
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    """A trial on 100 images of two classes."""
+    path = write_folder(tmp_path / "cells", noise(100), [0, 1] * 50, ["a", "b"])
+    return make_trial(Source("folder", path, f"cells of {tmp_path}"), Replicate(0))
+
+
+def make_trial(source: Source, replicate: Replicate) -> Trial:
+    recipe = Recipe(model=Choice(name="custom_cnn"))
+    data = Data(source="folder:cells", size_px=16)
+    return Trial("id", "key", recipe, data, "data", source, replicate, versions={})
+
+
+def test_development_and_test_share_no_image_and_cover_all(trial: Trial, tmp_path: Path) -> None:
+    made = provide.development(trial, tmp_path)
+    test = provide.held_out(trial, ScoredSet(TEST, "key"), tmp_path)
+    every = [*made.train.ids, *made.val.ids, *test.ids]
+    assert len(every) == len(set(every)) == 100
+    assert made.classes == ("a", "b")
+
+
+def test_every_seed_is_scored_on_the_same_test_images(trial: Trial, tmp_path: Path) -> None:
+    one, other = (
+        provide.held_out(make_trial(trial.source, Replicate(seed)), ScoredSet(TEST, "key"), tmp_path)
+        for seed in (0, 1)
+    )
+    np.testing.assert_array_equal(one.images, other.images)
+    np.testing.assert_array_equal(one.ids, other.ids)
+
+
+def test_a_hidden_set_comes_through_the_same_door(trial: Trial, tmp_path: Path) -> None:
+    path = write_folder(tmp_path / "other", noise(3, seed=1), [0, 1, 1], ["a", "b"])
+    scored = ScoredSet(
+        "lab", "key", External(kind="external", source="folder:other"), Source("folder", path, "o")
+    )
+    assert len(provide.held_out(trial, scored, tmp_path)) == 3
+
+
+def reachable(thing: Any) -> list[np.ndarray]:
+    """Every array that can be reached from ``thing`` by following references of data, not of code."""
+    found, seen, queue = [], set(), [thing]
+    while queue:
+        item = queue.pop()
+        if id(item) in seen or isinstance(item, type) or callable(item):
+            continue
+        seen.add(id(item))
+        if isinstance(item, np.ndarray):
+            found.append(item)
+            queue.append(item.base)
+        queue += gc.get_referents(item)
+    return found
+
+
+def test_no_test_image_is_reachable_from_what_training_sees(trial: Trial, tmp_path: Path) -> None:
+    made = provide.development(trial, tmp_path)
+    test = provide.held_out(trial, ScoredSet(TEST, "key"), tmp_path)
+    assert isinstance(made, Development)
+    assert type(made.train) is type(made.val) is Samples
+    arrays = reachable(made)
+    assert len(arrays) >= 6
+    assert not any(isinstance(array, np.memmap) for array in arrays)
+    pixels = {bytes(image) for array in arrays if array.ndim == 4 for image in array}
+    assert len(pixels) == len(made.train) + len(made.val)
+    assert not pixels & {bytes(image) for image in test.images}
+
+
+def test_a_process_opens_a_source_once_and_forgets_the_oldest(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Source] = []
+    real = provide.open_images
+
+    def counted(data: Data, source: Source, *rest: Any) -> Any:
+        opened.append(source)
+        return real(data, source, *rest)
+
+    monkeypatch.setattr(provide, "open_images", counted)
+    monkeypatch.setattr(provide, "_opened", type(provide._opened)())
+    others = [Source("folder", trial.source.path, f"copy {k} of {tmp_path}") for k in range(provide.OPENED)]
+    for source in [trial.source, trial.source, *others, trial.source]:
+        provide.development(make_trial(source, Replicate(0)), tmp_path)
+    assert opened == [trial.source, *others, trial.source]
+    assert len(provide._opened) == provide.OPENED
