@@ -5,9 +5,17 @@ Importing the package fills the registry and imports no torch; ``build`` and ``c
 
 from __future__ import annotations
 
-from bench.models import custom_cnn as _custom_cnn
-from bench.models import pretrained as _pretrained
+from bench.models import custom_cnn, pretrained
 from bench.models.architecture import Architecture, Task, architecture_of, build, unfrozen
 from bench.models.checks import check
 
-__all__ = ["Architecture", "Task", "architecture_of", "build", "check", "unfrozen"]
+__all__ = [
+    "Architecture",
+    "Task",
+    "architecture_of",
+    "build",
+    "check",
+    "custom_cnn",
+    "pretrained",
+    "unfrozen",
+]

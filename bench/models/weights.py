@@ -101,7 +101,7 @@ class Comparison:
 
 
 def compare(model: State, file: State) -> Comparison:
-    """Names and shapes of two states. Batch norm's counters of seen batches may differ: old files have none."""
+    """Names and shapes of two states. Batch norm's counters may be missing: old files have none."""
     found = Comparison()
     for name, tensor in model.items():
         if name not in file:

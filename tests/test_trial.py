@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import metrics, registry
+from bench.data import provide
+from bench.errors import UserError
+from bench.models.weights import save
+from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
+from bench.recipe import Data, External, Recipe
+from bench.train.loop import Progress
+from bench.trial import Setting, is_out_of_memory, run_trial, score_from_weights
+
+CLASSES = ("blue", "green", "red")
+LOCAL = ScoredSet(TEST, "key-of-test")
+
+
+def coloured(path: Path, count: int, classes: int, seed: int) -> Source:
+    """An npz of 16 px images, bright in the colour of their class, with a coarse pattern of their own."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    images = np.kron(rng.integers(0, 120, (count, 4, 4, 3)), np.ones((1, 4, 4, 1)))
+    images[np.arange(count), :, :, labels] += 120
+    np.savez(path, images=images.astype(np.uint8), labels=labels)
+    return Source("npz", path, f"{seed:064d}")
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Trial]:
+    """``make(seed=1, role="tune", stages=…)``: a trial on 120 images of three colours."""
+    folder = tmp_path_factory.mktemp("images")
+    source = coloured(folder / "local.npz", 120, 3, 0)
+
+    def trial(seed: int = 0, role: Any = "final", **given: Any) -> Trial:
+        tables: dict[str, Any] = {
+            "model": {
+                "name": "custom_cnn",
+                **registry.models["custom_cnn"].parameters({"widths": [8, 8], "dense": 8}),
+            },
+            "optimizer": {"name": "adam", **registry.optimizers["adam"].parameters({"lr": 0.01})},
+            "batch_size": 16,
+            "stages": [{"train": "all", "epochs": 8}],
+        }
+        data = Data(source="npz:local.npz", size_px=16, classes=CLASSES)
+        recipe = Recipe.model_validate(tables | given)
+        return Trial("a" * 16, "b" * 16, recipe, data, "f", source, Replicate(seed), {}, role)
+
+    return trial
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    return Setting("cpu", tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> ScoredSet:
+    """Images of another laboratory, which knows two of the three classes."""
+    source = coloured(tmp_path_factory.mktemp("hidden") / "other.npz", 20, 2, 1)
+    names = {"class 0": "blue", "class 1": "green"}
+    return ScoredSet(
+        "other", "key-of-other", External(kind="external", source="npz:other.npz", classes=names), source
+    )
+
+
+def test_a_trial_is_trained_and_scored_on_every_set(
+    make: Callable[..., Trial], setting: Setting, hidden: ScoredSet
+) -> None:
+    told: list[Progress] = []
+    result = run_trial(make(), [LOCAL, hidden], replace(setting, on_progress=told.append))
+    assert (result.status, result.classes) == ("done", CLASSES)
+    assert result.scores.keys() == {"key-of-test", "key-of-other"}
+    assert result.scores["key-of-test"]["accuracy"] > 0.8
+    assert len(told) == len(result.history) == 8
+    assert result.recalls["key-of-other"].keys() == {"blue", "green"}
+    assert result.predictions["key-of-other"].probabilities.shape == (20, 3)
+    assert result.timings.keys() == {"data", "build", "train", "evaluate", "images_per_s"}
+    assert (
+        result.parameters
+        == result.trainable_parameters
+        == sum(
+            t.numel()
+            for n, t in result.weights.items()
+            if "running" not in n and "num_" not in n and n not in ("mean", "std")
+        )
+    )
+    assert result.memory["peak_mb"] > 100
+
+
+def test_scores_are_those_of_the_stored_probabilities(make: Callable[..., Trial], setting: Setting) -> None:
+    result = run_trial(make(), [LOCAL], setting)
+    stored = result.predictions["key-of-test"]
+    assert metrics.score_all(stored.probabilities, stored.labels) == result.scores["key-of-test"]
+    kept = max(entry["val_accuracy"] for entry in result.history)
+    assert result.validation["accuracy"] == pytest.approx(kept, abs=1e-9)
+
+
+def test_the_same_trial_twice_is_bit_identical(make: Callable[..., Trial], setting: Setting) -> None:
+    first, second = (run_trial(make(seed=4), [LOCAL], setting) for _ in range(2))
+    one, two = (r.predictions["key-of-test"].probabilities for r in (first, second))
+    assert np.array_equal(one, two)
+    assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+    other = run_trial(make(seed=5), [LOCAL], setting)
+    assert not np.array_equal(one, other.predictions["key-of-test"].probabilities)
+
+
+def test_a_tuning_trial_opens_no_held_out_set(
+    make: Callable[..., Trial], setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a held-out set was opened")
+
+    monkeypatch.setattr(provide, "held_out", never)
+    result = run_trial(make(role="tune"), [LOCAL], setting)
+    assert result.status == "done"
+    assert result.scores == result.predictions == {}
+    assert result.validation["accuracy"] > 0.5
+
+
+def test_held_out_sets_are_opened_after_training_only(
+    make: Callable[..., Trial], setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Progress] = []
+    opened_at = []
+    door = provide.held_out
+    monkeypatch.setattr(provide, "held_out", lambda *a: (opened_at.append(len(told)), door(*a))[1])
+    run_trial(make(), [LOCAL], replace(setting, on_progress=told.append))
+    assert opened_at == [8]
+
+
+def test_divergence_is_a_result_without_scores(make: Callable[..., Trial], setting: Setting) -> None:
+    stages = [{"train": "all", "epochs": 2}, {"train": "all", "epochs": 2, "lr_scale": 1e30}]
+    result = run_trial(make(stages=stages), [LOCAL], setting)
+    assert (result.status, result.cause) == ("diverged", "not finite")
+    assert "stage 2, learning rate 1e+28" in result.message
+    assert len(result.history) == 2
+    assert [stage["stage"] for stage in result.training] == [1]
+    assert result.scores == result.predictions == {}
+    assert result.weights is None
+
+
+def test_a_set_added_later_is_scored_from_the_weights_as_training_would_have(
+    make: Callable[..., Trial], setting: Setting, hidden: ScoredSet, tmp_path: Path
+) -> None:
+    trial = make(tta="flips")
+    result = run_trial(trial, [LOCAL, hidden], setting)
+    save(result.weights, tmp_path / "weights.safetensors")
+    later = score_from_weights(trial, [hidden], tmp_path / "weights.safetensors", setting)
+    assert later.scores == {"key-of-other": result.scores["key-of-other"]}
+    assert later.recalls == {"key-of-other": result.recalls["key-of-other"]}
+    before, after = (s.predictions["key-of-other"].probabilities for s in (result, later))
+    assert np.array_equal(before, after)
+
+
+def test_weights_of_another_recipe_do_not_score(
+    make: Callable[..., Trial], setting: Setting, tmp_path: Path
+) -> None:
+    trial = make(stages=[{"train": "all", "epochs": 3}])
+    result = run_trial(trial, [], setting)
+    save(result.weights, tmp_path / "weights.safetensors")
+    wider = {"name": "custom_cnn", "widths": [8, 16], "dense": 8, "dropout": 0.3}
+    with pytest.raises(UserError, match="another shape"):
+        score_from_weights(make(model=wider), [LOCAL], tmp_path / "weights.safetensors", setting)
+    save({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(UserError, match="holds 1 tensors, but not those of a trained trial"):
+        score_from_weights(trial, [LOCAL], tmp_path / "foreign.safetensors", setting)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (
+            RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+            ),
+            True,
+        ),
+        (RuntimeError("shapes cannot be multiplied"), False),
+        (ValueError("allocate memory"), False),
+    ],
+)
+def test_out_of_memory_is_told_from_other_errors(error: BaseException, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected
