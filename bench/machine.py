@@ -104,17 +104,22 @@ def _from_file(file: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for key, value in table.items():
         problem = _problem(key, value)
+        try:
+            settings[key] = value if problem else _placed(key, value, file.parent)
+        except UserError as error:
+            problem = str(error)
         if problem:
             mistakes.append(Mistake(key, shorten(value), problem))
-        elif key == "paths":
-            settings["paths"] = {n: _absolute(p, file.parent) for n, p in value.items()}
-        elif key in ("results", "cache"):
-            settings[key] = _absolute(value, file.parent)
-        else:
-            settings[key] = value
     if mistakes:
         raise mistakes_error(str(file), mistakes)
     return settings
+
+
+def _placed(key: str, value: Any, folder: Path) -> Any:
+    """A checked setting, with folders seen from ``folder``."""
+    if key == "paths":
+        return {name: _absolute(written, folder) for name, written in value.items()}
+    return _absolute(value, folder) if key in ("results", "cache") else value
 
 
 def _problem(key: str, value: object) -> str | None:
