@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 HIDDEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-STAGE = re.compile(r"none|head|all|top:[1-9]\d*|fraction:(0?\.\d+|1(\.0+)?)")
+STAGE = re.compile(r"none|head|all|top:[1-9]\d*|fraction:(0?\.\d*[1-9]\d*|1(\.0+)?)")
 
 
 class Frozen(BaseModel):
