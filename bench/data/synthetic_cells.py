@@ -1,15 +1,15 @@
 """What a synthetic picture shows: the anatomy of each class, and a cell's shape, place and neighbours.
 
 A cell is a handful of ellipses (body, nucleus lobes, red cells). Each is kept as the six coefficients of its
-quadratic form, so that one matrix product evaluates them all at every pixel (``synthetic_paint``).
+quadratic form (x², xy, y², x, y, 1), quick to evaluate at every pixel (``synthetic_paint``).
 Lengths are in half-widths of the picture, so the same cell can be drawn at any resolution.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy.special import ndtri
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Doubles = NDArray[np.float64]
     Floats = NDArray[np.float32]
     Traits = dict[str, Doubles]
+
+Record = TypeVar("Record")
 
 N_DRAWS = 160
 """Random numbers per picture, at least as many as are used; raising it changes no picture."""
@@ -107,11 +109,24 @@ class Cells:
     crisp: Doubles
     """(B,) contrast of the textures, 0.4 to 1: focus varies within the training laboratory too."""
     forms: Floats
-    """(B, 16, 6) coefficients over the canvas basis: body and bulge, then lobes, red cells, a speck."""
+    """(B, 16, 6) coefficients of x², xy, y², x, y, 1: body and bulge, then lobes, red cells, a speck."""
     mapping: Floats
-    """(B, 6) texture coordinates in texels: u = m0 x + m1 y + m2, v = m3 x + m4 y + m5."""
+    """(B, 2, 6) coefficients of the two texture coordinates, in texels."""
     softness: Doubles
     """(B,) width of an outline in half-widths of the picture."""
+
+    def groups(self) -> list[Floats]:
+        """Forms (B, 2 | 5 | 8 | 1, 6) of the body, its lobes, the red cells, the speck."""
+        return np.split(self.forms, [2, 2 + LOBES, 2 + LOBES + RED_CELLS], axis=1)
+
+
+def rows(record: Record, part: slice) -> Record:
+    """The same record of some of its pictures: every array cut along B."""
+    cut = {
+        name: {k: v[part] for k, v in x.items()} if isinstance(x, dict) else x[part]
+        for name, x in vars(record).items()
+    }
+    return replace(record, **cut)  # type: ignore[type-var]
 
 
 def choose(labels: NDArray[np.int64], draws: Draws, shift: Shift) -> Cells:
@@ -129,8 +144,11 @@ def choose(labels: NDArray[np.int64], draws: Draws, shift: Shift) -> Cells:
     ]
     step = TEXELS / 2 / magnification / draws.uniform(0.85, 1.2)
     corner = draws.uniform(1024, 1024 + TEXELS, 2)  # far enough that coordinates are never negative
-    cos, sin = step * np.cos(turn), step * np.sin(turn)
-    mapping = np.stack([cos, -sin, corner[:, 0], sin, cos, corner[:, 1]], axis=1)
+    mapping = np.zeros((len(labels), 2, 6))
+    mapping[:, 0, 3] = mapping[:, 1, 4] = step * np.cos(turn)
+    mapping[:, 1, 3] = step * np.sin(turn)
+    mapping[:, 0, 4] = -mapping[:, 1, 3]
+    mapping[:, :, 5] = corner
     softness = draws.uniform(0.02, 0.06)
     stacked = np.concatenate(forms, axis=1).astype(np.float32)
     return Cells(traits, crisp, stacked, mapping.astype(np.float32), softness)
@@ -158,7 +176,7 @@ def _quantities(labels: NDArray[np.int64], draws: Draws) -> Traits:
 
 
 def _ellipse(x: Doubles, y: Doubles, along: Doubles, across: Doubles, angle: Doubles) -> Doubles:
-    """Coefficients (…, 6) over the canvas basis of the form that is 1 on an ellipse and less inside.
+    """Coefficients (…, 6) of x², xy, y², x, y, 1 of the form that is 1 on an ellipse and less inside.
 
     x, y are its centre, ``along`` and ``across`` its radii, ``angle`` the way of the first, all (…).
     """

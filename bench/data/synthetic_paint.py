@@ -8,12 +8,14 @@ noise and rounding. Everything is vectorised over a chunk of pictures: B picture
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data.synthetic_cells import LOBES, TEXELS, Cells, Draws, Shift, choose
+from bench.data.synthetic_cells import TEXELS, Cells, Draws, Shift, choose, rows
 from bench.streams import stream
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ DYES = {
 }
 """Absorbance of one unit of dye for red, green and blue light."""
 
+_CHUNK_PIXELS = 40_000
+"""Pixels painted at once: intermediate arrays stay in a core's second-level cache."""
+_BLUR = 0.018
+"""Mean standard deviation of the blur at focus = 1, in half-widths of the picture."""
 _OTHER_STRENGTH = (-0.10, 0.12, 0.05, 0.15)
 _OTHER_HUE = ((-0.16, 0.02, 0.10), (-0.1, 0.03, -0.2), (-0.1, 0.05, 0.5), (-0.15, 0.05, 0.0))
 """What another laboratory (stain = 1) adds to the logarithm of each dye's strength and of its absorbances."""
@@ -41,55 +47,102 @@ class Canvas:
 
     size_px: int
     fine: int
-    basis: Floats
-    """(6, P): x², xy, y², x, y, 1 at each pixel; x and y go from -1 to 1."""
+    axis: Floats
+    """(S,): x, or y, of the centres of a row's pixels, between -1 and 1."""
 
     @property
     def side(self) -> int:
-        """Pixels painted in a row."""
+        """Pixels painted in a row, S."""
         return self.size_px * self.fine
 
 
 def canvas_of(size_px: int) -> Canvas:
     """The canvas for pictures of this size."""
     fine = -(-64 // size_px)  # granules need 64 px; below that, paint finer and average
-    centres = (np.arange(size_px * fine) + 0.5) / (size_px * fine) * 2 - 1
-    y, x = (axis.ravel() for axis in np.meshgrid(centres, centres, indexing="ij"))
-    return Canvas(size_px, fine, np.stack([x * x, x * y, y * y, x, y, np.ones_like(x)]).astype(np.float32))
+    side = size_px * fine
+    return Canvas(size_px, fine, ((np.arange(side) * 2 + 1) / side - 1).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Optics:
+    """How B pictures are stained, lit and recorded."""
+
+    stains: Floats
+    """(B, 3, 5) absorbance of each layer for red, green and blue light."""
+    light: Floats
+    """(B, 3, 6) coefficients of x², xy, y², x, y, 1: minus the logarithm of the light on each pixel."""
+    blur: Doubles
+    """(B,) standard deviation in half-widths of the picture; 0 is none."""
+    contrast: Floats
+    """(B,) what stray light leaves of it."""
+    grain: Floats
+    """(B,) standard deviation of the sensor noise, of 255."""
+    grain_start: Doubles
+    """(B,) where in the noise store a picture's noise begins, 0 to 1."""
 
 
 def pictures(labels: NDArray[np.int64], draws: Draws, canvas: Canvas, shift: Shift) -> NDArray[np.uint8]:
-    """Images (B, H, W, 3) uint8 of the given labels (B,)."""
+    """Images (B, H, W, 3) uint8 of the given labels (B,); chosen together, painted a few at a time."""
     cells = choose(labels, draws, shift)
-    absorbed = np.matmul(_stains(cells, draws, shift), _layers(cells, canvas))
-    absorbed += np.matmul(_light(draws, shift), canvas.basis)
-    return _expose(absorbed, canvas, draws, shift)
+    optics = _optics(cells, draws, shift)
+    radius = _blur_radius(shift.focus, canvas.size_px)
+    images = np.empty((len(labels), canvas.size_px, canvas.size_px, 3), np.uint8)
+    step = max(1, _CHUNK_PIXELS // canvas.side**2)
+    for start in range(0, len(labels), step):
+        part = slice(start, start + step)
+        images[part] = _picture(rows(cells, part), rows(optics, part), canvas, radius)
+    return images
+
+
+def _picture(cells: Cells, optics: Optics, canvas: Canvas, radius: int) -> NDArray[np.uint8]:
+    """Images (B, H, W, 3) uint8 of a few cells."""
+    layers = _layers(cells, canvas)
+    absorbed = _evaluate(optics.light, canvas)
+    for colour in range(3):
+        for layer in range(layers.shape[1]):
+            absorbed[:, colour] += optics.stains[:, colour, layer, None] * layers[:, layer]
+    return _expose(absorbed, optics, canvas, radius)
+
+
+def _evaluate(forms: Floats, canvas: Canvas) -> Floats:
+    """Coefficients (B, E, 6) of x², xy, y², x, y, 1 → values (B, E, P) at every pixel.
+
+    Written out, not a matrix product: BLAS rounds differently with another number of threads.
+    """
+    axis = canvas.axis
+    xx, xy, yy, x, y, constant = (forms[:, :, k, None] for k in range(6))
+    slope = xy * axis + x
+    offset = (yy * axis + y) * axis + constant
+    values: Floats = (xx * axis)[:, :, None, :] + slope[:, :, :, None]
+    values *= axis
+    values += offset[:, :, :, None]
+    return values.reshape(*forms.shape[:2], -1)
 
 
 def _layers(cells: Cells, canvas: Canvas) -> Floats:
     """How much covers each pixel, (B, 5, P): of red cells, cytoplasm, nucleus, granules, specks."""
     traits = {name: value.astype(np.float32)[:, None] for name, value in cells.traits.items()}
     width = np.maximum(cells.softness, 2 / canvas.side).astype(np.float32)[:, None]
-    forms: Floats = np.matmul(cells.forms, canvas.basis)
+    body, lobes, red, speck = (_evaluate(forms, canvas) for forms in cells.groups())
     smooth, chromatin, coarse, fine, holes = _textures(cells, canvas)
 
-    outline = _union(forms[:, :2], np.float32(4.0))
+    outline = _union(body, np.float32(4.0))
     outline += traits["ragged"] * smooth
     inside = _cover(outline, traits["radius"] / width)
-    core = _union(forms[:, 2 : 2 + LOBES], traits["blend"])
+    core = _union(lobes, traits["blend"])
     core -= (np.float32(0.10) / traits["blend"]) * smooth
     nucleus = _cover(core, traits["lobe"] * traits["radius"] / width)
     nucleus *= inside
 
-    layers = np.empty((len(forms), 5, forms.shape[2]), np.float32)
-    layers[:, 0] = _red_cells(forms[:, 2 + LOBES : -1], width) * (1 - inside)
+    layers = np.empty((len(body), 5, body.shape[2]), np.float32)
+    layers[:, 0] = _red_cells(red, width) * (1 - inside)
     cytoplasm = inside - nucleus
     layers[:, 1] = cytoplasm * (1 + np.float32(0.15) * chromatin) * (1 - traits["holes"] * holes)
     layers[:, 2] = nucleus * (1 + traits["chromatin"] * chromatin)
     cytoplasm += traits["over"] * nucleus
     layers[:, 3] = cytoplasm * (traits["coarse"] * coarse + traits["fine"] * fine)
-    speck = _cover(forms[:, -1], np.float32(0.1) / width) * (1 - inside)
-    layers[:, 4] = speck * (1 + np.float32(0.3) * chromatin)
+    layers[:, 4] = _cover(speck[:, 0], np.float32(0.1) / width) * (1 - inside)
+    layers[:, 4] *= 1 + np.float32(0.3) * chromatin
     return layers
 
 
@@ -131,10 +184,7 @@ def _red_cells(forms: Floats, width: Floats) -> Floats:
 
 def _textures(cells: Cells, canvas: Canvas) -> list[Floats]:
     """Outline, chromatin, coarse and fine granules, holes, each (B, P), placed as the cells' mapping says."""
-    x, y = canvas.basis[3], canvas.basis[4]
-    m = cells.mapping[:, :, None]
-    u = (m[:, 0] * x + (m[:, 1] * y + m[:, 2])).astype(np.int32)
-    v = (m[:, 3] * x + (m[:, 4] * y + m[:, 5])).astype(np.int32)
+    u, v = _evaluate(cells.mapping, canvas).astype(np.int32).swapaxes(0, 1)
     u &= TEXELS - 1
     v &= TEXELS - 1
     v *= TEXELS
@@ -202,7 +252,7 @@ def _stains(cells: Cells, draws: Draws, shift: Shift) -> Floats:
 
 
 def _light(draws: Draws, shift: Shift) -> Floats:
-    """Coefficients (B, 3, 6) over the canvas basis of minus the logarithm of the light on each pixel."""
+    """Coefficients (B, 3, 6) of x², xy, y², x, y, 1 of minus the logarithm of the light on each pixel."""
     plasma = -np.log(np.array([0.985, 0.890, 0.790]))
     other_camera = draws.uniform(0, 1) < 0.07  # a bluish, darker minority, as in the Barcelona set
     cool = np.where(other_camera, 1.0, 0.0) + draws.normal(0.10) + 0.33 * shift.illumination
@@ -215,36 +265,59 @@ def _light(draws: Draws, shift: Shift) -> Floats:
     return coefficients.astype(np.float32)
 
 
-def _expose(absorbed: Floats, canvas: Canvas, draws: Draws, shift: Shift) -> NDArray[np.uint8]:
-    """Absorbance (B, 3, P) → images (B, H, W, 3) uint8 as the camera records them."""
+def _optics(cells: Cells, draws: Draws, shift: Shift) -> Optics:
+    """Choose dyes, light and camera of each picture."""
+    stains, light = _stains(cells, draws, shift), _light(draws, shift)
+    blur = draws.uniform(0.6, 1.4) * _BLUR * shift.focus
+    grain = draws.uniform(1.0, 4.0) + 1.5 * shift.focus * draws.uniform(0.5, 1.5)
+    contrast = np.full(len(blur), 1 - 0.06 * shift.illumination, np.float32)
+    return Optics(stains, light, blur, contrast, grain.astype(np.float32), draws.uniform(0, 1))
+
+
+def _expose(absorbed: Floats, optics: Optics, canvas: Canvas, radius: int) -> NDArray[np.uint8]:
+    """Absorbance (B, 3, P) → images (B, H, W, 3) uint8 as the camera records them.
+
+    radius: how many pixels away the blur ends; 0 for none.
+    """
     size, fine = canvas.size_px, canvas.fine
     np.negative(absorbed, out=absorbed)
-    light = np.exp(absorbed, out=absorbed).reshape(-1, 3, size, fine, size, fine)
-    pixels = (light.mean(axis=(3, 5)) if fine > 1 else light).reshape(-1, 3, size, size)
-    blur = draws.uniform(0.6, 1.4) * 0.018 * shift.focus
-    if shift.focus > 0:
-        kernel = _blur_matrix(blur, size)
-        pixels = np.matmul(np.matmul(kernel, pixels), kernel.transpose(0, 1, 3, 2))
-    veil = 0.06 * shift.illumination  # stray light: less contrast
-    pixels *= np.float32(255 * (1 - veil))
-    pixels += np.float32(255 * veil * 0.75 + 0.5)
-    grain = (draws.uniform(1.0, 4.0) + 1.5 * shift.focus * draws.uniform(0.5, 1.5)).astype(np.float32)
-    for image, level, where in zip(pixels, grain, draws.uniform(0, 1), strict=True):
-        image += level * _noise(image.size, where).reshape(image.shape)
+    light = np.exp(absorbed, out=absorbed).reshape(-1, 3, canvas.side, canvas.side)
+    pixels = light[:, :, ::fine, ::fine].copy()
+    for i, j in list(itertools.product(range(fine), repeat=2))[1:]:
+        pixels += light[:, :, i::fine, j::fine]
+    if radius > 0:
+        pixels = _blur(pixels, optics.blur * size / 2, radius)
+    contrast = optics.contrast[:, None, None, None]
+    pixels *= np.float32(255 / fine**2) * contrast
+    pixels += np.float32(255 * 0.75) * (1 - contrast) + np.float32(0.5)
+    for image, grain, start in zip(pixels, optics.grain, optics.grain_start, strict=True):
+        image += grain * _noise(image.size, start).reshape(image.shape)
     np.clip(pixels, 0, 255.49, out=pixels)
     return pixels.astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def _blur_matrix(sigma: Doubles, size: int) -> Floats:
-    """Matrices (B, 1, H, H) whose rows average neighbours with Gaussian weights.
+def _blur(pixels: Floats, sigma_px: Doubles, radius: int) -> Floats:
+    """Images (B, 3, H, W) averaged with Gaussian weights up to ``radius`` pixels away; borders are repeated.
 
-    sigma (B,): standard deviation in half-widths of the picture, above 0.
+    sigma_px (B,): standard deviation, above 0. The radius is the same for all, whatever else is in the chunk.
     """
-    apart = (np.arange(size)[:, None] - np.arange(size)) * (2 / size)
-    weights = np.exp(-0.5 * (apart / sigma[:, None, None]) ** 2)
-    weights /= weights.sum(axis=2, keepdims=True)
-    matrices: Floats = weights[:, None].astype(np.float32)
-    return matrices
+    weights = np.exp(-0.5 * (np.arange(radius + 1) / sigma_px[:, None]) ** 2)
+    weights /= 2 * weights.sum(axis=1, keepdims=True) - weights[:, :1]
+    near = weights.astype(np.float32)[:, :, None, None, None]
+    for _ in range(2):  # rows, then columns: turned after each
+        side = pixels.shape[3]
+        wide = np.pad(pixels, ((0, 0), (0, 0), (0, 0), (radius, radius)), mode="edge")
+        blurred = near[:, 0] * pixels
+        for away in range(1, radius + 1):
+            left, right = radius - away, radius + away
+            blurred += near[:, away] * (wide[..., left : left + side] + wide[..., right : right + side])
+        pixels = np.ascontiguousarray(blurred.swapaxes(2, 3))
+    return pixels
+
+
+def _blur_radius(focus: float, size_px: int) -> int:
+    """Three standard deviations of the strongest blur, in whole pixels; 0 without blur."""
+    return math.ceil(3 * 1.4 * _BLUR * focus * size_px / 2)
 
 
 def _noise(n: int, where: float) -> Floats:

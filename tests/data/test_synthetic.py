@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from bench.data.synthetic import CLASSES, COUNTS, draw, label
 from bench.errors import UserError
@@ -61,7 +62,9 @@ class TestPictures:
     def test_are_the_same_when_drawn_again(self) -> None:
         assert np.array_equal(draw(9, 40, 1)[0], draw(9, 40, 1)[0])
 
-    @pytest.mark.parametrize(("size_px", "some", "more"), [(32, 7, 40), (96, 3, 11), (64, 1, 10)])
+    @pytest.mark.parametrize(
+        ("size_px", "some", "more"), [(32, 7, 40), (96, 3, 11), (64, 1, 10), (16, 255, 260)]
+    )
     def test_of_a_longer_set_begin_with_those_of_a_shorter_one(
         self, size_px: int, some: int, more: int
     ) -> None:
@@ -199,6 +202,14 @@ class TestClasses:
             )
             corner = [np.percentile(images, 85, axis=(0, 1, 2)) for images in (drawn, real)]
             np.testing.assert_allclose(corner[0], corner[1], atol=12, err_msg=f"plasma, {name}")
+
+
+def test_pictures_are_the_same_with_any_number_of_threads() -> None:
+    drawn = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            drawn.append(draw(12, 96, 0, focus=1.0)[0])
+    assert np.array_equal(*drawn)
 
 
 def test_importing_the_module_loads_neither_numpy_nor_torch() -> None:

@@ -25,11 +25,19 @@ class TestCanvas:
     def test_paints_at_least_64_pixels_in_a_row(self, size_px: int, fine: int) -> None:
         canvas = paint.canvas_of(size_px)
         assert (canvas.fine, canvas.side) == (fine, size_px * fine)
-        assert canvas.basis.shape == (6, canvas.side**2)
+        assert canvas.axis.shape == (canvas.side,)
 
-    def test_goes_from_minus_one_to_one_with_x_along_a_row(self) -> None:
-        x = paint.canvas_of(64).basis[3].reshape(64, 64)
-        np.testing.assert_allclose(x[5, [0, 1, -1]], [-63 / 64, -61 / 64, 63 / 64])
+    def test_goes_from_minus_one_to_one_over_the_middles_of_its_pixels(self) -> None:
+        axis = paint.canvas_of(64).axis
+        np.testing.assert_allclose(axis[[0, 1, -1]], [-63 / 64, -61 / 64, 63 / 64])
+
+    def test_evaluates_a_form_at_every_pixel_with_x_along_a_row(self) -> None:
+        canvas = paint.canvas_of(64)
+        form = np.array([[[1, 2, 3, 4, 5, 6]]], np.float32)
+        values = paint._evaluate(form, canvas).reshape(64, 64)
+        x, y = canvas.axis[40], canvas.axis[7]
+        expected = x * x + 2 * x * y + 3 * y * y + 4 * x + 5 * y + 6
+        assert values[7, 40] == pytest.approx(expected, rel=1e-5)
 
 
 class TestShapes:
@@ -80,16 +88,31 @@ class TestLayers:
 class TestCamera:
     def test_pixels_without_dye_show_the_light(self) -> None:
         canvas = paint.canvas_of(64)
-        seen = paint._expose(np.full((8, 3, 64 * 64), np.log(2), np.float32), canvas, draws(8), UNSHIFTED)
+        optics = paint._optics(choose(np.arange(8), draws(8), UNSHIFTED), draws(8), UNSHIFTED)
+        absorbed = np.full((8, 3, 64 * 64), np.log(2), np.float32)
+        seen = paint._expose(absorbed, optics, canvas, radius=0)
         np.testing.assert_allclose(seen.mean(axis=(1, 2)), 127.5, atol=0.5)
         assert 0.8 < seen.std(axis=(1, 2, 3)).min() <= seen.std(axis=(1, 2, 3)).max() < 4.2
 
     def test_blur_keeps_the_sum_and_spreads_a_point_to_its_width(self) -> None:
-        sigma = np.array([0.05, 0.1])
-        rows = paint._blur_matrix(sigma, 96)[:, 0]
-        np.testing.assert_allclose(rows.sum(axis=2), 1, rtol=1e-5)
-        apart = (np.arange(96) - 48) * 2 / 96
-        np.testing.assert_allclose(np.sqrt((rows[:, 48] * apart**2).sum(axis=1)), sigma, rtol=1e-3)
+        point = np.zeros((2, 3, 65, 65), np.float32)
+        point[:, :, 32, 32] = 1
+        sigma_px = np.array([1.5, 3.0])
+        blurred = paint._blur(point, sigma_px, radius=12)
+        np.testing.assert_allclose(blurred.sum(axis=(2, 3)), 1, rtol=1e-5)
+        for direction in (2, 3):
+            profile = blurred.sum(axis=5 - direction)[:, 0]
+            spread = np.sqrt((profile * (np.arange(65) - 32) ** 2).sum(axis=1))
+            np.testing.assert_allclose(spread, sigma_px, rtol=1e-2)
+
+    def test_blur_leaves_an_even_picture_alone_up_to_its_borders(self) -> None:
+        even = np.full((1, 3, 20, 20), 0.7, np.float32)
+        np.testing.assert_allclose(paint._blur(even, np.array([2.0]), radius=6), even, rtol=1e-5)
+
+    def test_blur_ends_three_deviations_away_and_is_skipped_without_defocus(self) -> None:
+        # 1.4 × .018 × 48 px = 1.21 px is the strongest at 96 px: 3.6 px away.
+        assert paint._blur_radius(1.0, 96) == 4
+        assert paint._blur_radius(0.0, 96) == 0
 
     def test_noise_wraps_around_its_store(self) -> None:
         store = paint._noise_store()
