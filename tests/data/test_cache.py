@@ -92,6 +92,21 @@ def test_a_damaged_cache_is_built_again(source: Source, tmp_path: Path, name: st
     assert after.ids.tolist() == expected[1]
 
 
+@pytest.mark.parametrize("name", ["labels.npy", "ids.npy", "phash.npy"])
+def test_a_single_changed_byte_beside_the_images_is_noticed(
+    source: Source, tmp_path: Path, name: str
+) -> None:
+    before = open_images(DATA, source, tmp_path)
+    file = next((tmp_path / "images").glob(f"*/{name}"))
+    content = bytearray(file.read_bytes())
+    content[-8] ^= 1  # the lowest byte of the last number
+    file.write_bytes(content)
+    after = open_images(DATA, source, tmp_path)
+    assert after.labels.tolist() == before.labels.tolist()
+    assert after.ids.tolist() == before.ids.tolist()
+    assert after.phash.tolist() == before.phash.tolist()
+
+
 def test_all_broken_images_are_named_together_up_to_twenty(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "cells", noise(30), [0, 1] * 15, ["a", "b"])
     broken = sorted(folder.glob("a/*.png")) + sorted(folder.glob("b/*.png"))[:8]
