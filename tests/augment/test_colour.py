@@ -7,23 +7,10 @@ import torch
 from torchvision.transforms.v2 import functional as F
 
 import bench.augment  # noqa: F401
-from bench.augment.kernels import tone
 from bench.augment.pipeline import build
 from bench.errors import UserError
 from bench.recipe import Choice
 from bench.streams import stream
-
-
-@pytest.mark.parametrize("turn", [-0.5, -0.17, 0.0, 0.08, 0.5])
-def test_hue_equals_torchvisions_adjust_hue(turn: float, pictures: torch.Tensor) -> None:
-    ours = tone.hue(pictures.clone(), torch.full((6, 1, 1, 1), turn))
-    assert (ours - F.adjust_hue(pictures, turn)).abs().max() < 1e-4
-
-
-def test_hue_turns_red_into_green_and_leaves_grey_alone() -> None:
-    images = torch.tensor([[1.0, 0.0, 0.0], [0.4, 0.4, 0.4]]).view(2, 3, 1, 1)
-    out = tone.hue(images, torch.full((2, 1, 1, 1), 1 / 3)).view(2, 3)
-    torch.testing.assert_close(out, torch.tensor([[0.0, 1.0, 0.0], [0.4, 0.4, 0.4]]))
 
 
 def test_each_image_gets_torchvisions_chain_in_the_order_of_its_batch(pictures: torch.Tensor) -> None:

@@ -8,24 +8,10 @@ import torch
 
 import bench.augment  # noqa: F401
 from bench.augment.erase import Cutout, Erase, cutout, erase
-from bench.augment.kernels.regions import boxes, grid
 from bench.augment.pipeline import build
 from bench.errors import UserError
 from bench.recipe import Choice
 from bench.streams import stream
-
-
-def test_a_box_mask_holds_exactly_its_pixels() -> None:
-    mask = boxes(torch.tensor([[1, 3, 0, 4], [2, 2, 0, 4]]), 4)
-    assert mask.shape == (2, 1, 4, 4)
-    assert mask[0, 0].int().tolist() == [[0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]]
-    assert not mask[1].any()
-
-
-def test_a_grid_mask_repeats_squares_every_period() -> None:
-    mask = grid(torch.tensor([4.0]), torch.tensor([2.0]), torch.tensor([[1.0, 0.0]]), 6)[0, 0]
-    across = [1, 1, 0, 0, 1, 1]
-    assert mask.int().tolist() == [[0] * 6, across, across, [0] * 6, [0] * 6, across]
 
 
 def test_cutout_hides_a_square_of_its_fraction_cut_at_the_border() -> None:

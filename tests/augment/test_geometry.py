@@ -62,22 +62,6 @@ def test_flip_equals_torchs_flip_bit_for_bit(pictures: torch.Tensor) -> None:
     assert torch.equal(out, pictures.flip(2, 3))
 
 
-def test_a_quarter_turn_puts_a_corner_where_it_belongs() -> None:
-    image = torch.zeros(1, 1, 16, 16)
-    image[0, 0, 0, 15] = 1.0
-    turned = move(image.clone(), mat.rotation(np.array([90.0]), 16), "black")
-    assert turned[0, 0, 0, 0] == pytest.approx(1.0, abs=1e-5)
-    assert turned.sum() == pytest.approx(1.0, abs=1e-4)
-
-
-def test_a_shift_by_whole_pixels_copies_them() -> None:
-    image = torch.rand(2, 1, 16, 16)
-    moved = move(image.clone(), mat.translation(np.array([3.0, -2.0]), np.array([0.0, 1.0])), "black")
-    torch.testing.assert_close(moved[0, 0, :, 3:], image[0, 0, :, :-3], atol=2e-5, rtol=0)
-    torch.testing.assert_close(moved[1, 0, 1:, :-2], image[1, 0, :-1, 2:], atol=2e-5, rtol=0)
-    assert moved[0, 0, :, :2].abs().max() == 0
-
-
 @pytest.mark.parametrize(("fill", "corner"), [("black", 0.0), ("edge", 0.75), ("reflect", 0.75)])
 def test_fill_says_what_stands_in_the_corners(fill: str, corner: float) -> None:
     run = build([Choice(name="zoom", params={"low": 0.5, "high": 0.5, "fill": fill})], size_px=16, channels=1)

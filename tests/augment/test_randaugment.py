@@ -7,15 +7,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from kornia.augmentation.auto import RandAugment as KorniaRandAugment
-from kornia.augmentation.auto.rand_augment.rand_augment import default_policy
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import RandAugment as TorchvisionRandAugment
 
 import bench.augment  # noqa: F401
 from bench.augment import optable
 from bench.augment.kernels.rounds import Draw, run
-from bench.augment.kornia_ops import kornia_table
 from bench.augment.pipeline import build
 from bench.augment.randaugment import pick
 from bench.errors import UserError
@@ -93,40 +90,6 @@ def test_each_continuous_operation_equals_torchvisions_on_floats(name: str, pict
             assert (ours - torchvisions(pictures, name, level, sign)).abs().max() <= 1e-4, (level, sign)
 
 
-@pytest.mark.parametrize("size_px", [16, 28, 32, 96, 97, 224])
-def test_translations_are_torchvisions_whole_pixels_at_every_size(size_px: int) -> None:
-    space = TorchvisionRandAugment._AUGMENTATION_SPACE["TranslateX"][0]
-    theirs = [int(value) for value in space(31, size_px, size_px)]
-    assert optable.randaugment_strengths(size_px).translate_px.tolist() == theirs
-
-
-def test_posterize_keeps_torchvisions_bits_at_every_level() -> None:
-    theirs = TorchvisionRandAugment._AUGMENTATION_SPACE["Posterize"][0](31, SIZE, SIZE)
-    assert optable.randaugment_strengths(SIZE).bits.tolist() == theirs.tolist()
-
-
-@pytest.mark.parametrize("m", [1, 10, 15, 29])
-@pytest.mark.parametrize("index", range(15), ids=[policy[0][0] for policy in default_policy])
-def test_each_of_kornias_operations_equals_kornias_class(index: int, m: int, pictures: torch.Tensor) -> None:
-    theirs = KorniaRandAugment(n=1, m=m, policy=[default_policy[index]])
-    parameters = theirs.forward_parameters(pictures.shape)
-    drawn = parameters[0].data[0].data
-    key = {"rotate": "degrees"}.get(default_policy[index][0][0], default_policy[index][0][0])
-    signed = key in drawn and key in ("degrees", "shear_x", "shear_y", "translate_x", "translate_y")
-    sign = (drawn[key] < 0).long().numpy() if signed else np.zeros(len(pictures), np.int64)
-    free = drawn.get("thresholds", torch.zeros(len(pictures))).numpy()
-    op = np.full((1, len(pictures)), index)
-    ours = run(pictures.clone(), kornia_table(m, SIZE), Draw(op, op * 0, sign[None], free[None]), "black")
-    assert (ours - theirs(pictures, params=parameters)).abs().max() <= 1e-4
-
-
-def test_filling_kornias_table_leaves_the_global_generator_alone() -> None:
-    torch.manual_seed(5)
-    before = torch.random.get_rng_state()
-    kornia_table(10, SIZE)
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
 def test_operations_are_drawn_uniformly_with_replacement() -> None:
     op = pick(stream(0, "t"), 14, (2, 14_000), "image", replace=True)
     assert np.abs(np.bincount(op.ravel(), minlength=14) / 2000 - 1).max() < 0.1
@@ -153,24 +116,6 @@ def test_per_image_gives_copies_of_one_image_many_faces_and_per_batch_few(
 ) -> None:
     assert distinct({"ops": ops, "m": 10}, pictures) > (12 if ops == "geometric" else 30)
     assert distinct({"ops": "standard", "per": "batch", "m": 10}, pictures) <= 4
-
-
-def test_a_draw_runs_every_round_in_order(pictures: torch.Tensor) -> None:
-    table = optable.randaugment_table(optable.STANDARD, SIZE)
-    solarize, equalize = optable.STANDARD.index("solarize"), optable.STANDARD.index("equalize")
-    op = np.array([[solarize] * 6, [equalize] * 6])
-    both = run(pictures.clone(), table, Draw(op, op * 0 + 12, op * 0, op * 0.0), "black")
-    first = one_op(pictures, table, solarize, 12, 0)
-    assert torch.equal(both, one_op(first, table, equalize, 12, 0))
-
-
-def test_images_without_an_operation_stay_bit_for_bit(pictures: torch.Tensor) -> None:
-    table = optable.randaugment_table(optable.STANDARD, SIZE)
-    op = np.array([[-1, 2, 2, 0, 2, -1]])
-    out = run(pictures.clone(), table, Draw(op, op * 0, op * 0, op * 0.0), "black")
-    assert [torch.equal(a, b) for a, b in zip(out, pictures, strict=True)] == [
-        True, False, False, True, False, True,
-    ]  # fmt: skip
 
 
 def test_geometric_rounds_fuse_with_a_neighbouring_flip() -> None:

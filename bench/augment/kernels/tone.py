@@ -24,18 +24,27 @@ def grey(images: torch.Tensor) -> torch.Tensor:
 
 
 def affine(images: torch.Tensor, gain: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """gain · x + offset: brightness (offset 0), Kornia's additive brightness (gain 1), inversion (−1, 1)."""
+    """gain · x + offset: brightness (offset 0), Kornia's additive brightness (gain 1), inversion (−1, 1).
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
+    """
     return images.mul_(gain).add_(offset).clamp_(0, 1)
 
 
 def contrast(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Distance from the image's mean grey value times ``factor``; 1 changes nothing."""
+    """Distance from the image's mean grey value times ``factor``; 1 changes nothing.
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
+    """
     mean = grey(images).mean((1, 2, 3), keepdim=True)
     return affine(images, factor, mean * (1 - factor))
 
 
 def colour(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Distance from the pixel's grey value times ``factor``; 1 changes nothing, 0 is a grey picture."""
+    """Distance from the pixel's grey value times ``factor``; 1 changes nothing, 0 is a grey picture.
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
+    """
     shade = grey(images) * (1 - factor)
     return images.mul_(factor).add_(shade).clamp_(0, 1)
 
@@ -45,6 +54,8 @@ def saturation(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 
     Written as a scaling of each channel's distance from the brightest one, as
     kornia.enhance.adjust_saturation is.
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
     """
     top = images.amax(1, keepdim=True)
     spread = top - images.amin(1, keepdim=True)
@@ -54,7 +65,10 @@ def saturation(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 
 
 def auto_contrast(images: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
-    """Stretch every channel to [0, 1]. ``epsilon`` 0 keeps flat channels (Pillow); Kornia has 1e-6."""
+    """Stretch every channel to [0, 1]. ``epsilon`` 0 keeps flat channels (Pillow); Kornia has 1e-6.
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
+    """
     low = images.amin((2, 3), keepdim=True)
     spread = images.amax((2, 3), keepdim=True) - low + epsilon
     flat = spread == 0
@@ -63,7 +77,10 @@ def auto_contrast(images: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
 
 
 def solarize(images: torch.Tensor, threshold: torch.Tensor, addition: torch.Tensor) -> torch.Tensor:
-    """Add, then invert what reaches the threshold."""
+    """Add, then invert what reaches the threshold.
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
+    """
     images = images.add_(addition).clamp_(0, 1)
     return torch.where(images < threshold, images, 1 - images)
 
@@ -73,6 +90,8 @@ def posterize(images: torch.Tensor, step: torch.Tensor, rounding: torch.Tensor) 
 
     ``rounding`` is added before the 8-bit value is cut off: 0.5 rounds, so that an interpolated 63.9999
     counts as 64; 0 truncates as Kornia does.
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
     """
     coarse = (images * 255).add_(rounding).floor_().div_(step.clamp_min(1)).floor_().mul_(step / 255)
     return torch.where(step > 0, coarse, images)
@@ -83,6 +102,8 @@ def equalize(images: torch.Tensor, rounding: torch.Tensor) -> torch.Tensor:
 
     A channel with fewer than 255 pixels outside its brightest level stays as it is. Counts are exact in
     float32 up to 2^24 pixels.
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
     """
     B, C, H, W = images.shape
     level = (images * 255).add_(rounding).clamp_(0, 255).long().view(B * C, H * W)
@@ -97,7 +118,10 @@ def equalize(images: torch.Tensor, rounding: torch.Tensor) -> torch.Tensor:
 
 
 def sharpness(images: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Distance from a 3×3 smoothed copy (centre 5, others 1, of 13) times ``factor``; border pixels stay."""
+    """Distance from a 3×3 smoothed copy (centre 5, others 1, of 13) times ``factor``; border pixels stay.
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
+    """
     across = images[..., :-2] + images[..., 1:-1]
     across += images[..., 2:]
     smooth = across[..., :-2, :] + across[..., 1:-1, :]
@@ -113,6 +137,8 @@ def hue(images: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
 
     Needs 3 channels. Without a way through HSV: a channel lies between the pixel's darkest and brightest
     one, at a place that is a piecewise linear function of the hue.
+
+    images (B, C, H, W), strengths (B, 1, 1, 1) → (B, C, H, W)
     """
     red, green, blue = images.unbind(1)
     top, low = images.amax(1), images.amin(1)
