@@ -127,7 +127,12 @@ class World:
     def finish(self, label: str, seed: int, fold: int | None = None, **changes: object) -> None:
         """Store a finished trial with its predictions and the scores that follow from them."""
         said = {
-            key: answers(seed, key, self.skills[label] - (0.7 if name == "heavy" else 0), self.images)
+            key: answers(
+                seed + 100 * (fold or 0),
+                key,
+                self.skills[label] - (0.7 if name == "heavy" else 0),
+                self.images,
+            )
             for name, key in self.keys(fold).items()
         }
         scores, recalls = {}, {}
