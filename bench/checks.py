@@ -162,7 +162,7 @@ def place(location: Location) -> tuple[str, Location]:
         return f"[[claims]] number {location[1] + 1}", location[2:]
     if len(location) > 2 and location[0] == "tune" and location[1] in ("space", "arms"):
         return f"[tune.{location[1]}]", location[2:]
-    if len(location) > 1 and isinstance(location[0], str):
+    if len(location) > 1 and isinstance(location[0], str) and isinstance(location[1], str):
         return f"[{location[0]}]", location[1:]
     return "", location
 

@@ -320,7 +320,7 @@ def tuning_problem(arm: Arm, key: str, scale: Range) -> str | None:
     if scale.around and value <= 0:
         return f"is {shorten(value)} in the recipe, which no range centres on; give {{ low, high }}" + suffix
     for candidate in scale.extremes(value):
-        tried = round(candidate) if isinstance(value, int) and isinstance(candidate, float) else candidate
+        tried = round(candidate) if isinstance(value, int) and scale.choices is None else candidate
         _, problems = resolve(apply(tree, {key: tried}))
         if problems:
             return f"{shorten(tried)} is out of reach: {problems[0].text}" + suffix

@@ -110,6 +110,7 @@ def test_a_key_path_is_written_as_a_person_finds_it(location: tuple[str | int, .
         (("tune", "metric"), "[tune]", ("metric",)),
         (("data", "size_px"), "[data]", ("size_px",)),
         (("seeds",), "", ("seeds",)),
+        (("looks", 0), "", ("looks", 0)),
     ],
 )
 def test_a_location_is_under_its_tables_heading(
