@@ -1,0 +1,146 @@
+"""Ratios of training costs, side by side in one run: process CPU time, interleaved, medians.
+
+Absolute times mean little on shared machines. A ratio is printed and kept with pytest-benchmark's record; a
+test fails only far from its bar.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import models, registry
+from bench.data.images import Development, Samples
+from bench.evaluate import predict
+from bench.models.network import Network
+from bench.recipe import Recipe
+from bench.train.batches import Batches
+from bench.train.device import computing
+from bench.train.loop import _Loop
+from bench.train.stages import set_modes
+from bench.train.stepper import Stepper
+
+BATCH = 64
+
+
+def recipe(name: str, train: str = "all", **given: Any) -> Recipe:
+    kinds = {"model": registry.models, "optimizer": registry.optimizers}
+    chosen = {"model": name, "optimizer": "adam"}
+    filled = {k: {"name": v, **kinds[k][v].parameters({})} for k, v in chosen.items()}
+    return Recipe.model_validate(
+        {**filled, "batch_size": BATCH, "stages": [{"train": train, "epochs": 1}], **given}
+    )
+
+
+def development(size_px: int, count: int) -> Development:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, size_px, size_px, 3), np.uint8)
+    samples = Samples(images, np.arange(count) % 8, np.arange(count, dtype=np.uint64))
+    return Development(samples, samples.take(np.arange(count // 8)), tuple("abcdefgh"))
+
+
+def network(chosen: Recipe, size_px: int) -> Network:
+    torch.manual_seed(0)
+    built = models.build(chosen.model, models.Task(8, 3, size_px))
+    return built.to(memory_format=torch.channels_last)
+
+
+def bare_steps(chosen: Recipe, data: Development, size_px: int) -> Callable[[], None]:
+    """An epoch of steps on ready batches: nothing but forward, backward and the optimizer."""
+    built = network(chosen, size_px)
+    stepper = Stepper(built, chosen, chosen.stages[0], 10**9)
+    source = Batches(data.train, 8, chosen, 0, "cpu")
+    batches = [batch for batch, _ in zip(source.of_stage(0), range(source.per_epoch), strict=False)]
+    set_modes(built)
+
+    def run() -> None:
+        for images, targets in batches:
+            stepper(images, targets)
+
+    return run
+
+
+def loop_epoch(chosen: Recipe, data: Development, size_px: int) -> Callable[[], None]:
+    """What the training loop does between two evaluations."""
+    built = network(chosen, size_px)
+    loop = _Loop(built, data, chosen, 0, "cpu", lambda _: None)
+    stepper = Stepper(built, chosen, chosen.stages[0], 10**9)
+    batches = loop.batches.of_stage(0)
+    return lambda: loop._leg(stepper, batches, loop.batches.per_epoch, 0) and None
+
+
+def ratio(one: Callable[[], None], other: Callable[[], None], rounds: int) -> float:
+    """Median of CPU time of ``one`` over that of ``other``, taken in turns; the first turn is warm-up."""
+    ratios = []
+    for _ in range(rounds + 1):
+        times = []
+        for run in (one, other):
+            begun = time.process_time()
+            run()
+            times.append(time.process_time() - begun)
+        ratios.append(times[0] / times[1])
+    return statistics.median(ratios[1:])
+
+
+def report(benchmark: Any, name: str, value: float, bar: str) -> None:
+    benchmark.extra_info[name] = value
+    benchmark.pedantic(lambda: None, rounds=1)
+    print(f"\n{name}: {value:.3f} (bar {bar})")
+
+
+@pytest.mark.parametrize("size_px", [32, 96])
+def test_the_training_loop_costs_little_more_than_its_steps(benchmark: Any, size_px: int) -> None:
+    chosen = recipe("custom_cnn")
+    data = development(size_px, 1024 if size_px == 32 else 256)
+    with computing(chosen, "cpu"):
+        value = ratio(loop_epoch(chosen, data, size_px), bare_steps(chosen, data, size_px), 9)
+    report(benchmark, f"loop / bare steps at {size_px} px", value, "≤ 1.05")
+    assert value < 1.15
+
+
+def test_a_head_only_step_is_far_cheaper_than_a_full_one(benchmark: Any) -> None:
+    full, head = recipe("efficientnet_b0"), recipe("efficientnet_b0", "head")
+    data = development(32, 256)
+    with computing(full, "cpu"):
+        value = ratio(bare_steps(full, data, 32), bare_steps(head, data, 32), 5)
+    report(benchmark, "full / head-only step", value, "≥ 3.5")
+    assert value > 2.5
+
+
+def test_an_epoch_with_its_evaluation_stays_near_its_steps(benchmark: Any) -> None:
+    chosen, size_px = recipe("custom_cnn"), 32
+    data = development(size_px, 1024)
+    with computing(chosen, "cpu"):
+        steps, epoch = bare_steps(chosen, data, size_px), loop_epoch(chosen, data, size_px)
+        judged = network(chosen, size_px)
+
+        def whole() -> None:
+            epoch()
+            predict(judged, data.val, "cpu")
+
+        value = ratio(whole, steps, 7)
+    report(benchmark, "epoch with evaluation / bare steps", value, "≤ 1.25")
+    assert value < 1.4
+
+
+def test_lion_costs_no_more_than_lion_pytorch_on_a_cpu_too(benchmark: Any) -> None:
+    from lion_pytorch import Lion as PerParameter
+
+    from bench.train.lion import Lion
+
+    def stepping(kind: Any) -> Callable[[], None]:
+        parameters = list(models.build(recipe("efficientnet_b0").model, models.Task(8, 3, 32)).parameters())
+        optimizer = kind(parameters, lr=1e-6)
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        return lambda: [optimizer.step() for _ in range(10)] and None
+
+    value = ratio(stepping(PerParameter), stepping(Lion), 7)
+    report(benchmark, "lion-pytorch / ours, a step of EfficientNet-B0", value, "≥ 1")
+    assert value > 0.8
