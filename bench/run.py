@@ -137,10 +137,10 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
     started = time.perf_counter()
     with store.lock():
-        _claim_folder(plan, path, store, smoked=options.smoke)
+        plan_file = _claim_folder(plan, path, store, smoked=options.smoke)
         jobs = _jobs(plan, store, options, terminal)
         failures = _execute(plan, jobs, machine, store, terminal) if jobs else []
-        report = write_report(study, plan.file, store)
+        report = write_report(study, plan_file, store)
     counts = Counter(state for _, state, _ in states(plan, store))
     return Ending(report, counts, len(jobs), time.perf_counter() - started, failures)
 
@@ -161,8 +161,8 @@ def refuse_unbuilt(study: Study) -> None:
         raise UserError(f"{study.name} asks for what is not built yet:\n" + "\n".join(f"  {line}" for line in found))
 
 
-def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> None:
-    """Write what the report is made from; refuse a folder that another file's study owns."""
+def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> PlanFile:
+    """Write what the report is made from and return the plan in it; refuse a folder that another file's study owns."""
     folder = store.study_dir(plan.study.name)
     file = os.path.relpath(path.resolve(), store.root.resolve())
     if (folder / "plan.json").exists():
@@ -176,6 +176,7 @@ def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> None
     written = plan.file.model_copy(update={"file": file, "smoke": smoked})
     store.write_text(folder / "study.toml", path.read_text("utf-8"))
     store.write_text(folder / "plan.json", written.model_dump_json(indent=1) + "\n")
+    return written
 
 
 def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> list[Job]:

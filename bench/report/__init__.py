@@ -30,6 +30,11 @@ def markdown(document: Document, *, cost: bool = True) -> str:
     return text.markdown(document, cost=cost)
 
 
+def render(study: Study, plan: PlanFile, store: Store, *, cost: bool = True) -> str:
+    """The text of ``report.md``, without writing anything."""
+    return markdown(build(study, plan, store), cost=cost)
+
+
 def write_report(study: Study, plan: PlanFile, store: Store, *, cost: bool = True) -> Path:
     """Write ``report.md`` and ``tables/*.csv`` into the study's folder; returns the report's path."""
     from bench.report import tables

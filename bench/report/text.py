@@ -36,6 +36,7 @@ def _template() -> Template:
         "long": functools.partial(md, longest=2000),
         "pct": percent,
         "mean": mean,
+        "score": score,
         "effect": effect,
         "width": width,
         "count": seeds,
@@ -56,6 +57,10 @@ def md(text: object, longest: int = LONGEST_NAME * 4) -> str:
 def sentence(text: str) -> str:
     """Text with a capital and a full stop."""
     return md(text[:1].upper() + text[1:]) + "."
+
+
+IN_NATS = ("nll",)
+"""Scores that are not shares of anything."""
 
 
 def short_names(labels: list[str]) -> dict[str, str]:
@@ -81,6 +86,15 @@ def mean(value: Mean | None, digits: int = 1) -> str:
         return "not scored"
     spread = f" ± {100 * value.sd:.{digits}f}" if value.sd is not None else ""
     return f"{100 * value.mean:.{digits}f}{spread}"
+
+
+def score(value: Mean | None, metric: str) -> str:
+    """A cell of the table of scores: per cent, but nats where the score is no share."""
+    if value is None:
+        return DASH
+    if metric not in IN_NATS:
+        return mean(value)
+    return f"{value.mean:.3f}" + (f" ± {value.sd:.3f}" if value.sd is not None else "")
 
 
 def effect(value: Effect | None, bold: bool = False) -> str:
