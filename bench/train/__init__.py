@@ -5,6 +5,7 @@ Importing the package fills the registries and imports no torch.
 
 from __future__ import annotations
 
+from bench.errors import shorten
 from bench.recipe import Recipe
 from bench.train import losses, optimizers, schedules
 
@@ -20,4 +21,4 @@ def unbuilt(recipe: Recipe) -> list[str]:
         "compile": (recipe.compile, False),
         "graph": (recipe.graph, False),
     }
-    return [f"{key} = {value!r}" for key, (value, built) in wanted.items() if value != built]
+    return [f"{key} = {shorten(value)}" for key, (value, built) in wanted.items() if value != built]

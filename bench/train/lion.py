@@ -1,7 +1,7 @@
 """Lion with one call per operation for all parameters, where launches count.
 
 The arithmetic and its order are those of lion-pytorch, so results are bit-equal; it takes 7 calls per
-parameter group in place of 7 per parameter. On a GPU, beside a fused Adam, the time of the latter would be an artefact.
+parameter group in place of 7 per parameter. On a GPU, beside a fused Adam, the latter's time is an artefact.
 """
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ __all__ = ["Diverged", "Fit", "Progress", "fit"]
 CHANCE_FACTOR = 1.5
 """Best validation balanced accuracy below this many times 1/K: nothing was learned (docs/method.md)."""
 
+JUDGED_FROM_STEPS = 10
+"""Fewer steps in all (a smoke run takes two a stage) cannot be expected to teach anything."""
+
 Listener = Callable[[Progress], None]
 
 
@@ -46,7 +49,7 @@ def fit(
     random   order, augmentation and dropout from ``seed``, by purpose and epoch; torch's own generators are
              put back afterwards
 
-    Raises Diverged for a loss that is not finite, and when nothing was learned.
+    Raises Diverged for a loss that is not finite, and when nothing was learned in ten steps or more.
     """
     if all(stage.train == "none" for stage in recipe.stages):
         raise UserError(
@@ -177,7 +180,7 @@ class _Loop:
         """Raise NotLearned when no evaluation was clearly better than guessing."""
         best = max(entry["val_balanced_accuracy"] for entry in self.history)
         needed = CHANCE_FACTOR / self.classes
-        if best < needed:
+        if best < needed and self.step >= JUDGED_FROM_STEPS:
             last = self.history[-1]
             reason = f"nothing learned: best validation balanced accuracy {best:.3f} is below {needed:.3f}"
             raise NotLearned(last["step"], last["stage"], last["lr"], f"{reason} ({CHANCE_FACTOR}/classes)")

@@ -163,18 +163,28 @@ def test_a_loss_that_is_not_finite_stops_with_step_stage_and_rate(
     assert [entry["stage"] for entry in diverged.fit.history] == [1]
 
 
+def one_picture(development: Development) -> Development:
+    """Validation shows one image under every label: whatever is learned, one class in eight is right."""
+    val = development.val
+    same = Samples(np.repeat(val.images[:1], len(val), 0), val.labels, val.ids)
+    return Development(development.train, same, development.classes)
+
+
 def test_a_network_that_only_guesses_has_not_learned(
     development: Development, recipe: Make, network: Build
 ) -> None:
-    """Validation shows one image under every label: whatever is learned, one class in eight is right."""
-    val = development.val
-    same = Samples(np.repeat(val.images[:1], 32, 0), val.labels, val.ids)
-    chosen = recipe(optimizer=FAST, stages=[{"train": "all", "epochs": 2}])
+    chosen = recipe(optimizer=FAST, stages=[{"train": "all", "epochs": 3}])
     with pytest.raises(NotLearned, match=r"accuracy 0\.125 is below 0\.188 \(1\.5/classes\)") as caught:
-        fit(network(chosen), Development(development.train, same, development.classes), chosen, 0, "cpu")
+        fit(network(chosen), one_picture(development), chosen, 0, "cpu")
     assert caught.value.cause == "not learned"
-    assert len(caught.value.fit.history) == 2
+    assert len(caught.value.fit.history) == 3
     assert len(caught.value.fit.stages) == 1
+
+
+def test_a_handful_of_steps_is_not_judged(development: Development, recipe: Make, network: Build) -> None:
+    chosen = recipe(stages=[{"train": "head", "steps": 2}, {"train": "all", "steps": 7}])
+    done = fit(network(chosen), one_picture(development), chosen, 0, "cpu")
+    assert done.history[-1]["step"] == 9
 
 
 def test_progress_is_told_once_per_evaluation(development: Development, recipe: Make, network: Build) -> None:

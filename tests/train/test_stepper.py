@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from bench.models.network import Network
+from bench.recipe import Recipe
+from bench.train.stepper import Stepper
+
+Make = Callable[..., Recipe]
+Build = Callable[..., Network]
+IMAGES, TARGETS = torch.rand(8, 3, 16, 16), torch.eye(8)
+
+
+def test_the_schedule_spans_the_stages_planned_steps(recipe: Make, network: Build) -> None:
+    chosen = recipe(
+        optimizer={"name": "sgd", "lr": 0.4},
+        schedule={"name": "cosine", "warmup": 0.5},
+        stages=[{"epochs": 1}],
+    )
+    stepper = Stepper(network(chosen), chosen, chosen.stages[0], total=8)
+    # warm-up 0, 1/4, 2/4, 3/4 of the rate, then half a cosine over four steps
+    expected = [0, 0.1, 0.2, 0.3, 0.4, 0.34142, 0.2, 0.05858]
+    assert [stepper.learning_rate(step) for step in range(8)] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_rate_of_zero_in_the_first_step_of_a_warmup_moves_nothing(recipe: Make, network: Build) -> None:
+    chosen = recipe(
+        optimizer={"name": "sgd", "lr": 0.4},
+        schedule={"name": "constant", "warmup": 0.5},
+        stages=[{"epochs": 1}],
+    )
+    trained = network(chosen)
+    weight = trained.head.classifier.weight
+    start = weight.detach().clone()
+    stepper = Stepper(trained, chosen, chosen.stages[0], total=4)
+    stepper(IMAGES, TARGETS)
+    assert torch.equal(weight, start)
+    stepper(IMAGES, TARGETS)
+    assert not torch.equal(weight, start)
+    assert stepper.done == 2
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 1e-3])
+def test_gradients_are_scaled_down_to_the_largest_norm_allowed(
+    clip_norm: float, recipe: Make, network: Build
+) -> None:
+    chosen = recipe(optimizer={"name": "sgd", "lr": 1.0, "momentum": 0.0}, clip_norm=clip_norm)
+    trained = network(chosen)
+    before = [p.detach().clone() for p in trained.parameters()]
+    Stepper(trained, chosen, chosen.stages[0], total=1)(IMAGES, TARGETS)
+    moved = sum((a - b).square().sum() for a, b in zip(trained.parameters(), before, strict=True)).sqrt()
+    if clip_norm:
+        assert moved.item() == pytest.approx(clip_norm, rel=1e-2)
+    else:
+        assert moved.item() > 0.01
+
+
+def test_a_step_returns_its_loss_without_its_graph(recipe: Make, network: Build) -> None:
+    chosen = recipe(model={"name": "custom_cnn", "widths": [4], "dropout": 0.0})
+    trained = network(chosen)
+    expected = -(trained(IMAGES).log_softmax(1) * TARGETS).sum(1).mean()
+    loss = Stepper(trained, chosen, chosen.stages[0], total=1)(IMAGES, TARGETS)
+    assert not loss.requires_grad
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_what_is_evaluated_is_the_average_where_there_is_one(recipe: Make, network: Build) -> None:
+    plain, averaged = recipe(), recipe(ema=0.9)
+    trained = network(plain)
+    assert Stepper(trained, plain, plain.stages[0], total=1).evaluated is trained
+    stepper = Stepper(trained, averaged, averaged.stages[0], total=1)
+    assert stepper.evaluated is not trained
+    stepper(IMAGES, TARGETS)
+    assert not torch.equal(stepper.evaluated.head.classifier.weight, trained.head.classifier.weight)
