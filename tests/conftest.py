@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-from bench.plan import Replicate, Source, fingerprint
-from bench.recipe import Data, Hidden
+from studies import FakeLocator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,39 +27,6 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
         if variable.startswith("BENCH_") and variable != "BENCH_SHARED":
             monkeypatch.delenv(variable)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-class FakeLocator:
-    """Answers a plan's questions without a disk: what a source is called is what it holds."""
-
-    def __init__(self, content: str = "v1") -> None:
-        self.content = content
-        """Stands for the pixels: another content, another fingerprint."""
-
-    def source(self, written: str, data: Data) -> Source:
-        """A source whose content hashes to its own name."""
-        kind = written.partition(":")[0]
-        assert kind in ("synthetic", "bloodmnist", "npz", "folder")
-        return Source(
-            kind, None if kind == "synthetic" else Path("/images"), fingerprint([written, self.content])
-        )
-
-    def data_fingerprint(self, source: Source, data: Data) -> str:
-        """Everything of ``[data]`` but how the source is written."""
-        return fingerprint([source.fingerprint, data.model_dump(mode="json", exclude={"source"})])
-
-    def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
-        """One test set per fold, the same for every seed."""
-        return fingerprint(["test", self.data_fingerprint(source, data), replicate.fold])
-
-    def hidden_key(self, hidden: Hidden, source: Source | None, test_key: str) -> str:
-        """A corrupted set depends on the test images, any other on itself."""
-        made_of = test_key if source is None else source.fingerprint
-        return fingerprint([hidden.model_dump(mode="json"), made_of])
-
-    def weights(self, written: str) -> tuple[Path, str]:
-        """A file whose content is its name."""
-        return Path("/weights") / written, fingerprint(written)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
-"""Small studies as text, for tests of what reads them."""
+"""Small studies as text, and a locator without a disk, for tests of what reads and plans them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.plan import Replicate, Source, fingerprint
+from bench.recipe import Data, Hidden
 from bench.study import Study, parse
 
 HEAD = """\
@@ -53,3 +56,36 @@ def mistake(where: str, found: Any, problem: str) -> str:
     """The whole complaint about a file with one mistake."""
     shown = f" = {found}" if found else ""
     return f"tiny.toml has a mistake\n\n  {where}{shown}\n    {problem}"
+
+
+class FakeLocator:
+    """Answers a plan's questions without a disk: what a source is called is what it holds."""
+
+    def __init__(self, content: str = "v1") -> None:
+        self.content = content
+        """Stands for the pixels: another content, another fingerprint."""
+
+    def source(self, written: str, data: Data) -> Source:
+        """A source whose content hashes to its own name."""
+        kind = written.partition(":")[0]
+        assert kind in ("synthetic", "bloodmnist", "npz", "folder")
+        return Source(
+            kind, None if kind == "synthetic" else Path("/images"), fingerprint([written, self.content])
+        )
+
+    def data_fingerprint(self, source: Source, data: Data) -> str:
+        """Everything of ``[data]`` but how the source is written."""
+        return fingerprint([source.fingerprint, data.model_dump(mode="json", exclude={"source"})])
+
+    def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
+        """One test set per fold, the same for every seed."""
+        return fingerprint(["test", self.data_fingerprint(source, data), replicate.fold])
+
+    def hidden_key(self, hidden: Hidden, source: Source | None, test_key: str) -> str:
+        """A corrupted set depends on the test images, any other on itself."""
+        made_of = test_key if source is None else source.fingerprint
+        return fingerprint([hidden.model_dump(mode="json"), made_of])
+
+    def weights(self, written: str) -> tuple[Path, str]:
+        """A file whose content is its name."""
+        return Path("/weights") / written, fingerprint(written)
