@@ -139,7 +139,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     with store.lock():
         plan_file = _claim_folder(plan, path, store, smoked=options.smoke)
         jobs = _jobs(plan, store, options, terminal)
-        failures = _execute(plan, jobs, machine, store, terminal) if jobs else []
+        failures = _execute(plan, jobs, machine, store, terminal, smoked=options.smoke) if jobs else []
         report = write_report(study, plan_file, store)
     counts = Counter(state for _, state, _ in states(plan, store))
     return Ending(report, counts, len(jobs), time.perf_counter() - started, failures)
@@ -199,11 +199,13 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
     return list(jobs.values())
 
 
-def _execute(plan: Plan, jobs: Sequence[Job], machine: Machine, store: Store, terminal: Terminal) -> list[str]:
+def _execute(
+    plan: Plan, jobs: Sequence[Job], machine: Machine, store: Store, terminal: Terminal, *, smoked: bool
+) -> list[str]:
     """Run the jobs; return a line for each that failed."""
     check(plan, jobs, machine, terminal)
     setting = Setting(store.root, machine.cache, device_of(machine), plan.study.keep_weights)
-    workers = _workers(machine, setting.device, len(jobs))
+    workers = _workers(machine, setting.device, len(jobs), smoked=smoked)
     failures = []
     with terminal.trials(plan.study.name, len(jobs), workers) as screen:
         for event in _executor(machine, workers)(jobs, setting, screen.listen):
@@ -221,10 +223,10 @@ def _executor(machine: Machine, workers: int) -> Executor:
     return local.executor(workers)
 
 
-def _workers(machine: Machine, device: str, jobs: int) -> int:
+def _workers(machine: Machine, device: str, jobs: int, *, smoked: bool) -> int:
     """One process per core on a CPU, one on a GPU, unless the machine's settings say otherwise."""
-    if machine.executor == "inline":
-        return 1
+    if machine.executor == "inline" or (smoked and not machine.workers):
+        return 1  # a smoke trial takes a second, a worker ten to import torch
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = machine.workers or (cores if device == "cpu" else 1)
     return max(1, min(wanted, jobs))
