@@ -37,7 +37,7 @@ _CHUNK_PIXELS = 40_000
 _BLUR = 0.018
 """Mean standard deviation of the blur at focus = 1, in half-widths of the picture."""
 _OTHER_STRENGTH = (-0.10, 0.12, 0.05, 0.15)
-_OTHER_HUE = ((-0.16, 0.02, 0.10), (-0.1, 0.03, -0.2), (-0.1, 0.05, 0.5), (-0.15, 0.05, 0.0))
+_OTHER_HUE = ((-0.14, 0.02, 0.08), (-0.1, 0.03, -0.15), (-0.1, 0.05, 0.4), (-0.12, 0.05, 0.0))
 """What another laboratory (stain = 1) adds to the logarithm of each dye's strength and of its absorbances."""
 
 
@@ -247,7 +247,7 @@ def _stains(cells: Cells, draws: Draws, shift: Shift) -> Floats:
         ],
         axis=2,
     )
-    absorbance: Floats = np.matmul(dyes.transpose(0, 2, 1), holds).astype(np.float32)
+    absorbance: Floats = (dyes[:, :, :, None] * holds[:, :, None, :]).sum(axis=1).astype(np.float32)
     return absorbance
 
 
@@ -255,7 +255,7 @@ def _light(draws: Draws, shift: Shift) -> Floats:
     """Coefficients (B, 3, 6) of x², xy, y², x, y, 1 of minus the logarithm of the light on each pixel."""
     plasma = -np.log(np.array([0.985, 0.890, 0.790]))
     other_camera = draws.uniform(0, 1) < 0.07  # a bluish, darker minority, as in the Barcelona set
-    cool = np.where(other_camera, 1.0, 0.0) + draws.normal(0.10) + 0.33 * shift.illumination
+    cool = np.where(other_camera, 1.0, 0.0) + draws.normal(0.10) + 0.28 * shift.illumination
     coefficients = np.zeros((len(cool), 3, 6))
     coefficients[:, :, 5] = plasma + cool[:, None] * np.array([0.14, 0.04, -0.12]) + draws.normal(0.02, 3)
     coefficients[:, :, 5] += (np.abs(draws.normal(0.03)) + 0.06 * shift.illumination)[:, None]
