@@ -1,7 +1,7 @@
 """Benchmark and ablation suite for image classification.
 
-Importing the package fills the registries by listing the modules that register components. None of them imports
-torch, timm, kornia or numpy before something is built, so ``bench --help`` stays instant.
+Importing the package fills the registries by listing the modules that register components. None of them
+imports torch, timm, kornia or numpy before something is built, so ``bench --help`` stays instant.
 """
 
 from bench import augment, metrics, models, train

@@ -20,28 +20,47 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Benchmark and ablation suite for image classification: which ingredient helped, by how much, and would "
-        "it help again?\n\nA study is one TOML file. [bold]bench new NAME[/bold] writes one to start from, [bold]bench run[/bold] trains "
-        "it and writes the report; run again, it continues where it stopped."
+        "Benchmark and ablation suite for image classification: which ingredient helped, by how much, and "
+        "would it help again?\n\nA study is one TOML file. [bold]bench new NAME[/bold] writes one, "
+        "[bold]bench run[/bold] trains it and writes the report; run again, it continues where it stopped."
     ),
 )
 data_app = typer.Typer(no_args_is_help=True, help="Images: sources and downloads.")
 app.add_typer(data_app, name="data")
 
 Studies = Annotated[list[Path], typer.Argument(help="Study files (TOML).", show_default=False)]
-Results = Annotated[Path | None, typer.Option("--results", help="Results folder.  [default: results/]", show_default=False)]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.  [default: auto]", show_default=False)]
+Results = Annotated[
+    Path | None, typer.Option("--results", help="Results folder.  [default: results/]", show_default=False)
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu or cuda.  [default: auto]", show_default=False)
+]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=0, help="Trials at once; 0: one per core, or one per GPU.  [default: 0]", show_default=False),
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Trials at once; 0: one per core, or one per GPU.  [default: 0]",
+        show_default=False,
+    ),
 ]
 ExecutorName = Annotated[
     str | None,
-    typer.Option("--executor", help="inline (this process), local (worker processes) or ray.  [default: local]", show_default=False),
+    typer.Option(
+        "--executor",
+        help="inline (this process), local (worker processes) or ray.  [default: local]",
+        show_default=False,
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="Every arm on tiny synthetic images, two steps, one seed; results go to results/smoke-runs/.")]
+Smoke = Annotated[
+    bool,
+    typer.Option(
+        "--smoke",
+        help="Every arm on tiny synthetic images, two steps, one seed; results go to results/smoke-runs/.",
+    ),
+]
 
 
 def main() -> None:
@@ -75,8 +94,12 @@ def run(
     device: Device = None,
     executor: ExecutorName = None,
     workers: Workers = None,
-    rescore: Annotated[bool, typer.Option("--rescore", help="Train again what a new hidden set cannot be scored from.")] = False,
-    retry: Annotated[str, typer.Option("--retry", help="Run failed trials again, by cause: error,oom,killed.")] = "",
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Train again what a new hidden set cannot be scored from.")
+    ] = False,
+    retry: Annotated[
+        str, typer.Option("--retry", help="Run failed trials again, by cause: error,oom,killed.")
+    ] = "",
     quiet: Quiet = False,
 ) -> None:
     """Train and score what a study still misses, then write its report.
@@ -94,7 +117,11 @@ def run(
         for failure in ending.failures:
             print(f"failed: {failure}", file=sys.stderr)
         if not quiet:
-            what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else "nothing to do, all is done"
+            what = (
+                f"{ending.ran} trials in {duration(ending.seconds)}"
+                if ending.ran
+                else "nothing to do, all is done"
+            )
             print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
         print(ending.report)
         code = max(code, ending.exit_code)
@@ -116,9 +143,7 @@ def _counted(counts: Any) -> str:
 
 
 @app.command()
-def plan(
-    studies: Studies, smoke: Smoke = False, results: Results = None, as_json: Json = False
-) -> None:
+def plan(studies: Studies, smoke: Smoke = False, results: Results = None, as_json: Json = False) -> None:
     """Show a study's arms and trials, and what is done already. Trains nothing."""
     from bench.commands.plan import plan_json, plan_text
 
@@ -141,10 +166,23 @@ def status(
 
 @app.command()
 def report(
-    studies: Annotated[list[str] | None, typer.Argument(help="Study files or names; none: every study of the results folder.", show_default=False)] = None,
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Study files or names; none: every study of the results folder.", show_default=False
+        ),
+    ] = None,
     results: Results = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a report is not what its records say.")] = False,
-    no_cost: Annotated[bool, typer.Option("--no-cost", help="Print the report without what two equal runs may differ in: times, memory, machine, commit.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail when a report is not what its records say.")
+    ] = False,
+    no_cost: Annotated[
+        bool,
+        typer.Option(
+            "--no-cost",
+            help="Print the report without what equal runs may differ in: times, memory, machine, commit.",
+        ),
+    ] = False,
 ) -> None:
     """Write the report of studies from their records: no GPU, no data, no network."""
     from bench.commands.report import reports
@@ -154,7 +192,11 @@ def report(
 
 
 @app.command()
-def show(trial: Annotated[str, typer.Argument(help="A trial's id, or its first digits.")], results: Results = None, as_json: Json = False) -> None:
+def show(
+    trial: Annotated[str, typer.Argument(help="A trial's id, or its first digits.")],
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
     """Show one trial: recipe, learning curve, scores, versions, and why it failed."""
     from bench.commands import show as commands
 
@@ -163,7 +205,9 @@ def show(trial: Annotated[str, typer.Argument(help="A trial's id, or its first d
 
 @app.command("list")
 def list_components(
-    kind: Annotated[str, typer.Argument(help="augmentations, models, optimizers, schedules, losses or metrics.")] = "",
+    kind: Annotated[
+        str, typer.Argument(help="augmentations, models, optimizers, schedules, losses or metrics.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """List the components a study can name, with their parameters."""
@@ -173,7 +217,9 @@ def list_components(
 
 
 @app.command()
-def new(name: Annotated[str, typer.Argument(help="Name of the study; the file is ablations/NAME.toml.")]) -> None:
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the study; the file is ablations/NAME.toml.")],
+) -> None:
     """Write a commented study to start from."""
     from bench.commands import scaffold
 
@@ -201,12 +247,18 @@ def doctor(results: Results = None) -> None:
 @app.command()
 def clean(
     results: Results = None,
-    stale: Annotated[bool, typer.Option("--stale", help="Trials of no study, made by other component versions.")] = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Trials of no study, made by other component versions.")
+    ] = False,
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="What unfinished trials left.")] = False,
-    weights: Annotated[bool, typer.Option("--weights", help="Weights: sets added later then need --rescore.")] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Weights: sets added later then need --rescore.")
+    ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="The results of smoke runs.")] = False,
     cache: Annotated[bool, typer.Option("--cache", help="Decoded images and downloads.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete; without it, only say what would go.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Delete; without it, only say what would go.")
+    ] = False,
 ) -> None:
     """Free disk space. Says what would go; deletes with --yes."""
     from bench.commands import clean as commands

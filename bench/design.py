@@ -84,8 +84,9 @@ def _from_list(name: str, values: Sequence[Any]) -> Factor:
     if not values:
         raise DesignError(name, "has no levels: the grid is empty; give at least two")
     names = [value.get("name") if isinstance(value, dict) else value for value in values]
-    told_apart = all(isinstance(n, str) for n in names) and len(set(names)) == len(names)
-    labels = names if told_apart else [label_of(name, value) for value in values]
+    short = [text for text in names if isinstance(text, str)]
+    told_apart = len(set(short)) == len(values)
+    labels = short if told_apart else [label_of(name, value) for value in values]
     levels = tuple(Level(label, {name: value}) for label, value in zip(labels, values, strict=True))
     double = [label for label, count in Counter(level.label for level in levels).items() if count > 1]
     if double:

@@ -33,7 +33,7 @@ class Source:
     path: Path | None
     """Absolute; None for ``synthetic``."""
     fingerprint: str
-    """SHA-256 hex of the content (folder, npz), the pinned checksum (bloodmnist) or generator version and parameters."""
+    """SHA-256 of the content (folder, npz), pinned checksum (bloodmnist) or hash of the generator version."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Replicate:
 
 @dataclass(frozen=True)
 class Trial:
-    """Arm × replicate: one training run, the unit of work. Holds no arm name: another study may contain it too."""
+    """Arm × replicate: one training run, the unit of work. No arm name: other studies may hold it."""
 
     id: str
     key: str
@@ -82,7 +82,6 @@ def fingerprint(payload: Any) -> str:
     """SHA-256 hex of ``payload`` as canonical JSON: independent of key order, the same on every machine."""
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
 
 
 class PlannedTrial(Frozen):
@@ -220,11 +219,13 @@ def replicates_of(study: Study) -> tuple[Replicate, ...]:
     """One per seed, or one per fold."""
     if study.folds is None:
         return tuple(Replicate(seed) for seed in study.seeds)
-    return tuple(Replicate(seed, fold, study.folds.k) for seed in study.seeds for fold in range(study.folds.k))
+    return tuple(
+        Replicate(seed, fold, study.folds.k) for seed in study.seeds for fold in range(study.folds.k)
+    )
 
 
 def _with_weights(arm: Arm, locator: Locator) -> tuple[Recipe, Path | None]:
-    """The recipe with the hash of its weight file in place of the file's name, which says nothing elsewhere."""
+    """The recipe with the hash of its weight file in place of its name, which says nothing elsewhere."""
     written = arm.recipe.model.params.get("weights")
     if not written:
         return arm.recipe, None

@@ -24,7 +24,7 @@ DEFAULTS: Tree = {
 
 
 def base_tree(recipe: Mapping[str, Any]) -> Tree:
-    """``[recipe]`` over the defaults, so that an arm can patch what the recipe leaves out. Raises PatchError."""
+    """``[recipe]`` over the defaults, so that arms can patch what it leaves out. Raises PatchError."""
     return apply(DEFAULTS, recipe)
 
 
@@ -56,7 +56,8 @@ _STAND_IN = {"name": "-"}
 def _component(registry: Registry, value: Any, where: tuple[str | int, ...], problems: list[Problem]) -> Any:
     """``value`` with its parameters' defaults filled in; what is wrong goes to ``problems``."""
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        problems.append(Problem(where, shorten(value), f"must be the name of {_a(registry.kind)} or a table with a name"))
+        problem = f"must be the name of {_a(registry.kind)} or a table with a name"
+        problems.append(Problem(where, shorten(value), problem))
         return _STAND_IN
     name = value["name"]
     if name not in registry:

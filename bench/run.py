@@ -32,7 +32,7 @@ class DiskLocator:
 
     def __init__(self, machine: Machine, folder: Path) -> None:
         self.machine, self.folder = machine, folder
-        self._sources: dict[tuple[str, object], Source] = {}
+        self._sources: dict[tuple[str, int, int], Source] = {}
 
     def source(self, written: str, data: Data) -> Source:
         """Where the images are and what they hash to."""
@@ -57,7 +57,9 @@ class DiskLocator:
         """A weight file and its SHA-256 hex."""
         path = self.machine.resolve(written, self.folder)
         if not path.is_file():
-            raise UserError(f'[recipe] model.weights = "{written}"\n    there is no such file; looked for {path}')
+            raise UserError(
+                f'[recipe] model.weights = "{written}"\n    there is no such file; looked for {path}'
+            )
         return path, fingerprint.file_sha256(path, self.machine.cache)
 
 
@@ -158,11 +160,13 @@ def refuse_unbuilt(study: Study) -> None:
     for arm in study.arms:
         found += [f"arm {arm.label}: {what}" for what in unbuilt_training(arm.recipe)]
     if found:
-        raise UserError(f"{study.name} asks for what is not built yet:\n" + "\n".join(f"  {line}" for line in found))
+        raise UserError(
+            f"{study.name} asks for what is not built yet:\n" + "\n".join(f"  {line}" for line in found)
+        )
 
 
 def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> PlanFile:
-    """Write what the report is made from and return the plan in it; refuse a folder that another file's study owns."""
+    """Write what the report is made from, return its plan; refuse a folder that another file's study owns."""
     folder = store.study_dir(plan.study.name)
     file = os.path.relpath(path.resolve(), store.root.resolve())
     if (folder / "plan.json").exists():
@@ -180,7 +184,7 @@ def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> Plan
 
 
 def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> list[Job]:
-    """What is missing, once each, all arms of a seed before the next seed: an early stop leaves whole pairs."""
+    """What is missing, once each; all arms of a seed before the next seed: an early stop leaves pairs."""
     jobs: dict[str, Job] = {}
     unscorable = 0
     order = {replicate: i for i, replicate in enumerate(dict.fromkeys(r.trial.replicate for r in plan.runs))}
@@ -195,7 +199,9 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
             else:
                 unscorable += 1
     if unscorable:
-        terminal.note(f"{unscorable} trials have no weights to score the new sets from; --rescore trains them again")
+        terminal.note(
+            f"{unscorable} trials have no weights to score the new sets from; --rescore trains them again"
+        )
     return list(jobs.values())
 
 
@@ -260,7 +266,9 @@ def check(plan: Plan, jobs: Sequence[Job], machine: Machine, terminal: Terminal)
             checked.add(this)
             problems |= {f"arm {job.run.arm}: {problem}": None for problem in _check_model(trial, *shape)}
     if problems:
-        raise UserError(f"{plan.study.name} cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
+        raise UserError(
+            f"{plan.study.name} cannot run:\n" + "\n".join(f"  {problem}" for problem in problems)
+        )
 
 
 def _check_images(run: Run, machine: Machine, terminal: Terminal) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Separate random streams, derived from (seed, purpose, counters) and nothing else.
 
 A stream is named, never shared: an arm that draws more from one never shifts another, so the same seed in two
-arms really is a pair. Draws are made on the host by NumPy's Philox, whose output is the same on every platform;
-a device receives parameters, it never draws them.
+arms really is a pair. Draws are made on the host by NumPy's Philox, the same on every platform; a device
+receives parameters, it never draws them.
 """
 
 from __future__ import annotations

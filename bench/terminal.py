@@ -1,4 +1,4 @@
-"""What a person sees while it runs: live on a terminal, plain lines anywhere else. All of it goes to stderr."""
+"""What a person sees while it runs: live on a terminal, plain lines anywhere else. All goes to stderr."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ class Trials:
         """``  3/12 ● randaugment s0  local 91.2  hidden 71.0  18 s``."""
         width = len(str(self.total))
         kind = "" if event.kind == "done" else f"{event.kind}: "
-        place = f"{self.ended_count:>{width}}/{self.total} {MARKS.get(event.kind, ' ')} {event.arm} s{event.seed}"
+        place = (
+            f"{self.ended_count:>{width}}/{self.total} {MARKS.get(event.kind, ' ')} {event.arm} s{event.seed}"
+        )
         return f"  {place}  {kind}{event.text}  {duration(event.seconds)}"
 
 
@@ -129,7 +131,10 @@ class LiveTrials(Trials):
         from rich.console import Group
         from rich.text import Text
 
-        lines = [Text(f" ◐ {e.arm} s{e.seed}  {e.text}", overflow="ellipsis", no_wrap=True) for e in self.running.values()]
+        lines = [
+            Text(f" ◐ {e.arm} s{e.seed}  {e.text}", overflow="ellipsis", no_wrap=True)
+            for e in self.running.values()
+        ]
         return Group(self.progress, *lines)
 
     def _draw(self) -> None:
@@ -157,7 +162,14 @@ def _console() -> Console:
 
 
 def _bar(console: Console) -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     return Progress(
         TextColumn("{task.description}", markup=False),

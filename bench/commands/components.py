@@ -19,7 +19,9 @@ def components(kind: str, *, as_json: bool) -> str:
         raise UserError(f'"{kind}" is not a kind of component; {did_you_mean(kind, REGISTRIES)}')
     found = list(REGISTRIES[kind])
     if as_json:
-        about = {c.name: {"summary": c.summary, "parameters": parameters(c), "version": c.version} for c in found}
+        about = {
+            c.name: {"summary": c.summary, "parameters": parameters(c), "version": c.version} for c in found
+        }
         return json.dumps(about, indent=1)
     width = max(len(component.name) for component in found)
     lines = []

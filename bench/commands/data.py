@@ -18,7 +18,10 @@ def sources(machine: Machine) -> str:
     """The kinds of sources, and the folders this machine names."""
     lines = [f"{name:<12} {what}" for name, what in SOURCES]
     lines += ["", "folders named in [paths] of bench.toml"]
-    lines += [f"  @{name:<12} {path}{'' if path.exists() else '   (missing)'}" for name, path in machine.paths.items()]
+    lines += [
+        f"  @{name:<12} {path}{'' if path.exists() else '   (missing)'}"
+        for name, path in machine.paths.items()
+    ]
     if not machine.paths:
         lines.append("  none")
     return "\n".join(lines)
@@ -29,7 +32,9 @@ def fetch(source: str, size_px: int, machine: Machine, terminal: Terminal) -> st
     from bench.data import bloodmnist
 
     if source != "bloodmnist":
-        raise UserError(f'"{source}": only bloodmnist is downloaded; synthetic is drawn, folder: and npz: are yours')
+        raise UserError(
+            f'"{source}": only bloodmnist is downloaded; synthetic is drawn, folder: and npz: are yours'
+        )
     file = bloodmnist.file_for(size_px)
     path = machine.cache / "downloads" / file.name
     with terminal.counting(f"downloading {file.name}", "bytes") as count:

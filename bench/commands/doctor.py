@@ -20,7 +20,10 @@ def examine(machine: Machine) -> tuple[str, bool]:
         "libraries  " + "  ".join(f"{name} {version}" for name, version in provenance.libraries().items()),
         *(f"{name:<10} {path}  {_free(path)}" for name, path in folders),
         f"executor   {machine.executor}, workers {machine.workers or 'chosen per device'}",
-        *(f"path       @{name} → {path}{'' if path.exists() else '  (missing)'}" for name, path in machine.paths.items()),
+        *(
+            f"path       @{name} → {path}{'' if path.exists() else '  (missing)'}"
+            for name, path in machine.paths.items()
+        ),
         *(f"problem    {problem}" for problem in problems),
         "all well" if not problems else f"{len(problems)} problems",
     ]

@@ -1,4 +1,4 @@
-"""``bench plan`` and ``bench status``: what a study will train, and how it stands. Without torch and pandas."""
+"""``bench plan`` and ``bench status``: what a study will train, how it stands. Without torch and pandas."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
     replicates = f"{study.folds.k} folds" if study.folds else f"{len(study.seeds)} seeds"
+    ended = counts["done"] + counts["diverged"]
     distinct = len({run.trial.id for run in plan.runs})
     lines = [
         f"{study.name} — {study.question}",
@@ -35,8 +36,12 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
         f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {len(plan.runs)} trials"
         + (f", {distinct} different" if distinct < len(plan.runs) else ""),
-        f"done      {counts['done'] + counts['diverged']} · {len(plan.runs) - counts['done'] - counts['diverged']} to run"
-        + (f" ({counts['failed']} failed, {counts['unscored']} to score)" if counts["failed"] + counts["unscored"] else ""),
+        f"done      {ended} · {len(plan.runs) - ended} to run"
+        + (
+            f" ({counts['failed']} failed, {counts['unscored']} to score)"
+            if counts["failed"] + counts["unscored"]
+            else ""
+        ),
         f"decides   {study.primary}, {len(study.arms) - 1} comparisons",
         *_cost(standing),
         "",
@@ -49,7 +54,10 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
 
 def _data_line(plan: Plan) -> str:
     data = plan.study.data
-    parts = [data.source + (f", {data.n_images} drawings" if data.source == "synthetic" else ""), f"{data.size_px} px"]
+    parts = [
+        data.source + (f", {data.n_images} drawings" if data.source == "synthetic" else ""),
+        f"{data.size_px} px",
+    ]
     parts.append("outliers dropped" if data.outliers == "drop" else "outliers kept")
     if data.limit:
         parts.append(f"at most {data.limit} to train and validate on")
@@ -67,7 +75,9 @@ def _cost(standing: Standing) -> list[str]:
         return []
     everywhere = [s for of_arm in seconds.values() for s in of_arm]
     total = sum(_mean(seconds.get(arm, everywhere)) for arm in missing)
-    return [f"cost      about {duration(total)} of one worker's time (from {len(everywhere)} finished trials)"]
+    return [
+        f"cost      about {duration(total)} of one worker's time (from {len(everywhere)} finished trials)"
+    ]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -83,7 +93,9 @@ def _grid(plan: Plan, standing: Standing) -> list[str]:
         by_arm[run.arm].append((run, state))
     names = [_replicate(run) for run, _ in by_arm[arms[0]]]
     columns = [max(2, len(name)) for name in names]
-    head = " " * width + "  " + " ".join(f"{n:<{c}}" for n, c in zip(names, columns, strict=True)) + "  trials"
+    head = (
+        " " * width + "  " + " ".join(f"{n:<{c}}" for n, c in zip(names, columns, strict=True)) + "  trials"
+    )
     lines = [head.rstrip()]
     for arm in arms:
         marks = " ".join(
@@ -106,14 +118,26 @@ def plan_json(path: Path, machine: Machine, smoked: bool) -> str:
     plan = prepare(path, machine, smoked=smoked)
     standing = states(plan, store_of(machine, smoked=smoked))
     trials = [_as_data(run, state) for run, state, _ in standing]
-    about = {"study": plan.study.name, "baseline": plan.study.baseline, "primary": plan.study.primary, "trials": trials}
+    about = {
+        "study": plan.study.name,
+        "baseline": plan.study.baseline,
+        "primary": plan.study.primary,
+        "trials": trials,
+    }
     return json.dumps(about, indent=1, ensure_ascii=False)
 
 
 def _as_data(run: Run, state: State) -> dict[str, Any]:
     replicate = run.trial.replicate
     sets = {scored.name: scored.key for scored in run.sets}
-    return {"arm": run.arm, "seed": replicate.seed, "fold": replicate.fold, "id": run.trial.id, "state": state, "sets": sets}
+    return {
+        "arm": run.arm,
+        "seed": replicate.seed,
+        "fold": replicate.fold,
+        "id": run.trial.id,
+        "state": state,
+        "sets": sets,
+    }
 
 
 def status(studies: Sequence[Path], machine: Machine, *, as_json: bool) -> str:

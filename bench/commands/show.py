@@ -14,10 +14,14 @@ def trial(wanted: str, machine: Machine, *, as_json: bool) -> str:
     found = [known for known in store.ids() if known.startswith(wanted)]
     if len(found) != 1:
         what = "no trial" if not found else f"{len(found)} trials"
-        raise UserError(f"{what} of {machine.results} have an id that starts with {wanted!r}; bench plan STUDY lists ids")
+        raise UserError(
+            f"{what} of {machine.results} have an id that starts with {wanted!r}; bench plan STUDY lists ids"
+        )
     record = store.read(found[0])
     if record is None:
-        raise UserError(f"the record of {found[0]} is damaged; delete {store.trial_dir(found[0])} and run again")
+        raise UserError(
+            f"the record of {found[0]} is damaged; delete {store.trial_dir(found[0])} and run again"
+        )
     return record.model_dump_json(indent=1) if as_json else _text(record, store)
 
 
@@ -58,7 +62,11 @@ def _curve(history: list[dict[str, object]]) -> list[str]:
     """The learning curve, one line per evaluation."""
     if not history:
         return []
-    columns = [c for c in ("stage", "epoch", "step", "train_loss", "val_loss", "val_accuracy", "lr") if c in history[0]]
+    columns = [
+        c
+        for c in ("stage", "epoch", "step", "train_loss", "val_loss", "val_accuracy", "lr")
+        if c in history[0]
+    ]
     lines = ["  ".join(f"{column:>12}" for column in columns)]
     lines += ["  ".join(f"{_number(row.get(column)):>12}" for column in columns) for row in history]
     return [*lines, ""]

@@ -1,4 +1,4 @@
-"""Where trials run. Executors only run trials: which ones, and in what order, the conductor (``run``) decides."""
+"""Where trials run. Which ones, and in what order, the conductor (``run``) decides."""
 
 from __future__ import annotations
 

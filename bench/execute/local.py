@@ -1,12 +1,13 @@
 """Trials on persistent worker processes of this machine, spawned once so that imports are paid once.
 
-The conductor hands each idle worker its next job through a pipe of its own. There is no shared queue whose lock a
-killed worker could take with it: a worker that dies costs the trial it was on, which is recorded as killed, and
-is replaced.
+The conductor hands each idle worker its next job through a pipe of its own. There is no shared queue whose
+lock a killed worker could take with it: a worker that dies costs the trial it was on, which is recorded as
+killed, and is replaced.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -54,10 +55,9 @@ def _spawn(setting: Setting) -> _Worker:
 
 
 def _send(worker: _Worker) -> None:
-    try:
+    # An OSError: it died while idle; its pipe reads as ended, and _news records that.
+    with contextlib.suppress(OSError):
         worker.pipe.send(worker.job)
-    except OSError:
-        pass  # it died while idle; its pipe reads as ended, and _news records that
 
 
 def _news(crew: list[_Worker], setting: Setting, listen: Listener) -> Iterator[Event]:
@@ -105,7 +105,9 @@ def _serve(pipe: Any, setting: Setting) -> None:
     """A worker's whole life: take a job, work, say how it ended."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the conductor decides what ends
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the conductor decides what ends
     from bench.execute.work import work
 
     while True:

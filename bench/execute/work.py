@@ -7,7 +7,7 @@ import traceback
 
 from bench.errors import UserError
 from bench.execute import Event, Job, Listener, Setting
-from bench.execute.records import ended, write_failure, write_result
+from bench.execute.records import Cause, ended, write_failure, write_result
 from bench.store import Store
 from bench.train.loop import Progress
 from bench.trial import Setting as TrialSetting
@@ -44,11 +44,8 @@ def _train(job: Job, setting: Setting, listen: Listener) -> Event:
 def _score(job: Job, setting: Setting) -> Event:
     """Score sets added to the study after this trial was trained, from its kept weights."""
     store, trial = Store(setting.results), job.run.trial
-    record = store.read(trial.id)
-    if record is None:
-        raise UserError(f"the record of {trial.id} is gone; run again")
     where = TrialSetting(setting.device, setting.cache)
-    scored = score_from_weights(trial, job.missing, store.weights_path(trial.id), where, record.classes)
+    scored = score_from_weights(trial, job.missing, store.weights_path(trial.id), where)
     sizes = {key: len(prediction.labels) for key, prediction in scored.predictions.items()}
     store.add_scores(trial.id, scored.scores, scored.recalls, sizes, scored.predictions)
     return ended(job, "done", _scores(job, scored.scores))
@@ -66,5 +63,5 @@ def _failed(job: Job, setting: Setting, error: Exception) -> Event:
         message = f"{type(error).__name__}: {message}"
     if job.missing:  # the trial itself is done and stays so
         return ended(job, "failed", f"not scored: {message}".partition("\n")[0])
-    cause = "oom" if is_out_of_memory(error) else "error"
+    cause: Cause = "oom" if is_out_of_memory(error) else "error"
     return write_failure(job, setting, cause, message, traceback.format_exc())
