@@ -7,25 +7,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Gt, MinLen
-from pydantic import AfterValidator, BeforeValidator, ValidationError
 
 from bench.augment.base import Augmentation, Per, Probability, Space, Step, chosen
 from bench.errors import UserError
-from bench.recipe import Choice
 from bench.registry import augmentations
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+    from bench.recipe import Choice
 
 
 def _as_choice(value: Any) -> Any:
     """A name or a table as a Choice (strict models do not convert)."""
+    from bench.recipe import Choice
+
     return Choice.model_validate(value) if isinstance(value, (str, dict)) else value
 
 
 def _complete(choice: Choice) -> Choice:
     """The choice with every default filled in; ValueError with the inner key where something is wrong."""
+    from pydantic import ValidationError
+
+    from bench.recipe import Choice
+
     try:
         return Choice(name=choice.name, params=augmentations[choice.name].parameters(choice.params))
     except UserError as error:
@@ -36,7 +44,22 @@ def _complete(choice: Choice) -> Choice:
         raise ValueError(f"{choice.name}: {key} = {wrong['input']!r}: {wrong['msg']}") from error
 
 
-Part = Annotated[Choice, BeforeValidator(_as_choice), AfterValidator(_complete)]
+class _CompleteChoice:
+    """Tells pydantic what a part is, once it asks: importing this module imports no pydantic."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        from bench.recipe import Choice
+
+        complete = core_schema.no_info_after_validator_function(_complete, handler.generate_schema(Choice))
+        return core_schema.no_info_before_validator_function(_as_choice, complete)
+
+
+if TYPE_CHECKING:
+    Part = Choice
+else:
+    Part = Annotated[Any, _CompleteChoice()]
 """An augmentation inside another one: a name, or a table with a name and its parameters."""
 
 
@@ -152,4 +175,6 @@ def chain(steps: list[Part], p: Probability = 1.0) -> Augmentation:
 
 def _choices(parts: list[Any]) -> tuple[Choice, ...]:
     """Checked parameters come back as tables; here they are Choices again."""
+    from bench.recipe import Choice
+
     return tuple(Choice.model_validate(dict(part)) if isinstance(part, Mapping) else part for part in parts)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bench.errors import UserError
-from bench.recipe import Choice
 from bench.registry import models
 
 if TYPE_CHECKING:
     from bench.models.network import Network
+    from bench.recipe import Choice
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import UserError
 from bench.models.architecture import Task, architecture_of, unfrozen
-from bench.recipe import Recipe
+
+if TYPE_CHECKING:
+    from bench.recipe import Recipe
 
 
 def check(recipe: Recipe, classes: int, channels: int, size_px: int, weights: Path | None = None) -> None:

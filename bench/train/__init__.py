@@ -5,9 +5,13 @@ Importing the package fills the registries and imports no torch.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bench.errors import shorten
-from bench.recipe import Recipe
 from bench.train import losses, optimizers, schedules
+
+if TYPE_CHECKING:
+    from bench.recipe import Recipe
 
 __all__ = ["losses", "optimizers", "schedules", "unbuilt"]
 
