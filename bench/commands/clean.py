@@ -50,7 +50,7 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
             lines.append(
                 f"{kind:<12} {len(kinds[kind]):>5}  {size / 1e6:>9.1f} MB{'  deleted' if gone else ''}"
             )
-    if not delete:
+    if not (delete and chosen):
         lines.append(f"nothing deleted; add {'--yes' if chosen else 'what should go, and --yes'}")
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ def examine(machine: Machine) -> tuple[str, bool]:
             for name, path in machine.paths.items()
         ),
         *(f"problem    {problem}" for problem in problems),
-        "all well" if not problems else f"{len(problems)} problems",
+        "all well" if not problems else f"{len(problems)} problem{'s' * (len(problems) > 1)}",
     ]
     return "\n".join(lines), not problems
 

@@ -47,10 +47,14 @@ metric = "other-lab.accuracy"
 """
 
 
+BY_INDEX = {"type": "object", "patternProperties": {r"^\d+": {}}, "additionalProperties": False}
+"""``stages.1.train = …`` without quotes."""
+
+
 def new(name: str, folder: Path) -> Path:
     """Write ``ablations/<name>.toml`` under ``folder`` and return it. Never overwrites."""
     stem = name.removesuffix(".toml")
-    if not re.fullmatch(HIDDEN_NAME, stem) or stem in RESERVED:
+    if not re.fullmatch(HIDDEN_NAME, stem) or stem.lower() in RESERVED:
         raise UserError(
             f'"{name}" cannot name a study; use letters, digits, - and _, and none of {", ".join(RESERVED)}'
         )
@@ -73,7 +77,10 @@ def schema() -> str:
     properties = recipe["properties"]
     for slot, registry in SLOTS.items():
         properties[slot] = _choice(registry)
-    properties["augment"] = {"type": "array", "items": _choice(augmentations)}
+    definitions["Choice"] = _choice(augmentations)  # also where an augmentation is made of others
+    properties["augment"] = {"type": "array", "items": {"$ref": "#/$defs/Choice"}}
+    for key in ("augment", "stages"):
+        properties[key] = {"anyOf": [properties[key], BY_INDEX]}
     data = definitions["Data"]["properties"]
     arm = dict(properties) | {"data": _closed({key: data[key] for key in PATCHABLE_DATA})}
     dotted: dict[str, Any] = {r"^[a-z_]+\.": {}}

@@ -49,7 +49,7 @@ def _text(record: Record, store: Store) -> str:
 
 def _short(value: object) -> str:
     if isinstance(value, dict) and "name" in value:
-        rest = ", ".join(f"{k}={v}" for k, v in value.items() if k != "name")
+        rest = ", ".join(f"{k}={v}" for k, v in value.items() if k != "name" and v is not None)
         return f"{value['name']} ({rest})" if rest else str(value["name"])
     if isinstance(value, list):
         return "; ".join(_short(item) for item in value) or "none"

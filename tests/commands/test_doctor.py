@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from bench.commands.doctor import examine
+from bench.machine import Machine
+
+
+def test_a_machine_that_can_write_is_well(tmp_path: Path):
+    (tmp_path / "here").mkdir()
+    paths = {"there": tmp_path / "here", "gone": tmp_path / "gone"}
+    machine = Machine(results=tmp_path / "new" / "results", cache=tmp_path / "cache", paths=paths)
+    text, well = examine(machine)
+    lines = text.splitlines()
+    assert well
+    assert lines[-1] == "all well"
+    assert f"path       @there → {tmp_path / 'here'}" in lines
+    assert f"path       @gone → {tmp_path / 'gone'}  (missing)" in lines
+    assert any(line.startswith("libraries  python ") and " torch " in line for line in lines)
+    assert any(line.startswith(f"results    {tmp_path / 'new' / 'results'}  ") for line in lines)
+    assert "executor   local, workers chosen per device" in lines
+    assert list(tmp_path.iterdir()) == [tmp_path / "here"], "looking leaves nothing behind"
+
+
+def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    text, well = examine(Machine(results=tmp_path / "file", cache=tmp_path / "file" / "cache", workers=3))
+    assert not well
+    assert f"problem    results: {tmp_path / 'file'} cannot be written (Not a directory)" in text
+    assert text.endswith("2 problems")
+    assert "workers 3" in text

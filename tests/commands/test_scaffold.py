@@ -1,0 +1,132 @@
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from studies import FakeLocator, text
+
+from bench.commands import scaffold
+from bench.errors import UserError
+from bench.plan import make_plan
+from bench.study import load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_new_study_loads_and_plans(tmp_path: Path):
+    file = scaffold.new("which-one", tmp_path)
+    assert file == Path("ablations/which-one.toml")
+    study = load(tmp_path / file)
+    assert (study.name, study.baseline) == ("which-one", "none")
+    assert len(make_plan(study, FakeLocator()).runs) == 9
+    assert "# which-one: " in (tmp_path / file).read_text("utf-8")
+
+
+def test_the_file_ending_may_be_given(tmp_path: Path):
+    assert scaffold.new("x.toml", tmp_path) == Path("ablations/x.toml")
+
+
+def test_nothing_is_overwritten(tmp_path: Path):
+    file = tmp_path / scaffold.new("x", tmp_path)
+    file.write_text("mine")
+    with pytest.raises(UserError, match="is there already; choose another name"):
+        scaffold.new("x", tmp_path)
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "trials", "Index", "a b", ".toml", "é", "x" * 65])
+def test_a_name_that_no_study_can_have_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(UserError, match="cannot name a study; use letters, digits, - and _"):
+        scaffold.new(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path):
+    (tmp_path / "ablations").write_text("a file, not a folder")
+    with pytest.raises(UserError, match="cannot be written"):
+        scaffold.new("x", tmp_path)
+
+
+# -- the schema ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    schema = json.loads(scaffold.schema())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+RICH = text(
+    """
+    [arms]
+    none = {}
+    patched = { "stages.1.train" = "top:3", stages.0.epochs = 3, optimizer.lr = 1e-2, data.size_px = 64 }
+    [arms.many]
+    model = { name = "efficientnet_b0", pretrained = true }
+    optimizer = "lion"
+    augment = ["flip", { name = "zoom", p = 0.5 }, { name = "chain", steps = ["flip", { name = "blur" }] }]
+    [hidden.heavy]
+    kind = "corrupted"
+    severities = [1, 2]
+    [[claims]]
+    says = "s"
+    better = ["p*"]
+    than = "none"
+    [tune.space]
+    "optimizer.lr" = { around = "recipe", times = 3 }
+    [tune.arms."m*"]
+    batch_size = { choices = [1, 2] }
+    """,
+    top="looks = [2, 3]",
+    data="split = { train = 0.8, val = 0.1, test = 0.1 }",
+)
+FACTORS = text('[factors]\nbalance = ["none", "upsample"]\naugment.toggle = ["flip"]', top='design = "grid"')
+
+
+@pytest.mark.parametrize(
+    "study",
+    [*(path.read_text("utf-8") for path in sorted((ROOT / "ablations").glob("*.toml"))), RICH, FACTORS],
+    ids=[*(path.stem for path in sorted((ROOT / "ablations").glob("*.toml"))), "rich", "factors"],
+)
+def test_the_schema_accepts_every_study(validator: jsonschema.Draft202012Validator, study: str):
+    assert [error.message for error in validator.iter_errors(tomllib.loads(study))] == []
+
+
+def test_the_schema_accepts_the_template(validator: jsonschema.Draft202012Validator):
+    assert validator.is_valid(tomllib.loads(scaffold.TEMPLATE.format(name="x")))
+
+
+@pytest.mark.parametrize(
+    ("parts", "what"),
+    [
+        ({"top": "baselin = 'none'"}, "a key of the file"),
+        ({"top": "looks = [0]"}, "a bound"),
+        ({"top": "delta = { local = 0 }"}, "a difference"),
+        ({"data": "sizepx = 32"}, "a key of the data"),
+        ({"recipe": "batchsize = 32"}, "a key of the recipe"),
+        ({"recipe": "batch_size = 0"}, "a bound of the recipe"),
+        ({"recipe": 'augment = ["flp"]'}, "an augmentation"),
+        ({"recipe": 'augment = [{ name = "flip", q = 1.0 }]'}, "a parameter"),
+        ({"recipe": 'augment = [{ name = "flip", p = 2.0 }]'}, "a bound of a parameter"),
+        ({"recipe": 'augment = [{ name = "chain", steps = ["flp"] }]'}, "a nested augmentation"),
+        ({"recipe": 'loss = "mse"'}, "a loss"),
+        ({"rest": '[arms]\na = { optimizer = "adma" }'}, "an optimizer of an arm"),
+        ({"rest": "[arms]\na = { data = { source = 'x' } }"}, "data that no arm may change"),
+        ({"rest": '[arms]\na = {}\n[hidden.x]\nkind = "other"'}, "a kind"),
+        ({"rest": '[arms]\na = {}\n[[claims]]\nsays = "x"'}, "a claim without arms"),
+    ],
+)
+def test_the_schema_rejects_a_mistake_in(
+    validator: jsonschema.Draft202012Validator, parts: dict[str, Any], what: str
+):
+    table = tomllib.loads(text(**parts))
+    assert not validator.is_valid(table), what
+
+
+def test_an_editor_can_show_what_a_component_does(validator: jsonschema.Draft202012Validator):
+    text = json.dumps(validator.schema)
+    assert "Mirror images left to right" in text
+    assert "Adam" in text
