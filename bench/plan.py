@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from bench.recipe import Choice, Data, Frozen, Hidden, Recipe
+from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
 from bench.registry import augmentations, losses, models, optimizers, schedules
+from bench.resolve import with_parts
 from bench.study import Arm, Study
 
 ID_LENGTH = 20
@@ -241,23 +242,11 @@ def versions_of(recipe: Recipe) -> dict[str, int]:
         (optimizers, recipe.optimizer),
         (schedules, recipe.schedule),
         (losses, recipe.loss),
-        *((augmentations, choice) for choice in _with_parts(recipe.augment)),
+        *((augmentations, choice) for choice in with_parts(recipe.augment)),
+        *((augmentations, choice) for choice in (COPIED_BY if recipe.balance == "upsample-static" else ())),
     ]
     versions = dict(ROOMS)
     for registry, choice in chosen:
         component = registry[choice.name]
         versions[f"{registry.kind}:{component.name}"] = component.version
     return versions
-
-
-def _with_parts(choices: Iterable[Choice]) -> Iterator[Choice]:
-    """Augmentations and those that they are made of (``chain``, ``one-of``)."""
-    for choice in choices:
-        yield choice
-        lists = (value for value in choice.params.values() if isinstance(value, list))
-        parts = (item for items in lists for item in items if isinstance(item, str | dict))
-        yield from _with_parts(Choice.model_validate(part) for part in parts if _names_augmentation(part))
-
-
-def _names_augmentation(part: str | dict[str, Any]) -> bool:
-    return (part if isinstance(part, str) else part.get("name")) in augmentations

@@ -84,6 +84,14 @@ class Stage(Frozen):
 Balance = Literal["none", "upsample", "upsample-static", "downsample", "class-weights", "sqrt-sampler"]
 
 
+COPIED_BY = (
+    Choice(name="flip", params={"vertical_p": 0.5}),
+    Choice(name="rotate", params={"degrees": 180.0, "fill": "reflect"}),
+    Choice(name="zoom", params={"fill": "reflect"}),
+)
+"""How ``upsample-static`` makes its copies. Reflected, because black corners would mark the small classes."""
+
+
 class Recipe(Frozen):
     """Everything needed to train an arm, all defaults filled in."""
 

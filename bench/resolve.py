@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from bench.checks import Problem, problems_of
 from bench.errors import did_you_mean, shorten
 from bench.patch import Tree, apply, normalise
-from bench.recipe import Recipe
+from bench.recipe import Choice, Recipe
 from bench.registry import Registry, augmentations, losses, models, optimizers, schedules
 
 SLOTS: dict[str, Registry] = {"model": models, "optimizer": optimizers, "schedule": schedules, "loss": losses}
@@ -82,9 +82,27 @@ def _rules(recipe: Recipe) -> list[Problem]:
     problems = []
     if recipe.augment_mode == "static":
         for i, choice in enumerate(recipe.augment):
-            if augmentations[choice.name].traits.get("mixes_images"):
+            mixing = [part.name for part in with_parts([choice]) if _mixes_images(part)]
+            if mixing:
                 text = "mixes images anew on every batch, so it cannot be static; leave it out or use dynamic"
-                problems.append(Problem(("augment", i), shorten(choice.name), text))
+                problems.append(Problem(("augment", i), shorten(mixing[0]), text))
     if all(stage.train == "none" for stage in recipe.stages):
         problems.append(Problem(("stages",), "", 'every stage is "none": nothing would be trained'))
     return problems
+
+
+def _mixes_images(choice: Choice) -> bool:
+    return bool(augmentations[choice.name].traits.get("mixes_images"))
+
+
+def with_parts(choices: Iterable[Choice]) -> Iterator[Choice]:
+    """Augmentations and those that they are made of (``chain``, ``one-of``)."""
+    for choice in choices:
+        yield choice
+        lists = (value for value in choice.params.values() if isinstance(value, list))
+        parts = (item for items in lists for item in items if isinstance(item, str | dict))
+        yield from with_parts(Choice.model_validate(part) for part in parts if _names_augmentation(part))
+
+
+def _names_augmentation(part: str | dict[str, Any]) -> bool:
+    return (part if isinstance(part, str) else part.get("name")) in augmentations

@@ -106,3 +106,11 @@ def test_augmentations_that_mix_images_cannot_be_static():
     found = problems(augment=["flip", "cutmix"], augment_mode="static")
     assert [p.location for p in found] == [("augment", 1)]
     assert "cannot be static" in found[0].text
+
+
+def test_mixing_inside_a_chain_cannot_be_static_either():
+    chain = {"name": "chain", "steps": ["rotate", {"name": "one-of", "choices": ["flip", "mixup"]}]}
+    found = problems(augment=["flip", chain], augment_mode="static")
+    assert [(p.location, p.found) for p in found] == [(("augment", 1), '"mixup"')]
+    assert problems(augment=[chain]) == []
+    assert problems(augment=[{"name": "chain", "steps": ["rotate"]}], augment_mode="static") == []

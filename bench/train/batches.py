@@ -9,29 +9,38 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.augment import pipeline
+from bench.data import balance
 from bench.data.images import Samples
 from bench.data.resident import Resident
 from bench.recipe import Recipe
 from bench.streams import derive, stream
+from bench.train.materialise import materialise
 
 
 class Batches:
     """Augmented batches without end. Epochs count over the whole trial, whatever the stages make of them."""
 
     def __init__(self, samples: Samples, classes: int, recipe: Recipe, seed: int, device: str) -> None:
-        """Move the split to the device once, as uint8.
+        """Move the split to the device once, as uint8, with what is drawn once and for all already drawn.
 
         samples   images (N, H, W, C)
         classes   K
+        random    which images the balance repeats or leaves out, and static draws: see ``balance.deal`` and
+                  ``materialise``
         """
-        self._resident = Resident(samples, device)
+        self._deck = balance.deal(recipe.balance, samples.labels, classes, seed)
+        kept, self._position = materialise(samples, self._deck, recipe, seed)
+        self._resident = Resident(kept, device)
         self._targets = F.one_hot(self._resident.labels, classes).float()
         _, height, _, channels = samples.images.shape
         self._augment = pipeline.build(recipe.augment, size_px=height, channels=channels, device=device)
-        self._draws = bool(recipe.augment)
+        self._draws = bool(recipe.augment) and recipe.augment_mode == "dynamic"
         self._batch_size, self._seed, self._device = recipe.batch_size, seed, device
         self._begun = 0
-        full, rest = divmod(len(samples), recipe.batch_size)
+        weights = self._deck.class_weights
+        self.class_weights = None if weights is None else torch.from_numpy(weights).float().to(device)
+        """Factors on the loss, (K,) float32 on the device; None: all 1."""
+        full, rest = divmod(len(self._deck), recipe.batch_size)
         # batch norm cannot normalise a single image, so a last batch of one is left out of its epoch
         self.per_epoch = full + (rest > 1 or not full)
 
@@ -46,7 +55,7 @@ class Batches:
         while True:
             epoch, self._begun = self._begun, self._begun + 1
             torch.manual_seed(derive(self._seed, "dropout", epoch))
-            order = stream(self._seed, "order", stage, epoch).permutation(len(self._targets))
+            order = self._position[self._deck.order(stream(self._seed, "order", stage, epoch))]
             on_device = torch.from_numpy(order).to(self._device)
             for step, index in enumerate(torch.split(on_device, self._batch_size)[: self.per_epoch]):
                 images, targets = self._resident.batch(index), self._targets[index]

@@ -96,7 +96,7 @@ class _Loop:
     def train(self, position: int, stage: Stage) -> None:
         """One stage, leg by leg (what lies between two evaluations); then back to the best weights."""
         legs = _legs(stage, self.batches.per_epoch)
-        stepper = Stepper(self.network, self.recipe, stage, sum(legs))
+        stepper = Stepper(self.network, self.recipe, stage, sum(legs), self.batches.class_weights)
         batches = self.batches.of_stage(position)
         own_best, since_best = Best(), 0
         for leg, steps in enumerate(legs, 1):

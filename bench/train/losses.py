@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from annotated_types import Interval
 
@@ -12,8 +11,18 @@ from bench.registry import losses
 if TYPE_CHECKING:
     from torch import Tensor
 
-Loss = Callable[["Tensor", "Tensor"], "Tensor"]
-"""Logits (B, K), target probabilities (B, K) float32 → mean loss of the batch, float32 scalar."""
+
+class Loss(Protocol):
+    """What a registered factory returns."""
+
+    def __call__(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The mean loss of a batch, a float32 scalar.
+
+        logits    (B, K)
+        targets   (B, K) float32, rows sum to 1
+        weights   (K,) float32 factors on the classes, where the balance asks for them
+        """
+        ...
 
 
 @losses.register("cross-entropy")
@@ -24,12 +33,13 @@ def cross_entropy(label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0)
 
     logits    (B, K) of any precision; computed in float32
     targets   (B, K) float32, rows sum to 1
+    weights   (K,) float32: class k's term counts so many times; the sum is divided by B, not by the weights
 
     Source: label smoothing, Szegedy et al. 2016, section 7.
     """
     from torch.nn import functional as F
 
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+    def loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        return F.cross_entropy(logits.float(), targets, weights, label_smoothing=label_smoothing)
 
     return loss

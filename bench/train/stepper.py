@@ -18,10 +18,13 @@ from bench.train.stages import freeze, parameter_groups
 class Stepper:
     """Freezes what the stage freezes, and moves the rest. Reads nothing back from the device."""
 
-    def __init__(self, network: Network, recipe: Recipe, stage: Stage, total: int) -> None:
+    def __init__(
+        self, network: Network, recipe: Recipe, stage: Stage, total: int, class_weights: Tensor | None = None
+    ) -> None:
         """Set the stage up with a fresh optimizer.
 
-        total   steps the stage is planned to take; the schedule spans them
+        total           steps the stage is planned to take; the schedule spans them
+        class_weights   (K,) float32 on the device: factors on the loss
         """
         self.trainable = freeze(network, stage.train)
         """Weights that train."""
@@ -31,7 +34,7 @@ class Stepper:
         self._loss: Loss = losses[recipe.loss.name].build(recipe.loss.params)
         self._clip_norm = recipe.clip_norm
         self._average = Average(network, recipe.ema) if recipe.ema else None
-        self._network, self._total = network, total
+        self._network, self._total, self._class_weights = network, total, class_weights
         self._moved = [p for group in self._optimizer.param_groups for p in group["params"]]
         self.done = 0
 
@@ -53,7 +56,7 @@ class Stepper:
         multiplier = self._schedule(self.done / self._total)
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * multiplier
-        loss = self._loss(self._network(images), targets)
+        loss = self._loss(self._network(images), targets, self._class_weights)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self._clip_norm:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import islice
 
 import numpy as np
+import pytest
 import torch
 
 from bench.data.images import Development, Samples
@@ -74,3 +75,105 @@ def test_dropout_draws_the_same_whatever_was_drawn_before_the_epoch(recipe: Make
         next(stage), next(stage)
         draws.append(torch.rand(4))
     assert torch.equal(*draws)
+
+
+def uneven() -> Samples:
+    """Twelve images of class 0 and four of class 1; every pixel of an image is its number."""
+    samples = numbered(16)
+    return Samples(samples.images, (np.arange(16) >= 12).astype(np.int64), samples.ids)
+
+
+@pytest.mark.parametrize(
+    ("choice", "per_epoch", "counts"),
+    [
+        ("none", 4, [12, 4]),
+        ("upsample", 6, [12, 12]),
+        ("upsample-static", 6, [12, 12]),
+        ("downsample", 2, [4, 4]),
+        ("class-weights", 4, [12, 4]),
+    ],
+)
+def test_a_balance_decides_the_steps_and_the_classes_of_an_epoch(
+    recipe: Make, choice: str, per_epoch: int, counts: list[int]
+) -> None:
+    batches = Batches(uneven(), 2, recipe(batch_size=4, balance=choice), 0, "cpu")
+    assert batches.per_epoch == per_epoch
+    stage = batches.of_stage(0)
+    for _ in range(2):
+        seen = torch.cat([targets for _, targets in islice(stage, per_epoch)])
+        assert seen.sum(0).tolist() == counts
+
+
+def test_the_root_sampler_shows_as_many_images_as_there_are_other_ones_each_epoch(recipe: Make) -> None:
+    stages = [Batches(uneven(), 2, recipe(batch_size=4, balance="sqrt-sampler"), 3, "cpu") for _ in range(2)]
+    assert stages[0].per_epoch == 4
+    first, again = ([n for b in islice(s.of_stage(0), 8) for n in numbers(b)] for s in stages)
+    assert first == again
+    assert len(set(first[:16])) < 16
+    assert sorted(first[:16]) != sorted(first[16:])
+
+
+def test_downsampling_shows_the_same_images_in_every_epoch(recipe: Make) -> None:
+    stage = Batches(uneven(), 2, recipe(batch_size=4, balance="downsample"), 0, "cpu").of_stage(0)
+    epochs = [{n for batch in islice(stage, 2) for n in numbers(batch)} for _ in range(3)]
+    assert epochs[0] == epochs[1] == epochs[2] >= {12, 13, 14, 15}
+    assert len(epochs[0]) == 8
+
+
+def patterned(count: int) -> Samples:
+    """Images of which no two, and no mirror images, are alike; the last is alone in its class."""
+    images = np.random.default_rng(1).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    labels = (np.arange(count) == count - 1).astype(np.int64)
+    return Samples(images, labels, np.arange(count, dtype=np.uint64))
+
+
+def of_class_1(batches: Batches, epochs: int = 1) -> torch.Tensor:
+    """(M, C, H, W) images of class 1 in the order shown."""
+    shown = [b for _ in range(epochs) for b in islice(batches.of_stage(0), batches.per_epoch)]
+    return torch.cat([images[targets[:, 1] == 1] for images, targets in shown])
+
+
+def test_repeated_images_are_each_augmented_anew(recipe: Make) -> None:
+    given = {"batch_size": 4, "balance": "upsample"}
+    plain = of_class_1(Batches(patterned(9), 2, recipe(**given), 0, "cpu"))
+    turned = of_class_1(Batches(patterned(9), 2, recipe(**given, augment=["rotate"]), 0, "cpu"))
+    assert len(plain) == len(turned) == 8
+    assert len(plain.unique(dim=0)) == 1
+    assert len(turned.unique(dim=0)) == 8
+
+
+def test_static_copies_are_the_same_in_every_epoch_and_unlike_each_other(recipe: Make) -> None:
+    shown = of_class_1(Batches(patterned(9), 2, recipe(batch_size=4, balance="upsample-static"), 0, "cpu"), 3)
+    assert len(shown) == 24
+    assert len(shown.unique(dim=0)) == 8
+
+
+def test_dynamic_augmentation_comes_on_top_of_static_copies(recipe: Make) -> None:
+    chosen = recipe(batch_size=4, balance="upsample-static", augment=["rotate"])
+    assert len(of_class_1(Batches(patterned(9), 2, chosen, 0, "cpu"), 2).unique(dim=0)) == 16
+
+
+def test_static_augmentation_is_drawn_once_and_leaves_order_and_dropout_alone(recipe: Make) -> None:
+    modes = []
+    for mode in ("dynamic", "static"):
+        chosen = recipe(batch_size=4, augment=["rotate"], augment_mode=mode)
+        stage = Batches(patterned(8), 2, chosen, 0, "cpu").of_stage(0)
+        epochs = [torch.cat([images for images, _ in islice(stage, 2)]) for _ in range(3)]
+        modes.append((torch.cat(epochs), torch.rand(3)))
+    (dynamic, dropout), (static, same_dropout) = modes
+    assert len(dynamic.unique(dim=0)) == 24
+    assert len(static.unique(dim=0)) == 8
+    assert torch.equal(dropout, same_dropout)
+    plain = Batches(numbered(8), 2, recipe(batch_size=4), 0, "cpu").of_stage(0)
+    order = [numbers(b) for b in islice(plain, 6)]
+    still = recipe(batch_size=4, augment=["flip"], augment_mode="static")
+    assert [numbers(b) for b in islice(Batches(numbered(8), 2, still, 0, "cpu").of_stage(0), 6)] == order
+
+
+def test_only_class_weights_put_factors_on_the_loss(recipe: Make) -> None:
+    # 16 images in two classes: 16 / (2 · 12) and 16 / (2 · 4)
+    weighted = Batches(uneven(), 2, recipe(balance="class-weights"), 0, "cpu").class_weights
+    assert weighted is not None
+    assert weighted.dtype == torch.float32
+    assert torch.allclose(weighted, torch.tensor([2 / 3, 2.0]))
+    assert Batches(uneven(), 2, recipe(balance="upsample"), 0, "cpu").class_weights is None

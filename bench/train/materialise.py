@@ -1,0 +1,77 @@
+"""Images changed once, before training, instead of anew on every batch.
+
+One image at a time, on the host, in one thread: a picture is then a function of its own pixels, the seed and
+its copy number, whatever else is in the training split and wherever it trains. RandAugment takes 0.5 ms an
+image at 96 px, AugMix 1.3 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from bench.augment import pipeline
+from bench.data.balance import Deck
+from bench.data.images import Ids, Index, Mask, Pixels, Samples
+from bench.errors import UserError
+from bench.recipe import COPIED_BY, Choice, Recipe
+from bench.streams import stream
+
+
+def materialise(samples: Samples, deck: Deck, recipe: Recipe, seed: int) -> tuple[Samples, Index]:
+    """What to hold on the device, and where in it each of the deck's M images is: positions (M,).
+
+    samples   the training split, images (N, H, W, C) uint8 → itself where nothing is static, else M images:
+              with ``upsample-static`` the copies turned, mirrored and zoomed, and with ``augment_mode =
+              "static"`` every image augmented, in this order
+    random    streams (copy, image id, copy number) and (static, image id, copy number). Images that agree in
+              every pixel have one id, and get the same draws
+
+    Raises UserError for an augmentation that mixes images, which has no static form.
+    """
+    copies = recipe.balance == "upsample-static"
+    static = recipe.augment_mode == "static" and bool(recipe.augment)
+    if not copies and not static:
+        return samples, deck.index
+    made = Samples(samples.images[deck.index], samples.labels[deck.index], samples.ids[deck.index])
+    with _one_thread():
+        if copies:
+            _draw(made.images, made.ids, deck.copy, deck.copy > 0, COPIED_BY, seed, "copy")
+        if static:
+            _draw(made.images, made.ids, deck.copy, deck.copy >= 0, recipe.augment, seed, "static")
+    return made, np.arange(len(deck))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums round alike, however many threads this machine gives a trial."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _draw(
+    images: Pixels, ids: Ids, copy: Index, chosen: Mask, choices: Sequence[Choice], seed: int, purpose: str
+) -> None:
+    """Augment the chosen images in place.
+
+    images  (M, H, W, C) uint8; ids and copy (M,): what names an image's stream; chosen (M,) bool
+    """
+    _, size_px, _, channels = images.shape
+    augment = pipeline.build(choices, size_px=size_px, channels=channels)
+    if augment.mixes_images:
+        raise UserError(
+            f'augment_mode = "static": {", ".join(choice.name for choice in choices)} mixes images anew on '
+            'every batch; leave the mixing out, or use "dynamic"'
+        )
+    target = torch.ones(1, 1)
+    for i in np.flatnonzero(chosen):
+        image = torch.from_numpy(images[i]).permute(2, 0, 1)[None].float().div_(255)
+        changed, _ = augment(image, target, stream(seed, purpose, int(ids[i]), int(copy[i])))
+        images[i] = changed[0].mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
