@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tiny import machine_in, write_study
+
+from bench.execute import Event, Job, Setting, local
+from bench.run import prepare
+from bench.store import Store
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[Job]:
+    study = write_study(tmp_path, seeds=3)
+    study.write_text(study.read_text().replace("steps = 2", "steps = 2000"))
+    return [Job(run) for run in prepare(study, machine_in(tmp_path)).runs if run.arm == "none"]
+
+
+def test_a_killed_worker_costs_one_trial_and_is_replaced(tmp_path: Path, jobs: list[Job]) -> None:
+    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    killed: list[int] = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "started" and not killed:
+            # The worker that started this trial is our only child of that name.
+            killed.append(next(iter(_workers())))
+            threading.Timer(0.5, os.kill, (killed[0], signal.SIGKILL)).start()
+
+    ends = list(local.executor(1)(jobs, setting, listen))
+    assert [event.kind for event in ends] == ["failed", "done", "done"]
+    record = Store(setting.results).read(ends[0].trial)
+    assert record is not None
+    assert (record.status, record.cause) == ("failed", "killed")
+    assert "-9" in record.message
+
+
+def test_giving_up_half_way_ends_the_workers(tmp_path: Path, jobs: list[Job]) -> None:
+    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    ends = local.executor(2)(jobs, setting, lambda event: None)
+    next(ends)
+    ends.close()
+    until = time.monotonic() + 15
+    while _workers() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert _workers() == []
+
+
+def _workers() -> list[int]:
+    import multiprocessing
+
+    return [p.pid for p in multiprocessing.active_children() if p.name == "bench-worker" and p.pid]

@@ -1,0 +1,241 @@
+"""What a person types and gets back: exit codes, one clear message for bad input, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import FLIPS, write_study
+
+from bench.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+Bench = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bench:
+    """``bench("run", "x.toml")`` in an empty folder → exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out = capsys.readouterr()
+        return int(end.value.code or 0), out.out, out.err
+
+    return call
+
+
+def folder_study(folder: Path, source: str, **changes: str) -> Path:
+    study = write_study(folder)
+    text = (
+        study.read_text()
+        .replace('source = "synthetic"', f'source = "{source}"')
+        .replace("n_images = 120\n", "")
+    )
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    study.write_text(text)
+    return study
+
+
+def cells(folder: Path, *, per_class: int = 12) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        for i in range(per_class):
+            pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_a_study_runs_and_the_last_line_names_the_report(bench: Bench, tmp_path: Path) -> None:
+    code, out, err = bench("run", write_study(tmp_path), "--executor", "inline")
+    assert code == 0
+    assert out.strip() == str(tmp_path / "results" / "tiny" / "report.md")
+    assert "2 trials" in err
+    code, out, err = bench("run", write_study(tmp_path))
+    assert code == 0
+    assert "nothing to do, all is done" in err
+
+
+def test_an_own_folder_of_images_runs(bench: Bench, tmp_path: Path) -> None:
+    cells(tmp_path / "cells", per_class=30)
+    code, _, err = bench("run", folder_study(tmp_path, "folder:cells"), "--executor", "inline")
+    assert code == 0, err
+
+
+def _refused(result: tuple[int, str, str], *words: str) -> None:
+    code, out, err = result
+    assert (code, out) == (2, ""), err
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def test_a_missing_study_file(bench: Bench) -> None:
+    _refused(bench("run", "nowhere.toml"), "nowhere.toml", "no such file")
+
+
+def test_a_typo_in_a_key(bench: Bench, tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    study.write_text(study.read_text().replace("batch_size", "batchsize"))
+    _refused(bench("run", study), "[recipe] batchsize = 32", 'did you mean "batch_size"?')
+
+
+def test_an_unknown_component(bench: Bench, tmp_path: Path) -> None:
+    study = write_study(tmp_path, arms='flips = { augment = ["flp"] }')
+    _refused(bench("plan", study), '[arms.flips] augment[0] = "flp"', 'did you mean "flip"?')
+
+
+def test_an_empty_grid(bench: Bench, tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    text = study.read_text()
+    study.write_text(text[: text.index("[arms]")] + '[factors]\n"optimizer.lr" = []\n')
+    _refused(bench("run", study), "[factors] optimizer.lr", "the grid is empty")
+
+
+def test_a_class_with_fewer_images_than_splits(bench: Bench, tmp_path: Path) -> None:
+    cells(tmp_path / "cells", per_class=2)
+    _refused(bench("run", folder_study(tmp_path, "folder:cells")), "cannot run", "a", "2")
+
+
+def test_a_truncated_image(bench: Bench, tmp_path: Path) -> None:
+    cells(tmp_path / "cells")
+    broken = tmp_path / "cells" / "a" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    _refused(bench("run", folder_study(tmp_path, "folder:cells")), "3.png")
+
+
+def test_an_npz_with_pickled_objects(bench: Bench, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=np.array([{"a": 1}] * 30, dtype=object), labels=np.zeros(30, int))
+    _refused(bench("run", folder_study(tmp_path, "npz:x.npz")), "x.npz", "pickle")
+
+
+def test_images_and_labels_of_different_length(bench: Bench, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=np.zeros((30, 20, 20, 3), np.uint8), labels=np.zeros(29, int))
+    _refused(bench("run", folder_study(tmp_path, "npz:x.npz")), "30", "29")
+
+
+def test_a_wrong_checksum(bench: Bench, tmp_path: Path) -> None:
+    downloads = Path(os.environ["BENCH_CACHE"]) / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    for name in ("bloodmnist.npz", "bloodmnist_64.npz"):
+        (downloads / name).write_bytes(b"not it")
+    try:
+        _refused(bench("run", folder_study(tmp_path, "bloodmnist")), "MD5", "bloodmnist")
+    finally:
+        for name in ("bloodmnist.npz", "bloodmnist_64.npz"):
+            (downloads / name).unlink()
+
+
+def test_a_results_folder_that_cannot_be_written(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    _refused(bench("run", write_study(tmp_path), "--results", tmp_path / "taken"), "taken", "--results")
+
+
+def test_weights_of_another_model(bench: Bench, tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"layer.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
+    arms = 'flips = { model = { name = "mobilenetv2_035", weights = "other.pth" } }'
+    _refused(bench("run", write_study(tmp_path, arms=arms)), "arm flips", "other.pth", "layer.weight")
+
+
+def test_a_weight_file_that_is_missing(bench: Bench, tmp_path: Path) -> None:
+    arms = 'flips = { model = { name = "mobilenetv2_035", weights = "none.pth" } }'
+    _refused(bench("plan", write_study(tmp_path, arms=arms)), "none.pth", "no such file")
+
+
+def test_a_named_folder_nobody_defined(bench: Bench, tmp_path: Path) -> None:
+    _refused(bench("plan", folder_study(tmp_path, "folder:@cells")), "@cells", "BENCH_PATHS_CELLS")
+
+
+def test_a_device_that_is_not_there_or_unknown(bench: Bench, tmp_path: Path) -> None:
+    _refused(bench("run", write_study(tmp_path), "--device", "tpu"), "--device", "cuda")
+
+
+def test_bad_input_loses_nothing(bench: Bench, tmp_path: Path) -> None:
+    bench("run", write_study(tmp_path), "--executor", "inline")
+    before = {f: f.read_bytes() for f in (tmp_path / "results").rglob("*") if f.is_file()}
+    bench("run", write_study(tmp_path, arms=FLIPS + '\nx = { augment = ["flp"] }'))
+    assert {f: f.read_bytes() for f in (tmp_path / "results").rglob("*") if f.is_file()} == before
+
+
+def test_a_report_is_made_again_from_records_alone(bench: Bench, tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    bench("run", study, "--executor", "inline")
+    report = tmp_path / "results" / "tiny" / "report.md"
+    before = report.read_bytes()
+    study.unlink()
+    code, out, _ = bench("report", "tiny")
+    assert (code, out.strip()) == (0, str(report))
+    assert report.read_bytes() == before
+    assert bench("report", "tiny", "--check")[0] == 0
+    report.write_text("stale")
+    assert bench("report", "tiny", "--check")[0] == 1
+    assert report.read_text() == "stale"
+
+
+def test_no_cost_prints_what_two_equal_runs_share(bench: Bench, tmp_path: Path) -> None:
+    texts = []
+    for results in ("one", "two"):
+        bench("run", write_study(tmp_path), "--results", tmp_path / results, "--executor", "inline")
+        texts.append(bench("report", "tiny", "--no-cost", "--results", tmp_path / results)[1])
+    assert texts[0] == texts[1]
+    assert "# tiny" in texts[0]
+
+
+def test_show_status_plan_and_clean_know_the_trials(bench: Bench, tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    assert "· " in bench("plan", study)[1]
+    bench("run", study, "--executor", "inline")
+    plan = bench("plan", study)[1]
+    assert "done      2 · 0 to run" in plan
+    id = next((tmp_path / "results" / "trials").iterdir()).name
+    shown = bench("show", id[:6])[1]
+    assert id in shown
+    assert "custom_cnn" in shown
+    assert bench("status")[1].startswith("tiny")
+    assert "2 done" in bench("status")[1]
+    assert "weights" in bench("clean")[1]
+    assert "deleted" in bench("clean", "--weights", "--yes")[1]
+    assert not list((tmp_path / "results").rglob("weights.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "report", "status", "show", "list", "new", "schema", "doctor", "clean", "data"]
+)
+def test_every_command_explains_itself(bench: Bench, command: str) -> None:
+    code, out, _ = bench(command, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_a_new_study_runs_in_smoke_form(bench: Bench, tmp_path: Path) -> None:
+    code, out, _ = bench("new", "mine")
+    assert (code, out.strip()) == (0, "ablations/mine.toml")
+    assert bench("run", "ablations/mine.toml", "--smoke")[0] == 0
+
+
+def _seconds(*arguments: str) -> float:
+    """Processor time of the command: other work on the machine does not count."""
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "bench", *arguments], check=True, capture_output=True, cwd=ROOT)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def test_help_and_a_plan_of_500_trials_are_there_at_once(tmp_path: Path) -> None:
+    """The bars are 0.5 s and 1.0 s; a slower processor may take half as much again."""
+    study = write_study(tmp_path, seeds=250)
+    assert min(_seconds("--help") for _ in range(3)) < 0.75
+    assert min(_seconds("plan", str(study)) for _ in range(3)) < 1.5

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import FLIPS, HIDDEN, machine_in, write_study
+
+from bench import run as conductor
+from bench.errors import UserError
+from bench.execute import work as working
+from bench.run import Ending, Options, prepare, run_study
+from bench.store import Store, equal_view
+from bench.terminal import Terminal
+
+
+def go(study: Path, folder: Path, options: Options = Options(), **settings: object) -> Ending:  # noqa: B008
+    return run_study(study, machine_in(folder, **settings), options, Terminal(quiet=True))
+
+
+def test_a_study_runs_from_file_to_report(tmp_path: Path) -> None:
+    ending = go(write_study(tmp_path, seeds=2, hidden=HIDDEN), tmp_path)
+    assert (ending.exit_code, ending.ran, dict(ending.counts)) == (0, 4, {"done": 4})
+    report = ending.report.read_text()
+    assert "Does a flip help?" in report
+    assert "| **none** (baseline) |" in report
+    assert "other-lab" in report
+    assert {file.name for file in ending.report.parent.iterdir()} == {
+        "study.toml",
+        "plan.json",
+        "report.md",
+        "tables",
+    }
+
+
+def test_a_finished_study_has_nothing_to_do_and_the_same_report(tmp_path: Path) -> None:
+    study = write_study(tmp_path, hidden=HIDDEN)
+    first = go(study, tmp_path)
+    before = first.report.read_bytes()
+    second = go(study, tmp_path)
+    assert (second.ran, second.exit_code) == (0, 0)
+    assert second.report.read_bytes() == before
+
+
+def test_a_stopped_study_continues_with_what_is_missing(tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=2)
+    go(study, tmp_path)
+    store = Store(tmp_path / "results")
+    gone = store.ids()[1]
+    (store.trial_dir(gone) / "record.json").unlink()
+    assert go(study, tmp_path).ran == 1
+    assert store.read(gone) is not None
+
+
+def test_a_record_cut_short_is_trained_again(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    go(study, tmp_path)
+    file = next((tmp_path / "results" / "trials").glob("*/record.json"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    ending = go(study, tmp_path)
+    assert (ending.ran, dict(ending.counts)) == (1, {"done": 2})
+
+
+def test_another_study_shares_a_trial_that_is_the_same(tmp_path: Path) -> None:
+    go(write_study(tmp_path), tmp_path)
+    other = write_study(
+        tmp_path, arms='rotated = { augment = ["rotate"] }\nflips = { augment = ["flip"] }', name="other"
+    )
+    assert go(other, tmp_path).ran == 1
+
+
+def test_a_hidden_set_added_later_is_scored_from_weights_as_it_would_have_been(tmp_path: Path) -> None:
+    later, at_once = tmp_path / "later", tmp_path / "at_once"
+    go(write_study(later), later)
+    ending = go(write_study(later, hidden=HIDDEN), later)
+    assert (ending.ran, dict(ending.counts)) == (2, {"done": 2})
+    go(write_study(at_once, hidden=HIDDEN), at_once)
+    for id in Store(later / "results").ids():
+        added, direct = (Store(folder / "results").predictions(id) for folder in (later, at_once))
+        assert list(added) == list(direct)
+        for key in direct:
+            assert np.array_equal(added[key].probabilities, direct[key].probabilities)
+
+
+def test_without_weights_an_added_set_waits_for_rescore(tmp_path: Path) -> None:
+    go(write_study(tmp_path), tmp_path)
+    for weights in (tmp_path / "results" / "trials").glob("*/weights.safetensors"):
+        weights.unlink()
+    study = write_study(tmp_path, hidden=HIDDEN)
+    waiting = go(study, tmp_path)
+    assert (waiting.ran, dict(waiting.counts)) == (0, {"unscored": 2})
+    assert "not scored" in waiting.report.read_text()
+    assert dict(go(study, tmp_path, Options(rescore=True)).counts) == {"done": 2}
+
+
+def test_a_trial_that_breaks_is_a_record_with_its_traceback_and_the_study_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = working.run_trial
+
+    def breaks(trial, sets, setting):  # type: ignore[no-untyped-def]
+        if trial.recipe.augment:
+            raise RuntimeError("a bug")
+        return train(trial, sets, setting)
+
+    monkeypatch.setattr(working, "run_trial", breaks)
+    study = write_study(tmp_path)
+    ending = go(study, tmp_path)
+    assert (ending.exit_code, dict(ending.counts)) == (1, {"done": 1, "failed": 1})
+    assert "flips s0: error: RuntimeError: a bug" in ending.failures[0]
+    failed = [r for r in Store(tmp_path / "results").records() if r.status == "failed"]
+    assert failed[0].cause == "error"
+    assert "in breaks" in failed[0].traceback
+    assert "a bug" in ending.report.read_text()
+    monkeypatch.undo()
+    assert (go(study, tmp_path).ran, go(study, tmp_path).exit_code) == (0, 1)
+    retried = go(study, tmp_path, Options(retry=("error",)))
+    assert (retried.ran, retried.exit_code) == (1, 0)
+    assert {r.attempts for r in Store(tmp_path / "results").records()} == {1, 2}
+
+
+def test_running_out_of_memory_is_told_from_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(working, "run_trial", too_large)
+    go(write_study(tmp_path), tmp_path)
+    assert {r.cause for r in Store(tmp_path / "results").records()} == {"oom"}
+
+
+def test_inline_and_local_workers_give_equal_records_and_the_same_bits(tmp_path: Path) -> None:
+    stores = []
+    for executor, workers in (("inline", 1), ("local", 2)):
+        folder = tmp_path / executor
+        go(write_study(folder, hidden=HIDDEN), folder, executor=executor, workers=workers)
+        stores.append(Store(folder / "results"))
+    first, second = stores
+    assert first.ids() == second.ids()
+    for id in first.ids():
+        one, other = first.read(id), second.read(id)
+        assert one is not None
+        assert other is not None
+        assert equal_view(one) == equal_view(other)
+        for key, predictions in first.predictions(id).items():
+            assert np.array_equal(predictions.probabilities, second.predictions(id)[key].probabilities)
+
+
+def test_a_smoke_run_keeps_to_its_own_folder(tmp_path: Path) -> None:
+    ending = go(write_study(tmp_path, seeds=3, hidden=HIDDEN), tmp_path, Options(smoke=True))
+    assert dict(ending.counts) == {"done": 2}
+    assert ending.report == tmp_path / "results" / "smoke-runs" / "tiny" / "report.md"
+    assert "Smoke run" in ending.report.read_text()
+    assert not (tmp_path / "results" / "trials").exists()
+
+
+TUNED = """
+bf16 = { precision = "bf16" }
+[tune]
+candidates = 2
+[tune.space]
+"optimizer.lr" = { low = 1e-4, high = 1e-2 }
+"""
+
+
+def test_what_is_not_built_is_refused_all_together(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        go(write_study(tmp_path, arms=FLIPS + TUNED), tmp_path)
+    assert "not built yet" in str(refused.value)
+    assert "[tune]" in str(refused.value)
+    assert "bf16" in str(refused.value)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_model_that_cannot_be_built_is_refused_before_the_first_trial(tmp_path: Path) -> None:
+    arms = f'a = {{ model = "mobilnetv2_035" }}\nb = {{ "stages.0.train" = "top:99" }}\n{FLIPS}'
+    with pytest.raises(UserError) as refused:
+        go(write_study(tmp_path, arms=arms), tmp_path)
+    assert "arm a:" in str(refused.value)
+    assert "mobilenetv2_035" in str(refused.value)
+    assert "arm b:" in str(refused.value)
+    assert "top:99" in str(refused.value)
+    assert Store(tmp_path / "results").ids() == []
+
+
+def test_two_files_of_one_name_do_not_share_a_folder(tmp_path: Path) -> None:
+    go(write_study(tmp_path / "one"), tmp_path)
+    with pytest.raises(UserError, match="already holds the study of another file"):
+        go(write_study(tmp_path / "two"), tmp_path)
+
+
+def test_a_study_that_moved_keeps_its_folder(tmp_path: Path) -> None:
+    old = write_study(tmp_path / "one")
+    go(old, tmp_path)
+    new = write_study(tmp_path / "two")
+    old.unlink()
+    assert go(new, tmp_path).ran == 0
+
+
+def test_a_second_run_on_one_results_folder_is_refused(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    with Store(tmp_path / "results").lock(), pytest.raises(UserError, match="another bench run"):
+        go(study, tmp_path)
+
+
+def test_trials_come_seed_by_seed_so_that_an_early_stop_leaves_pairs(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    plan = prepare(write_study(tmp_path, seeds=2), machine)
+    jobs = conductor._jobs(plan, Store(machine.results), Options(), Terminal(quiet=True))
+    assert [(j.run.arm, j.run.trial.replicate.seed) for j in jobs] == [
+        ("none", 0),
+        ("flips", 0),
+        ("none", 1),
+        ("flips", 1),
+    ]
