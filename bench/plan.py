@@ -175,6 +175,15 @@ class Plan:
         )
 
 
+def read_plan_file(path: Path) -> PlanFile:
+    """``plan.json``. Raises UserError when it is damaged."""
+    try:
+        return PlanFile.model_validate_json(path.read_text("utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(f"{path} is damaged ({problem}); delete it, bench run writes it again") from None
+
+
 def make_plan(study: Study, locator: Locator) -> Plan:
     """Arms × replicates as trials with ids. Raises UserError when a source or weight file is missing."""
     replicates = replicates_of(study)

@@ -14,7 +14,7 @@ from bench.data import fingerprint
 from bench.errors import UserError
 from bench.execute import Executor, Job, Setting, inline, local
 from bench.machine import Machine
-from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, Trial, make_plan
+from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, Trial, make_plan, read_plan_file
 from bench.recipe import Data, Hidden
 from bench.report import write_report
 from bench.smoke import smoke
@@ -170,7 +170,7 @@ def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> Plan
     folder = store.study_dir(plan.study.name)
     file = os.path.relpath(path.resolve(), store.root.resolve())
     if (folder / "plan.json").exists():
-        before = PlanFile.model_validate_json((folder / "plan.json").read_text("utf-8")).file
+        before = read_plan_file(folder / "plan.json").file
         old = (store.root / before).resolve()
         if before != file and old.is_file():
             raise UserError(

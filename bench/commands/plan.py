@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.plan import Plan, PlanFile, Run
+from bench.plan import Plan, PlanFile, Run, read_plan_file
 from bench.run import State, prepare, states, store_of
 from bench.store import Record, Store
 from bench.terminal import MARKS, duration
@@ -165,7 +165,7 @@ def read_plan(name: str, store: Store) -> PlanFile:
     file = store.study_dir(name) / "plan.json"
     if not file.is_file():
         raise UserError(f"{store.root} holds no study {name!r}; bench run makes it")
-    return PlanFile.model_validate_json(file.read_text("utf-8"))
+    return read_plan_file(file)
 
 
 def _count(name: str, store: Store) -> dict[str, int]:
