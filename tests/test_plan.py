@@ -58,6 +58,13 @@ def test_a_trial_holds_everything_but_the_arms_name():
     assert int(trial.id, 16) >= 0
 
 
+def test_static_copies_are_of_the_version_of_what_makes_them():
+    runs = make_plan(read('[arms]\nup = {}\nstatic = { balance = "upsample-static" }'), FakeLocator()).runs
+    plain, copied = (dict(run.trial.versions) for run in (runs[0], runs[-1]))
+    made_by = {f"augmentation:{name}" for name in ("flip", "rotate", "zoom")}
+    assert copied.keys() - plain.keys() == made_by
+
+
 def test_test_comes_first_among_the_scored_sets_then_the_hidden_ones_in_order():
     hidden = """
     [hidden.b]

@@ -112,5 +112,6 @@ def test_mixing_inside_a_chain_cannot_be_static_either():
     chain = {"name": "chain", "steps": ["rotate", {"name": "one-of", "choices": ["flip", "mixup"]}]}
     found = problems(augment=["flip", chain], augment_mode="static")
     assert [(p.location, p.found) for p in found] == [(("augment", 1), '"mixup"')]
-    assert problems(augment=[chain]) == []
-    assert problems(augment=[{"name": "chain", "steps": ["rotate"]}], augment_mode="static") == []
+    geometric = {"name": "chain", "steps": ["rotate", {"name": "one-of", "choices": ["flip", "zoom"]}]}
+    for fine in ({"augment": [chain]}, {"augment": [geometric], "augment_mode": "static"}):
+        assert resolve(base_tree({"model": "custom_cnn", **fine}))[1] == []

@@ -235,3 +235,77 @@ def test_legs_cover_a_stages_steps_exactly() -> None:
     assert _legs(Stage(train="all", steps=10, eval_every=4), 7) == [4, 4, 2]
     assert _legs(Stage(train="all", steps=100), 7) == [10] * 10
     assert _legs(Stage(train="all", steps=2), 7) == [1, 1]
+
+
+@pytest.fixture(scope="module")
+def lopsided(development: Development) -> Development:
+    """Training images of two classes, 8 of one and 24 of the other (each of 8 images three times)."""
+    labels = development.train.labels
+    first, last = (np.flatnonzero(labels == k) for k in (0, 7))
+    return Development(
+        development.train.take(np.concatenate([first, last, last, last])),
+        development.val,
+        development.classes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("balance", "steps"),
+    [
+        ("none", 4),
+        ("upsample", 6),
+        ("upsample-static", 6),
+        ("downsample", 2),
+        ("class-weights", 4),
+        ("sqrt-sampler", 4),
+    ],
+)
+def test_a_stage_in_epochs_follows_the_balance_and_one_in_steps_does_not(
+    lopsided: Development, recipe: Make, network: Build, balance: str, steps: int
+) -> None:
+    stages = [{"train": "head", "epochs": 2}, {"train": "head", "steps": 4, "eval_every": 2}]
+    chosen = recipe(batch_size=8, balance=balance, stages=stages)
+    done = fit_anyway(network(chosen), lopsided, chosen)
+    assert [stage["steps"] for stage in done.stages] == [2 * steps, 4]
+    assert [stage["epochs"] for stage in done.stages] == [2, round(4 / steps, 3)]
+    assert done.history[-1]["step"] == 2 * steps + 4
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"balance": "upsample-static"},
+        {"balance": "sqrt-sampler"},
+        {"balance": "class-weights"},
+        {"augment_mode": "static", "augment": ["rotate"]},
+    ],
+)
+def test_balanced_and_static_training_is_bit_identical_when_repeated(
+    lopsided: Development, recipe: Make, network: Build, given: dict[str, object]
+) -> None:
+    chosen = recipe(batch_size=8, stages=[{"train": "all", "epochs": 2}], **given)
+    plain = recipe(batch_size=8, stages=[{"train": "all", "epochs": 2}])
+    losses = []
+    for one in (chosen, chosen, plain):
+        losses.append([e["train_loss"] for e in fit_anyway(network(one), lopsided, one).history])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_class_weights_reach_the_loss_that_training_lowers(
+    lopsided: Development, recipe: Make, network: Build
+) -> None:
+    """One batch holds everything: the first loss is that of the initial weights."""
+    model = {"name": "custom_cnn", "widths": [8, 8, 8], "dense": 16, "dropout": 0.0}
+    chosen = recipe(
+        model=model, balance="class-weights", batch_size=32, stages=[{"train": "head", "steps": 1}]
+    )
+    trained = network(chosen).eval()  # as a head-only step computes without dropout
+    trained.head.classifier.bias.data = torch.arange(8.0)  # class 0 costs more than class 7
+    images = torch.from_numpy(lopsided.train.images).permute(0, 3, 1, 2).float().div(255)
+    labels = torch.from_numpy(lopsided.train.labels)
+    with torch.no_grad():
+        each = torch.nn.functional.cross_entropy(trained(images), labels, reduction="none")
+    weight = torch.where(labels == 0, 32 / (2 * 8), 32 / (2 * 24))
+    found = fit_anyway(trained, lopsided, chosen).history[0]["train_loss"]
+    assert found == pytest.approx((weight * each).mean().item(), rel=1e-4)
+    assert found > 1.5 * each.mean().item()
