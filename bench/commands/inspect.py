@@ -1,0 +1,269 @@
+"""``bench data inspect``: what a source holds, as text and as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UserError, shorten
+from bench.machine import Machine
+from bench.plan import Replicate, Source, replicates_of
+from bench.recipe import Data
+from bench.terminal import Terminal
+
+if TYPE_CHECKING:
+    from bench.data.inspect import Inspection
+    from bench.data.outliers import Cluster
+
+SHOWN = 10
+"""Clusters, groups and suspects that the text shows; the data and the page have more."""
+NAME_WIDTH = 34
+
+
+def inspect(written: str, size_px: int | None, machine: Machine, terminal: Terminal) -> Inspection:
+    """Look at ``written``: a source as a study writes it, or the path of a study file. Raises UserError."""
+    from bench.data import inspect as room
+
+    data, source, replicate = _subject(written, size_px, machine)
+    return room.inspect(data, source, machine.cache, terminal.counting, replicate)
+
+
+def _subject(written: str, size_px: int | None, machine: Machine) -> tuple[Data, Source, Replicate]:
+    from pydantic import ValidationError
+
+    from bench.run import DiskLocator
+    from bench.study import load
+
+    folder, replicate = Path.cwd(), Replicate(0)
+    if written.endswith(".toml"):
+        study = load(Path(written))
+        data, folder, replicate = study.data, Path(written).resolve().parent, replicates_of(study)[0]
+    else:
+        try:
+            data = Data(source=written)
+        except ValidationError:
+            raise _no_source(written) from None
+    if size_px is not None:
+        data = data.model_copy(update={"size_px": size_px})
+    return data, DiskLocator(machine, folder).source(data.source, data), replicate
+
+
+def _no_source(written: str) -> UserError:
+    path = Path(written).expanduser()
+    kind = "folder" if path.is_dir() else "npz" if path.suffix == ".npz" else ""
+    hint = f'did you mean "{kind}:{written}"?  ' if kind else ""
+    return UserError(
+        f"{shorten(written, 200)} is neither a study file nor a source\n"
+        f"    {hint}known: a study's .toml file, bloodmnist, synthetic, folder:PATH, npz:PATH"
+    )
+
+
+# -- as text -------------------------------------------------------------------------------------------------
+
+
+def as_text(seen: Inspection) -> str:
+    """What a person reads on the first screen."""
+    blocks = [_head(seen), _classes(seen), _identical(seen), _near(seen), _suspects(seen)]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _head(seen: Inspection) -> list[str]:
+    images = seen.images
+    colour = "colour" if images.images.shape[3] == 3 else "gray"
+    return [
+        f"{_printed(seen.data.source)}   {len(images):,} images · {len(images.classes)} classes · {colour}",
+        f"native sizes   {_sizes(seen)}; looked at with {seen.data.size_px} px",
+        f"imbalance      {seen.imbalance:.1f} : 1, the largest class over the smallest",
+    ]
+
+
+def _sizes(seen: Inspection) -> str:
+    if not seen.sizes:
+        return "none, drawn at any size"
+    common = [f"{width} × {height}" for (width, height), _ in seen.sizes.most_common(3)]
+    if len(seen.sizes) == 1:
+        return common[0]
+    shown = [f"{size} ({n:,})" for size, (_, n) in zip(common, seen.sizes.most_common(3), strict=True)]
+    rest = len(seen.sizes) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _classes(seen: Inspection) -> list[str]:
+    """Classes down; images, outliers, what is left and its three sides across."""
+    columns = [("images", seen.counts), ("outliers", seen.outliers), ("left", seen.counts - seen.outliers)]
+    columns += list(seen.sides.items())
+    names = [_cut(name) for name in seen.images.classes]
+    width = max(map(len, [*names, "all"]))
+    rows = [[f"{int(values[k]):,}" for _, values in columns] for k in range(len(names))]
+    rows.append([f"{int(values.sum()):,}" for _, values in columns])
+    lines = [f"{'':<{width}}" + "".join(f"{name:>10}" for name, _ in columns)]
+    lines += [
+        f"{name:<{width}}" + "".join(f"{cell:>10}" for cell in row)
+        for name, row in zip([*names, "all"], rows, strict=True)
+    ]
+    if seen.problem:
+        lines += ["", "no study can split what is left:", *(f"  {line}" for line in seen.problem.split("\n"))]
+    return lines
+
+
+def _identical(seen: Inspection) -> list[str]:
+    clusters, dropped = seen.findings.exact, int(seen.findings.outlier.sum())
+    if not clusters:
+        return ["identical images   none"]
+    copies = sum(len(cluster.members) for cluster in clusters)
+    lines = [
+        f'identical images   {many(len(clusters), "cluster")}, {copies:,} images; outliers = "drop" '
+        f"removes {dropped:,} of them"
+    ]
+    lines += [f"  {_cluster_line(seen, cluster)}" for cluster in worst_first(seen)[:SHOWN]]
+    return lines + _more(len(clusters))
+
+
+def _cluster_line(seen: Inspection, cluster: Cluster) -> str:
+    size = f"{len(cluster.members):,} copies"
+    return f"{size:>12}  {fate(cluster):<39}  {_labels(seen, cluster)}  {_names(seen, cluster.members)}"
+
+
+def fate(cluster: Cluster) -> str:
+    """What ``outliers = "drop"`` does with a cluster, and why."""
+    if cluster.reason == "labels disagree":
+        return "CONFLICT, labels disagree: all dropped"
+    return "3 or more: all dropped" if len(cluster.members) == len(cluster.dropped) else "one stays"
+
+
+def _labels(seen: Inspection, cluster: Cluster) -> str:
+    counts = list(seen.label_counts(cluster).items())
+    shown = ", ".join(f"{_cut(name, 24)} × {n:,}" for name, n in counts[:4])
+    return shown + (f" and {len(counts) - 4} more classes" if len(counts) > 4 else "")
+
+
+def _names(seen: Inspection, members: Sequence[int]) -> str:
+    shown = ", ".join(_printed(seen.names[member]) for member in members[:2])
+    return shown + (", …" if len(members) > 2 else "")
+
+
+def _near(seen: Inspection) -> list[str]:
+    groups = seen.findings.near
+    if not groups:
+        lines = ["near-duplicates    none"]
+    else:
+        unlike = of_unlike(seen, groups)
+        lines = [
+            f"near-duplicates    {many(len(groups), 'group')}, {sum(map(len, groups)):,} images, the largest "
+            f"of {len(groups[0])}; each stays on one side of every split",
+            f"  {len(unlike)} of them are more than copies of one image",
+            *(f"  {_group_line(seen, group)}" for group in unlike[:SHOWN]),
+            *_more(len(unlike)),
+        ]
+    large = seen.findings.large[:SHOWN]
+    return [*lines, *(f"  {len(group):,} images in one chain of likeness: reported only" for group in large)]
+
+
+def of_unlike(seen: Inspection, groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Groups that hold more than copies of one image, those of several labels first."""
+    unlike = [group for group in groups if len(set(seen.images.ids[list(group)].tolist())) > 1]
+    return sorted(unlike, key=lambda group: len(set(map(seen.label, group))) == 1)
+
+
+def worst_first(seen: Inspection) -> list[Cluster]:
+    """Clusters of identical images: those whose labels disagree, then the largest."""
+    return sorted(seen.findings.exact, key=lambda cluster: len(cluster.labels) == 1)
+
+
+def _group_line(seen: Inspection, group: Sequence[int]) -> str:
+    labels = list(dict.fromkeys(_cut(seen.label(member), 24) for member in group))
+    mark = "labels differ: " if len(labels) > 1 else ""
+    return f"{many(len(group), 'image'):>12}  {mark}{', '.join(labels[:4])}  {_names(seen, group)}"
+
+
+def _suspects(seen: Inspection) -> list[str]:
+    from bench.data.suspects import LIMIT
+
+    if not seen.suspects:
+        return ["suspects           none"]
+    lines = [
+        f"suspects           {many(len(seen.suspects), 'image')} far from all others (robust z above "
+        f"{LIMIT:g}); to look at, never dropped"
+    ]
+    for one in seen.suspects[:SHOWN]:
+        name = _printed(seen.names[one.position])
+        lines.append(f"  {f'z {one.z:.1f}':>12}  {_cut(seen.label(one.position), 24)}  {name}")
+    return lines + _more(len(seen.suspects))
+
+
+def _more(count: int) -> list[str]:
+    return [f"  … and {count - SHOWN} more (--json, --html FILE)"] if count > SHOWN else []
+
+
+def many(count: int, what: str) -> str:
+    """``1 image``, ``1,600 images``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _printed(text: str) -> str:
+    """A name in a file or folder must not steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _cut(name: str, width: int = NAME_WIDTH) -> str:
+    name = _printed(name)
+    return name if len(name) <= width else name[: width - 1] + "…"
+
+
+# -- as data -------------------------------------------------------------------------------------------------
+
+
+def as_data(seen: Inspection) -> dict[str, Any]:
+    """All of it, for programs; the keys are described in docs/inspect.md."""
+    sides = {side: of.tolist() for side, of in seen.sides.items()}
+    classes = [
+        {
+            "name": name,
+            "images": int(seen.counts[k]),
+            "outliers": int(seen.outliers[k]),
+            **{side: of[k] for side, of in sides.items()},
+        }
+        for k, name in enumerate(seen.images.classes)
+    ]
+    return {
+        "source": seen.data.source,
+        "fingerprint": seen.source.fingerprint,
+        "size_px": seen.data.size_px,
+        "images": len(seen.images),
+        "channels": int(seen.images.images.shape[3]),
+        "native_sizes": [
+            {"width": width, "height": height, "images": n} for (width, height), n in seen.sizes.most_common()
+        ],
+        "imbalance": seen.imbalance,
+        "classes": classes,
+        "split_problem": seen.problem,
+        "identical": [_cluster_data(seen, cluster) for cluster in seen.findings.exact],
+        "near_duplicates": [[_image(seen, m) for m in group] for group in seen.findings.near],
+        "large_groups": [[_image(seen, m) for m in group] for group in seen.findings.large],
+        "suspects": [
+            _image(seen, one.position) | {"distance": one.distance, "z": one.z} for one in seen.suspects
+        ],
+    }
+
+
+def _cluster_data(seen: Inspection, cluster: Cluster) -> dict[str, Any]:
+    dropped = set(cluster.dropped)
+    return {
+        "images": len(cluster.members),
+        "labels": seen.label_counts(cluster),
+        "conflict": len(cluster.labels) > 1,
+        "reason": cluster.reason,
+        "dropped": len(dropped),
+        "members": [_image(seen, m) | {"dropped": m in dropped} for m in cluster.members],
+    }
+
+
+def _image(seen: Inspection, position: int) -> dict[str, Any]:
+    return {"position": position, "name": seen.names[position], "label": seen.label(position)}
+
+
+def as_json(seen: Inspection) -> str:
+    """``as_data`` as JSON."""
+    return json.dumps(as_data(seen), indent=1, ensure_ascii=False)

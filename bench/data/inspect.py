@@ -1,0 +1,156 @@
+"""What a source holds, looked at before anything is trained: counts, sizes, copies, suspects, what is left.
+
+Finding suspects and native sizes takes a while, so both are remembered under ``<cache>/inspected/``, by the
+source's content. Copies and near-duplicates are found anew: that takes a second, and is what a trial does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data import origins, outliers, split, suspects
+from bench.data.cache import open_images
+from bench.data.files import write_whole
+from bench.data.images import Images, Index
+from bench.data.origins import Size
+from bench.data.outliers import Cluster, Findings
+from bench.data.suspects import Suspect
+from bench.errors import UserError
+from bench.plan import Replicate, Source, fingerprint
+from bench.recipe import Data
+
+VERSION = 1
+"""Raised when native sizes would be read differently; suspects have a version of their own."""
+
+Count = Callable[[int, int], None]
+Counting = Callable[[str], AbstractContextManager[Count]]
+"""Opens a counter of (done, total) for something that takes a while."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A source, looked at. N images of K classes, in the source's order.
+
+    names     what each image is called
+    sizes     native (width, height) → images; empty for drawings
+    sides     per class (K,) int64: how many ``outliers = "drop"`` leaves for train, validation and test
+    problem   why a study could not split what is left; empty when it can
+    """
+
+    data: Data
+    source: Source
+    images: Images
+    findings: Findings
+    suspects: tuple[Suspect, ...]
+    names: Sequence[str]
+    sizes: Counter[Size]
+    sides: dict[str, Index]
+    problem: str = ""
+
+    @property
+    def counts(self) -> Index:
+        """Images of each class, (K,) int64."""
+        return self._per_class(self.images.labels)
+
+    @property
+    def outliers(self) -> Index:
+        """Images of each class that ``outliers = "drop"`` removes, (K,) int64."""
+        return self._per_class(self.images.labels[self.findings.outlier])
+
+    @property
+    def imbalance(self) -> float:
+        """Images of the largest class over those of the smallest that has any."""
+        some = self.counts[self.counts > 0]
+        return float(some.max() / some.min()) if len(some) else 1.0
+
+    def label(self, position: int) -> str:
+        """Class name of an image."""
+        return self.images.classes[int(self.images.labels[position])]
+
+    def label_counts(self, cluster: Cluster) -> dict[str, int]:
+        """Copies of a cluster by class name, in the order of the classes."""
+        counts = Counter(int(self.images.labels[member]) for member in cluster.members)
+        return {self.images.classes[k]: counts[k] for k in cluster.labels}
+
+    def _per_class(self, labels: Index) -> Index:
+        return np.bincount(labels, minlength=len(self.images.classes)).astype(np.int64)
+
+
+def inspect(
+    data: Data, source: Source, cache: Path, counting: Counting, replicate: Replicate | None = None
+) -> Inspection:
+    """Look at a source as the ``[data]`` table of a study means it.
+
+    counting   opens a progress counter
+    replicate  whose split is counted; seed 0 when left out
+    Raises UserError for what cannot be read; classes too small to split are not an error here.
+    """
+    with counting("decoding images") as count:
+        images = open_images(data, source, cache, count)
+    findings = outliers.find(images)
+    sizes, far = _remembered(data, source, images, cache, counting)
+    sides, problem = _sides(images, data, replicate or Replicate(0), findings)
+    names = origins.names(source, len(images))
+    return Inspection(data, source, images, findings, far, names, sizes, sides, problem)
+
+
+def _sides(
+    images: Images, data: Data, replicate: Replicate, findings: Findings
+) -> tuple[dict[str, Index], str]:
+    """How many images of each class the three sides of a split get, or why there is no split."""
+    dropping = data.model_copy(update={"outliers": "drop"})
+    # The split copies its images; labels are all that is wanted here.
+    without_pixels = replace(images, images=np.zeros((len(images), 1, 1, 1), np.uint8))
+    classes = len(images.classes)
+    try:
+        made = split.development(without_pixels, dropping, replicate, findings)
+        test = split.test_indices(without_pixels, dropping, replicate, findings)
+    except UserError as error:
+        return {}, str(error)
+    labels = {"train": made.train.labels, "val": made.val.labels, "test": images.labels[test]}
+    return {side: np.bincount(of, minlength=classes).astype(np.int64) for side, of in labels.items()}, ""
+
+
+def _remembered(
+    data: Data, source: Source, images: Images, cache: Path, counting: Counting
+) -> tuple[Counter[Size], tuple[Suspect, ...]]:
+    """Native sizes and suspects, from the cache where they were found before."""
+    content = [source.kind, source.fingerprint, data.size_px, VERSION, suspects.VERSION]
+    file = cache / "inspected" / f"{fingerprint(content)[:32]}.json"
+    known = _read(file, len(images))
+    if known is not None:
+        return known
+    with counting("native sizes") as count:
+        sizes = origins.native_sizes(source, count)
+    with counting("looking for suspects") as count:
+        found = suspects.find(images, count)
+    stored = {
+        "sizes": [[*size, number] for size, number in sizes.items()],
+        "suspects": [asdict(suspect) for suspect in found],
+    }
+    with contextlib.suppress(UserError):  # a cache that cannot be written costs time, never a result
+        write_whole(file, json.dumps(stored).encode())
+    return sizes, found
+
+
+def _read(file: Path, count: int) -> tuple[Counter[Size], tuple[Suspect, ...]] | None:
+    """What the cache holds, or None when it holds nothing or is damaged."""
+    try:
+        stored: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        sizes = Counter({(int(width), int(height)): int(n) for width, height, n in stored["sizes"]})
+        found = tuple(
+            Suspect(int(one["position"]), float(one["distance"]), float(one["z"]))
+            for one in stored["suspects"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (sizes, found) if all(0 <= one.position < count for one in found) else None
