@@ -122,6 +122,7 @@ optimizers = Registry("optimizer")
 schedules = Registry("schedule")
 losses = Registry("loss")
 metrics = Registry("metric")
+corruptions = Registry("corruption")
 
 REGISTRIES: dict[str, Registry] = {
     "augmentations": augmentations,
@@ -130,5 +131,6 @@ REGISTRIES: dict[str, Registry] = {
     "schedules": schedules,
     "losses": losses,
     "metrics": metrics,
+    "corruptions": corruptions,
 }
 """What ``bench list KIND`` knows, by plural."""

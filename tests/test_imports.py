@@ -33,6 +33,7 @@ ORDER = (
     "study",
     "arms",
     "study_file",
+    "families",
     "resolve",
     "design",
     "checks",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ TRAIN, VAL, TEST = 0, 1, 2
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.uint64]
+Conditions = npt.NDArray[np.int16]
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
@@ -22,19 +23,25 @@ Mask = npt.NDArray[np.bool_]
 class Samples:
     """Images with labels; all that a model trains on or is scored on.
 
-    images  (N, H, W, C) uint8, 0 to 255
-    labels  (N,) int64, 0 to K − 1
-    ids     (N,) uint64, see ``pixel_id``
+    images           (N, H, W, C) uint8, 0 to 255
+    labels           (N,) int64, 0 to K − 1
+    ids              (N,) uint64, see ``pixel_id``; corrupted copies have their base image's
+    conditions       (N,) int16 or None: what was done to each image, an index of ``condition_names``
+    condition_names  for example ``defocus/3``
     """
 
     images: Pixels
     labels: Labels
     ids: Ids
+    conditions: Conditions | None = field(default=None, kw_only=True)
+    condition_names: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         shapes = {len(self.images), len(self.labels), len(self.ids)}
         if self.images.ndim != 4 or self.images.dtype != np.uint8 or len(shapes) != 1:
             raise ValueError(f"images {self.images.shape} {self.images.dtype}, labels {self.labels.shape}")
+        if self.conditions is not None and self.conditions.shape != self.labels.shape:
+            raise ValueError(f"conditions {self.conditions.shape}, labels {self.labels.shape}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,7 +53,13 @@ class Samples:
         ids, because then a split depends on its images only and not on how the source listed them.
         """
         index = index[np.lexsort((self.labels[index], self.ids[index]))]
-        return Samples(np.asarray(self.images)[index], self.labels[index], self.ids[index])
+        return Samples(
+            np.asarray(self.images)[index],
+            self.labels[index],
+            self.ids[index],
+            conditions=None if self.conditions is None else self.conditions[index],
+            condition_names=self.condition_names,
+        )
 
 
 @dataclass(frozen=True)

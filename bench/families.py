@@ -1,0 +1,120 @@
+"""Corruption families by name: what a table means by leaving them out, its mistakes, what an arm has seen.
+
+Reads the registries only, so that the study file, keys and reports can ask without images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import Mistake, did_you_mean, shorten
+from bench.registry import augmentations, corruptions
+
+if TYPE_CHECKING:
+    from bench.recipe import Corrupted, Hidden, Recipe
+
+FEWEST_KINDS = 3
+"""Kinds of corruption that ``heavy-mix`` must be able to draw from (docs/method.md)."""
+SHOWN = 6
+TONE = frozenset({"brightness", "contrast", "saturation"})
+STANDARD = TONE | {"autocontrast", "equalize", "rotate", "shear", "shift"}
+"""What RandAugment and TrivialAugment do, as far as a corruption resembles it."""
+OPERATIONS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("rotate", "zoom", "shift", "shear", "blur", "noise"), frozenset()),
+    **dict.fromkeys(("flip", "mixup", "chain", "one-of", "colour-jitter"), frozenset()),
+    **dict.fromkeys(("cutout", "erase", "grid-mask", "cutmix"), frozenset({"hide"})),
+    **dict.fromkeys(("randaugment", "trivialaugment"), STANDARD),
+    "augmix": STANDARD - TONE,
+}
+"""Augmentation → what it does besides what its own name says."""
+GEOMETRIC = frozenset({"rotate", "shear", "shift"})
+UPSAMPLED = frozenset({"rotate", "zoom"})
+"""What upsampling does to the copies that it adds."""
+
+
+def families_of(corrupted: Corrupted) -> tuple[str, ...]:
+    """Families of a corrupted set, sorted: those it names, else all."""
+    return tuple(sorted(set(corrupted.families or corruptions.names())))
+
+
+def severities_of(corrupted: Corrupted) -> tuple[int, ...]:
+    """Severities of a corrupted set, rising: those it names, else 1 to 5, and 2 to 5 for ``heavy-mix``."""
+    default = (1, 2, 3, 4, 5) if corrupted.profile == "micro-c" else (2, 3, 4, 5)
+    return tuple(sorted(set(corrupted.severities or default)))
+
+
+def kinds_of(families: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Kind of corruption (blur, tone, …) → those of ``families`` that are of it, both sorted."""
+    kinds: dict[str, list[str]] = {}
+    for family in sorted(families):
+        kinds.setdefault(corruptions[family].traits["group"], []).append(family)
+    return {kind: tuple(kinds[kind]) for kind in sorted(kinds)}
+
+
+def problems(hidden: Mapping[str, Hidden], val_shift: Corrupted | None) -> list[Mistake]:
+    """What is wrong with the corrupted sets of a study file.
+
+    Families that nobody knows, too few kinds for ``heavy-mix``, and families of ``val_shift`` that a hidden
+    set has too: what selects settings may not resemble what judges them.
+    """
+    tables = {f"[hidden.{name}]": h for name, h in hidden.items() if h.kind == "corrupted"}
+    every = tables | ({"[val_shift]": val_shift} if val_shift else {})
+    found = [mistake for table, corrupted in every.items() for mistake in _unknown(table, corrupted)]
+    if found:
+        return found
+    found = [mistake for table, corrupted in every.items() for mistake in _too_alike(table, corrupted)]
+    if val_shift is not None:
+        mine = set(families_of(val_shift))
+        for table, corrupted in tables.items():
+            if both := sorted(mine & set(families_of(corrupted))):
+                shown = ", ".join(both[:SHOWN]) + (", …" if len(both) > SHOWN else "")
+                problem = f"{len(both)} of them are in {table} too ({shown}); name other ones in one of the two"
+                written = "" if val_shift.families is None else shorten(list(val_shift.families))
+                found.append(Mistake("[val_shift] families", written, problem))
+    return found
+
+
+def _unknown(table: str, corrupted: Corrupted) -> Iterator[Mistake]:
+    for number, family in enumerate(corrupted.families or ()):
+        if family not in corruptions:
+            hint = did_you_mean(family, corruptions.names())
+            yield Mistake(f"{table} families[{number}]", shorten(family), f"is not a corruption; {hint}")
+
+
+def _too_alike(table: str, corrupted: Corrupted) -> Iterator[Mistake]:
+    kinds = kinds_of(families_of(corrupted))
+    if corrupted.profile == "heavy-mix" and len(kinds) < FEWEST_KINDS:
+        every = ", ".join(kinds_of(corruptions.names()))
+        problem = f"heavy-mix needs families of at least {FEWEST_KINDS} kinds, these are {', '.join(kinds)}"
+        yield Mistake(f"{table} families", shorten(list(corrupted.families or ())), f"{problem} (of {every})")
+
+
+def seen(recipe: Recipe) -> set[str]:
+    """Corruption families that an arm also trains with.
+
+    A family is seen when an augmentation does something like it, at whatever strength: rather one family too
+    many than a robustness that was only similarity (Mintun et al. 2021).
+    """
+    done = _operations([choice.model_dump() for choice in recipe.augment])
+    if recipe.balance.startswith("upsample"):
+        done |= UPSAMPLED
+    return {component.name for component in corruptions if done & set(component.traits["kin"])}
+
+
+def _operations(choices: Iterable[str | Mapping[str, Any]]) -> set[str]:
+    """What a list of augmentations does, those inside others included."""
+    done: set[str] = set()
+    for choice in choices:
+        table: Mapping[str, Any] = {"name": choice} if isinstance(choice, str) else choice
+        if table.get("p") == 0:
+            continue
+        name = table["name"]
+        done |= {name} | OPERATIONS[name]
+        if name == "colour-jitter":
+            defaults = augmentations[name].parameters({})
+            done |= {key for key in (*TONE, "hue") if table.get(key, defaults.get(key))}
+        if name == "randaugment" and table.get("ops") == "geometric":
+            done -= STANDARD - GEOMETRIC
+        done |= _operations(table.get("steps", ())) | _operations(table.get("choices", ()))
+    return done
