@@ -13,9 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pydantic import ValidationError
+
+from bench.errors import UserError
 from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
 from bench.registry import augmentations, losses, models, optimizers, schedules
 from bench.resolve import with_parts
+from bench.streams import derive
 from bench.study import Arm, Study
 
 ID_LENGTH = 20
@@ -58,6 +62,12 @@ class Replicate:
     seed: int
     fold: int | None = None
     folds: int | None = None
+
+    @property
+    def stream_seed(self) -> int:
+        """The number that starts every random stream: folds of one seed draw apart, or the luck of one
+        initialisation would be in all of them and in no interval."""
+        return self.seed if self.fold is None else derive(self.seed, "fold", self.fold)
 
 
 @dataclass(frozen=True)
