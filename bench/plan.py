@@ -65,8 +65,10 @@ class Replicate:
 
     @property
     def stream_seed(self) -> int:
-        """The number that starts every random stream: folds of one seed draw apart, or the luck of one
-        initialisation would be in all of them and in no interval."""
+        """The number that starts every random stream; each fold has its own.
+
+        Otherwise the luck of one initialisation would be in all folds alike, and in no interval.
+        """
         return self.seed if self.fold is None else derive(self.seed, "fold", self.fold)
 
 

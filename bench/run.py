@@ -217,7 +217,7 @@ def _execute(
         for event in _executor(machine, workers)(jobs, setting, screen.listen):
             screen.ended(event)
             if event.kind == "failed":
-                failures.append(f"{event.arm} s{event.seed}: {event.text}   (bench show {event.trial})")
+                failures.append(f"{event.arm} {event.replicate}: {event.text}   (bench show {event.trial})")
     return failures
 
 

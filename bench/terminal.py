@@ -90,9 +90,7 @@ class Trials:
         """``  3/12 ● randaugment s0  local 91.2  hidden 71.0  18 s``."""
         width = len(str(self.total))
         kind = "" if event.kind == "done" else f"{event.kind}: "
-        place = (
-            f"{self.ended_count:>{width}}/{self.total} {MARKS.get(event.kind, ' ')} {event.arm} s{event.seed}"
-        )
+        place = f"{self.ended_count:>{width}}/{self.total} {MARKS.get(event.kind, ' ')} {event.arm} {event.replicate}"
         return f"  {place}  {kind}{event.text}  {duration(event.seconds)}"
 
 
@@ -132,7 +130,7 @@ class LiveTrials(Trials):
         from rich.text import Text
 
         lines = [
-            Text(f" ◐ {e.arm} s{e.seed}  {e.text}", overflow="ellipsis", no_wrap=True)
+            Text(f" ◐ {e.arm} {e.replicate}  {e.text}", overflow="ellipsis", no_wrap=True)
             for e in self.running.values()
         ]
         return Group(self.progress, *lines)

@@ -97,7 +97,7 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Re
         result = Result("done", development.classes, parameters=sum(p.numel() for p in network.parameters()))
         try:
             with clock("train"):
-                seed = trial.replicate.seed
+                seed = trial.replicate.stream_seed
                 done = fit(network, development, trial.recipe, seed, setting.device, setting.on_progress)
         except Diverged as diverged:
             result = replace(result, status="diverged", cause=diverged.cause, message=str(diverged))
@@ -133,7 +133,7 @@ def build_network(trial: Trial, development: Development) -> Network:
     _, size_px, _, channels = development.train.images.shape
     task = models.Task(len(development.classes), channels, size_px, mean, std)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(trial.replicate.seed, "init"))
+        torch.manual_seed(derive(trial.replicate.stream_seed, "init"))
         return models.build(trial.recipe.model, task, trial.weights)
 
 

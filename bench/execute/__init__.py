@@ -40,6 +40,12 @@ class Event:
     text: str = ""
     """``epoch``: where training is; ``done``: the scores; ``diverged`` and ``failed``: why, on one line."""
     seconds: float = 0.0
+    fold: int | None = None
+
+    @property
+    def replicate(self) -> str:
+        """``s3`` or, in cross-validation, ``f3``."""
+        return f"s{self.seed}" if self.fold is None else f"f{self.fold}"
 
 
 Listener = Callable[[Event], None]

@@ -17,7 +17,7 @@ from bench.trial import is_out_of_memory, run_trial, score_from_weights
 def work(job: Job, setting: Setting, listen: Listener) -> Event:
     """Run ``job`` to a record and return its last event. Only KeyboardInterrupt comes out of it."""
     trial, replicate = job.run.trial, job.run.trial.replicate
-    listen(Event("started", trial.id, job.run.arm, replicate.seed))
+    listen(Event("started", trial.id, job.run.arm, replicate.seed, fold=replicate.fold))
     started = time.perf_counter()
     try:
         event = _score(job, setting) if job.missing else _train(job, setting, listen)
@@ -32,7 +32,7 @@ def _train(job: Job, setting: Setting, listen: Listener) -> Event:
     def on_progress(news: Progress) -> None:
         text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}  "
         text += f"val {100 * news.val_accuracy:.1f}  {news.images_per_s:.0f} img/s"
-        listen(Event("epoch", trial.id, job.run.arm, replicate.seed, text))
+        listen(Event("epoch", trial.id, job.run.arm, replicate.seed, text, fold=replicate.fold))
 
     result = run_trial(trial, job.run.sets, TrialSetting(setting.device, setting.cache, on_progress))
     record = write_result(job, setting, result)

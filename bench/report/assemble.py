@@ -222,20 +222,31 @@ def _not_judged(study: Study) -> Iterable[str]:
         yield "removals from the full recipe; arms are compared with the baseline only"
 
 
+def _sets(plan: PlanFile) -> Iterable[tuple[str, str]]:
+    """What each scored set is called, and its key; one for each fold where they differ."""
+    trials = plan.arms[0].trials
+    for name in trials[0].sets:
+        called = LOCAL if name == TEST else name
+        keys = {trial.fold: trial.sets[name] for trial in trials}
+        if len(set(keys.values())) == 1:
+            yield called, trials[0].sets[name]
+        else:
+            yield from ((f"{called}, fold {fold}", key) for fold, key in keys.items())
+
+
 def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes) -> Provenance:
     records = [o.record for trials in outcomes.values() for o in trials if o.record]
     libraries: dict[str, set[str]] = {}
     for record in records:
         for name, version in record.libraries.items():
             libraries.setdefault(name, set()).add(version)
-    first = next((trial.sets for arm in plan.arms for trial in arm.trials), {})
     sizes = {key: size for record in records for key, size in record.sizes.items()}
     done = [o for trials in outcomes.values() for o in trials if o.record]
     return Provenance(
         source=study.data.source,
         synthetic=study.data.source == "synthetic",
         data_fingerprint=plan.data_fingerprint,
-        sets=tuple((LOCAL if n == TEST else n, key, sizes.get(key)) for n, key in first.items()),
+        sets=tuple((name, key, sizes.get(key)) for name, key in _sets(plan)),
         classes=tuple(next((record.classes for record in records if record.classes), [])),
         libraries=tuple((name, ", ".join(sorted(found))) for name, found in sorted(libraries.items())),
         commits=tuple(sorted({record.commit for record in records if record.commit})),

@@ -178,7 +178,11 @@ class Evidence:
         return kept, rows
 
     def _interval(self, rows: Sequence[Floats], of: Sequence[Outcome], name: str) -> stats.Interval | None:
-        """The interval over rows; with folds, over folds (seeds averaged first)."""
+        """The interval over rows; with folds, over folds (seeds averaged first).
+
+        A fold's own images (its local test set, and what is corrupted of it) are inside its mean; a set that
+        every fold's model scored has rows of the same images.
+        """
         folds = self.study.folds
         if folds is None:
             return stats.two_way(np.stack(rows)) if len(rows) > 1 and len(rows[0]) > 1 else None
@@ -188,15 +192,15 @@ class Evidence:
         averaged = [np.mean(group, axis=0) for group in by_fold.values()]
         if len(averaged) < 2:
             return None
-        if name == TEST:
+        if _apart(of, name):
             return stats.fold_interval(np.array([row.mean() for row in averaged]), 1 / (folds.k - 1))
         return stats.two_way(np.stack(averaged), inflation=1 + len(averaged) / (folds.k - 1))
 
     def _disagreements(self, pairs: Pairs, name: str) -> int:
         """Images on which finished pairs are not equally right; with folds, of all folds' images."""
         done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
-        _, rows = self._differences(done, name, "accuracy")
-        if name == TEST and self.study.folds is not None:
+        kept, rows = self._differences(done, name, "accuracy")
+        if _apart([b for _, b in kept], name):
             return int(sum((row != 0).sum() for row in rows))
         return int(np.any([row != 0 for row in rows], axis=0).sum()) if rows else 0
 
@@ -255,6 +259,11 @@ class Evidence:
             return Contrast(None, len(values), stats.untestable(None, len(values)))
         reference, arm = np.array(values).T
         return Contrast(stats.brown_forsythe(reference, arm), len(values))
+
+
+def _apart(trials: Sequence[Outcome], name: str) -> bool:
+    """Whether a set holds other images in other trials, as the folds of a cross-validation do."""
+    return len({o.planned.sets.get(name) for o in trials}) > 1
 
 
 def device(outcome: Outcome) -> str:
