@@ -69,7 +69,7 @@ def problems(hidden: Mapping[str, Hidden], val_shift: Corrupted | None) -> list[
         for table, corrupted in tables.items():
             if both := sorted(mine & set(families_of(corrupted))):
                 shown = ", ".join(both[:SHOWN]) + (", …" if len(both) > SHOWN else "")
-                problem = f"{len(both)} of them are in {table} too ({shown}); name other ones in one of the two"
+                problem = f"{len(both)} of them are in {table} too ({shown}); name others in one of the two"
                 written = "" if val_shift.families is None else shorten(list(val_shift.families))
                 found.append(Mistake("[val_shift] families", written, problem))
     return found

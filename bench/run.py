@@ -154,9 +154,6 @@ def refuse_unbuilt(study: Study) -> None:
         found.append("[tune]: tuning")
     if study.aa:
         found.append("aa = true: A/A runs")
-    if study.val_shift is not None:
-        found.append("[val_shift]: a corrupted validation set")
-    found += [f"[hidden.{name}]: corrupted sets" for name, h in study.hidden.items() if h.kind == "corrupted"]
     for arm in study.arms:
         found += [f"arm {arm.label}: {what}" for what in unbuilt_training(arm.recipe)]
     if found:

@@ -69,6 +69,8 @@ class Record(Frozen):
     """Key of the scored set → class → share of its images that were recognised."""
     sizes: dict[str, Count] = Field(default_factory=dict)
     """Key of the scored set → images."""
+    conditions: dict[str, dict[str, dict[str, Finite]]] = Field(default_factory=dict)
+    """Key of a corrupted set → condition (``defocus/3``) → score → value."""
     validation: dict[str, Finite] = Field(default_factory=dict)
     training: list[dict[str, Any]] = Field(default_factory=list)
     """One table per stage: what was trained, epochs, steps, best epoch."""
@@ -95,8 +97,17 @@ class Predictions:
     """(N,)"""
     ids: NDArray[np.uint64]
     """(N,)"""
+    conditions: NDArray[np.int16] | None = None
+    """(N,): what was done to each image of a corrupted set, an index of ``condition_names``."""
+    condition_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.conditions is not None and (
+            self.conditions.dtype.name != "int16" or self.conditions.shape != self.labels.shape
+        ):
+            raise ValueError(
+                f"conditions are int16 (N,), got {self.conditions.dtype} {self.conditions.shape}"
+            )
         found = [(a.dtype.name, a.ndim) for a in (self.probabilities, self.labels, self.ids)]
         if found != [("float16", 2), ("int64", 1), ("uint64", 1)]:
             raise ValueError(f"predictions need float16 (N, K), int64 (N,), uint64 (N,), got {found}")
@@ -221,6 +232,7 @@ class Store:
         recalls: Mapping[str, Mapping[str, float]],
         sizes: Mapping[str, int],
         predictions: Mapping[str, Predictions],
+        conditions: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
     ) -> Record:
         """Add sets to a trial that was trained before the study named them; what it has is kept as it is."""
         record = self.read(id)
@@ -234,6 +246,10 @@ class Store:
         fields = record.model_dump()
         for name, added in (("scores", scores), ("recalls", recalls), ("sizes", sizes)):
             fields[name] |= {key: dict(v) if isinstance(v, Mapping) else v for key, v in added.items()}
+        fields["conditions"] |= {
+            key: {name: dict(values) for name, values in added.items()}
+            for key, added in (conditions or {}).items()
+        }
         record = Record.model_validate(fields)
         self._commit(record)
         return record
@@ -247,10 +263,7 @@ class Store:
             return {}
         with np.load(path, allow_pickle=False) as file:
             keys = dict.fromkeys(name.rpartition("/")[0] for name in file.files)
-            return {
-                key: Predictions(file[f"{key}/probabilities"], file[f"{key}/labels"], file[f"{key}/ids"])
-                for key in keys
-            }
+            return {key: _read_predictions(file, key) for key in keys}
 
     def history(self, id: str) -> list[dict[str, Any]]:
         """One table per evaluation of validation, in order; empty where there is none."""
@@ -380,6 +393,14 @@ def _move(source: Path, target: Path) -> None:
     source.unlink()
 
 
+def _read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
+    probabilities, labels, ids = (file[f"{key}/{name}"] for name in ("probabilities", "labels", "ids"))
+    if f"{key}/conditions" not in file:
+        return Predictions(probabilities, labels, ids)
+    names = tuple(file[f"{key}/condition_names"].tolist())
+    return Predictions(probabilities, labels, ids, file[f"{key}/conditions"], names)
+
+
 def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -> None:
     import numpy as np
 
@@ -388,6 +409,10 @@ def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -
         for key, prediction in predictions.items()
         for name in ("probabilities", "labels", "ids")
     }
+    for key, prediction in predictions.items():
+        if prediction.conditions is not None:
+            arrays[f"{key}/conditions"] = prediction.conditions
+            arrays[f"{key}/condition_names"] = np.array(prediction.condition_names)
     np.savez_compressed(file, **arrays)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from bench import families
 from bench.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.checks import mistake_of, problems_of
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
@@ -222,6 +223,7 @@ class _Reader:
                     None,
                     f"use letters, digits, - and _, and none of {', '.join(NOT_SETS)}",
                 )
+        self.mistakes += families.problems(written.hidden, written.val_shift)
         if written.data.source != "synthetic":
             for name, hidden in written.hidden.items():
                 if hidden.kind == "synthetic":

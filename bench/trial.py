@@ -53,6 +53,8 @@ class Scored:
     recalls: Scores = field(default_factory=dict)
     """Class → share of its images recognised; classes without images are left out."""
     predictions: dict[str, Predictions] = field(default_factory=dict)
+    conditions: dict[str, Scores] = field(default_factory=dict)
+    """Condition of a corrupted set → metric → value."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Result:
     scores: Scores = field(default_factory=dict)
     recalls: Scores = field(default_factory=dict)
     predictions: dict[str, Predictions] = field(default_factory=dict)
+    conditions: dict[str, Scores] = field(default_factory=dict)
     validation: dict[str, float] = field(default_factory=dict)
     """Metric → value on the validation images, of the weights that were kept."""
     history: tuple[dict[str, Any], ...] = ()
@@ -186,11 +189,28 @@ def _score(
     for one in scored:
         samples = provide.held_out(trial, one, setting.cache)
         probabilities = _probabilities(network, samples, trial, setting.device)
-        seen.predictions[one.key] = Predictions(probabilities, samples.labels, samples.ids)
+        seen.predictions[one.key] = Predictions(
+            probabilities, samples.labels, samples.ids, samples.conditions, samples.condition_names
+        )
+        if samples.conditions is not None:
+            seen.conditions[one.key] = _by_condition(probabilities, samples)
         seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
         per_class = zip(classes, metrics.recalls(probabilities, samples.labels), strict=True)
         seen.recalls[one.key] = {name: float(recall) for name, recall in per_class if recall == recall}
     return seen
+
+
+def _by_condition(probabilities: NDArray[np.float16], samples: Samples) -> Scores:
+    """Accuracy and balanced accuracy of each condition's images; probabilities (N, K)."""
+    scores: Scores = {}
+    for number, name in enumerate(samples.condition_names):
+        mine = samples.conditions == number
+        shown = probabilities[mine], samples.labels[mine]
+        scores[name] = {
+            "accuracy": metrics.accuracy()(*shown),
+            "balanced_accuracy": metrics.balanced_accuracy()(*shown),
+        }
+    return scores
 
 
 def _probabilities(network: Network, samples: Samples, trial: Trial, device: str) -> NDArray[np.float16]:

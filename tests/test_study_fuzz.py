@@ -23,6 +23,7 @@ WHOLE = tomllib.loads(
         deep = { "stages.1.train" = "top:3", optimizer = { name = "lion", lr = 1e-4 } }
         [hidden.heavy]
         kind = "corrupted"
+        families = ["defocus", "noise", "jpeg"]
         severities = [1, 3]
         [hidden.other]
         kind = "external"
@@ -30,6 +31,7 @@ WHOLE = tomllib.loads(
         classes = { A = "b" }
         [val_shift]
         kind = "corrupted"
+        families = ["motion", "gamma", "zoom"]
         [[claims]]
         says = "s"
         better = ["fl*"]

@@ -76,9 +76,7 @@ def chosen(base: Samples, count: int, seed: int) -> Index:
     if count > len(base):
         raise UserError(f"images = {count}: there are {len(base)} to corrupt; give at most as many, or none")
     key = derive(seed, "corruption/images").to_bytes(8, "big")
-    place = [
-        hashlib.blake2b(int(i).to_bytes(8, "big"), digest_size=8, key=key).hexdigest() for i in base.ids
-    ]
+    place = [hashlib.blake2b(int(i).to_bytes(8, "big"), digest_size=8, key=key).hexdigest() for i in base.ids]
     order = np.argsort(np.array(place), kind="stable")
     share = np.empty(len(base))
     for label in np.unique(base.labels):
@@ -241,7 +239,7 @@ def _write_images(path: Path, work: _Work, device: str, progress: Progress | Non
 
 
 def _corrupt(work: _Work, part: slice, device: str) -> Pixels:
-    """The copies of ``part``, (B, S, S, C) uint8: values stay float32 between operations, then are rounded."""
+    """The copies of ``part``, (B, S, S, C) uint8; between operations values stay float32."""
     import torch
 
     index = work.index[part]

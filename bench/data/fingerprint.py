@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 from bench.data import bloodmnist
+from bench.data.corruptions import CORRUPTIONS_VERSION
 from bench.data.listing import ImageFile, list_images
 from bench.errors import UserError, shorten
+from bench.families import families_of, severities_of
 from bench.machine import Machine
 from bench.plan import Replicate, Source, fingerprint
 from bench.recipe import Corrupted, Data, External, Hidden, Split
+from bench.registry import corruptions
 
 SPLIT_VERSION = 1
 """Raised when ``outliers`` or ``split`` would put an image elsewhere; part of every key below."""
@@ -151,7 +154,15 @@ def hidden_key(hidden: Hidden, source: Source | None, test_key: str) -> str:
             raise ValueError("an external hidden set has a source")
         return fingerprint({"set": "external", "source": source.fingerprint, "classes": hidden.classes or {}})
     if isinstance(hidden, Corrupted):
-        return fingerprint({"set": hidden.model_dump(mode="json"), "test": test_key})
+        return fingerprint(
+            {
+                "set": hidden.model_dump(mode="json", exclude={"families", "severities"}),
+                "families": {family: corruptions[family].version for family in families_of(hidden)},
+                "severities": severities_of(hidden),
+                "version": CORRUPTIONS_VERSION,
+                "test": test_key,
+            }
+        )
     from bench.data import synthetic
 
     return fingerprint({"set": hidden.model_dump(mode="json"), "version": synthetic.VERSION})

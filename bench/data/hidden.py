@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.cache import CACHE_VERSION, open_images, open_reader
+from bench.data.corrupted import Progress, corrupted_samples
 from bench.data.images import Images, Labels, Samples
 from bench.data.sources import synthetic_reader
 from bench.errors import UserError, did_you_mean, shorten
@@ -17,11 +18,19 @@ SHIFTED_SEED = 1
 """Another than the local drawings' (``sources.SYNTHETIC_SEED``): other cells, not the same ones shifted."""
 
 
-def hidden_samples(scored: ScoredSet, local: Images, test: Samples, data: Data, cache: Path) -> Samples:
+def hidden_samples(
+    scored: ScoredSet,
+    local: Images,
+    test: Samples,
+    data: Data,
+    cache: Path,
+    progress: Progress | None = None,
+) -> Samples:
     """Images of a hidden set, in the classes of the study.
 
-    local  the whole local source: its class names, and its images, which an external set may not contain
-    test   the local test set, which a corrupted set is made of
+    local     the whole local source: its class names, and its images, which an external set may not contain
+    test      the local test set, which a corrupted set is made of
+    progress  called with (images done, images in all) while a corrupted set is made for the first time
     Raises UserError that lists all foreign classes without a counterpart, or counts images that are local.
     """
     hidden = scored.hidden
@@ -30,9 +39,10 @@ def hidden_samples(scored: ScoredSet, local: Images, test: Samples, data: Data, 
     if isinstance(hidden, Shifted):
         return _shifted(scored.name, hidden, local, data, cache)
     if isinstance(hidden, Corrupted):
-        raise UserError(
-            f'[hidden.{scored.name}] kind = "corrupted" is not built yet; use "external" or "synthetic"'
-        )
+        try:
+            return corrupted_samples(hidden, test, cache, progress=progress)
+        except UserError as error:
+            raise UserError(f"[hidden.{scored.name}] {error}") from None
     raise ValueError(f"{scored.name} is not a hidden set")
 
 

@@ -48,6 +48,7 @@ def write_result(job: Job, setting: Setting, result: Result) -> Record:
         scores=result.scores,
         recalls=result.recalls,
         sizes={key: len(prediction.labels) for key, prediction in result.predictions.items()},
+        conditions=result.conditions,
         validation=result.validation,
         training=list(result.training),
         parameters=result.parameters,

@@ -47,7 +47,7 @@ def _score(job: Job, setting: Setting) -> Event:
     where = TrialSetting(setting.device, setting.cache)
     scored = score_from_weights(trial, job.missing, store.weights_path(trial.id), where)
     sizes = {key: len(prediction.labels) for key, prediction in scored.predictions.items()}
-    store.add_scores(trial.id, scored.scores, scored.recalls, sizes, scored.predictions)
+    store.add_scores(trial.id, scored.scores, scored.recalls, sizes, scored.predictions, scored.conditions)
     return ended(job, "done", _scores(job, scored.scores))
 
 

@@ -120,9 +120,15 @@ def test_drawings_are_no_hidden_set_for_real_images(tmp_path: Path) -> None:
         score(Shifted(kind="synthetic"), None, tmp_path)
 
 
-def test_corrupted_sets_say_that_they_are_not_built_yet(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not built yet"):
-        score(Corrupted(kind="corrupted"), None, tmp_path)
+def test_a_corrupted_set_is_made_of_the_test_images_and_says_where_it_stands(tmp_path: Path) -> None:
+    here = local()
+    samples = score(Corrupted(kind="corrupted"), None, tmp_path, here)
+    test = here.take(np.arange(2))
+    assert samples.ids.tolist() == test.ids.tolist()
+    assert samples.labels.tolist() == test.labels.tolist()
+    assert (np.abs(samples.images.astype(int) - test.images).mean((1, 2, 3)) > 1).all()
+    with pytest.raises(UserError, match=r"^.hidden.lab. images = 3: there are 2 to corrupt"):
+        score(Corrupted(kind="corrupted", images=3), None, tmp_path, here)
 
 
 @pytest.mark.shared

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 CORRUPTIONS_VERSION = 1
-"""Raised when profiles, the choice of base images or their draws change; one family has a version of its own."""
+"""Raised when profiles, choice of base images or draws change; every family has a version of its own."""
 SEVERITIES = 5
 REFERENCE_PX = 224
 """Strengths that are lengths are pixels of an image of this side; they scale with the image."""

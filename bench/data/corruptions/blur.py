@@ -99,7 +99,8 @@ def picture_of_a_point(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.n
         for right in (0, 1):
             share = np.abs(1 - down - (y - top)) * np.abs(1 - right - (x - left))
             np.add.at(out, (top + reach + down, left + reach + right), weight * share)
-    return out[:-1, :-1] / weight.sum()
+    picture: np.ndarray = out[:-1, :-1] / weight.sum()
+    return picture
 
 
 def convolve(image: torch.Tensor, taps: np.ndarray) -> torch.Tensor:

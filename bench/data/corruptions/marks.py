@@ -64,7 +64,9 @@ def occlusion() -> Corruption:
     return Corruption("occlusion", (0.15, 0.20, 0.25, 0.30, 0.35), _occlusion)
 
 
-def _stain_deposit(image: torch.Tensor, strength: tuple[int, float], rng: np.random.Generator) -> torch.Tensor:
+def _stain_deposit(
+    image: torch.Tensor, strength: tuple[int, float], rng: np.random.Generator
+) -> torch.Tensor:
     import numpy as np
 
     most, largest = strength

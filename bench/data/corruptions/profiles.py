@@ -49,10 +49,11 @@ def heavy_mix(
     kinds = kinds_of(families)
     count = int(rng.integers(FEWEST, min(MOST, len(kinds)) + 1))
     drawn = sorted(rng.permutation(list(kinds))[:count], key=ORDER.index)
-    return tuple(
-        Operation(kinds[kind][rng.integers(len(kinds[kind]))], severities[rng.integers(len(severities))])
-        for kind in drawn
-    )
+    chosen = []
+    for kind in drawn:
+        family = kinds[kind][int(rng.integers(len(kinds[kind])))]
+        chosen.append(Operation(family, severities[int(rng.integers(len(severities)))]))
+    return tuple(chosen)
 
 
 def draws(seed: int, operation: Operation, image_id: int) -> np.random.Generator:
