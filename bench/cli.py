@@ -25,7 +25,7 @@ app = typer.Typer(
         "[bold]bench run[/bold] trains it and writes the report; run again, it continues where it stopped."
     ),
 )
-data_app = typer.Typer(no_args_is_help=True, help="Images: sources and downloads.")
+data_app = typer.Typer(no_args_is_help=True, help="Images: sources, downloads, a look at them.")
 app.add_typer(data_app, name="data")
 
 Studies = Annotated[list[Path], typer.Argument(help="Study files (TOML).", show_default=False)]
@@ -285,3 +285,69 @@ def data_fetch(
     from bench.terminal import Terminal
 
     print(fetch(source, size_px, _machine(), Terminal()))
+
+
+@data_app.command("inspect")
+def data_inspect(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="folder:PATH, npz:PATH, bloodmnist, synthetic, or a study file.",
+            show_default=False,
+        ),
+    ],
+    size_px: Annotated[
+        int | None,
+        typer.Option(
+            "--size-px",
+            min=16,
+            max=1024,
+            help="Size to look at them with.  [default: the study's, or 96]",
+            show_default=False,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Also write a page with the images in question.", show_default=False),
+    ] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option(
+            "--png", help="Also write a contact sheet of what would be dropped.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at images: classes, sizes, copies, near-duplicates, suspects; what dropping outliers leaves."""
+    from bench.commands import inspect as commands
+    from bench.commands import inspect_page as pages
+    from bench.terminal import Terminal
+
+    seen = commands.inspect(source, size_px, _machine(), Terminal(quiet=quiet))
+    print(commands.as_json(seen) if as_json else commands.as_text(seen))
+    for file, write in ((html, pages.write_html), (png, pages.write_png)):
+        if file is not None:
+            print(write(seen, file), file=sys.stderr if as_json else sys.stdout)
+
+
+@data_app.command("preview")
+def data_preview(
+    study: Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for the sheets.  [default: results/<study>/preview/]",
+            show_default=False,
+        ),
+    ] = None,
+    results: Results = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write contact sheets of what a study shows its models: splits, balance, augmentations, hidden sets."""
+    from bench.commands.preview import preview
+    from bench.terminal import Terminal
+
+    for file in preview(study, _machine(results=results), Terminal(quiet=quiet), out):
+        print(file)

@@ -37,9 +37,10 @@ MOST_TILES = 3000
 class Tile:
     """An image and what stands below it.
 
-    pixels  (H, W, C) uint8, C 1 or 3
-    marked  drawn with a red frame
-    detail  more about it, for pages only: on a sheet there is no room
+    pixels   (H, W, C) uint8, C 1 or 3
+    caption  lines below it; long ones are broken
+    marked   drawn with a red frame
+    detail   more about it, for pages only: on a sheet there is no room
     """
 
     pixels: Pixels
@@ -134,7 +135,7 @@ class _Block:
     @functools.cached_property
     def captions(self) -> list[list[str]]:
         """Lines below each tile."""
-        return [_wrapped(tile.caption, TEXT_PX, self.cell_w - 2, most=2) for tile in self.strip.tiles]
+        return [_wrapped(tile.caption, TEXT_PX, self.cell_w - GAP, most=4) for tile in self.strip.tiles]
 
     @property
     def step(self) -> int:
@@ -237,12 +238,14 @@ def _fitted(text: str, size: int, width: int) -> str:
 
 def _wrapped(text: str, size: int, width: int, most: int) -> list[str]:
     """``text`` as at most ``most`` lines of ``width`` pixels, broken after blanks, hyphens, underscores."""
-    lines, font = [""], _font(size)
-    for part in re.findall(r"[^\s_-]*[\s_-]?", _plain(text)):
-        if lines[-1] and len(lines) < most and font.getlength((lines[-1] + part).rstrip()) > width:
-            lines.append("")
-        lines[-1] += part
-    return [_fitted(line.rstrip(), size, width) for line in lines if line]
+    lines, font = [], _font(size)
+    for paragraph in text.split("\n"):
+        lines.append("")
+        for part in re.findall(r"[^\s_-]*[\s_-]?", _plain(paragraph)):
+            if lines[-1] and len(lines) < most and font.getlength((lines[-1] + part).rstrip()) > width:
+                lines.append("")
+            lines[-1] += part
+    return [_fitted(line.rstrip(), size, width) for line in lines[:most] if line]
 
 
 def jpeg(pixels: Pixels) -> bytes:

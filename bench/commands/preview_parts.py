@@ -1,0 +1,94 @@
+"""What ``bench data preview`` draws: which images, what becomes of them, and what is written below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.data.images import Index, Labels, Samples
+from bench.recipe import Balance, Choice, Corrupted, Recipe
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+DRAWS = 4
+"""Times that the same images are augmented."""
+
+
+def spread(labels: Labels, count: int) -> Index:
+    """Positions of ``count`` images dealt over the classes in turn, in the order of the classes.
+
+    labels  (N,) int64 → (M,) int64 with M = min(N, count)
+    """
+    rank = np.zeros(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        mine = labels == label
+        rank[mine] = np.arange(mine.sum())
+    dealt = np.lexsort((labels, rank))[:count]
+    return dealt[np.lexsort((rank[dealt], labels[dealt]))]
+
+
+def balanced(balance: Balance, labels: Labels, classes: int, seed: int) -> tuple[str, Index]:
+    """What a kind of balance makes of an epoch: a phrase, and images of each class, (K,) int64.
+
+    labels  (N,) int64
+    """
+    from bench.data.balance import deal
+
+    deck = deal(balance, labels, classes, seed)
+    dealt = labels[deck.index]
+    if deck.class_weights is not None:
+        weighed = np.bincount(dealt, minlength=classes) * deck.class_weights
+        return "images times their weight in the loss", np.round(weighed).astype(np.int64)
+    if deck.odds is not None:
+        expected = np.bincount(dealt, weights=deck.odds, minlength=classes) * len(deck)
+        return f"{len(deck):,} images, drawn anew each epoch; on average", np.round(expected).astype(np.int64)
+    return f"{len(deck):,} images", np.bincount(dealt, minlength=classes).astype(np.int64)
+
+
+def draws(
+    recipe: Recipe, train: Samples, index: Index, classes: tuple[str, ...], seed: int
+) -> Iterator[tuple[Samples, list[str]]]:
+    """The images at ``index`` (M,), augmented ``DRAWS`` times as one batch; captions where labels are mixed.
+
+    random  streams (preview, draw) of ``seed``
+    """
+    import torch
+
+    from bench.augment import pipeline
+    from bench.streams import stream
+
+    pixels = np.asarray(train.images)[index]
+    built = pipeline.build(recipe.augment, size_px=pixels.shape[1], channels=pixels.shape[3])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(255)
+    targets = torch.nn.functional.one_hot(torch.from_numpy(train.labels[index]), len(classes)).float()
+    for draw in range(DRAWS):
+        changed, mixed = built(images, targets, stream(seed, "preview", draw))
+        levels = changed.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        samples = Samples(levels.numpy(), train.labels[index], train.ids[index])
+        yield samples, [mixed_label(row, classes) for row in mixed.numpy()]
+
+
+def mixed_label(shares: npt.NDArray[np.float32], classes: Sequence[str]) -> str:
+    """A line for each share, ``70% basophil``; empty for a whole label. shares (K,) float32, sum 1."""
+    some = [k for k in np.argsort(-shares, kind="stable") if shares[k] >= 0.005]
+    if len(some) == 1:
+        return ""
+    return "\n".join(f"{100 * shares[k]:.0f}% {classes[k]}" for k in some)
+
+
+def written(choice: Choice) -> str:
+    """An augmentation as a study would write it: its name and parameters."""
+    values = ", ".join(f"{key}={value}" for key, value in choice.params.items())
+    return f"{choice.name} ({values})" if values else choice.name
+
+
+def mixture(hidden: Corrupted, image_id: int) -> str:
+    """Operations of one image of a ``heavy-mix``, a line each: ``hue/2``."""
+    from bench.data.corruptions.profiles import heavy_mix
+    from bench.families import families_of, severities_of
+
+    chain = heavy_mix(hidden.seed, image_id, families_of(hidden), severities_of(hidden))
+    return "\n".join(map(str, chain))
