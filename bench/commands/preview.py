@@ -231,7 +231,7 @@ class _Show:
         ids = list(dict.fromkeys(map(int, made.ids)))
         strips = [self._strip("as they are", base, np.array([first[i] for i in ids]))]
         if made.conditions is None:
-            captions = [mixture(smaller, i) for i in map(int, made.ids)]
+            captions = [mixture(smaller, int(i), made.images.shape[3]) for i in made.ids]
             strips.append(self._strip("heavy-mix", made, np.arange(len(made)), captions))
         else:
             # One condition per base image, all over the list: the other sheet has every one.

@@ -68,14 +68,15 @@ def draws(
         changed, mixed = built(images, targets, stream(seed, "preview", draw))
         levels = changed.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         samples = Samples(levels.numpy(), train.labels[index], train.ids[index])
-        yield samples, [mixed_label(row, classes) for row in mixed.numpy()]
+        captions = [mixed_label(row, classes) for row in mixed.numpy()] if built.mixes_images else []
+        yield samples, captions or [""] * len(index)
 
 
 def mixed_label(shares: npt.NDArray[np.float32], classes: Sequence[str]) -> str:
-    """A line for each share, ``70% basophil``; empty for a whole label. shares (K,) float32, sum 1."""
+    """A line for each share, ``70% basophil``; a whole label without. shares (K,) float32, sum 1."""
     some = [k for k in np.argsort(-shares, kind="stable") if shares[k] >= 0.005]
     if len(some) == 1:
-        return ""
+        return classes[some[0]]
     return "\n".join(f"{100 * shares[k]:.0f}% {classes[k]}" for k in some)
 
 
@@ -85,10 +86,11 @@ def written(choice: Choice) -> str:
     return f"{choice.name} ({values})" if values else choice.name
 
 
-def mixture(hidden: Corrupted, image_id: int) -> str:
+def mixture(hidden: Corrupted, image_id: int, channels: int) -> str:
     """Operations of one image of a ``heavy-mix``, a line each: ``hue/2``."""
     from bench.data.corruptions.profiles import heavy_mix
     from bench.families import families_of, severities_of
+    from bench.registry import corruptions
 
-    chain = heavy_mix(hidden.seed, image_id, families_of(hidden), severities_of(hidden))
-    return "\n".join(map(str, chain))
+    families = [f for f in families_of(hidden) if channels == 3 or not corruptions[f].traits.get("colour")]
+    return "\n".join(map(str, heavy_mix(hidden.seed, image_id, families, severities_of(hidden))))

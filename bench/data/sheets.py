@@ -81,12 +81,12 @@ def draw(title: str, strips: Sequence[Strip], columns: int = COLUMNS) -> Image.I
     images = [[enlarged(tile.pixels) for tile in strip.tiles] for strip in fitting]
     every = [image.size for row in images for image in row]
     cell = tuple(max((size[axis] for size in every), default=TILE_PX) + GAP for axis in (0, 1))
-    most = max((len(row) for row in images), default=1)
-    side_by_side = min(columns, max(most, sum(map(len, images))))
-    width = max(NARROWEST_PX, side_by_side * cell[0])
     blocks = [
         _Block(strip, row, cell[0], cell[1], columns) for strip, row in zip(fitting, images, strict=True)
     ]
+    wide = [block.size[0] for block in blocks] or [0]
+    in_one_row = sum(wide) + 2 * GAP * (len(wide) - 1)
+    width = max(NARROWEST_PX, max(wide), min(columns * cell[0], in_one_row))
     lines = _wrapped(title, TITLE_PX, width, most=3)
     head = 2 * MARGIN + len(lines) * (TITLE_PX + 6)
     places, bottom = _shelves([block.size for block in blocks], width, head)
