@@ -1,0 +1,40 @@
+"""docs/components.md: every component a study can name, written from docstrings and signatures."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from bench.commands.components import parameters
+from bench.registry import REGISTRIES, Component
+
+HEADER = """\
+# Components
+
+Written from the docstrings by `uv run just docs`; a test fails when it is stale. `bench list KIND` prints the same.
+Shapes: B images in a batch, C channels, H × W pixels, K classes.
+"""
+
+
+def markdown() -> str:
+    """The whole page."""
+    parts = [HEADER]
+    for plural, registry in REGISTRIES.items():
+        parts.append(f"\n## {plural.capitalize()}\n")
+        parts += [_entry(component, registry.fallback) for component in registry]
+    return "\n".join(parts)
+
+
+def _entry(component: Component, fallback: str | None) -> str:
+    title = f"any other name: {component.name}" if component.name == fallback else f"`{component.name}`"
+    lines = [f"### {title}", ""]
+    settings = parameters(component)
+    if settings:
+        lines += ["`" + ", ".join(f"{key} = {value}" for key, value in settings.items()) + "`", ""]
+    text = inspect.getdoc(component.factory) or ""
+    summary, _, rest = text.partition("\n")
+    lines += [summary, ""]
+    if rest.strip():
+        # docstrings align their columns by spaces, which Markdown would fold
+        lines += ["```text", *re.sub(r"\n{2,}", "\n\n", rest.strip("\n")).splitlines(), "```", ""]
+    return "\n".join(lines)
