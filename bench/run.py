@@ -275,8 +275,9 @@ def _check_images(run: Run, machine: Machine, terminal: Terminal) -> tuple[int, 
     data = run.trial.data
     with terminal.counting(f"reading {data.source} at {data.size_px} px", "images") as count:
         development = provide.development(run.trial, machine.cache, count)
-        for scored in run.sets:
-            provide.held_out(run.trial, scored, machine.cache)
+    for scored in run.sets:
+        with terminal.counting(f"opening {scored.name} at {data.size_px} px", "images") as count:
+            provide.held_out(run.trial, scored, machine.cache, count)
     return len(development.classes), development.train.images.shape[-1]
 
 

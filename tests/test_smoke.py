@@ -58,6 +58,7 @@ def test_hidden_sets_keep_their_names_and_become_small():
     hidden = """
     [hidden.heavy]
     kind = "corrupted"
+    families = ["defocus", "noise", "jpeg"]
     [hidden.lab]
     kind = "external"
     source = "folder:nowhere"
@@ -66,14 +67,15 @@ def test_hidden_sets_keep_their_names_and_become_small():
     kind = "synthetic"
     [val_shift]
     kind = "corrupted"
+    families = ["motion", "gamma", "zoom"]
     """
     small = smoke(read(ARMS + hidden, top='primary = "lab.accuracy"'))
     assert small.hidden == {
-        "heavy": Corrupted(kind="corrupted", images=8),
+        "heavy": Corrupted(kind="corrupted", images=8, families=("defocus", "noise", "jpeg")),
         "lab": Shifted(kind="synthetic", images=64),
         "drawn": Shifted(kind="synthetic", images=64),
     }
-    assert small.val_shift == Corrupted(kind="corrupted", images=8)
+    assert small.val_shift == Corrupted(kind="corrupted", images=8, families=("motion", "gamma", "zoom"))
     assert small.primary == "lab.accuracy"
 
 

@@ -10,6 +10,7 @@ from bench.registry import corruptions
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from PIL.Image import Image
 
 
 @corruptions.register("pixelate", group="digital", kin=())
@@ -17,11 +18,11 @@ def pixelate() -> Corruption:
     """Shrink by averaging, then enlarge by repeating pixels.
 
     strengths  size of the small image .6, .5, .4, .3, .25 of the side, cut to whole pixels
-    images     (B, C, H, W) float32 in [0, 1] → same
+    images     (B, C, H, W) float32 in [0, 1] → same, in steps of 1/255
     random     nothing
 
-    Source: MedMNIST-C for BloodMNIST. Pillow's box filter weights a pixel on an edge by the part inside,
-    torch's ``area`` gives it to both sides. Kornia has no such operation.
+    Source: MedMNIST-C for BloodMNIST; Pillow's box and nearest filters as there. Kornia has no such
+    operation, and torch's ``area`` counts a pixel on an edge twice: .6 then changes more than .5.
     """
     return Corruption("pixelate", (0.6, 0.5, 0.4, 0.3, 0.25), _pixelate)
 
@@ -42,21 +43,35 @@ def jpeg() -> Corruption:
 
 
 def _pixelate(image: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
-    import torch.nn.functional as F
+    from PIL import Image
 
-    height, width = image.shape[-2:]
-    small = F.interpolate(image, size=(int(share * height), int(share * width)), mode="area")
-    return F.interpolate(small, size=(height, width), mode="nearest-exact")
+    picture = _picture(image)
+    width, height = picture.size
+    small = picture.resize((int(share * width), int(share * height)), Image.Resampling.BOX)
+    return _tensor(small.resize((width, height), Image.Resampling.NEAREST), image)
 
 
 def _jpeg(image: torch.Tensor, quality: int, rng: np.random.Generator) -> torch.Tensor:
     import io
 
-    import numpy as np
     from PIL import Image
 
-    pixels = (image[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     file = io.BytesIO()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(file, "JPEG", quality=quality)
-    stored = np.asarray(Image.open(file)).reshape(pixels.shape)
-    return on(image, stored.transpose(2, 0, 1)[None] / 255)
+    _picture(image).save(file, "JPEG", quality=quality)
+    return _tensor(Image.open(file), image)
+
+
+def _picture(image: torch.Tensor) -> Image:
+    """(1, C, H, W) in [0, 1] as Pillow has it: 8 bits, on the host."""
+    from PIL import Image
+
+    pixels = (image[0] * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
+
+
+def _tensor(picture: Image, like: torch.Tensor) -> torch.Tensor:
+    """A picture as (1, C, H, W) float32 in [0, 1], on the device of ``like``."""
+    import numpy as np
+
+    pixels = np.asarray(picture).reshape(*like.shape[2:], like.shape[1])
+    return on(like, pixels.transpose(2, 0, 1)[None] / 255)
