@@ -11,7 +11,7 @@ from bench.registry import REGISTRIES, Component
 HEADER = """\
 # Components
 
-Written from the docstrings by `uv run just docs`; a test fails when it is stale. `bench list KIND` prints the same.
+Written from the docstrings by `uv run just docs`; a test fails when stale. `bench list KIND` prints the same.
 Shapes: B images in a batch, C channels, H × W pixels, K classes.
 """
 
