@@ -16,7 +16,7 @@ from bench.execute import Executor, Job, Setting, inline, local
 from bench.machine import Machine
 from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, Trial, make_plan, read_plan_file
 from bench.recipe import Data, Hidden
-from bench.report import write_report
+from bench.report import write_index, write_report
 from bench.smoke import smoke
 from bench.store import Record, Store
 from bench.study import Study, load
@@ -143,6 +143,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         jobs = _jobs(plan, store, options, terminal)
         failures = _execute(plan, jobs, machine, store, terminal, smoked=options.smoke) if jobs else []
         report = write_report(study, plan_file, store)
+        write_index(store)
     counts = Counter(state for _, state, _ in states(plan, store))
     return Ending(report, counts, len(jobs), time.perf_counter() - started, failures)
 

@@ -27,7 +27,12 @@ def reports(studies: Sequence[str], machine: Machine, *, check: bool, no_cost: b
     names = [Path(name).stem if name.endswith(".toml") else name for name in studies] or planned(store)
     if not names and not check:
         raise UserError(f"{store.root} holds no study to report on; bench run STUDY makes one")
-    return sum(_one(name, store, check, no_cost) for name in names)
+    stale = sum(_one(name, store, check, no_cost) for name in names)
+    if not check and not no_cost:
+        index = report.write_index(store)
+        if not studies:
+            print(index)
+    return stale
 
 
 def _one(name: str, store: Store, check: bool, no_cost: bool) -> bool:

@@ -30,6 +30,13 @@ def markdown(document: Document, *, cost: bool = True) -> str:
     return text.markdown(document, cost=cost)
 
 
+def write_index(store: Store) -> Path:
+    """Write ``index.md`` of a results folder: its studies, and who looked at which hidden set; returns its path."""
+    from bench.report import index
+
+    return index.write_index(store)
+
+
 def render(study: Study, plan: PlanFile, store: Store, *, cost: bool = True) -> str:
     """The text of ``report.md``, without writing anything."""
     return markdown(build(study, plan, store), cost=cost)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tiny import FLIPS, HIDDEN, machine_in, write_study
+
+from bench.report import index
+from bench.run import Options, run_study
+from bench.store import Store
+from bench.terminal import Terminal
+
+
+def go(study: Path, folder: Path) -> Store:
+    machine = machine_in(folder)
+    run_study(study, machine, Options(), Terminal(quiet=True))
+    return Store(machine.results)
+
+
+def test_the_ledger_counts_each_studys_looks_and_different_trials_in_all(tmp_path: Path) -> None:
+    go(write_study(tmp_path, hidden=HIDDEN, name="one"), tmp_path)
+    arms = FLIPS + '\nrotated = { augment = ["rotate"] }'
+    store = go(write_study(tmp_path, hidden=HIDDEN, arms=arms, name="two"), tmp_path)
+    looks = index.looks(index.entries(store))
+    assert [(look.name, look.study, len(look.trials)) for look in looks] == [
+        ("other-lab", "one", 2),
+        ("other-lab", "two", 3),
+    ]
+    assert len({look.key for look in looks}) == 1
+    page = (store.root / "index.md").read_text()
+    assert f"| other-lab | {looks[0].key[:12]} | one | 2 | 3 |" in page
+    assert "| [two](two/report.md) | Does a flip help? | 3/3 | 0 | 0 |" in page
+
+
+def test_a_folder_without_hidden_sets_says_so(tmp_path: Path) -> None:
+    store = go(write_study(tmp_path), tmp_path)
+    assert "No hidden set was scored." in index.markdown(index.entries(store))
+    assert index.markdown(index.entries(store)) == (store.root / "index.md").read_text()
+
+
+def test_an_index_of_nothing_is_a_page_all_the_same(tmp_path: Path) -> None:
+    assert index.markdown(index.entries(Store(tmp_path))).startswith("# Studies")
+
+
+def test_a_damaged_study_file_does_not_hide_the_others(tmp_path: Path) -> None:
+    store = go(write_study(tmp_path, name="one"), tmp_path)
+    (store.root / "one" / "study.toml").write_text("= broken")
+    assert "cannot be read" in index.markdown(index.entries(store))
