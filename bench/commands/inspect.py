@@ -123,7 +123,7 @@ def _identical(seen: Inspection) -> list[str]:
 
 def _cluster_line(seen: Inspection, cluster: Cluster) -> str:
     size = f"{len(cluster.members):,} copies"
-    return f"{size:>12}  {fate(cluster):<39}  {_labels(seen, cluster)}  {_names(seen, cluster.members)}"
+    return f"{size:>12}  {fate(cluster):<38}  {_labels(seen, cluster)}  {_names(seen, cluster.members)}"
 
 
 def fate(cluster: Cluster) -> str:
@@ -153,7 +153,7 @@ def _near(seen: Inspection) -> list[str]:
         lines = [
             f"near-duplicates    {many(len(groups), 'group')}, {sum(map(len, groups)):,} images, the largest "
             f"of {len(groups[0])}; each stays on one side of every split",
-            f"  {len(unlike)} of them are more than copies of one image",
+            f"  more than copies of one image: {len(unlike)}",
             *(f"  {_group_line(seen, group)}" for group in unlike[:SHOWN]),
             *_more(len(unlike)),
         ]

@@ -76,7 +76,7 @@ def mixed_label(shares: npt.NDArray[np.float32], classes: Sequence[str]) -> str:
     """A line for each share, ``70% basophil``; a whole label without. shares (K,) float32, sum 1."""
     some = [k for k in np.argsort(-shares, kind="stable") if shares[k] >= 0.005]
     if len(some) == 1:
-        return classes[some[0]]
+        return str(classes[some[0]])
     return "\n".join(f"{100 * shares[k]:.0f}% {classes[k]}" for k in some)
 
 
