@@ -198,6 +198,32 @@ def test_a_hidden_set_added_later_stands_beside_the_old_scores(store: Store):
     assert store.history(ID) == [{"a": 1}]
 
 
+def of_conditions() -> Predictions:
+    plain = predictions()
+    conditions = (np.arange(len(plain.labels)) % 2).astype(np.int16)
+    return Predictions(plain.probabilities, plain.labels, plain.ids, conditions, ("hue/1", "défocus/2"))
+
+
+def test_conditions_of_a_corrupted_set_read_back_and_others_have_none(store: Store):
+    scores = {"micro": {"hue/1": {"accuracy": 0.5}, "défocus/2": {"accuracy": 0.25}}}
+    store.write(record(), history=[], predictions={"local": predictions()})
+    store.add_scores(ID, {"micro": {"accuracy": 0.4}}, {}, {"micro": 4}, {"micro": of_conditions()}, scores)
+    read = store.predictions(ID)
+    assert read["local"].conditions is None
+    assert read["local"].condition_names == ()
+    np.testing.assert_array_equal(read["micro"].conditions, of_conditions().conditions)
+    assert read["micro"].conditions.dtype == np.int16
+    assert read["micro"].condition_names == ("hue/1", "défocus/2")
+    assert store.read(ID).conditions == scores
+
+
+def test_conditions_of_a_wrong_type_or_length_are_refused():
+    plain = predictions()
+    for wrong in (np.zeros(len(plain.labels), np.int64), np.zeros(1, np.int16)):
+        with pytest.raises(ValueError, match="conditions are int16"):
+            Predictions(plain.probabilities, plain.labels, plain.ids, wrong, ("a",))
+
+
 def test_a_held_out_set_is_never_scored_twice(store: Store):
     store.write(record(), history=[], predictions={"local": predictions()})
     with pytest.raises(ValueError, match="scored once"):

@@ -14,7 +14,7 @@ from bench.data import provide
 from bench.errors import UserError
 from bench.models.weights import save
 from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
-from bench.recipe import Data, External, Recipe
+from bench.recipe import Corrupted, Data, External, Recipe
 from bench.train.loop import Progress
 from bench.trial import Setting, is_out_of_memory, run_trial, score_from_weights
 
@@ -92,6 +92,28 @@ def test_a_trial_is_trained_and_scored_on_every_set(
         )
     )
     assert result.memory["peak_mb"] > 100
+
+
+def test_a_corrupted_set_is_scored_as_a_whole_and_per_condition(
+    make: Callable[..., Trial], setting: Setting
+) -> None:
+    micro = Corrupted(
+        kind="corrupted", profile="micro-c", families=("brightness-down", "hue"), severities=(1, 5)
+    )
+    sets = [ScoredSet("micro", "key-of-micro", micro), ScoredSet("heavy", "h", Corrupted(kind="corrupted"))]
+    result = run_trial(make(), sets, setting)
+    stored, by_condition = result.predictions["key-of-micro"], result.conditions["key-of-micro"]
+    assert list(by_condition) == ["brightness-down/1", "brightness-down/5", "hue/1", "hue/5"]
+    hits = stored.probabilities.argmax(1) == stored.labels
+    for number, scores in enumerate(by_condition.values()):
+        mine = stored.conditions == number
+        assert scores["accuracy"] == hits[mine].mean()
+        recalls = [hits[mine & (stored.labels == k)].mean() for k in range(3)]
+        assert scores["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    mean = np.mean([scores["accuracy"] for scores in by_condition.values()])
+    assert mean == pytest.approx(result.scores["key-of-micro"]["accuracy"])
+    assert "h" in result.scores
+    assert "h" not in result.conditions
 
 
 def test_scores_are_those_of_the_stored_probabilities(make: Callable[..., Trial], setting: Setting) -> None:

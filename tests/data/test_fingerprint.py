@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import Replicate, Source
 from bench.recipe import Corrupted, Data, External, Shifted, Split
+from bench.registry import corruptions
 
 FOLDER = Source("folder", Path("x"), "abc")
 SEED = Replicate(0)
@@ -221,6 +223,27 @@ def test_hidden_keys_follow_content_and_translation_but_not_permission() -> None
     shifted = Shifted(kind="synthetic")
     assert hidden_key(shifted, None, "t") == hidden_key(shifted, None, "u")
     assert hidden_key(shifted, None, "t") != hidden_key(shifted.model_copy(update={"stain": 2.0}), None, "t")
+
+
+def test_a_corrupted_sets_key_follows_what_its_table_means_and_the_versions_of_corruptions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def key(**given: object) -> str:
+        return hidden_key(Corrupted.model_validate({"kind": "corrupted"} | given), None, "t")
+
+    assert key() == key(severities=[5, 4, 3, 2]) == key(families=corruptions.names())
+    assert key(families=["hue", "jpeg", "noise"]) == key(families=["noise", "hue", "jpeg", "hue"])
+    others = [{"seed": 1}, {"images": 5}, {"severities": [2, 3]}, {"profile": "micro-c"}]
+    others += [{"families": ["hue", "jpeg", "noise"]}]
+    keys = {key(), *(key(**other) for other in others)}
+    assert len(keys) == 6
+    monkeypatch.setattr(fingerprint, "CORRUPTIONS_VERSION", 2)
+    assert key() not in keys
+    monkeypatch.undo()
+    newer = replace(corruptions["hue"], version=2)
+    monkeypatch.setitem(corruptions._components, "hue", newer)
+    assert key() not in keys
+    assert key(families=["jpeg", "noise", "zoom"]) not in keys
 
 
 def test_locating_imports_neither_numpy_nor_torch() -> None:

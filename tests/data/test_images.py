@@ -39,3 +39,21 @@ def test_taking_copies_and_sorts_by_id() -> None:
 def test_parts_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValueError, match="labels"):
         Samples(noise(2), np.zeros(3, np.int64), np.zeros(2, np.uint64))
+
+
+def test_conditions_go_where_their_images_go() -> None:
+    copies = Samples(
+        noise(4),
+        np.zeros(4, np.int64),
+        np.array([7, 3, 7, 3], np.uint64),
+        conditions=np.array([0, 0, 1, 1], np.int16),
+        condition_names=("hue/1", "hue/2"),
+    )
+    taken = copies.take(np.array([3, 2, 0]))
+    assert taken.ids.tolist() == [3, 7, 7]
+    assert taken.conditions is not None
+    assert taken.conditions.tolist() == [1, 1, 0]
+    assert taken.condition_names == ("hue/1", "hue/2")
+    assert copies.take(np.array([0])).conditions is not None
+    with pytest.raises(ValueError, match="conditions"):
+        Samples(noise(2), np.zeros(2, np.int64), np.zeros(2, np.uint64), conditions=np.zeros(3, np.int16))

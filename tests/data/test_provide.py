@@ -10,8 +10,9 @@ from samples import noise, write_folder
 
 from bench.data import provide
 from bench.data.images import Development, Samples
+from bench.errors import UserError
 from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
-from bench.recipe import Choice, Data, External, Recipe
+from bench.recipe import Choice, Corrupted, Data, External, Recipe
 
 
 @pytest.fixture
@@ -50,6 +51,34 @@ def test_a_hidden_set_comes_through_the_same_door(trial: Trial, tmp_path: Path) 
         "lab", "key", External(kind="external", source="folder:other"), Source("folder", path, "o")
     )
     assert len(provide.held_out(trial, scored, tmp_path)) == 3
+
+
+MICRO = Corrupted(kind="corrupted", profile="micro-c", families=("noise", "jpeg"), severities=(2,))
+
+
+@pytest.mark.parametrize("fold", [None, 2])
+def test_a_corrupted_set_is_made_of_the_test_images_of_its_own_trial(
+    trial: Trial, tmp_path: Path, fold: int | None
+) -> None:
+    trial = make_trial(trial.source, Replicate(0, fold, 5 if fold is not None else None))
+    test = provide.held_out(trial, ScoredSet(TEST, "key"), tmp_path)
+    told: list[tuple[int, int]] = []
+    made = provide.held_out(trial, ScoredSet("c", "key", MICRO), tmp_path, lambda *news: told.append(news))
+    assert made.ids.tolist() == 2 * test.ids.tolist()
+    assert made.labels.tolist() == 2 * test.labels.tolist()
+    assert made.condition_names == ("jpeg/2", "noise/2")
+    assert told[-1] == (len(made), len(made))
+
+
+def test_val_shift_is_made_of_validation_images_only(trial: Trial, tmp_path: Path) -> None:
+    made = provide.development(trial, tmp_path)
+    shifted = provide.val_shift(MICRO, made, tmp_path)
+    assert set(shifted.ids.tolist()) == set(made.val.ids.tolist())
+    assert len(shifted) == 2 * len(made.val)
+    test = provide.held_out(trial, ScoredSet(TEST, "key"), tmp_path)
+    assert not set(shifted.ids.tolist()) & set(test.ids.tolist())
+    with pytest.raises(UserError, match=r"^\[val_shift\] images = 99: there are"):
+        provide.val_shift(MICRO.model_copy(update={"images": 99}), made, tmp_path)
 
 
 def reachable(thing: Any) -> list[np.ndarray]:
