@@ -90,8 +90,8 @@ class Trials:
         """``  3/12 ● randaugment s0  local 91.2  hidden 71.0  18 s``."""
         width = len(str(self.total))
         kind = "" if event.kind == "done" else f"{event.kind}: "
-        place = f"{self.ended_count:>{width}}/{self.total} {MARKS.get(event.kind, ' ')} {event.arm} {event.replicate}"
-        return f"  {place}  {kind}{event.text}  {duration(event.seconds)}"
+        place = f"{self.ended_count:>{width}}/{self.total} {MARKS.get(event.kind, ' ')}"
+        return f"  {place} {event.arm} {event.replicate}  {kind}{event.text}  {duration(event.seconds)}"
 
 
 class LiveTrials(Trials):
