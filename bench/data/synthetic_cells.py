@@ -97,7 +97,8 @@ class Draws:
 
     def normal(self, sd: float, n: int | None = None) -> Doubles:
         """(B,) or (B, n) numbers with mean 0 and this standard deviation, cut at three of them."""
-        return sd * ndtri(self.uniform(0.00135, 0.99865, n))
+        scores: Doubles = ndtri(self.uniform(0.00135, 0.99865, n))
+        return sd * scores
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def markdown(document: Document, *, cost: bool = True) -> str:
 
 
 def write_index(store: Store) -> Path:
-    """Write ``index.md``: a results folder's studies, and who looked at which hidden set. Returns its path."""
+    """Write ``index.md``: the studies of a folder, who looked at which hidden set. Returns its path."""
     from bench.report import index
 
     return index.write_index(store)

@@ -111,7 +111,7 @@ def _ledger(found: Sequence[Look]) -> list[str]:
     lines += [
         "",
         "A trial is scored once on a set. Each further trial that is compared on it, and each further study, "
-        "makes the best of them look better than it is; whoever chooses by a hidden set needs another one to say "
-        "how good the choice was. `in all` counts different trials over all studies.",
+        "makes the best of them look better than it is; whoever chooses by a hidden set needs another one to "
+        "say how good the choice was. `in all` counts different trials over all studies.",
     ]
     return lines
