@@ -70,9 +70,6 @@ def main() -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left, as `| head` does
 
@@ -113,7 +110,11 @@ def run(
     options = conductor.Options(smoke, rescore, _causes(retry))
     code = 0
     for study in studies:
-        ending = conductor.run_study(study, machine, options, Terminal(quiet=quiet))
+        try:
+            ending = conductor.run_study(study, machine, options, Terminal(quiet=quiet))
+        except KeyboardInterrupt:
+            print("\ninterrupted; finished trials are kept, the same command continues", file=sys.stderr)
+            raise typer.Exit(130) from None
         for failure in ending.failures:
             print(f"failed: {failure}", file=sys.stderr)
         if not quiet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -239,3 +240,27 @@ def test_help_and_a_plan_of_500_trials_are_there_at_once(tmp_path: Path) -> None
     study = write_study(tmp_path, seeds=250)
     assert min(_seconds("--help") for _ in range(3)) < 0.75
     assert min(_seconds("plan", str(study)) for _ in range(3)) < 1.5
+
+
+def test_ctrl_c_stops_the_workers_and_the_same_command_continues(tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=30)
+    study.write_text(study.read_text().replace("steps = 2", "steps = 200"))
+    command = [sys.executable, "-m", "bench", "run", str(study), "--results", str(tmp_path / "results")]
+    running = subprocess.Popen(
+        [*command, "--workers", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        # A background process of a shell ignores SIGINT; one at a terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert running.stderr
+    told = []
+    for line in running.stderr:
+        told.append(line)
+        if " 3/60 " in line:
+            running.send_signal(signal.SIGINT)
+    assert running.wait() == 130
+    assert "interrupted; finished trials are kept" in told[-1]
+    done = list((tmp_path / "results" / "trials").glob("*/record.json"))
+    assert 3 <= len(done) < 60
