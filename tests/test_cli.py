@@ -200,7 +200,7 @@ def test_show_status_plan_and_clean_know_the_trials(bench: Bench, tmp_path: Path
     assert "· " in bench("plan", study)[1]
     bench("run", study, "--executor", "inline")
     plan = bench("plan", study)[1]
-    assert "done      2 · 0 to run" in plan
+    assert "done      2\n" in plan
     id = next((tmp_path / "results" / "trials").iterdir()).name
     shown = bench("show", id[:6])[1]
     assert id in shown

@@ -28,7 +28,6 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
     replicates = f"{study.folds.k} folds" if study.folds else f"{len(study.seeds)} seeds"
-    ended = counts["done"] + counts["diverged"]
     distinct = len({run.trial.id for run in plan.runs})
     lines = [
         f"{study.name} — {study.question}",
@@ -36,12 +35,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
         f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {len(plan.runs)} trials"
         + (f", {distinct} different" if distinct < len(plan.runs) else ""),
-        f"done      {ended} · {len(plan.runs) - ended} to run"
-        + (
-            f" ({counts['failed']} failed, {counts['unscored']} to score)"
-            if counts["failed"] + counts["unscored"]
-            else ""
-        ),
+        f"done      {_done_line(counts)}",
         f"decides   {study.primary}, {len(study.arms) - 1} comparisons",
         *_cost(standing),
         "",
@@ -50,6 +44,12 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
         LEGEND,
     ]
     return "\n".join(lines)
+
+
+def _done_line(counts: Counter[State]) -> str:
+    ended = counts["done"] + counts["diverged"]
+    words = (("missing", "to run"), ("unscored", "to score on added sets"), ("failed", "failed (--retry)"))
+    return " · ".join([str(ended), *(f"{counts[state]} {what}" for state, what in words if counts[state])])
 
 
 def _data_line(plan: Plan) -> str:
