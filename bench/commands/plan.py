@@ -48,7 +48,11 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
 
 def _done_line(counts: Counter[State]) -> str:
     ended = counts["done"] + counts["diverged"]
-    words = (("missing", "to run"), ("unscored", "to score on added sets"), ("failed", "failed (--retry)"))
+    words: dict[State, str] = {
+        "missing": "to run",
+        "unscored": "to score on added sets",
+        "failed": "failed (--retry)",
+    }
     return " · ".join([str(ended), *(f"{counts[state]} {what}" for state, what in words if counts[state])])
 
 
