@@ -86,13 +86,47 @@ def _rules(recipe: Recipe) -> list[Problem]:
             if mixing:
                 text = "mixes images anew on every batch, so it cannot be static; leave it out or use dynamic"
                 problems.append(Problem(("augment", i), shorten(mixing[0]), text))
+    problems += _views(recipe)
     if all(stage.train == "none" for stage in recipe.stages):
         problems.append(Problem(("stages",), "", 'every stage is "none": nothing would be trained'))
     return problems
 
 
+def _views(recipe: Recipe) -> Iterator[Problem]:
+    """What does not go together with several views of each image, compared by the loss."""
+    for i, choice in enumerate(recipe.augment):
+        for part in with_parts([choice]):
+            key = _views_key(part)
+            if key is None:
+                continue
+            mixing = [p.name for p in with_parts(recipe.augment) if _mixes_images(p)]
+            text = "compares views of one image with each other, "
+            if mixing:
+                text += f"which {mixing[0]} would mix with others; leave one of the two out"
+            elif recipe.augment_mode == "static":
+                text += "drawn anew on every batch, so it cannot be static; use dynamic"
+            elif part is not choice:
+                text += f"so it cannot stand inside {choice.name}; give it last in augment"
+            elif i < len(recipe.augment) - 1:
+                text += f"so it must be last in augment; {recipe.augment[i + 1].name} comes after it"
+            else:
+                continue
+            yield Problem(("augment", i, key) if part is choice else ("augment", i), "true", text)
+
+
+def _views_key(choice: Choice) -> str | None:
+    """The parameter that makes ``choice`` give several views of each image, if it is on."""
+    keys = _trait(choice, "views") or {}
+    return next((key for key in keys if choice.params.get(key)), None)
+
+
 def _mixes_images(choice: Choice) -> bool:
-    return bool(augmentations[choice.name].traits.get("mixes_images"))
+    return bool(_trait(choice, "mixes_images"))
+
+
+def _trait(choice: Choice, name: str) -> Any:
+    """A trait of the augmentation; None also for the stand-in of a broken one."""
+    return augmentations[choice.name].traits.get(name) if choice.name in augmentations else None
 
 
 def with_parts(choices: Iterable[Choice]) -> Iterator[Choice]:

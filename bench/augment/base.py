@@ -6,13 +6,13 @@ the same, and reaches the device in one copy that does not wait. Nothing on the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from annotated_types import Interval
 
-from bench.errors import UserError, shorten
+from bench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,40 @@ class Step(Protocol):
         random   from ``rng`` only
         """
         ...
+
+
+@dataclass(frozen=True)
+class PerImage:
+    """A step in two halves that looks at one image at a time and leaves targets alone.
+
+    Draws of several batches, stacked, serve all their images in one run: a GPU pays by the launch.
+    """
+
+    draw: Callable[[np.random.Generator, int], list[np.ndarray]]
+    """Generator, B → arrays (B, …) on the host, one row per image."""
+    run: Callable[[torch.Tensor, Sequence[np.ndarray]], torch.Tensor]
+    """Images (B, C, H, W) contiguous, may be written into, and their rows → (V·B, C, H, W), view by view."""
+    views: int = 1
+    """V: pictures made of each image, itself the first of them."""
+
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (B, C, H, W) → (V·B, C, H, W); targets (B, K) as they are."""
+        return self.run(images, self.draw(rng, len(images))), targets
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """A step that mixes images of a batch. Takes any memory format and writes into nothing it is given."""
+
+    apply: Step
+
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (B, C, H, W) and targets (B, K) → the same shapes, new tensors or the same ones."""
+        return self.apply(images, targets, rng)
 
 
 class Augmentation(Protocol):
@@ -86,19 +120,3 @@ def needs_colour(name: str, space: Space, instead: str) -> None:
     """Refuse an operation on colour where images have one channel."""
     if space.channels != 3:
         raise UserError(f"{name} works on colour (3 channels), these images have {space.channels}; {instead}")
-
-
-def image_only(apply: Callable[[Any, Any], Any]) -> Step:
-    """A step from ``apply(images, rng) -> images`` that leaves targets alone."""
-
-    def step(
-        images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        return apply(images, rng), targets
-
-    return step
-
-
-def not_built(name: str, parameter: str, value: object) -> UserError:
-    """The error for a setting that is understood but not built yet."""
-    return UserError(f"{name}: {parameter} = {shorten(value)} is not built yet; leave it out")

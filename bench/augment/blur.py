@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Gt, Interval
 
-from bench.augment.base import Augmentation, Probability, Space, Step, chosen, image_only, ordered
+from bench.augment.base import Augmentation, PerImage, Probability, Space, Step, chosen, ordered
 from bench.registry import augmentations
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ class Blur:
         # Mirroring at the border needs a kernel shorter than the image.
         reach = min(int(np.ceil(REACH * self.high)), space.size_px - 1)
 
-        def apply(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-            mask = chosen(rng, self.p, len(images))
-            sigma = rng.uniform(self.low, self.high, len(images))
+        def draw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
+            return [chosen(rng, self.p, count), rng.uniform(self.low, self.high, count)]
+
+        def run(images: torch.Tensor, drawn: Sequence[np.ndarray]) -> torch.Tensor:
+            mask, sigma = drawn
             return on_chosen(images, mask, [taps(sigma, reach)], separable)
 
-        return image_only(apply)
+        return PerImage(draw, run)
 
 
 def taps(sigma: np.ndarray, reach: int) -> np.ndarray:

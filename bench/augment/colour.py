@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from bench.augment.base import Augmentation, Probability, Space, Step, chosen, image_only, needs_colour
+from bench.augment.base import Augmentation, PerImage, Probability, Space, Step, chosen, needs_colour
 from bench.registry import augmentations
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class ColourJitter:
         """A step that changes up to four properties in an order drawn for the batch."""
         if self.saturation or self.hue:
             needs_colour("colour-jitter", space, "set saturation = 0.0 and hue = 0.0")
+        import numpy as np
+
         from bench.augment.kernels import tone
         from bench.augment.kernels.rows import on_chosen
         from bench.augment.transfer import column
@@ -41,19 +44,27 @@ class ColourJitter:
         ranges = (self.brightness, self.contrast, self.saturation, self.hue)
         kernels = (brightness, tone.contrast, tone.colour, tone.hue)
 
-        def apply(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-            mask = chosen(rng, self.p, len(images))
-            order = [int(i) for i in rng.permutation(4) if ranges[i]]
-            draws = rng.uniform(-1, 1, (len(images), 4)) * ranges + (1, 1, 1, 0)
+        def draw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
+            mask = chosen(rng, self.p, count)
+            order = np.tile(rng.permutation(4), (count, 1))
+            return [mask, order, rng.uniform(-1, 1, (count, 4)) * ranges + (1, 1, 1, 0)]
 
-            def jitter(images: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        def jitter(order: Sequence[int]) -> Callable[..., torch.Tensor]:
+            def kernel(images: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
                 for index in order:
-                    images = kernels[index](images, column(factors[:, index]))
+                    if ranges[index]:
+                        images = kernels[index](images, column(factors[:, index]))
                 return images
 
-            return on_chosen(images, mask, [draws], jitter)
+            return kernel
 
-        return image_only(apply)
+        def run(images: torch.Tensor, drawn: Sequence[np.ndarray]) -> torch.Tensor:
+            mask, orders, factors = drawn
+            for order in np.unique(orders, axis=0):
+                images = on_chosen(images, mask & (orders == order).all(1), [factors], jitter(order.tolist()))
+            return images
+
+        return PerImage(draw, run)
 
 
 @augmentations.register("colour-jitter")

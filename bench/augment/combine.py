@@ -73,12 +73,13 @@ class OneOf:
 
     def prepare(self, space: Space) -> Step:
         """A step that sends every image through one of the prepared choices."""
-        from bench.augment.pipeline import prepared
+        from bench.augment.pipeline import prepared, views_of
 
-        options = [
+        made = [
             prepared(choice, space, f"one-of choices[{index}]")[1]
             for index, choice in enumerate(self.choices)
         ]
+        options = [one_view(step, views_of(step), "one-of") for step in made]
 
         def step(
             images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
@@ -103,7 +104,8 @@ class Chain:
         """A step that sends chosen images through all prepared steps."""
         from bench.augment.pipeline import assemble
 
-        inner = assemble(self.steps, space, where="chain steps").through
+        whole = assemble(self.steps, space, where="chain steps")
+        inner = one_view(whole.through, whole.views, "chain")
 
         def step(
             images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
@@ -111,6 +113,13 @@ class Chain:
             return on_some(inner, chosen(rng, self.p, len(images)), images, targets, rng)
 
         return step
+
+
+def one_view(step: Step, views: int, name: str) -> Step:
+    """``step``, refused where it makes several pictures of an image: then all images need as many."""
+    if views > 1:
+        raise UserError(f"{name}: a part makes {views} views of each image; give it last, outside of {name}")
+    return step
 
 
 def on_some(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Gt, Interval
 
-from bench.augment.base import Augmentation, Probability, Space, Step, chosen, image_only, ordered
+from bench.augment.base import Augmentation, PerImage, Probability, Space, Step, chosen, ordered
 from bench.registry import augmentations
 
 if TYPE_CHECKING:
@@ -76,11 +77,14 @@ def _hide_boxes(part: Cutout | Erase, space: Space) -> Step:
     def hide(images: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
         return paint(images, boxes(edges, space.size_px), part.fill)
 
-    def apply(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        mask = chosen(rng, part.p, len(images))
-        return on_chosen(images, mask, [part.edges(rng, len(images), space.size_px)], hide)
+    def draw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
+        return [chosen(rng, part.p, count), part.edges(rng, count, space.size_px)]
 
-    return image_only(apply)
+    def run(images: torch.Tensor, drawn: Sequence[np.ndarray]) -> torch.Tensor:
+        mask, edges = drawn
+        return on_chosen(images, mask, [edges], hide)
+
+    return PerImage(draw, run)
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,14 @@ class GridMask:
             squares = grid(lengths[:, 0], lengths[:, 1], start, space.size_px)
             return paint(images, squares, self.fill)
 
-        def apply(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-            mask = chosen(rng, self.p, len(images))
-            return on_chosen(images, mask, self.draw(rng, len(images), space.size_px), hide)
+        def draw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
+            return [chosen(rng, self.p, count), *self.draw(rng, count, space.size_px)]
 
-        return image_only(apply)
+        def run(images: torch.Tensor, drawn: Sequence[np.ndarray]) -> torch.Tensor:
+            mask, *grids = drawn
+            return on_chosen(images, mask, grids, hide)
+
+        return PerImage(draw, run)
 
     def draw(self, rng: np.random.Generator, count: int, size_px: int) -> list[np.ndarray]:
         """Period and side (B, 2), and how far down and across the squares begin (B, 2), whole pixels."""
@@ -122,8 +129,8 @@ class GridMask:
 def cutout(fraction: Share = 0.25, p: Probability = 1.0, fill: Paint = "mean") -> Augmentation:
     """Hide a square at a random place, cut at the border.
 
-    fraction: side of the square as a share of the image's, above 0, at most 1 (the paper: 0.5 and 0.25 for
-    32 px) p:        probability for each image, 0 to 1
+    fraction: side of the square as a share of the image's, above 0, at most 1 (the paper at 32 px: 0.25, 0.5)
+    p:        probability for each image, 0 to 1
     fill:     mean (each image's own mean colour) or black
 
     images   (B, C, H, W) float32 in [0, 1] → same

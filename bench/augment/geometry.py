@@ -17,11 +17,11 @@ from bench.augment.base import (
     Augmentation,
     Fill,
     Geometric,
+    PerImage,
     Probability,
     Space,
     Step,
     chosen,
-    image_only,
     ordered,
 )
 from bench.registry import augmentations
@@ -41,13 +41,16 @@ def fuse(group: Sequence[Geometric], space: Space) -> Step:
 
     fill: Fill = next((part.fill for part in group if part.fill), "black")
 
-    def apply(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        total = mat.identity(len(images))
+    def draw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
+        total = mat.identity(count)
         for part in group:
-            total = part.matrices(rng, len(images), space.size_px) @ total
-        return move(images, total, fill)
+            total = part.matrices(rng, count, space.size_px) @ total
+        return [total]
 
-    return image_only(apply)
+    def run(images: torch.Tensor, drawn: Sequence[np.ndarray]) -> torch.Tensor:
+        return move(images, drawn[0], fill)
+
+    return PerImage(draw, run)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Gt, Interval
 
-from bench.augment.base import Augmentation, Per, Probability, Space, Step, chosen
+from bench.augment.base import Augmentation, Mixing, Per, Probability, Space, Step, chosen
 from bench.registry import augmentations
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class CutMix:
         import torch
 
         from bench.augment.kernels.regions import boxes
+        from bench.augment.kernels.rows import pick_rows
         from bench.augment.transfer import to_device
 
         def step(
@@ -55,10 +56,10 @@ class CutMix:
             if (own == 1).all():
                 return images, targets
             other, box, share = to_device([partner, edges, own], images.device)
-            mixed = torch.where(boxes(box, space.size_px), images.index_select(0, other), images)
+            mixed = torch.where(boxes(box, space.size_px), pick_rows(images, other), images)
             return mixed, torch.lerp(targets.index_select(0, other), targets, share[:, None])
 
-        return step
+        return Mixing(step)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class MixUp:
         import numpy as np
         import torch
 
+        from bench.augment.kernels.rows import pick_rows
         from bench.augment.transfer import column, to_device
 
         def step(
@@ -83,10 +85,10 @@ class MixUp:
             if not mask.any():
                 return images, targets
             other, share = to_device([partner, np.where(mask, own, 1.0)], images.device)
-            mixed = torch.lerp(images.index_select(0, other), images, column(share))
+            mixed = torch.lerp(pick_rows(images, other), images, column(share))
             return mixed, torch.lerp(targets.index_select(0, other), targets, share[:, None])
 
-        return step
+        return Mixing(step)
 
 
 def _pairs(

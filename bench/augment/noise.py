@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from bench.augment.base import Augmentation, Probability, Space, Step, chosen, image_only, ordered
+from bench.augment.base import Augmentation, PerImage, Probability, Space, Step, chosen, ordered
 from bench.registry import augmentations
 from bench.streams import stream
 
@@ -44,12 +45,15 @@ class Noise:
             noise = stretches.index_select(0, start).view(images.shape)
             return noise.mul_(column(deviation)).add_(images).clamp_(0, 1)
 
-        def apply(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-            mask = chosen(rng, self.p, len(images))
-            start = rng.integers(0, PLACES, len(images))
-            return on_chosen(images, mask, [start, rng.uniform(self.low, self.high, len(images))], add)
+        def draw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
+            mask = chosen(rng, self.p, count)
+            return [mask, rng.integers(0, PLACES, count), rng.uniform(self.low, self.high, count)]
 
-        return image_only(apply)
+        def run(images: torch.Tensor, drawn: Sequence[np.ndarray]) -> torch.Tensor:
+            mask, *numbers = drawn
+            return on_chosen(images, mask, numbers, add)
+
+        return PerImage(draw, run)
 
 
 @augmentations.register("noise")

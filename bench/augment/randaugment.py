@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
 
-from bench.augment.base import Augmentation, Fill, Per, Space, Step, image_only, needs_colour
+from bench.augment.base import Augmentation, Fill, Per, PerImage, Space, Step, needs_colour
 from bench.augment.geometry import fuse
 from bench.errors import UserError
 from bench.registry import augmentations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bench.augment.optable import OpTable
 
 Ops = Literal["standard", "kornia", "geometric"]
+Engine = Literal["bench", "kornia"]
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,16 @@ class RandAugment:
 
         table = self._table(space)
 
-        def apply(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-            shape = (self.n, len(images))
+        def draw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
+            shape = (self.n, count)
             op = pick(rng, len(table.names), shape, self.per, replace=self.ops != "kornia")
             level = op * 0 + (self.m if table.levels > 1 else 0)
-            return run(
-                images, table, Draw(op, level, rng.integers(0, 2, shape), rng.random(shape)), self.fill
-            )
+            return Draw(op, level, rng.integers(0, 2, shape), rng.random(shape)).rows(count)
 
-        return image_only(apply)
+        def apply(images: torch.Tensor, drawn: Sequence[np.ndarray]) -> torch.Tensor:
+            return run(images, table, Draw.of_rows(drawn), self.fill)
+
+        return PerImage(draw, apply)
 
     def _table(self, space: Space) -> OpTable:
         from bench.augment import optable
@@ -85,6 +88,21 @@ class GeometricRandAugment:
         return fuse([self], space)
 
 
+@dataclass(frozen=True)
+class KorniaRandAugment:
+    """Prepared by ``randaugment`` with Kornia's own class."""
+
+    n: int
+    m: int
+
+    def prepare(self, space: Space) -> Step:
+        """A step that lets Kornia draw, from a generator seeded by ours, and compute."""
+        from bench.augment.kornia_ops import own_class
+
+        needs_colour('randaugment with engine = "kornia"', space, 'use ops = "standard" and engine = "bench"')
+        return own_class(self.n, self.m)
+
+
 def pick(
     rng: np.random.Generator, known: int, shape: tuple[int, int], per: Per, *, replace: bool
 ) -> np.ndarray:
@@ -107,6 +125,7 @@ def randaugment(
     per: Per = "image",
     ops: Ops = "standard",
     fill: Fill = "black",
+    engine: Engine = "bench",
 ) -> Augmentation:
     """Apply n operations drawn at random to each image, all at magnitude m.
 
@@ -117,18 +136,28 @@ def randaugment(
           Kornia's magnitudes, without replacement, 3 channels only; "geometric": identity and the standard
           five that move pixels, fused into one matrix
     fill: what stands where an image was moved away: black, edge or reflect
+    engine: "bench" computes here; "kornia" runs Kornia's own class as it is, which draws operations once per
+          batch and is slower: a reference, with ops = "kornia", per = "batch" and fill = "black" only
 
     Against torchvision: sampling is bilinear instead of nearest, and values stay float32 between operations
     instead of being cut to 8 bits.
 
     images   (B, C, H, W) float32 in [0, 1] → same; with one channel "color" changes nothing
     targets  (B, K) float32 class probabilities → unchanged
-    random   n operations, n signs (and with the first two ops n thresholds) per image
+    random   n operations, n signs (and with the first two ops n thresholds) per image; engine = "kornia": one
+             draw, the seed of a torch generator that is put back afterwards
 
     Source: Cubuk et al. 2020, arXiv:1909.13719; torchvision.transforms.v2.RandAugment; Kornia's RandAugment.
     """
+    if engine == "kornia" and (ops, per, fill) != ("kornia", "batch", "black"):
+        raise UserError(
+            f'randaugment: engine = "kornia" with ops = "{ops}", per = "{per}", fill = "{fill}"; '
+            'Kornia\'s own class only knows ops = "kornia", per = "batch", fill = "black"'
+        )
     if ops == "geometric":
         return GeometricRandAugment(n, m, per, fill)
     if ops == "kornia" and not 0 < m < 30:
         raise UserError(f'randaugment: m = {m} with ops = "kornia"; Kornia allows 1 to 29')
+    if engine == "kornia":
+        return KorniaRandAugment(n, m)
     return RandAugment(n, m, per, ops, fill)

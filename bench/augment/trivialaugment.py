@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.augment.base import Augmentation, Fill, Per, Space, Step, image_only
+from bench.augment.base import Augmentation, Fill, Per, PerImage, Space, Step
 from bench.augment.randaugment import pick
 from bench.registry import augmentations
 
@@ -28,14 +29,16 @@ class TrivialAugment:
 
         table = optable.trivial_table(space.size_px)
 
-        def apply(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-            shape = (1, len(images))
+        def draw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
+            shape = (1, count)
             op = pick(rng, len(table.names), shape, self.per, replace=True)
             level = pick(rng, table.levels, shape, self.per, replace=True)
-            draw = Draw(op, level, rng.integers(0, 2, shape), rng.random(shape))
-            return run(images, table, draw, self.fill)
+            return Draw(op, level, rng.integers(0, 2, shape), rng.random(shape)).rows(count)
 
-        return image_only(apply)
+        def apply(images: torch.Tensor, drawn: Sequence[np.ndarray]) -> torch.Tensor:
+            return run(images, table, Draw.of_rows(drawn), self.fill)
+
+        return PerImage(draw, apply)
 
 
 @augmentations.register("trivialaugment")

@@ -67,9 +67,11 @@ def draws(
     for draw in range(DRAWS):
         changed, mixed = built(images, targets, stream(seed, "preview", draw))
         levels = changed.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        samples = Samples(levels.numpy(), train.labels[index], train.ids[index])
         captions = [mixed_label(row, classes) for row in mixed.numpy()] if built.mixes_images else []
-        yield samples, captions or [""] * len(index)
+        for number, view in enumerate(levels.chunk(built.views), 1):
+            samples = Samples(view.numpy(), train.labels[index], train.ids[index])
+            beside = f"view {number}" if built.views > 1 else ""
+            yield samples, captions or [beside] * len(index)
 
 
 def mixed_label(shares: npt.NDArray[np.float32], classes: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,16 @@ from bench.data.resident import Resident
 from bench.recipe import Recipe
 from bench.streams import derive, stream
 from bench.train.materialise import materialise
+
+BLOCK_PIXELS = 2048 * 96 * 96
+"""Pixels that a GPU augments at a time, 32 batches of 64 at 96 px: launches cost it more than images do."""
+
+
+def block_steps(device: str, batch_size: int, size_px: int) -> int:
+    """Batches that are augmented at a time, at least 1. On a CPU 1: its caches hold no more."""
+    if torch.device(device).type == "cpu":
+        return 1
+    return max(1, BLOCK_PIXELS // (batch_size * size_px**2))
 
 
 class Batches:
@@ -36,6 +46,7 @@ class Batches:
         self._augment = pipeline.build(recipe.augment, size_px=height, channels=channels, device=device)
         self._draws = bool(recipe.augment) and recipe.augment_mode == "dynamic"
         self._batch_size, self._seed, self._device = recipe.batch_size, seed, device
+        self._block = block_steps(device, recipe.batch_size, height) if self._augment.leading else 1
         self._begun = 0
         weights = self._deck.class_weights
         self.class_weights = None if weights is None else torch.from_numpy(weights).float().to(device)
@@ -47,7 +58,8 @@ class Batches:
     def of_stage(self, stage: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches for the stage at position ``stage`` of the recipe, from the start of a new epoch.
 
-        Yields images (B, C, H, W) float32 in [0, 1], channels last, and targets (B, K) float32.
+        Yields images (B, C, H, W) float32 in [0, 1], channels last, and targets (B, K) float32; images
+        (V·B, C, H, W), view by view, where the augmentation makes V views of each.
 
         random   order: stream (order, stage, epoch) · augmentation: (augment, epoch, step) · torch's global
                  generators, which dropout uses, are seeded at the start of each epoch
@@ -57,10 +69,19 @@ class Batches:
             torch.manual_seed(derive(self._seed, "dropout", epoch))
             order = self._position[self._deck.order(stream(self._seed, "order", stage, epoch))]
             on_device = torch.from_numpy(order).to(self._device)
-            for step, index in enumerate(torch.split(on_device, self._batch_size)[: self.per_epoch]):
-                images, targets = self._resident.batch(index), self._targets[index]
-                if self._draws:
-                    images, targets = self._augment(
-                        images, targets, stream(self._seed, "augment", epoch, step)
-                    )
-                yield images, targets
+            steps = torch.split(on_device, self._batch_size)[: self.per_epoch]
+            if not self._draws:
+                yield from ((self._resident.batch(index), self._targets[index]) for index in steps)
+                continue
+            for first in range(0, self.per_epoch, self._block):
+                yield from self._augmented(steps[first : first + self._block], epoch, first)
+
+    def _augmented(self, steps: Sequence[Tensor], epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """A block of batches, each drawn from its own step's stream: a block's length changes nothing.
+
+        steps   indices (B,) of each batch
+        first   the first one's step in the epoch
+        """
+        images = self._resident.batch(steps[0] if len(steps) == 1 else torch.cat(list(steps)))
+        rngs = [stream(self._seed, "augment", epoch, first + number) for number in range(len(steps))]
+        return self._augment.many(images, [self._targets[index] for index in steps], rngs)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+CONSISTENCY = 12.0
+"""λ of the AugMix paper: what the disagreement of views counts beside the loss."""
+
+
 class Loss(Protocol):
     """What a registered factory returns."""
 
@@ -43,3 +47,25 @@ def cross_entropy(label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0)
         return F.cross_entropy(logits.float(), targets, weights, label_smoothing=label_smoothing)
 
     return loss
+
+
+def disagreement(logits: Tensor, views: int) -> Tensor:
+    """Mean Jensen–Shannon divergence of the predictions for the views of an image, in nats, 0 to ln V.
+
+    For each image the mean over views of KL(p_v ‖ m), m the mean of its p_v; then the mean over images. Class
+    weights and label smoothing do not enter: there is no label in it.
+
+    logits    (V·B, K) of any precision, view by view; computed in float32
+    returns   float32 scalar, with a gradient to every view
+
+    Source: Hendrycks et al. 2020, arXiv:1912.02781, section 3; without the clamp of its published code, since
+    m is at least p_v / V and logarithms are taken of sums of exponentials.
+    """
+    import math
+
+    from torch.nn import functional as F
+
+    log_p = F.log_softmax(logits.float(), 1).view(views, -1, logits.shape[1])  # (V, B, K)
+    log_mean = log_p.logsumexp(0) - math.log(views)
+    divergence: Tensor = (log_p.exp() * (log_p - log_mean)).sum(2)  # (V, B)
+    return divergence.mean()

@@ -10,7 +10,7 @@ from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.registry import losses, optimizers, schedules
 from bench.train.ema import Average
-from bench.train.losses import Loss
+from bench.train.losses import CONSISTENCY, Loss, disagreement
 from bench.train.schedules import Schedule
 from bench.train.stages import freeze, parameter_groups
 
@@ -50,13 +50,13 @@ class Stepper:
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """One step; its loss, a float32 scalar on the device.
 
-        images    (B, C, H, W) float32 in [0, 1]
+        images    (B, C, H, W) float32 in [0, 1]; or (V·B, C, H, W), V views of each image, view by view
         targets   (B, K) float32 class probabilities
         """
         multiplier = self._schedule(self.done / self._total)
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * multiplier
-        loss = self._loss(self._network(images), targets, self._class_weights)
+        loss = self._loss_of(self._network(images), targets)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self._clip_norm:
@@ -66,3 +66,9 @@ class Stepper:
             self._average.update()
         self.done += 1
         return loss.detach()
+
+    def _loss_of(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of the first view, and of how far the predictions for all views are from agreeing."""
+        views, labelled = len(logits) // len(targets), logits[: len(targets)]
+        loss = self._loss(labelled, targets, self._class_weights)
+        return loss if views == 1 else loss + CONSISTENCY * disagreement(logits, views)

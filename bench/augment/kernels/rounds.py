@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,16 @@ class Draw:
     """0 or 1."""
     threshold: np.ndarray
     """Uniform in [0, 1], for operations with a free threshold."""
+
+    def rows(self, count: int) -> list[np.ndarray]:
+        """The four arrays as (count, n, chains), a row per image; B = chains · count, chain by chain."""
+        arrays = self.op, self.level, self.sign, self.threshold
+        return [array.reshape(len(array), -1, count).transpose(2, 0, 1) for array in arrays]
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[np.ndarray]) -> Draw:
+        """What ``rows`` made, of any number of batches: (count, n, chains) → (n, chains · count)."""
+        return cls(*(array.transpose(1, 2, 0).reshape(array.shape[1], -1) for array in rows))
 
 
 def run(images: torch.Tensor, table: OpTable, draw: Draw, fill: Fill) -> torch.Tensor:

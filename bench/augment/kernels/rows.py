@@ -27,3 +27,13 @@ def on_chosen(
         return kernel(images, *to_device(draws, images.device))
     there, *chosen = to_device([rows, *(draw[rows] for draw in draws)], images.device)
     return images.index_copy_(0, there, kernel(images.index_select(0, there), *chosen))
+
+
+def pick_rows(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Images (B, C, H, W) at ``rows`` (R,) int64 on the device → (R, C, H, W) in the same memory format.
+
+    Whole images are copied as they lie; ``index_select`` would convert channels-last ones on the way.
+    """
+    if images.is_contiguous() or not images.is_contiguous(memory_format=torch.channels_last):
+        return images.index_select(0, rows)
+    return images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
