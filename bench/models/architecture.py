@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bench.models.network import Network
     from bench.recipe import Choice
 
+FOREIGN = (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError)
+"""What other people's model code raises when it meets arguments or images that it was not made for."""
+
 
 @dataclass(frozen=True)
 class Task:

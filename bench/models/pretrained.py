@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Gt, Interval
 
 from bench.errors import UserError, did_you_mean, shorten
-from bench.models.architecture import Architecture, Task
+from bench.models.architecture import FOREIGN, Architecture, Task
 from bench.registry import models
 
 if TYPE_CHECKING:
@@ -82,11 +82,8 @@ class TimmModel:
             known = {*library.list_models(), *models.names()} - {"timm"}
             raise UserError(f'"{name}" is neither a model of ours nor of timm; {did_you_mean(name, known)}')
         _check_tag(name)
-        if self.pretrained and not library.models.is_model_pretrained(name):
-            architecture = name.partition(".")[0]
-            tagged = library.list_pretrained(f"*{architecture}*")
-            raise UserError(f'timm has no weights for "{name}"; {did_you_mean(f"tf_{architecture}", tagged)}')
         if self.pretrained:
+            _require_weights(name)
             _reach_hub(name)
         for key, values in zip(("mean", "std"), self.normalisation, strict=True):
             if values is not None and len(values) != task.channels:
@@ -125,7 +122,7 @@ class TimmModel:
             arguments["mlp_ratio"] = 1 / 4096
         try:
             model: nn.Module = library.create_model(name, pretrained=self.pretrained, **arguments)
-        except (TypeError, AssertionError, ValueError) as error:
+        except FOREIGN as error:
             given = ", ".join(f"{key} = {shorten(value)}" for key, value in self.extras)
             raise UserError(
                 f"{name} cannot be built at {task.size_px} px{', ' * bool(given)}{given}: {error}"
@@ -152,6 +149,20 @@ def _check_tag(name: str) -> None:
         raise UserError(
             f'"{name}": timm has no weights "{tag}" for {architecture}; {did_you_mean(tag, tags)}'
         )
+
+
+def _require_weights(name: str) -> None:
+    """Raise UserError for a model that has no pretrained weights; it names relatives that have some."""
+    import timm as library
+
+    if library.models.is_model_pretrained(name):
+        return
+    relatives = library.list_pretrained(f"*{name.partition('.')[0]}*")
+    others = f"these have some: {', '.join(relatives[:12])}" if relatives else "nor for a relative"
+    raise UserError(
+        f'timm has no weights for "{name}"; {others}; '
+        "name one of those, give weights = PATH, or set pretrained = false"
+    )
 
 
 def _is_vgg(name: str) -> bool:
@@ -237,7 +248,14 @@ def _groups(backbone: Any) -> list[list[str]]:
     """Names of the parameters of each block, from input to output, as timm groups them."""
     from timm.models import group_parameters
 
-    by_block = group_parameters(backbone, backbone.group_matcher(coarse=True), return_values=False)
+    try:
+        matcher = backbone.group_matcher(coarse=True)
+    except (AttributeError, AssertionError):
+        raise UserError(
+            f"timm does not divide a {type(backbone).__name__} into blocks, which stages are made of; "
+            "choose a model of another family"
+        ) from None
+    by_block = group_parameters(backbone, matcher, return_values=False)
     return [list(by_block[block]) for block in sorted(by_block)]
 
 

@@ -30,6 +30,7 @@ def test_all_mistakes_of_a_recipe_come_together() -> None:
         models.check(recipe("inception_v3", "top:99", "head", "top:50"), 8, 3, 32)
     lines = str(caught.value).splitlines()
     assert "cannot take images of 32 px" in lines[0]
+    assert lines[0].endswith("; size_px = 96 works")
     assert '"top:99" asks for 99 blocks, but the model has ' in lines[1]
     assert '"top:50"' in lines[2]
 
@@ -37,5 +38,24 @@ def test_all_mistakes_of_a_recipe_come_together() -> None:
 def test_a_too_small_image_is_found_without_training() -> None:
     with pytest.raises(UserError, match="need at least 32 px"):
         models.check(recipe("custom_cnn", widths=[4] * 5), 8, 3, 16)
-    with pytest.raises(UserError, match="inception_v3 cannot take images of 32 px"):
-        models.check(recipe("inception_v3"), 8, 3, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "works"),
+    [
+        ("inception_v3", 96),
+        ("halonet26t", 256),  # windows that only fit the size it was made for
+        ("pvt_v2_b0", 32),
+        ("twins_svt_small", 32),  # refuses while it is built
+        ("gcvit_tiny", 32),  # divides by zero
+    ],
+)
+def test_images_that_do_not_fit_are_refused_with_the_next_size_that_does(name: str, works: int) -> None:
+    with pytest.raises(UserError, match=rf"{name} cannot .* 28 px.*; size_px = {works} works$"):
+        models.check(recipe(name), 8, 3, 28)
+
+
+def test_what_no_size_mends_is_not_answered_with_a_size() -> None:
+    with pytest.raises(UserError, match="resnet10t cannot be built at 32 px, pad_type") as caught:
+        models.check(recipe("resnet10t", pad_type="same"), 8, 3, 32)
+    assert "works" not in str(caught.value)

@@ -130,11 +130,46 @@ def test_names_never_become_paths_or_addresses(name: str) -> None:
         build(name)
 
 
-def test_a_model_without_hub_weights_says_which_has_some() -> None:
-    with pytest.raises(
-        UserError, match='no weights for "efficientnetv2_m"; did you mean "tf_efficientnetv2_m'
-    ):
+def test_a_model_without_hub_weights_names_the_tags_that_have_some() -> None:
+    with pytest.raises(UserError, match='no weights for "efficientnetv2_m"; these have some: ') as caught:
         build("efficientnetv2_m", pretrained=True)
+    for tag in ("in1k", "in21k", "in21k_ft_in1k"):
+        assert f"tf_efficientnetv2_m.{tag}" in str(caught.value)
+    assert "pretrained = false" in str(caught.value)
+
+
+# Parameters with 1,000 classes as published (Simonyan and Zisserman 2015; Tan and Le 2019, 2021) less that
+# classifier; VGG less its two hidden layers too. Blocks as `top:N` counts them: convolutions of a VGG, stem
+# and stages of an EfficientNet.
+REPORTED = [
+    ("vgg16", "tv_in1k", 138_357_544 - 123_642_856, 512, 13),
+    ("vgg19", "tv_in1k", 143_667_240 - 123_642_856, 512, 16),
+    ("efficientnet_b0", "ra_in1k", 5_288_548 - 1_281_000, 1280, 8),
+    ("efficientnet_b2", "ra_in1k", 9_109_994 - 1_409_000, 1408, 8),
+    ("tf_efficientnetv2_b2", "in1k", 10_096_086 - 1_409_000, 1408, 7),
+    ("tf_efficientnetv2_m", "in21k_ft_in1k", 54_139_356 - 1_281_000, 1280, 8),
+]
+
+
+@pytest.mark.parametrize(("name", "tag", "parameters", "features", "blocks"), REPORTED)
+def test_the_reported_models_have_their_published_size_by_plain_and_by_tagged_name(
+    name: str, tag: str, parameters: int, features: int, blocks: int
+) -> None:
+    for written in (name, f"{name}.{tag}"):
+        assert timm.models.is_model_pretrained(written)
+        with torch.device("meta"):
+            network = build(written, size_px=96, dropout=0.3)
+        assert sum(p.numel() for p in network.backbone.parameters()) == parameters
+        assert sum(p.numel() for p in network.head.parameters()) == (features + 1) * 8
+        assert len(network.blocks()) == blocks + 1
+        assert [type(layer) for layer in network.head] == [nn.Dropout, nn.Linear]
+        with torch.device("meta"):
+            assert network(torch.zeros(2, 3, 96, 96)).shape == (2, 8)
+
+
+def test_a_model_that_timm_does_not_divide_into_blocks_is_refused() -> None:
+    with torch.device("meta"), pytest.raises(UserError, match="does not divide a MetaFormer into blocks"):
+        build("poolformer_s12")
 
 
 def test_an_unreachable_hub_names_the_two_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
