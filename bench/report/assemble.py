@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from bench import stats
 from bench.plan import TEST, PlanFile
-from bench.report import settings
+from bench.report import robustness, settings
 from bench.report.document import (
     LOCAL,
     ArmRow,
@@ -59,6 +59,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         findings=tuple(findings[label] for label in order[1:]),
         claims=tuple(rulings.claim(claim) for claim in study.claims),
         scores=tuple(_score_rows(order, study, evidence, metrics)),
+        corrupted=robustness.corrupted_sets(study, evidence, order),
         classes=_class_rows(order, outcomes, primary.set or TEST),
         notes=notes(outcomes) + _unreadable(evidence) + _unscored(outcomes),
         fixed=settings.shared(study),
@@ -99,14 +100,6 @@ def _done(outcomes: Outcomes) -> list[Record]:
     return [o.record for trials in outcomes.values() for o in trials if o.state == "done" and o.record]
 
 
-def _mean(values: Iterable[float | None]) -> Mean | None:
-    """Mean ± sd over the seeds that have a value."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    return Mean(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
-
-
 def _scores(trials: Sequence[Outcome], name: str, metric: str) -> list[float | None]:
     """A score of each finished trial on a set."""
     return [
@@ -126,10 +119,6 @@ def _recalls(trials: Sequence[Outcome], name: str) -> dict[str, float]:
     return {label: statistics.fmean(values) for label, values in found.items()}
 
 
-def _interval(interval: stats.Interval | None) -> Effect | None:
-    return Effect(interval.mean, interval.low, interval.high) if interval else None
-
-
 def _arm_row(
     label: str, study: Study, evidence: Evidence, finding: Finding | None, gap_set: str | None
 ) -> ArmRow:
@@ -137,15 +126,15 @@ def _arm_row(
     done = [o for o in trials if o.state == "done"]
     primary = parse(study.primary, [TEST, *study.hidden])
     recalls = _recalls(trials, primary.set or TEST)
-    seconds = _mean(cost(o, "seconds") for o in done)
-    epochs = _mean(trained(o, "epochs") for o in done)
+    seconds = Mean.over(cost(o, "seconds") for o in done)
+    epochs = Mean.over(trained(o, "epochs") for o in done)
     memory = [max(o.record.memory.values()) for o in done if o.record and o.record.memory]
     return ArmRow(
         label=label,
         is_baseline=label == study.baseline,
-        accuracies=tuple(_mean(_scores(trials, name, "accuracy")) for name in (TEST, *study.hidden)),
+        accuracies=tuple(Mean.over(_scores(trials, name, "accuracy")) for name in (TEST, *study.hidden)),
         finding=finding,
-        gap=_interval(evidence.gap(label, gap_set)) if gap_set else None,
+        gap=Effect.of(evidence.gap(label, gap_set)) if gap_set else None,
         worst=min(recalls.items(), key=lambda item: (item[1], item[0])) if recalls else None,
         seeds=count(trials),
         parameters=settings.parameters(trials),
@@ -164,15 +153,12 @@ def _score_rows(
             effect = None
             if label != study.baseline:
                 contrast = evidence.contrast(label, study.baseline, Metric("score", name))
-                usable = (
-                    contrast.finished if contrast.diverged or contrast.diverged_reference else contrast.test
-                )
-                effect = _interval(usable if isinstance(usable, stats.Interval) else None)
+                effect = Effect.of(contrast.of_finished)
             yield ScoreRow(
                 arm=label,
                 set=LOCAL if name == TEST else name,
-                scores=tuple(_mean(_scores(trials, name, metric)) for metric in metrics),
-                interval=_interval(evidence.mean(label, name)),
+                scores=tuple(Mean.over(_scores(trials, name, metric)) for metric in metrics),
+                interval=Effect.of(evidence.mean(label, name)),
                 effect=effect,
             )
 

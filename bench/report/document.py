@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from bench.stats import Interval
 
 LOCAL = "local"
 """What a report calls the local test set."""
@@ -18,6 +23,14 @@ class Mean:
     """Over seeds; None with one."""
     seeds: int
 
+    @classmethod
+    def over(cls, values: Iterable[float | None]) -> Mean | None:
+        """Of the seeds that have a value; None where no seed has."""
+        known = [value for value in values if value is not None]
+        if not known:
+            return None
+        return cls(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -28,6 +41,21 @@ class Effect:
     high: float
     unit: Literal["points", "ratio"] = "points"
     """``ratio``: of a cost, mean and ends are ratios already."""
+
+    @classmethod
+    def of(cls, interval: Interval | None) -> Effect | None:
+        """Mean and ends of an interval."""
+        return cls(interval.mean, interval.low, interval.high) if interval else None
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A difference on the families of a corrupted set that neither of two arms trains with."""
+
+    effect: Effect | None
+    families: int
+    of: int
+    """Families of the set."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +91,8 @@ class Finding:
     """Common seeds the effect rests on."""
     local: Effect | None = None
     """The same pair's effect on local accuracy, when ``metric`` is about another set."""
+    unseen: Unseen | None = None
+    """The same pair's effect on unseen families, when ``metric`` is the accuracy under known corruptions."""
 
     @property
     def costs(self) -> bool:
@@ -131,6 +161,57 @@ class ClassRow:
     name: str
     recalls: tuple[float | None, ...]
     """In the order of Document.arms."""
+
+
+@dataclass(frozen=True)
+class ConditionScore:
+    """One arm on one corruption at one severity."""
+
+    family: str
+    severity: int
+    accuracy: Mean | None
+    balanced_accuracy: Mean | None
+
+
+@dataclass(frozen=True)
+class CorruptedArm:
+    """One arm on a corrupted set. Means are of accuracy; where copies are mixed only ``seen`` is known."""
+
+    label: str
+    seen: tuple[str, ...]
+    """Families of the set that it also trains with."""
+    clean: Mean | None = None
+    """On the set's base images, undamaged."""
+    total: Mean | None = None
+    """Over all families."""
+    effect: Effect | None = None
+    """``total`` minus the baseline's, finished pairs."""
+    unseen_mean: Mean | None = None
+    """Over the families that this arm does not train with."""
+    unseen: Unseen | None = None
+    """Against the baseline; None for the baseline."""
+    families: tuple[Mean | None, ...] = ()
+    """Over severities, in the order of CorruptedSet.families."""
+    conditions: tuple[ConditionScore, ...] = ()
+    error: float | None = None
+    """Balanced error over the baseline's, mean over families."""
+    relative_error: float | None = None
+    """The same of what corruption adds to the clean error."""
+
+
+@dataclass(frozen=True)
+class CorruptedSet:
+    """What was done to the images of a hidden set, and which arm knows it from training."""
+
+    name: str
+    by_family: bool
+    """One family at a time, so that each has scores; otherwise they are mixed."""
+    families: tuple[tuple[str, str], ...]
+    """(kind, family), by kind."""
+    severities: tuple[int, ...]
+    arms: tuple[CorruptedArm, ...]
+    costly: int = 0
+    """Families that ``relative_error`` is over: those that cost the baseline something."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +289,7 @@ class Document:
     findings: tuple[Finding, ...]
     claims: tuple[ClaimRow, ...]
     scores: tuple[ScoreRow, ...]
+    corrupted: tuple[CorruptedSet, ...]
     classes: tuple[ClassRow, ...]
     notes: tuple[TrialNote, ...]
     fixed: tuple[tuple[str, str], ...]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench import stats
 from bench.plan import TEST
+from bench.report.copies import Copies, Counts, count
 from bench.report.document import LOCAL
 from bench.report.outcomes import Outcome, Outcomes
 from bench.store import Predictions, Store
@@ -31,6 +32,8 @@ class Metric:
     set: str = ""
     """Name in the plan: ``test`` or a hidden set's."""
     score: str = "accuracy"
+    families: tuple[str, ...] = ()
+    """Of a corrupted set, the only families that count; empty: all. Known of accuracy only."""
 
     @property
     def lower_is_better(self) -> bool:
@@ -66,6 +69,12 @@ class Contrast:
     finished: stats.Interval | None = None
     """Of the pairs that both finished, when some did not."""
 
+    @property
+    def of_finished(self) -> stats.Interval | None:
+        """The interval of pairs that both finished."""
+        usable = self.finished if self.diverged or self.diverged_reference else self.test
+        return usable if isinstance(usable, stats.Interval) else None
+
 
 class Evidence:
     """Pseudo-values of all trials; reads each file of predictions once and keeps no probabilities."""
@@ -79,6 +88,9 @@ class Evidence:
         """Trial → why its predictions cannot be used."""
         self._rows: dict[tuple[str, str, str], Floats] = {}
         self._items: dict[str, NDArray[np.uint64]] = {}
+        self._labels: dict[str, NDArray[np.int64]] = {}
+        self._copies: dict[tuple[str, str], Copies] = {}
+        self._made: dict[str, Counts] = {}
         records = [o.record for trials in outcomes.values() for o in trials if o.record]
         self._classes = max((len(record.classes) for record in records), default=0)
         seen: set[str] = set()
@@ -100,41 +112,62 @@ class Evidence:
                 self._reduce(id, key, found[key], wanted.get(name, ()))
 
     def _reduce(self, id: str, key: str, said: Predictions, scores: Sequence[str]) -> None:
-        items = np.unique(said.ids)
+        items, first, place = np.unique(said.ids, return_index=True, return_inverse=True)
         if not np.array_equal(self._items.setdefault(key, items), items):
             self.unreadable[id] = "its predictions are of other images"
             return
+        self._labels.setdefault(key, said.labels[first])
+        if copies := count(said, place, len(items)):
+            made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
+            self._copies[id, key] = replace(copies, made=made)
         for score in scores:
             _, phi = stats.pseudo_values(score, said.probabilities, said.labels, said.ids)
             if phi is not None:
                 self._rows[id, key, score] = phi
 
-    def row(self, outcome: Outcome, name: str, score: str) -> Floats | None:
+    def row(self, outcome: Outcome, metric: Metric) -> Floats | None:
         """One trial's pseudo-values (M,) on a set; a diverged one's are those of chance on every image."""
-        key = outcome.planned.sets.get(name, "")
+        key = outcome.planned.sets.get(metric.set, "")
         if outcome.state == "diverged" and key in self._items and self._classes:
-            chance = stats.CHANCE_AUC if score == "auc" else 1 / self._classes
+            chance = stats.CHANCE_AUC if metric.score == "auc" else 1 / self._classes
             return np.full(len(self._items[key]), chance)
-        return self._rows.get((outcome.planned.id, key, score))
+        if metric.families:
+            copies = self._copies.get((outcome.planned.id, key))
+            return copies.accuracy(metric.families) if copies else None
+        return self._rows.get((outcome.planned.id, key, metric.score))
 
-    def mean(self, arm: str, name: str, score: str = "accuracy") -> stats.Interval | None:
-        """An arm's mean over finished seeds and images; None with fewer than 2 seeds."""
-        done = [o for o in self.outcomes[arm] if o.state == "done"]
-        rows = [row for o in done if (row := self.row(o, name, score)) is not None]
-        return self._interval(rows, [o for o in done if self.row(o, name, score) is not None], name)
+    def clean(self, outcome: Outcome, name: str) -> tuple[float, float] | None:
+        """A trial's accuracy and balanced accuracy on the undamaged base images of a corrupted set."""
+        sets = outcome.planned.sets
+        base, local = self._items.get(sets[name]), self._items.get(sets[TEST])
+        row = self.row(outcome, Metric("score", TEST))
+        if row is None or base is None or local is None or not np.isin(base, local).all():
+            return None
+        chosen = np.isin(local, base)
+        row, labels = row[chosen], self._labels[sets[TEST]][chosen]
+        return float(row.mean()), float(np.mean([row[labels == k].mean() for k in np.unique(labels)]))
+
+    def mean(self, arm: str, name: str) -> stats.Interval | None:
+        """An arm's mean accuracy over finished seeds and images; None with fewer than 2 seeds."""
+        metric = Metric("score", name)
+        found = [
+            (o, row)
+            for o in self.outcomes[arm]
+            if o.state == "done" and (row := self.row(o, metric)) is not None
+        ]
+        return self._interval([row for _, row in found], [o for o, _ in found], name)
 
     def gap(self, arm: str, name: str) -> stats.Interval | None:
-        """An arm's local minus hidden accuracy over finished seeds; None with fewer than 2, or with folds."""
-        rows = [
-            (local, hidden)
+        """An arm's local minus hidden accuracy over finished seeds; None with fewer than 2."""
+        found = [
+            (o, here, there)
             for o in self.outcomes[arm]
             if o.state == "done"
-            and (local := self.row(o, TEST, "accuracy")) is not None
-            and (hidden := self.row(o, name, "accuracy")) is not None
+            and (here := self.row(o, Metric("score", TEST))) is not None
+            and (there := self.row(o, Metric("score", name))) is not None
         ]
-        if len(rows) < 2 or self.study.folds is not None:
-            return None
-        return stats.difference_of_gaps(np.stack([a for a, _ in rows]), np.stack([b for _, b in rows]))
+        local, hidden = [row for _, row, _ in found], [row for _, _, row in found]
+        return self._gap_interval(local, hidden, [o for o, _, _ in found], name)
 
     def contrast(self, arm: str, reference: str, metric: Metric) -> Contrast:
         """Arm minus reference on their common replicates."""
@@ -167,11 +200,13 @@ class Evidence:
             diverged_reference=sum(a.state == "diverged" for a, _ in pairs),
         )
 
-    def _differences(self, pairs: Pairs, name: str, score: str) -> tuple[Pairs, list[Floats]]:
+    def _differences(self, pairs: Pairs, metric: Metric) -> tuple[Pairs, list[Floats]]:
         kept, rows = [], []
         for a, b in pairs:
-            left, right = self.row(a, name, score), self.row(b, name, score)
-            if left is None or right is None or a.planned.sets.get(name) != b.planned.sets.get(name):
+            left, right = self.row(a, metric), self.row(b, metric)
+            if left is None or right is None:
+                continue
+            if a.planned.sets.get(metric.set) != b.planned.sets.get(metric.set):
                 continue
             kept.append((a, b))
             rows.append(right - left)
@@ -196,11 +231,30 @@ class Evidence:
             return stats.fold_interval(np.array([row.mean() for row in averaged]), 1 / (folds.k - 1))
         return stats.two_way(np.stack(averaged), inflation=1 + len(averaged) / (folds.k - 1))
 
-    def _disagreements(self, pairs: Pairs, name: str) -> int:
+    def _gap_interval(
+        self, local: Sequence[Floats], hidden: Sequence[Floats], of: Sequence[Outcome], name: str
+    ) -> stats.Interval | None:
+        """The interval of local − hidden, over rows of the same trials. Both sets' item terms are added.
+
+        With folds the local images are inside their fold's mean, so that the hidden set's terms are left:
+        the fold's local mean minus each hidden image has just those.
+        """
+        if self.study.folds is not None:
+            rows = [mine.mean() - there for mine, there in zip(local, hidden, strict=True)]
+            return self._interval(rows, of, name)
+        if len(of) < 2:
+            return None
+        return stats.difference_of_gaps(np.stack(local), np.stack(hidden))
+
+    def _replicates(self, pairs: Pairs) -> int:
+        """Seeds, or folds, that a comparison rests on."""
+        return len({o.planned.fold for _, o in pairs}) if self.study.folds else len(pairs)
+
+    def _disagreements(self, pairs: Pairs, metric: Metric) -> int:
         """Images on which finished pairs are not equally right; with folds, of all folds' images."""
         done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
-        kept, rows = self._differences(done, name, "accuracy")
-        if _apart([b for _, b in kept], name):
+        kept, rows = self._differences(done, replace(metric, score="accuracy"))
+        if _apart([b for _, b in kept], metric.set):
             return int(sum((row != 0).sum() for row in rows))
         return int(np.any([row != 0 for row in rows], axis=0).sum()) if rows else 0
 
@@ -209,13 +263,11 @@ class Evidence:
             return Contrast(None, reason="a calibration error has a value, never a verdict")
         if metric.score not in stats.JACKKNIFE:
             return Contrast(None, reason=f"not judged yet: no interval is known for {metric.score}")
-        kept, rows = self._differences(pairs, metric.set, metric.score)
+        kept, rows = self._differences(pairs, metric)
         interval = self._interval(rows, [b for _, b in kept], metric.set)
-        finished, some = self._differences(
-            [(a, b) for a, b in kept if a.state == b.state == "done"], metric.set, metric.score
-        )
-        disagreements = self._disagreements(kept, metric.set)
-        seeds = len({o.planned.fold for _, o in kept}) if self.study.folds else len(kept)
+        finished, some = self._differences([(a, b) for a, b in kept if a.state == b.state == "done"], metric)
+        disagreements = self._disagreements(kept, metric)
+        seeds = self._replicates(kept)
         counted = None if len(finished) < len(kept) else disagreements
         return Contrast(
             interval,
@@ -228,15 +280,14 @@ class Evidence:
         )
 
     def _on_gap(self, pairs: Pairs, metric: Metric) -> Contrast:
-        if self.study.folds is not None:
-            return Contrast(None, reason="not judged yet: gaps with folds")
-        kept, _ = self._differences(pairs, TEST, "accuracy")
-        kept, hidden = self._differences(kept, metric.set, "accuracy")
-        _, local = self._differences(kept, TEST, "accuracy")
-        interval = stats.difference_of_gaps(np.stack(local), np.stack(hidden)) if len(kept) > 1 else None
-        disagreements = self._disagreements(kept, TEST) + self._disagreements(kept, metric.set)
-        reason = stats.untestable(interval, len(kept), disagreements)
-        return Contrast(interval, len(kept), reason, disagreements)
+        here, there = Metric("score", TEST), Metric("score", metric.set)
+        kept, _ = self._differences(pairs, here)
+        kept, hidden = self._differences(kept, there)
+        _, local = self._differences(kept, here)
+        interval = self._gap_interval(local, hidden, [b for _, b in kept], metric.set)
+        disagreements = self._disagreements(kept, here) + self._disagreements(kept, there)
+        seeds = self._replicates(kept)
+        return Contrast(interval, seeds, stats.untestable(interval, seeds, disagreements), disagreements)
 
     def _on_cost(self, pairs: Pairs, metric: Metric) -> Contrast:
         done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
@@ -252,7 +303,7 @@ class Evidence:
         primary = parse(self.study.primary, [TEST, *self.study.hidden])
         values = []
         for a, b in pairs:
-            left, right = self.row(a, primary.set, primary.score), self.row(b, primary.set, primary.score)
+            left, right = self.row(a, primary), self.row(b, primary)
             if a.state == b.state == "done" and left is not None and right is not None:
                 values.append((left.mean(), right.mean()))
         if len(values) < stats.FEWEST_SEEDS:

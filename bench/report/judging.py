@@ -9,7 +9,8 @@ from typing import Literal
 
 from bench import stats
 from bench.plan import TEST
-from bench.report.document import ClaimRow, Effect, Finding
+from bench.report import robustness
+from bench.report.document import ClaimRow, Effect, Finding, Unseen
 from bench.report.evidence import Contrast, Evidence, Metric, parse
 from bench.study import Claim, Study
 
@@ -98,6 +99,7 @@ class Rulings:
             dagger=judgement.dagger,
             seeds=contrast.finished.seeds if conditional and contrast.finished else contrast.seeds,
             local=self._local(key) if metric.kind == "score" and metric.set != TEST else None,
+            unseen=self._unseen(key, metric),
         )
 
     def _local(self, key: Key) -> Effect | None:
@@ -107,6 +109,13 @@ class Rulings:
             if contrast.diverged or contrast.diverged_reference
             else _effect(contrast.test, Metric("score"))
         )
+
+    def _unseen(self, key: Key, metric: Metric) -> Unseen | None:
+        """The part of an effect on accuracy that is no likeness of augmentation and corruption."""
+        contrast = self.contrasts[self.keys.index(key)]
+        if metric != Metric("score", metric.set) or contrast.diverged or contrast.diverged_reference:
+            return None
+        return robustness.unseen(self.study, self.evidence, key[0], key[1], metric.set)
 
     def _words(self, i: int, metric: Metric) -> tuple[str, str]:
         """Verdict, and what explains it."""

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from bench.report.document import Document, Effect, Finding, Mean
+from bench.report.document import CorruptedArm, CorruptedSet, Document, Effect, Finding, Mean
 from bench.report.text import seeds
 
 Row = Sequence[object]
@@ -22,6 +22,8 @@ def tables(document: Document, *, cost: bool = True) -> dict[str, str]:
         "trials": _trials(document),
         "settings": [("arm", "setting", "baseline", "here"), *map(_change, document.changes)],
     }
+    if document.corrupted:
+        found |= {"robustness": _robustness(document), "corruptions": _corruptions(document)}
     return {name: _csv(rows) for name, rows in found.items()}
 
 
@@ -81,6 +83,36 @@ def _scores(document: Document) -> Iterable[Row]:
     for row in document.scores:
         scores = [value for mean in row.scores for value in _mean(mean)]
         yield (row.set, row.arm, *scores, *_effect(row.interval)[1:], *_effect(row.effect))
+
+
+def _robustness(document: Document) -> Iterable[Row]:
+    means = [f"{name}{part}" for name in ("clean", "all", "unseen") for part in ("", "_sd", "_seeds")]
+    yield ("set", "arm", "families", "seen_families", "seen", *means, "effect", "effect_low", "effect_high",
+           "effect_unseen", "effect_unseen_low", "effect_unseen_high", "unseen_by_both", "be", "relative_be",
+           "relative_be_families")  # fmt: skip
+    for one in document.corrupted:
+        for arm in one.arms:
+            yield (one.name, arm.label, len(one.families), len(arm.seen), "; ".join(arm.seen),
+                   *_mean(arm.clean), *_mean(arm.total), *_mean(arm.unseen_mean), *_effect(arm.effect),
+                   *_effect(arm.unseen.effect if arm.unseen else None),
+                   arm.unseen.families if arm.unseen else None, arm.error, arm.relative_error,
+                   one.costly if one.by_family else None)  # fmt: skip
+
+
+def _corruptions(document: Document) -> Iterable[Row]:
+    scores = [f"{name}{part}" for name in ("accuracy", "balanced_accuracy") for part in ("", "_sd", "_seeds")]
+    yield ("set", "arm", "kind", "family", "severity", "seen", *scores)
+    for one in document.corrupted:
+        for arm in one.arms:
+            yield from _conditions(one, arm)
+
+
+def _conditions(one: CorruptedSet, arm: CorruptedArm) -> Iterable[Row]:
+    kinds = {family: kind for kind, family in one.families}
+    for c in arm.conditions:
+        known = "yes" if c.family in arm.seen else "no"
+        scores = (*_mean(c.accuracy), *_mean(c.balanced_accuracy))
+        yield (one.name, arm.label, kinds[c.family], c.family, c.severity, known, *scores)
 
 
 def _classes(document: Document) -> Iterable[Row]:

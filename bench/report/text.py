@@ -38,6 +38,7 @@ def _template() -> Template:
         "mean": mean,
         "score": score,
         "effect": effect,
+        "ratio": ratio,
         "width": width,
         "count": seeds,
         "thousands": thousands,
@@ -107,6 +108,11 @@ def effect(value: Effect | None, bold: bool = False) -> str:
     middle = _signed(value.mean, digits, plus=True)
     middle = f"**{middle}**" if bold else middle
     return f"{middle} [{_signed(value.low, digits)}, {_signed(value.high, digits)}]"
+
+
+def ratio(value: float | None) -> str:
+    """``0.83``."""
+    return DASH if value is None else _signed(value / 100, 2)
 
 
 def width(value: Effect | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,6 +135,17 @@ class World:
             )
             for name, key in self.keys(fold).items()
         }
+        self.keep(label, seed, said, fold, **changes)
+
+    def keep(
+        self,
+        label: str,
+        seed: int,
+        said: Mapping[str, Predictions],
+        fold: int | None = None,
+        **changes: object,
+    ) -> None:
+        """Store a finished trial that said this, by key of the set."""
         scores, recalls = {}, {}
         for key, p in said.items():
             right = p.probabilities.argmax(axis=1) == p.labels

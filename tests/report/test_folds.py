@@ -50,15 +50,15 @@ def folded(make_world):
     return w
 
 
+def right(world, arm: str, fold: int, name: str) -> np.ndarray:
+    """Which images (N,) a fold's trial gets right, straight from the stored predictions."""
+    said = world.store.predictions(world.id(arm, 0, fold))[world.keys(fold)[name]]
+    return (said.probabilities.argmax(axis=1) == said.labels).astype(float)
+
+
 def differences(world, name: str) -> list[np.ndarray]:
-    """randaugment − none on each fold's images (N,), straight from the stored predictions."""
-    right = {
-        (arm, fold): (said.probabilities.argmax(axis=1) == said.labels).astype(float)
-        for arm in ("none", "randaugment")
-        for fold in FOLDS
-        for said in [world.store.predictions(world.id(arm, 0, fold))[world.keys(fold)[name]]]
-    }
-    return [right["randaugment", fold] - right["none", fold] for fold in FOLDS]
+    """randaugment − none on each fold's images (N,)."""
+    return [right(world, "randaugment", fold, name) - right(world, "none", fold, name) for fold in FOLDS]
 
 
 def test_the_report_of_a_cross_validation_reads_as_agreed(folded):
@@ -83,6 +83,38 @@ def test_a_hidden_set_that_every_model_scores_keeps_its_images(folded):
     row = next(r for r in document.scores if (r.arm, r.set) == ("randaugment", "heavy"))
     expected = stats.two_way(np.stack(differences(folded, "heavy")), inflation=1 + 5 / 4)
     assert (row.effect.low, row.effect.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_a_gap_to_images_of_the_fold_is_one_number_per_fold(folded):
+    document = build(folded.study, folded.plan, folded.store)
+    gap = next(arm for arm in document.arms if arm.label == "randaugment").gap
+    means = {
+        name: np.array([right(folded, "randaugment", fold, name).mean() for fold in FOLDS])
+        for name in ("test", "wrecked")
+    }
+    D = means["test"] - means["wrecked"]
+    half = 2.776445 * np.sqrt((1 / 5 + 1 / 4) * D.var(ddof=1))
+    assert (gap.mean, gap.high) == pytest.approx((D.mean(), D.mean() + half), rel=1e-5)
+
+
+def test_a_gap_to_images_that_every_model_scores_adds_their_item_term(folded):
+    evidence = Evidence(
+        folded.study,
+        read_outcomes(folded.study, folded.plan, folded.store),
+        folded.store,
+        {"test": ["accuracy"], "heavy": ["accuracy"]},
+    )
+    found = evidence.contrast("randaugment", "none", Metric("gap", "heavy"))
+    hidden = stats.two_way(np.stack(differences(folded, "heavy")))
+    D = np.array([a.mean() - b.mean() for a, b in zip(
+        differences(folded, "test"), differences(folded, "heavy"), strict=True
+    )])  # fmt: skip
+    assert found.test.mean == pytest.approx(D.mean())
+    # by hand: folds (1/5 + 1/4) · var(D), images as in the hidden set alone
+    assert found.test.seed_variance == pytest.approx((1 / 5 + 1 / 4) * D.var(ddof=1))
+    assert found.test.item_variance == pytest.approx(hidden.item_variance)
+    assert found.test.interaction == pytest.approx(hidden.interaction)
+    assert (found.seeds, found.reason) == (5, "")
 
 
 def test_images_on_which_arms_disagree_are_counted_over_all_folds(folded):
