@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.families import families_of, severities_of
 from bench.plan import PlanFile, PlannedArm, PlannedTrial
-from bench.recipe import Choice, Data, Recipe, Shifted
+from bench.recipe import Choice, Corrupted, Data, Recipe, Shifted
 from bench.report import build, markdown
 from bench.store import Predictions, Record, Store
 from bench.study import Arm, Study
@@ -15,21 +16,43 @@ from bench.study import Arm, Study
 ARMS, SEEDS, IMAGES, CLASSES = 400, 5, 1700, 8
 KEYS = {"test": "a" * 64, "heavy": "b" * 64}
 SECONDS, GIGABYTES = 20, 2
+FAMILIES = families_of(Corrupted(kind="corrupted"))[:20]
+MICRO = Corrupted(kind="corrupted", profile="micro-c", families=FAMILIES)
+CONDITIONS = tuple(f"{family}/{s}" for family in FAMILIES for s in severities_of(MICRO))
+"""100, so that a corrupted set of as many images is of 17 base images."""
 SLACK = 2.0
 """A benchmark fails only far from its bar: the machine may be busy."""
 
 
-def _said(rng: np.random.Generator, labels: np.ndarray, skill: float) -> Predictions:
+def _said(rng: np.random.Generator, labels: np.ndarray, skill: float, copies: int) -> Predictions:
+    """``copies`` of each base image, condition by condition."""
+    base = len(labels) // copies
+    labels = np.tile(labels[:base], copies)
     logits = rng.normal(size=(len(labels), CLASSES)) + skill * np.eye(CLASSES)[labels]
     P = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return Predictions(P.astype(np.float16), labels, np.arange(len(labels), dtype=np.uint64))
+    ids = np.tile(np.arange(base, dtype=np.uint64), copies)
+    if copies == 1:
+        return Predictions(P.astype(np.float16), labels, ids)
+    conditions = np.repeat(np.arange(copies, dtype=np.int16), base)
+    return Predictions(P.astype(np.float16), labels, ids, conditions, CONDITIONS)
 
 
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, PlanFile, Store]:
+def _conditions(said: Predictions) -> dict[str, dict[str, float]]:
+    right = (said.probabilities.argmax(1) == said.labels).reshape(len(CONDITIONS), -1).mean(1)
+    return {
+        name: {"accuracy": float(share), "balanced_accuracy": float(share)}
+        for name, share in zip(CONDITIONS, right, strict=True)
+    }
+
+
+@pytest.fixture(scope="module", params=[Shifted(kind="synthetic"), MICRO], ids=["synthetic", "micro-c"])
+def large(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Study, PlanFile, Store]:
+    micro = request.param is MICRO
     store = Store(Path(tmp_path_factory.mktemp("results")))
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, CLASSES, IMAGES)
+    labels = np.arange(IMAGES) % CLASSES
     data, arms, planned = Data(source="synthetic"), [], []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda handle: None)
@@ -40,8 +63,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, PlanFile, St
             trials = (PlannedTrial(id=id, seed=s, sets=KEYS) for s, id in enumerate(ids))
             planned.append(PlannedArm(label=f"arm {a}", trials=tuple(trials)))
             for seed, id in enumerate(ids):
-                said = {key: _said(rng, labels, 2 + a / ARMS) for key in KEYS.values()}
-                right = {k: (p.probabilities.argmax(1) == labels) for k, p in said.items()}
+                copies = {"test": 1, "heavy": len(CONDITIONS) if micro else 1}
+                said = {key: _said(rng, labels, 2 + a / ARMS, copies[name]) for name, key in KEYS.items()}
+                right = {k: (p.probabilities.argmax(1) == p.labels) for k, p in said.items()}
                 record = Record(
                     id=id,
                     key=id,
@@ -55,9 +79,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, PlanFile, St
                     classes=[str(c) for c in range(CLASSES)],
                     scores={key: {"accuracy": float(r.mean())} for key, r in right.items()},
                     recalls={
-                        key: {str(c): float(r[labels == c].mean()) for c in range(CLASSES)}
+                        key: {str(c): float(r[said[key].labels == c].mean()) for c in range(CLASSES)}
                         for key, r in right.items()
                     },
+                    conditions={KEYS["heavy"]: _conditions(said[KEYS["heavy"]])} if micro else {},
                     training=[{"train": "all", "epochs": 10, "steps": 100}],
                 )
                 store.write(record, history=[], predictions=said)
@@ -69,7 +94,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, PlanFile, St
         arms=tuple(arms),
         recipe=arms[0].recipe,
         data=data,
-        hidden={"heavy": Shifted(kind="synthetic")},
+        hidden={"heavy": request.param},
         seeds=tuple(range(SEEDS)),
         primary="heavy.accuracy",
     )
