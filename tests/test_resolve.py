@@ -115,3 +115,49 @@ def test_mixing_inside_a_chain_cannot_be_static_either():
     geometric = {"name": "chain", "steps": ["rotate", {"name": "one-of", "choices": ["flip", "zoom"]}]}
     for fine in ({"augment": [chain]}, {"augment": [geometric], "augment_mode": "static"}):
         assert resolve(base_tree({"model": "custom_cnn", **fine}))[1] == []
+
+
+JSD = {"name": "augmix", "jsd": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "location", "text"),
+    [
+        (
+            {"augment": [JSD, "cutmix"]},
+            ("augment", 0, "jsd"),
+            "which cutmix would mix with others; leave one",
+        ),
+        ({"augment": ["mixup", JSD]}, ("augment", 1, "jsd"), "which mixup would mix with others; leave one"),
+        (
+            {"augment": [JSD, "cutout"]},
+            ("augment", 0, "jsd"),
+            "must be last in augment; cutout comes after it",
+        ),
+        ({"augment": ["flip", JSD], "augment_mode": "static"}, ("augment", 1, "jsd"), "cannot be static"),
+        ({"augment": [{"name": "chain", "steps": [JSD]}]}, ("augment", 0), "cannot stand inside chain"),
+    ],
+)
+def test_views_that_are_compared_need_the_end_of_the_list_and_no_mixing(
+    changes: dict[str, Any], location: tuple[str | int, ...], text: str
+):
+    (found,) = problems(**changes)
+    assert (found.location, found.found) == (location, "true")
+    assert text in found.text
+
+
+def test_views_go_with_class_weights_smoothing_and_other_augmentations():
+    fine = {"balance": "class-weights", "loss": {"label_smoothing": 0.1}, "augment": ["flip", JSD]}
+    recipe, found = resolve(base_tree({"model": "custom_cnn", **fine}))
+    assert found == []
+    assert recipe is not None
+    assert recipe.augment[1].params["jsd"] is True
+
+
+def test_augmix_without_views_goes_with_mixing():
+    assert resolve(base_tree({"model": "custom_cnn", "augment": ["augmix", "cutmix"]}))[1] == []
+
+
+def test_a_broken_augmentation_hides_no_rule_between_fields():
+    found = problems(augment=["flp", "cutmix"], augment_mode="static")
+    assert [p.location for p in found] == [("augment", 0), ("augment", 1)]

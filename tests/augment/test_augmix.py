@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +66,41 @@ def test_a_small_alpha_takes_nearly_only_the_image_or_nearly_only_the_chains(pic
 def test_depth_zero_is_refused_with_a_reason() -> None:
     with pytest.raises(UserError, match=r"augmix: depth = 0; give 1 to 10"):
         augmix(depth=0)
+
+
+def test_jsd_gives_the_image_itself_and_two_different_mixtures_of_it(pictures: torch.Tensor) -> None:
+    clean, first, second = mix(pictures, jsd=True).chunk(3)
+    assert torch.equal(clean, pictures)
+    assert torch.equal(first, mix(pictures))  # drawn first, and as without jsd
+    for one, other in ((clean, first), (clean, second), (first, second)):
+        assert ((one - other).abs().amax((1, 2, 3)) > 0.01).all()
+
+
+def test_jsd_leaves_targets_as_one_row_per_image(pictures: torch.Tensor) -> None:
+    run = build([Choice(name="augmix", params={"jsd": True})], size_px=48, channels=3)
+    targets = torch.eye(len(pictures))
+    images, same = run(pictures, targets, stream(0, "t"))
+    assert (run.views, len(images)) == (3, 3 * len(pictures))
+    assert same is targets
+
+
+def test_what_comes_before_jsd_changes_all_three_views_alike(pictures: torch.Tensor) -> None:
+    choices = [Choice(name="flip", params={"p": 1.0}), Choice(name="augmix", params={"jsd": True})]
+    clean = build(choices, size_px=48, channels=3)(pictures, torch.ones(6, 1), stream(0, "t"))[0][:6]
+    assert torch.equal(clean, pictures.flip(3))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["augmix", "cutout"],
+        ["augmix", "augmix"],
+        ["mixup", "augmix"],
+        [{"name": "chain", "steps": [{"name": "augmix", "jsd": True}]}],
+        [{"name": "one-of", "choices": ["flip", {"name": "augmix", "jsd": True}]}],
+    ],
+)
+def test_several_views_are_refused_where_they_would_mean_nothing(names: list[Any]) -> None:
+    choices = [Choice.model_validate({"name": n, "jsd": True} if n == "augmix" else n) for n in names]
+    with pytest.raises(UserError, match="views"):
+        build(choices, size_px=32, channels=3)

@@ -33,6 +33,7 @@ CHOICES: list[dict[str, Any]] = [
     {"name": "noise", "p": 1.0},
     {"name": "randaugment", "ops": "kornia", "m": 10},
     {"name": "randaugment", "ops": "geometric"},
+    {"name": "augmix", "jsd": True},
     {"name": "one-of", "choices": ["rotate", "cutmix"]},
     {"name": "chain", "steps": ["colour-jitter", "mixup"], "p": 0.5},
 ]
@@ -95,6 +96,27 @@ def test_an_augmentation_never_waits_for_the_device(choice: dict[str, Any], watc
     assert watch.copies["waits"] == 0
     assert watch.copies["does not wait"] >= 1
     assert not watch.read_back
+
+
+def test_a_block_of_many_batches_needs_as_many_kernels_and_copies_as_one_batch(watch: Watch) -> None:
+    """All families occur in both; Kornia's own class (engine = "kornia") has no such promise."""
+    counts = []
+    for batches in (4, 32):
+        sizes = [BATCH] * batches
+        with watch.fake:
+            images = torch.rand(sum(sizes), 3, SIZE, SIZE, device="cuda")
+            images = images.contiguous(memory_format=torch.channels_last)
+            targets = [torch.rand(size, 8, device="cuda") for size in sizes]
+        with watch:
+            run = build([Choice(name="randaugment")], size_px=SIZE, channels=3, device="cuda")
+            watch.copies.clear()
+            watch.kernels.clear()
+            made = list(run.many(images, targets, [stream(k, "t") for k in range(batches)]))
+        assert len(made) == batches
+        no_kernels = ("slice", "detach", "prim::device")  # they only say where a batch begins
+        counts.append(sum(n for name, n in watch.kernels.items() if name not in no_kernels))
+        assert watch.copies == {"does not wait": 1}
+    assert counts[0] == counts[1]
 
 
 def test_two_rounds_of_randaugment_need_one_copy_and_geometry_one_copy_and_one_sampling(watch: Watch) -> None:

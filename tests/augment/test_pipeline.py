@@ -59,3 +59,54 @@ def test_an_empty_batch_comes_back() -> None:
     images, targets = run(torch.rand(0, 3, 24, 24), torch.rand(0, 2), stream(0, "t"))
     assert images.shape == (0, 3, 24, 24)
     assert targets.shape == (0, 2)
+
+
+def test_mixing_alone_leaves_channels_last_images_as_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two conversions of a batch cost more than MixUp itself."""
+    seen = []
+    plain = torch.lerp
+
+    def watched(start: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        out = plain(start, *rest)
+        seen.append((start.dim(), start.stride(), out.stride()))
+        return out
+
+    monkeypatch.setattr(torch, "lerp", watched)
+    images, targets = batch()
+    out, _ = build([Choice(name="mixup")], size_px=24, channels=3)(images, targets, stream(0, "t"))
+    assert seen[0] == (4, images.stride(), images.stride())
+    assert out.stride() == images.stride()
+
+
+@pytest.mark.parametrize("name", ["cutmix", "mixup"])
+def test_mixing_is_the_same_in_both_memory_formats(name: str) -> None:
+    images, targets = batch()
+    run = build([Choice(name=name)], size_px=24, channels=3)
+    last, plain = (run(x, targets, stream(0, "t"))[0] for x in (images, images.contiguous()))
+    assert torch.equal(last, plain)
+    assert plain.is_contiguous()
+    assert last.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_only_what_stands_before_the_mixing_runs_on_many_batches_at_once() -> None:
+    names = ["flip", "rotate", "randaugment", "cutmix", "blur"]
+    run = build([Choice(name=name) for name in names], size_px=24, channels=3)
+    assert len(run.leading) == 2  # flip and rotate are one step
+    assert len(run.steps) == 4
+    assert not build([Choice(name="mixup"), Choice(name="flip")], size_px=24, channels=3).leading
+
+
+def test_a_mixture_is_made_within_a_batch_whatever_runs_together() -> None:
+    """Batch k holds grey level k only, so a mixture across batches would show another level."""
+    images = (torch.arange(4.0) / 4).repeat_interleave(8)[:, None, None, None].expand(-1, 3, 24, 24)
+    run = build([Choice(name="flip"), Choice(name="cutmix"), Choice(name="mixup")], size_px=24, channels=3)
+    rngs = [stream(k, "t") for k in range(4)]
+    for number, (made, _) in enumerate(run.many(images, [torch.eye(8)] * 4, rngs)):
+        torch.testing.assert_close(made, torch.full_like(made, number / 4))
+
+
+def test_gradients_are_recorded_again_between_batches() -> None:
+    run = build([Choice(name="flip")], size_px=24, channels=3)
+    images, targets = batch(4)
+    for _ in run.many(images, [targets[:2], targets[2:]], [stream(0, "t"), stream(1, "t")]):
+        assert torch.is_grad_enabled()

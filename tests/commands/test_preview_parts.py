@@ -79,3 +79,13 @@ def test_gray_images_are_not_captioned_with_colour_corruptions() -> None:
     gray = [parts.mixture(hidden, image, channels=1) for image in range(40)]
     assert any("hue" in text for text in colour)
     assert not any("hue" in text for text in gray)
+
+
+def test_views_are_shown_one_after_another_and_said_which() -> None:
+    jsd = Choice(name="augmix", params={"jsd": True})
+    recipe = Recipe(model=Choice(name="custom_cnn"), augment=(jsd,))
+    train = as_images(noise(8, size=16), [0, 1] * 4)
+    shown = list(parts.draws(recipe, train, np.arange(4), train.classes, seed=0))
+    assert [captions[0] for _, captions in shown] == ["view 1", "view 2", "view 3"] * parts.DRAWS
+    assert all(len(some) == 4 for some, _ in shown)
+    assert np.array_equal(shown[0][0].images, train.images[:4])

@@ -28,11 +28,12 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"ops": "geometric", "fill": "edge"},
         {"n": 4, "m": 30, "fill": "reflect"},
         {"per": "batch"},
+        {"ops": "kornia", "per": "batch", "engine": "kornia"},
     ],
     "cutmix": [{"per": "batch"}],
     "mixup": [{"per": "batch", "alpha": 1.0}],
     "flip": [{"vertical_p": 0.5}],
-    "augmix": [{"depth": 2, "width": 2, "severity": 10}],
+    "augmix": [{"depth": 2, "width": 2, "severity": 10}, {"jsd": True}],
 }
 
 
@@ -56,8 +57,8 @@ def batch(count: int, channels: int = 3, size_px: int = 24) -> tuple[torch.Tenso
     return images.contiguous(memory_format=torch.channels_last), torch.eye(5)[torch.arange(count) % 5]
 
 
-def check(before: torch.Tensor, images: torch.Tensor, targets: torch.Tensor) -> None:
-    assert images.shape == before.shape
+def check(before: torch.Tensor, images: torch.Tensor, targets: torch.Tensor, views: int = 1) -> None:
+    assert images.shape == (views * len(before), *before.shape[1:])
     assert images.dtype == torch.float32
     assert images.device == before.device
     assert images.is_contiguous(memory_format=torch.channels_last)
@@ -78,14 +79,15 @@ class TestEveryAugmentation:
         run = policy(component, extra)
         for step in range(4):
             images, targets = batch(count)
-            check(images, *run(images, targets, stream(step, "t")))
+            check(images, *run(images, targets, stream(step, "t")), views=run.views)
 
     @pytest.mark.parametrize("size_px", [16, 17])
     def test_works_on_the_smallest_and_on_odd_sizes(
         self, component: Component, extra: dict[str, Any], size_px: int
     ) -> None:
         images, targets = batch(5, size_px=size_px)
-        check(images, *policy(component, extra, size_px)(images, targets, stream(0, "t")))
+        run = policy(component, extra, size_px)
+        check(images, *run(images, targets, stream(0, "t")), views=run.views)
 
     def test_gives_the_same_for_the_same_generator_and_leaves_its_input_alone(
         self, component: Component, extra: dict[str, Any]
@@ -103,6 +105,7 @@ class TestEveryAugmentation:
     def test_does_something(self, component: Component, extra: dict[str, Any]) -> None:
         images, targets = batch(16)
         out, _ = policy(component, extra)(images, targets, stream(0, "t"))
+        out = out[-len(images) :]  # of several views the first is the image itself
         assert (out - images).abs().amax((1, 2, 3)).gt(0.01).sum() >= 4
 
     def test_leaves_torchs_global_generator_alone(self, component: Component, extra: dict[str, Any]) -> None:
@@ -118,7 +121,21 @@ class TestEveryAugmentation:
             return
         images, targets = batch(5, channels=1)
         out, mixed = run(images, targets, stream(0, "t"))
-        check(images, out, mixed)
+        check(images, out, mixed, views=run.views)
+
+    def test_gives_several_batches_in_one_run_what_each_gets_alone_bit_for_bit(
+        self, component: Component, extra: dict[str, Any]
+    ) -> None:
+        """Each batch draws from its own stream, so how many run together is a matter of speed."""
+        run, sizes = policy(component, extra), (5, 8, 3)
+        images, targets = batch(sum(sizes))
+        parts = list(zip(images.split(sizes), targets.split(sizes), strict=True))
+        alone = [run(*part, stream(k, "t")) for k, part in enumerate(parts)]
+        together = run.many(images, [own for _, own in parts], [stream(k, "t") for k in range(3)])
+        for one, other in zip(alone, together, strict=True):
+            assert torch.equal(one[0], other[0])
+            assert torch.equal(one[1], other[1])
+            assert other[0].is_contiguous(memory_format=torch.channels_last)
 
     def test_keeps_plain_memory_format_too(self, component: Component, extra: dict[str, Any]) -> None:
         images, targets = batch(3)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from bench.data.images import Development, Samples
 from bench.recipe import Recipe
-from bench.train.batches import Batches
+from bench.train.batches import Batches, block_steps
 
 Make = Callable[..., Recipe]
 
@@ -177,3 +178,53 @@ def test_only_class_weights_put_factors_on_the_loss(recipe: Make) -> None:
     assert weighted.dtype == torch.float32
     assert torch.allclose(weighted, torch.tensor([2 / 3, 2.0]))
     assert Batches(uneven(), 2, recipe(balance="upsample"), 0, "cpu").class_weights is None
+
+
+def test_a_gpu_augments_about_2048_images_at_a_time_and_a_cpu_one_batch() -> None:
+    assert block_steps("cuda", batch_size=64, size_px=96) == 32
+    assert block_steps("cuda:1", batch_size=64, size_px=192) == 8
+    assert block_steps("cuda", batch_size=64, size_px=1024) == 1
+    assert block_steps("cpu", batch_size=64, size_px=96) == 1
+
+
+JSD = {"name": "augmix", "jsd": True}
+
+
+@pytest.mark.parametrize("block", [2, 3, 100])
+@pytest.mark.parametrize(
+    "augment",
+    [
+        ["randaugment"],
+        ["flip", "randaugment", "cutmix", "mixup"],
+        [JSD],
+        ["colour-jitter", "noise"],
+        ["mixup"],
+    ],
+    ids=str,
+)
+def test_what_a_batch_shows_does_not_depend_on_how_many_are_augmented_together(
+    augment: list[Any], block: int, recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """22 images make steps of 4, 4, 4, 4, 4 and 2, in blocks that end within an epoch and at its end."""
+    chosen = recipe(batch_size=4, augment=augment)
+    runs = []
+    for size in (1, block):
+        monkeypatch.setattr("bench.train.batches.block_steps", lambda *_, size=size: size)
+        batches = Batches(patterned(22), 2, chosen, 0, "cpu")
+        runs.append([(*batch, torch.rand(2)) for batch in islice(batches.of_stage(0), 14)])
+    for alone, together in zip(*runs, strict=True):
+        for one, other in zip(alone, together, strict=True):  # the last: dropout's draws at that step
+            assert torch.equal(one, other)
+
+
+def test_a_batch_of_views_has_one_target_per_image_and_the_image_first(recipe: Make) -> None:
+    plain = Batches(patterned(10), 2, recipe(batch_size=4), 0, "cpu")
+    viewed = Batches(patterned(10), 2, recipe(batch_size=4, augment=[JSD]), 0, "cpu")
+    assert viewed.per_epoch == plain.per_epoch == 3
+    for (images, targets), (views, same) in zip(
+        *(islice(b.of_stage(0), 3) for b in (plain, viewed)), strict=True
+    ):
+        assert torch.equal(targets, same)
+        assert len(views) == 3 * len(images)
+        assert torch.equal(views[: len(images)], images)
+        assert views.is_contiguous(memory_format=torch.channels_last)

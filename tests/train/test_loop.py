@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -309,3 +310,42 @@ def test_class_weights_reach_the_loss_that_training_lowers(
     found = fit_anyway(trained, lopsided, chosen).history[0]["train_loss"]
     assert found == pytest.approx((weight * each).mean().item(), rel=1e-4)
     assert found > 1.5 * each.mean().item()
+
+
+JSD = {"name": "augmix", "jsd": True}
+
+
+def test_training_on_views_is_bit_identical_when_repeated_and_takes_the_same_steps(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    stages = [{"train": "head", "epochs": 1}, {"train": "all", "epochs": 3}]
+    ends, fits = [], []
+    for augment in ([JSD], [JSD], ["augmix"]):
+        chosen = recipe(optimizer=FAST, augment=augment, stages=stages)
+        trained = network(chosen, seed=3)
+        fits.append(fit_anyway(trained, development, chosen))
+        ends.append(predict(trained, development.val, "cpu"))
+    assert np.array_equal(ends[0], ends[1])
+    assert not np.array_equal(ends[0], ends[2])
+    assert [s["steps"] for s in fits[0].stages] == [s["steps"] for s in fits[2].stages] == [4, 12]
+    # the loss that is recorded has the disagreement in it
+    assert fits[0].history[0]["train_loss"] == fits[1].history[0]["train_loss"]
+
+
+def test_a_task_is_learned_from_views(development: Development, recipe: Make, network: Build) -> None:
+    chosen = recipe(optimizer=FAST, augment=[JSD], stages=[{"train": "all", "epochs": 20}])
+    trained = network(chosen)
+    done = fit(trained, development, chosen, 0, "cpu")
+    assert accuracy(trained, development.val) > 0.9
+    assert done.history[-1]["train_loss"] < 0.7 * done.history[0]["train_loss"]
+
+
+def test_images_per_second_counts_images_and_not_their_views(
+    development: Development, recipe: Make, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that runs a second per reading: 64 images between two readings, whatever is made of them."""
+    ticks = itertools.count()
+    monkeypatch.setattr("bench.train.loop.time.perf_counter", lambda: float(next(ticks)))
+    for augment in ([], [JSD]):
+        chosen = recipe(augment=augment, stages=[{"train": "all", "epochs": 1}])
+        assert fit_anyway(network(chosen), development, chosen).history[0]["images_per_s"] == 64

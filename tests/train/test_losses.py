@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bench.registry import losses
+from bench.train.losses import disagreement
 
 LOGITS = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]]))
 TARGETS = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
@@ -35,3 +36,41 @@ def test_smoothed_targets_are_weighted_after_smoothing() -> None:
     expected = 2 * 0.8 * math.log(2) + 0.1 * math.log(4) + 0.1 * math.log(4)
     found = loss(LOGITS[:1], TARGETS[:1], torch.tensor([2.0, 1.0, 1.0]))
     assert found.item() == pytest.approx(expected)
+
+
+def test_disagreement_of_two_predictions_by_hand() -> None:
+    # p = (1/2, 1/2) and (1/4, 3/4), their mean (3/8, 5/8)
+    first = 0.5 * math.log(4 / 3) + 0.5 * math.log(4 / 5)
+    second = 0.25 * math.log(2 / 3) + 0.75 * math.log(6 / 5)
+    logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75]]))
+    assert disagreement(logits, 2).item() == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_disagreement_is_the_mean_over_images_view_by_view() -> None:
+    """Image 1 is certain of a class per view: ln 3. Image 2 says the same three times: 0."""
+    certain = 40 * torch.eye(3)
+    logits = torch.stack([row for k in range(3) for row in (certain[k], certain[0])])
+    assert disagreement(logits, 3).item() == pytest.approx(math.log(3) / 2, rel=1e-5)
+
+
+def test_views_that_agree_cost_nothing_whatever_constant_their_logits_differ_by() -> None:
+    logits = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    same = torch.cat([logits, logits + 7, logits - 3])
+    assert disagreement(same, 3).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_gradient_of_disagreement_reaches_every_view_of_every_image() -> None:
+    logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    disagreement(logits, 3).backward()
+    assert logits.grad is not None
+    assert (logits.grad.abs().sum(1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_disagreement_of_extreme_predictions_is_finite(dtype: torch.dtype) -> None:
+    logits = torch.tensor([[1e4, -1e4], [-1e4, 1e4], [0, 0]], dtype=dtype).requires_grad_()
+    loss = disagreement(logits, 3)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert 0 < loss.item() <= math.log(3) + 1e-6
+    assert torch.isfinite(logits.grad).all()  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -75,3 +76,35 @@ def test_what_is_evaluated_is_the_average_where_there_is_one(recipe: Make, netwo
     assert stepper.evaluated is not trained
     stepper(IMAGES, TARGETS)
     assert not torch.equal(stepper.evaluated.head.classifier.weight, trained.head.classifier.weight)
+
+
+BATCH_NORM = {"name": "custom_cnn", "widths": [4], "dropout": 0.0}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_views_add_12_times_their_disagreement_to_the_loss_of_the_first(
+    smoothing: float, weighted: bool, recipe: Make, network: Build
+) -> None:
+    loss = {"name": "cross-entropy", "label_smoothing": smoothing}
+    chosen = recipe(model=BATCH_NORM, loss=loss)
+    trained = network(chosen)
+    views = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    weights = torch.arange(1.0, 9.0) if weighted else None
+    with torch.no_grad():
+        p = copy.deepcopy(trained)(views).softmax(1)  # one forward pass, as batch norm sees all views
+        soft = TARGETS * (1 - smoothing) + smoothing / 8
+        clean = -(soft * p[:8].log() * (1 if weights is None else weights)).sum(1).mean()
+        mean = p.view(3, 8, 8).mean(0)
+        apart = (p.view(3, 8, 8) * (p.view(3, 8, 8) / mean).log()).sum(2).mean()
+    found = Stepper(trained, chosen, chosen.stages[0], total=1, class_weights=weights)(views, TARGETS)
+    assert apart > 1e-4
+    assert found.item() == pytest.approx((clean + 12 * apart).item(), rel=1e-4)
+
+
+def test_three_views_of_the_same_picture_cost_what_the_picture_costs(recipe: Make, network: Build) -> None:
+    chosen = recipe(model=BATCH_NORM)
+    one, three = (network(chosen) for _ in range(2))
+    alone = Stepper(one, chosen, chosen.stages[0], total=1)(IMAGES, TARGETS)
+    thrice = Stepper(three, chosen, chosen.stages[0], total=1)(IMAGES.repeat(3, 1, 1, 1), TARGETS)
+    assert thrice.item() == pytest.approx(alone.item(), rel=1e-4)
