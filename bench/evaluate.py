@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.data.images import Samples
 from bench.data.resident import Resident
+from bench.models.network import evaluating
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,18 +43,6 @@ def predict(
             parts.append(_probabilities(network, images.batch(index), tta))
     probabilities: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return probabilities
-
-
-@contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards each module's own mode again (a frozen one keeps evaluating)."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _probabilities(network: nn.Module, images: Tensor, tta: TestTime) -> Tensor:

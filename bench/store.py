@@ -76,6 +76,8 @@ class Record(Frozen):
     """One table per stage: what was trained, epochs, steps, best epoch."""
     parameters: Count | None = None
     trainable_parameters: Count | None = None
+    flops: Count | None = None
+    """Floating-point operations of one image's way through the network; a multiply-accumulate is two."""
     libraries: dict[str, str] = Field(default_factory=dict)
     # From here on nothing takes part in "equal" (NOT_COMPARED).
     timings: dict[str, Finite] = Field(default_factory=dict)

@@ -19,6 +19,7 @@ from bench.data.images import Development, Samples
 from bench.data.resident import Resident
 from bench.errors import UserError
 from bench.evaluate import predict
+from bench.models.cost import forward_flops
 from bench.models.network import Network
 from bench.models.weights import load_strictly, read
 from bench.plan import ScoredSet, Trial
@@ -78,6 +79,8 @@ class Result:
     parameters: int = 0
     trainable_parameters: int = 0
     """Most that any stage trained."""
+    flops: int = 0
+    """Floating-point operations of one image's way through the network."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds of data, build, train and evaluate; ``images_per_s`` in training."""
     memory: dict[str, float] = field(default_factory=dict)
@@ -97,7 +100,9 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Re
             development = provide.development(trial, setting.cache)
         with clock("build"):
             network = build_network(trial, development)
-        result = Result("done", development.classes, parameters=sum(p.numel() for p in network.parameters()))
+            parameters = sum(p.numel() for p in network.parameters())
+            flops = forward_flops(network, trial.data.size_px)
+        result = Result("done", development.classes, parameters=parameters, flops=flops)
         try:
             with clock("train"):
                 seed = trial.replicate.stream_seed

@@ -82,6 +82,8 @@ def test_a_trial_is_trained_and_scored_on_every_set(
     assert result.recalls["key-of-other"].keys() == {"blue", "green"}
     assert result.predictions["key-of-other"].probabilities.shape == (20, 3)
     assert result.timings.keys() == {"data", "build", "train", "evaluate", "images_per_s"}
+    # two per multiply-accumulate: 16 px 3 → 8 channels, 8 px 8 → 8, dense 8 · 4² → 8, three classes
+    assert result.flops == 2 * (16**2 * 8 * 3 * 9 + 8**2 * 8 * 8 * 9 + 8 * 16 * 8 + 8 * 3)
     assert (
         result.parameters
         == result.trainable_parameters

@@ -53,6 +53,7 @@ def write_result(job: Job, setting: Setting, result: Result) -> Record:
         training=list(result.training),
         parameters=result.parameters,
         trainable_parameters=result.trainable_parameters,
+        flops=result.flops,
         timings=result.timings,
         memory=result.memory,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,3 +48,28 @@ class Network(nn.Module):
         """Parameters by block, from input to output; the last block is the head."""
         named = dict(self.backbone.named_parameters())
         return [[named[name] for name in group] for group in self._groups] + [list(self.head.parameters())]
+
+    def block_names(self) -> list[str]:
+        """What each block is called: the modules it is made of, as the backbone names them; then ``head``."""
+        return [_called(group) for group in self._groups] + ["head"]
+
+
+def _called(parameters: Sequence[str]) -> str:
+    """``blocks.6 conv_head bn2`` for the parameters of those modules: their paths, two steps deep at most."""
+    paths: dict[str, set[str]] = {}
+    for name in parameters:
+        path = name.split(".")[:-1]
+        paths.setdefault(path[0] if path else name, set()).add(".".join(path[:2]) or name)
+    return " ".join(only.pop() if len(only) == 1 else first for first, only in paths.items())
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards each module's own mode again (a frozen one keeps evaluating)."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
