@@ -53,7 +53,9 @@ def _done_line(counts: Counter[State]) -> str:
         "unscored": "to score on added sets",
         "failed": "failed (--retry)",
     }
-    return " · ".join([str(ended), *(f"{counts[state]} {what}" for state, what in words if counts[state])])
+    return " · ".join(
+        [str(ended), *(f"{counts[state]} {what}" for state, what in words.items() if counts[state])]
+    )
 
 
 def _data_line(plan: Plan) -> str:
