@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench import registry
 from bench.errors import shorten
 from bench.train import losses, optimizers, schedules
 
@@ -18,9 +19,11 @@ __all__ = ["losses", "optimizers", "schedules", "unbuilt"]
 
 def unbuilt(recipe: Recipe) -> list[str]:
     """Settings of ``recipe`` that are understood but not built yet, as ``key = value``; run refuses them."""
-    wanted = {
+    wanted: dict[str, tuple[object, object]] = {
         "precision": (recipe.precision, "fp32"),
         "compile": (recipe.compile, False),
         "graph": (recipe.graph, False),
     }
+    if registry.schedules[recipe.schedule.name].traits.get("reacts"):
+        wanted["schedule"] = (recipe.schedule.name, "one that does not react to validation")
     return [f"{key} = {shorten(value)}" for key, (value, built) in wanted.items() if value != built]
