@@ -14,7 +14,8 @@ from bench.data import fingerprint
 from bench.errors import UserError
 from bench.execute import Executor, Job, Setting, inline, local
 from bench.machine import Machine
-from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, Trial, make_plan, read_plan_file
+from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, make_plan, read_plan_file
+from bench.preflight import check
 from bench.recipe import Data, Hidden
 from bench.report import write_index, write_report
 from bench.smoke import smoke
@@ -207,7 +208,7 @@ def _execute(
     plan: Plan, jobs: Sequence[Job], machine: Machine, store: Store, terminal: Terminal, *, smoked: bool
 ) -> list[str]:
     """Run the jobs; return a line for each that failed."""
-    check(plan, jobs, machine, terminal)
+    check(plan.study.name, [job.run for job in jobs], machine, terminal)
     setting = Setting(store.root, machine.cache, device_of(machine), plan.study.keep_weights)
     workers = _workers(machine, setting.device, len(jobs), smoked=smoked)
     failures = []
@@ -244,56 +245,3 @@ def device_of(machine: Machine) -> str:
     if machine.device == "cuda" and not there:
         raise UserError('device = "cuda": torch sees no GPU here; use --device cpu, or see bench doctor')
     return "cuda" if machine.device != "cpu" and there else "cpu"
-
-
-def check(plan: Plan, jobs: Sequence[Job], machine: Machine, terminal: Terminal) -> None:
-    """What needs images or a built model, before the first trial: all problems together as one UserError."""
-    problems: dict[str, None] = {}
-    shapes: dict[str, tuple[int, int] | None] = {}
-    checked: set[tuple[str, str]] = set()
-    for job in jobs:
-        trial = job.run.trial
-        if trial.data_fingerprint not in shapes:
-            try:
-                shapes[trial.data_fingerprint] = _check_images(job.run, machine, terminal)
-            except UserError as error:
-                problems[str(error)] = None
-                shapes[trial.data_fingerprint] = None
-        shape, this = shapes[trial.data_fingerprint], (job.run.arm, trial.data_fingerprint)
-        if shape is not None and this not in checked:
-            checked.add(this)
-            problems |= {f"arm {job.run.arm}: {problem}": None for problem in _check_model(trial, *shape)}
-    if problems:
-        raise UserError(
-            f"{plan.study.name} cannot run:\n" + "\n".join(f"  {problem}" for problem in problems)
-        )
-
-
-def _check_images(run: Run, machine: Machine, terminal: Terminal) -> tuple[int, int]:
-    """Read, decode and split the images of one arm and its hidden sets; return (classes, channels)."""
-    from bench.data import provide
-
-    data = run.trial.data
-    with terminal.counting(f"reading {data.source} at {data.size_px} px", "images") as count:
-        development = provide.development(run.trial, machine.cache, count)
-    for scored in run.sets:
-        with terminal.counting(f"opening {scored.name} at {data.size_px} px", "images") as count:
-            provide.held_out(run.trial, scored, machine.cache, count)
-    return len(development.classes), development.train.images.shape[-1]
-
-
-def _check_model(trial: Trial, classes: int, channels: int) -> list[str]:
-    """What is wrong with building and augmenting for one arm."""
-    from bench import models
-    from bench.augment import pipeline
-
-    problems = []
-    try:
-        models.check(trial.recipe, classes, channels, trial.data.size_px, trial.weights)
-    except UserError as error:
-        problems += str(error).splitlines()
-    try:
-        pipeline.build(trial.recipe.augment, size_px=trial.data.size_px, channels=channels, device="cpu")
-    except UserError as error:
-        problems += str(error).splitlines()
-    return problems

@@ -15,6 +15,7 @@ ORDER = (
     "cli",
     "commands",
     "run",
+    "preflight",
     "tune",
     "terminal",
     "execute",
