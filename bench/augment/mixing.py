@@ -45,7 +45,7 @@ class CutMix:
         """A step that pastes boxes."""
         import torch
 
-        from bench.augment.kernels.regions import boxes
+        from bench.augment.kernels.regions import paste
         from bench.augment.kernels.rows import pick_rows
         from bench.augment.transfer import to_device
 
@@ -56,7 +56,7 @@ class CutMix:
             if (own == 1).all():
                 return images, targets
             other, box, share = to_device([partner, edges, own], images.device)
-            mixed = torch.where(boxes(box, space.size_px), pick_rows(images, other), images)
+            mixed = paste(images, pick_rows(images, other), box)
             return mixed, torch.lerp(targets.index_select(0, other), targets, share[:, None])
 
         return Mixing(step)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from bench.augment.kernels.regions import boxes, grid, paint
+from bench.augment.kernels.regions import boxes, grid, paint, paste
 
 
 def test_a_box_mask_holds_exactly_its_pixels() -> None:
@@ -26,3 +27,21 @@ def test_the_mean_colour_is_each_images_own_and_each_channels_own() -> None:
     out = paint(images, mask, "mean")
     torch.testing.assert_close(out[0, :, 0, 0], torch.tensor([0.5, 0.3]))
     assert torch.equal(out[0, :, 1], images[0, :, 1])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_pasting_takes_either_image_bit_for_bit_in_both_memory_formats(
+    channels: int, memory_format: torch.memory_format
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images, others = torch.rand(2, 4, channels, 6, 6, generator=generator)
+    images[0, 0, 0, 0], others[1, 0, 2, 2] = 1e-30, 1.0
+    edges = torch.tensor([[0, 6, 0, 6], [1, 3, 2, 5], [3, 3, 0, 6], [0, 1, 5, 6]])
+    expected = images.clone()
+    for i, (top, bottom, left, right) in enumerate(edges.tolist()):
+        expected[i, :, top:bottom, left:right] = others[i, :, top:bottom, left:right]
+    given = (x.contiguous(memory_format=memory_format) for x in (images, others))
+    out = paste(*given, edges)
+    assert torch.equal(out, expected)
+    assert out.is_contiguous(memory_format=memory_format)
