@@ -144,13 +144,30 @@ def _counted(counts: Any) -> str:
 
 
 @app.command()
-def plan(studies: Studies, smoke: Smoke = False, results: Results = None, as_json: Json = False) -> None:
-    """Show a study's arms and trials, and what is done already. Trains nothing."""
+def plan(
+    studies: Studies,
+    smoke: Smoke = False,
+    results: Results = None,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Build every arm and train a few steps of it: blocks, seconds, peak memory."
+        ),
+    ] = False,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
     from bench.commands.plan import plan_json, plan_text
 
-    machine = _machine(results=results)
+    machine = _machine(results=results, device=device)
     for study in studies:
-        print((plan_json if as_json else plan_text)(study, machine, smoke))
+        text = (plan_json if as_json else plan_text)(study, machine, smoke)
+        if probe:
+            from bench.commands import probe as commands
+
+            text = commands.added(text, study, machine, smoked=smoke, as_json=as_json)
+        print(text)
 
 
 @app.command()

@@ -1,0 +1,316 @@
+"""``bench plan --probe``: train a few steps of every arm; what will the study take? Imports torch when asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.machine import Machine
+from bench.plan import Run, Trial
+from bench.preflight import check
+from bench.recipe import Choice, Recipe, Stage
+from bench.run import device_of, prepare, refuse_unbuilt, states, store_of
+from bench.terminal import Terminal, duration
+
+if TYPE_CHECKING:
+    from bench.data.images import Development
+    from bench.models.cost import Block
+    from bench.models.network import Network
+    from bench.train.loop import Fit
+
+LEGS = 3
+"""Stretches of steps that each stage is tried for; the first is warm-up and not timed."""
+STEPS = {"cpu": 1, "cuda": 32}
+"""Steps of a stretch. A GPU's are short, and augmented up to 32 batches at a time."""
+VALIDATED = 256
+"""Most validation images that the probe looks at."""
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What one stage trains and takes, unless it stops early."""
+
+    train: str
+    parameters: int
+    """Weights that train."""
+    steps: int
+    evaluations: int
+    seconds_per_step: float
+    images_per_s: float
+
+
+@dataclass(frozen=True)
+class ArmCost:
+    """What one distinct arm takes."""
+
+    arms: tuple[str, ...]
+    """Labels; arms that train the same are probed once."""
+    to_run: int
+    """Trials without a record."""
+    model: str
+    size_px: int
+    batch_size: int
+    flops: int
+    """Operations of one image's way through the network; a multiply-accumulate counts as two."""
+    blocks: tuple[Block, ...]
+    stages: tuple[StageCost, ...]
+    seconds: float
+    """Of one trial's building, training and validating; without reading images and scoring held-out sets."""
+    peak_mb: float
+    problem: str = ""
+    """Why the probe came to no end: out of memory, or a loss that is not finite."""
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the network."""
+        return sum(block.parameters for block in self.blocks)
+
+
+def added(plan: str, path: Path, machine: Machine, *, smoked: bool, as_json: bool) -> str:
+    """``plan``, as ``bench plan`` prints it, with what a probe of the study adds."""
+    costs = probe(path, machine, smoked, Terminal())
+    if as_json:
+        return json.dumps(json.loads(plan) | {"probe": as_data(costs)}, indent=1, ensure_ascii=False)
+    return f"{plan}\n\n{as_text(costs, device_of(machine))}"
+
+
+def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> list[ArmCost]:
+    """Measure every distinct arm of a study. Records and downloads nothing.
+
+    Raises UserError for what `bench run` would refuse, but for weights that only a hub has.
+    """
+    plan = prepare(path, machine, smoked=smoked)
+    refuse_unbuilt(plan.study)
+    standing = states(plan, store_of(machine, smoked=smoked))
+    missing = {run.trial.id for run, state, _ in standing if state == "missing"}
+    arms: dict[tuple[str, str], list[Run]] = {}
+    for run in plan.runs:
+        arms.setdefault((run.trial.recipe.model_dump_json(), run.trial.data_fingerprint), []).append(run)
+    device = device_of(machine)
+    first = [dataclasses.replace(of[0], trial=_without_hub(of[0].trial), sets=()) for of in arms.values()]
+    check(plan.study.name, first, machine, terminal)
+    costs = []
+    with terminal.counting(f"probing on {device}", "arms") as count:
+        for done, (run, of) in enumerate(zip(first, arms.values(), strict=True), 1):
+            labels = tuple(dict.fromkeys(run.arm for run in of))
+            to_run = len({run.trial.id for run in of} & missing)
+            costs.append(_probe_arm(run.trial, labels, to_run, machine.cache, device))
+            count(done, len(first))
+    return costs
+
+
+def _without_hub(trial: Trial) -> Trial:
+    """The trial with fresh weights instead of the hub's: as fast, and nothing to download."""
+    params = trial.recipe.model.params
+    if not params.get("pretrained"):
+        return trial
+    model = Choice(name=trial.recipe.model.name, params=params | {"pretrained": False})
+    return dataclasses.replace(trial, recipe=trial.recipe.model_copy(update={"model": model}))
+
+
+def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, cache: Path, device: str) -> ArmCost:
+    from bench.data import provide
+    from bench.models import cost
+    from bench.train.device import computing, peak_memory_mb, reset_peak_memory
+    from bench.trial import build_network
+
+    reset_peak_memory(device)
+    with computing(trial.recipe, device):
+        development = provide.development(trial, cache)
+        begun = time.perf_counter()
+        network = build_network(trial, development)
+        built = time.perf_counter() - begun
+        flops, blocks = cost.forward_flops(network, trial.data.size_px), tuple(cost.blocks(network))
+        stages, seconds, problem = _try(network, development, trial, device)
+        peak_mb = peak_memory_mb(device)
+    return ArmCost(
+        labels,
+        to_run,
+        trial.recipe.model.name,
+        trial.data.size_px,
+        trial.recipe.batch_size,
+        flops,
+        blocks,
+        stages,
+        built + seconds,
+        peak_mb,
+        problem,
+    )
+
+
+def _try(
+    network: Network, development: Development, trial: Trial, device: str
+) -> tuple[tuple[StageCost, ...], float, str]:
+    """Train a few steps; what each stage takes, the seconds of all of them in full, and what went wrong."""
+    from bench.data.images import Development
+    from bench.train.loop import Diverged, fit
+    from bench.trial import is_out_of_memory
+
+    val = development.val
+    few = Development(
+        development.train, val.take(np.arange(min(VALIDATED, len(val.labels)))), development.classes
+    )
+    begun, problem = time.perf_counter(), ""
+    try:
+        done = fit(network, few, _short(trial.recipe, device), trial.replicate.stream_seed, device)
+    except Diverged as diverged:
+        done, problem = diverged.fit, diverged.reason if diverged.cause == "not finite" else ""
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return (), math.nan, f"out of memory with batch_size = {trial.recipe.batch_size}"
+    if problem:
+        return (), math.nan, problem
+    prepared = time.perf_counter() - begun - done.history[-1]["seconds"]
+    evaluation = _evaluation(network, few, device) * len(val.labels)
+    stages = _stages(done, trial, development)
+    return (
+        stages,
+        prepared
+        + sum(stage.steps * stage.seconds_per_step + stage.evaluations * evaluation for stage in stages),
+        "",
+    )
+
+
+def _short(recipe: Recipe, device: str) -> Recipe:
+    """The recipe with stages of a few steps."""
+    each = STEPS[device]
+    stages = tuple(
+        stage
+        if stage.train == "none"
+        else stage.model_copy(
+            update={"epochs": None, "steps": LEGS * each, "eval_every": each, "patience": None}
+        )
+        for stage in recipe.stages
+    )
+    return recipe.model_copy(update={"stages": stages})
+
+
+def _evaluation(network: Network, few: Development, device: str) -> float:
+    """Seconds in which one validation image is evaluated, after a first look that is not timed."""
+    from bench.evaluate import predict
+
+    predict(network, few.val, device)
+    begun = time.perf_counter()
+    predict(network, few.val, device)
+    return (time.perf_counter() - begun) / len(few.val.labels)
+
+
+def _stages(done: Fit, trial: Trial, development: Development) -> tuple[StageCost, ...]:
+    """What each trained stage would take in full, from what its timed steps took."""
+    from bench.data import balance
+
+    recipe, train = trial.recipe, development.train
+    deck = balance.deal(recipe.balance, train.labels, len(development.classes), trial.replicate.stream_seed)
+    per_epoch = math.ceil(len(deck) / recipe.batch_size)
+    costs = []
+    for trained in done.stages:
+        stage = recipe.stages[trained["stage"] - 1]
+        legs = [entry for entry in done.history if entry["stage"] == trained["stage"]][1:]
+        # the harmonic mean: every stretch has as many images
+        images_per_s = len(legs) / sum(1 / leg["images_per_s"] for leg in legs)
+        steps, evaluations = _length(stage, per_epoch)
+        costs.append(
+            StageCost(
+                stage.train,
+                trained["trainable_parameters"],
+                steps,
+                evaluations,
+                recipe.batch_size / images_per_s,
+                images_per_s,
+            )
+        )
+    return tuple(costs)
+
+
+def _length(stage: Stage, per_epoch: int) -> tuple[int, int]:
+    """Steps and evaluations of a stage that does not stop early."""
+    if stage.epochs is not None:
+        return stage.epochs * per_epoch, stage.epochs
+    steps = stage.steps or 0
+    return steps, math.ceil(steps / (stage.eval_every or max(1, steps // 10)))
+
+
+def as_data(costs: Sequence[ArmCost]) -> list[dict[str, Any]]:
+    """The same as plain values; a time that could not be measured is null."""
+    table = [dataclasses.asdict(cost) | {"parameters": cost.parameters} for cost in costs]
+    for row in table:
+        row["seconds"] = None if math.isnan(row["seconds"]) else row["seconds"]
+    return table
+
+
+def as_text(costs: Sequence[ArmCost], device: str) -> str:
+    """Models with their blocks, what each stage trains, then every arm's times and the sum."""
+    lines = [f"probe     {LEGS * STEPS[device]} steps of each stage on {device}; nothing is recorded"]
+    seen = set()
+    for cost in costs:
+        what = cost.model, cost.size_px, cost.blocks, tuple((s.train, s.parameters) for s in cost.stages)
+        if what not in seen:
+            seen.add(what)
+            lines += ["", *_model(cost)]
+    return "\n".join([*lines, "", *_arms(costs), "", _total(costs)])
+
+
+def _model(cost: ArmCost) -> list[str]:
+    width = max(len("parameters"), *(len(block.name) for block in cost.blocks))
+    lines = [
+        f"{cost.model} at {cost.size_px} px: {cost.parameters:,} parameters, "
+        f"{cost.flops / 1e6:,.1f} M operations an image forward (a multiply-accumulate is two)",
+    ]
+    for number, block in enumerate(cost.blocks, 1):
+        depth = len(cost.blocks) - number
+        place = f"top:{depth}" if depth else "head"
+        lines.append(f"  {place:<7} {block.name:<{width}}  {block.parameters:>12,}")
+    for number, stage in enumerate(cost.stages, 1):
+        share = 100 * stage.parameters / cost.parameters
+        lines.append(
+            f"  stage {number} trains {stage.train}: {stage.parameters:,} parameters ({share:.1f} %), "
+            f"{stage.steps:,} steps, {stage.evaluations} evaluation{'s' * (stage.evaluations > 1)}"
+        )
+    return lines
+
+
+def _arms(costs: Sequence[ArmCost]) -> list[str]:
+    """One line per distinct arm; where stages differ in speed, one number each, in their order."""
+    rows = [("arm", "batch", "ms/step", "images/s", "a trial", "peak MB", "to run")]
+    for cost in costs:
+        speeds = " / ".join(f"{stage.images_per_s:,.0f}" for stage in cost.stages)
+        steps = " / ".join(f"{1000 * stage.seconds_per_step:,.1f}" for stage in cost.stages)
+        taken = cost.problem or _duration(cost.seconds)
+        label = ", ".join(cost.arms)
+        label = label if len(label) <= 48 else label[:47] + "…"
+        rows.append(
+            (label, str(cost.batch_size), steps, speeds, taken, f"{cost.peak_mb:,.0f}", str(cost.to_run))
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [f"{row[0]:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+
+
+def _duration(seconds: float) -> str:
+    """A tenth of a second where it can be told."""
+    return duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
+
+
+def _total(costs: Sequence[ArmCost]) -> str:
+    known = [cost for cost in costs if not cost.problem]
+    seconds = sum(cost.to_run * cost.seconds for cost in known)
+    trials = sum(cost.to_run for cost in known)
+    left_out = sum(cost.to_run for cost in costs) - trials
+    return (
+        f"total     {trials} trials to run: about {_duration(seconds)} of one worker's time "
+        "if no stage stops early,\n          without reading images and scoring held-out sets"
+        + (f"; {left_out} more of arms that could not be probed" if left_out else "")
+    )

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny import FLIPS, HIDDEN, machine_in, write_study
+
+from bench.commands.plan import plan_json
+from bench.commands.probe import ArmCost, StageCost, _length, added, as_data, as_text, probe
+from bench.errors import UserError
+from bench.models.cost import Block
+from bench.recipe import Stage
+from bench.run import Options, run_study
+from bench.terminal import Terminal
+
+QUIET = Terminal(quiet=True)
+STAGES = (StageCost("head", 40, 100, 10, 0.01, 3200.0), StageCost("top:1", 90, 200, 20, 0.05, 640.0))
+COST = ArmCost(
+    ("none", "again"),
+    3,
+    "net",
+    32,
+    32,
+    2_000_000,
+    (Block("stem", 60), Block("head", 40)),
+    STAGES,
+    100.0,
+    512.0,
+)
+
+
+def test_every_distinct_arm_is_measured_and_nothing_is_recorded(tmp_path: Path) -> None:
+    arms = FLIPS + "\ndeep = { model = { widths = [4, 4] } }"
+    machine = machine_in(tmp_path)
+    costs = probe(write_study(tmp_path, seeds=2, hidden=HIDDEN, arms=arms), machine, False, QUIET)
+    assert [cost.arms for cost in costs] == [("none",), ("flips",), ("deep",)]
+    assert [cost.to_run for cost in costs] == [2, 2, 2]
+    # 3 → 4 channels, 3 × 3 and batch norm; 4 channels of 8 × 8 px to 8 to 8 classes
+    assert costs[0].blocks == (Block("0", 108 + 8), Block("head", 256 * 8 + 8 + 8 * 8 + 8))
+    assert costs[0].flops == 2 * (16 * 16 * 4 * 27 + 256 * 8 + 8 * 8)
+    assert [len(cost.blocks) for cost in costs] == [2, 2, 3]
+    for cost in costs:
+        (stage,) = cost.stages
+        assert (stage.parameters, stage.steps, stage.evaluations) == (cost.parameters, 2, 2)
+        assert stage.seconds_per_step == pytest.approx(32 / stage.images_per_s)
+        assert cost.seconds > 2 * stage.seconds_per_step
+        assert cost.peak_mb > 1
+    assert not machine.results.exists()
+
+
+def test_arms_that_train_the_same_are_measured_once(tmp_path: Path) -> None:
+    arms = 'large = { "data.size_px" = 24 }\n' + FLIPS
+    costs = probe(write_study(tmp_path, arms=arms), machine_in(tmp_path), True, QUIET)
+    assert [(cost.arms, cost.size_px, cost.to_run) for cost in costs] == [
+        (("none", "large"), 32, 1),
+        (("flips",), 32, 1),
+    ]
+
+
+def test_what_is_done_is_not_counted_again(tmp_path: Path) -> None:
+    study, machine = write_study(tmp_path), machine_in(tmp_path)
+    run_study(study, machine, Options(), QUIET)
+    assert [cost.to_run for cost in probe(study, machine, False, QUIET)] == [0, 0]
+
+
+def test_stages_are_told_apart_and_those_that_train_nothing_left_out(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    stages = (
+        '{ train = "none" }, { train = "head", epochs = 4 }, { train = "all", steps = 30, lr_scale = 0.1 }'
+    )
+    study.write_text(study.read_text().replace('{ train = "all", steps = 2 }', stages))
+    head, whole = probe(study, machine_in(tmp_path), False, QUIET)[0].stages
+    # 96 of 120 drawings train, in batches of 32
+    assert (head.train, head.parameters, head.steps, head.evaluations) == ("head", 2128, 12, 4)
+    assert (whole.train, whole.steps, whole.evaluations) == ("all", 30, 10)
+
+
+def test_hub_weights_are_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("bench.models.pretrained.HUB_FILES", ("no-such-file-in-any-cache",))
+    study = write_study(
+        tmp_path, arms=f'hub = {{ model = {{ name = "resnet10t", pretrained = true }} }}\n{FLIPS}'
+    )
+    costs = probe(study, machine_in(tmp_path), False, QUIET)
+    assert [cost.model for cost in costs] == ["custom_cnn", "resnet10t", "custom_cnn"]
+
+
+def test_what_run_refuses_is_refused_here_too(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="arm big: batch_size = 97"):
+        probe(
+            write_study(tmp_path, arms=f"big = {{ batch_size = 97 }}\n{FLIPS}"),
+            machine_in(tmp_path),
+            False,
+            QUIET,
+        )
+
+
+def test_an_arm_that_blows_up_at_once_says_so_and_the_others_are_measured(tmp_path: Path) -> None:
+    arms = f'wild = {{ optimizer = {{ name = "sgd", lr = 1e30 }} }}\n{FLIPS}'
+    costs = probe(write_study(tmp_path, arms=arms), machine_in(tmp_path), False, QUIET)
+    assert [bool(cost.problem) for cost in costs] == [False, True, False]
+    assert "loss is" in costs[1].problem
+    assert as_data(costs)[1]["seconds"] is None
+    assert "1 more of arms that could not be probed" in as_text(costs, "cpu")
+
+
+def test_the_text_says_what_top_counts_what_stages_train_and_what_it_sums_to() -> None:
+    broken = replace(COST, arms=("wide",), to_run=2, stages=(), seconds=math.nan, problem="out of memory")
+    text = as_text([COST, broken], "cpu")
+    assert "net at 32 px: 100 parameters, 2.0 M operations an image forward" in text
+    assert "  top:1   stem                  60\n  head    head                  40\n" in text
+    assert "stage 2 trains top:1: 90 parameters (90.0 %), 200 steps, 20 evaluations" in text
+    assert "none, again     32  10.0 / 50.0  3,200 / 640           1:40      512       3" in text
+    assert "total     3 trials to run: about 5:00 of one worker's time" in text
+    assert "2 more of arms that could not be probed" in text
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        (Stage(train="all", epochs=5), (35, 5)),
+        (Stage(train="all", steps=100), (100, 10)),
+        (Stage(train="all", steps=100, eval_every=30), (100, 4)),
+        (Stage(train="all", steps=5), (5, 5)),
+    ],
+)
+def test_a_stage_has_its_planned_length(stage: Stage, expected: tuple[int, int]) -> None:
+    assert _length(stage, 7) == expected
+
+
+def test_json_holds_the_plan_and_the_probe(tmp_path: Path) -> None:
+    study, machine = write_study(tmp_path), machine_in(tmp_path)
+    plan = plan_json(study, machine, False)
+    both = json.loads(added(plan, study, machine, smoked=False, as_json=True))
+    assert {key: both[key] for key in json.loads(plan)} == json.loads(plan)
+    assert [arm["arms"] for arm in both["probe"]] == [["none"], ["flips"]]
+    assert both["probe"][0]["blocks"][0] == {"name": "0", "parameters": 116}
