@@ -1,4 +1,4 @@
-"""``bench plan --probe``: train a few steps of every arm; what will the study take? Imports torch when asked."""
+"""``bench plan --probe``: train a few steps of every arm; what will the study take? Imports torch late."""
 
 from __future__ import annotations
 
