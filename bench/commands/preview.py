@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.commands.preview_parts import balanced, draws, mixture, spread, written
+from bench.commands.preview_parts import DRAWS, balanced, draws, mixture, spread, written
 from bench.machine import Machine
 from bench.plan import Plan, Run, ScoredSet
 from bench.recipe import Corrupted
@@ -191,9 +191,11 @@ class _Show:
         index = np.array([position[int(i)] for i in base_ids if int(i) in position], dtype=np.int64)
         recipe = run.trial.recipe
         strips = [self._strip("as they are", train, index)]
-        drawn = draws(recipe, train, index, self.development.classes, self._seed())
-        for number, (samples, captions) in enumerate(drawn, 1):
-            strips.append(self._strip(f"draw {number}", samples, np.arange(len(index)), captions))
+        drawn = list(draws(recipe, train, index, self.development.classes, self._seed()))
+        views = len(drawn) // DRAWS
+        for number, (samples, captions) in enumerate(drawn):
+            heading = f"draw {number // views + 1}"
+            strips.append(self._strip(heading, samples, np.arange(len(index)), captions))
         arms = ", ".join(each.arm for each in alike[:3]) + (", …" if len(alike) > 3 else "")
         once = " (static: drawn once, before training)" if recipe.augment_mode == "static" else ""
         return self._sheet(f"{arms}{once}: {' · '.join(map(written, recipe.augment))}", strips)

@@ -1,4 +1,4 @@
-"""What augmentation adds to a training loop: ``pytest tests/benchmarks --benchmark-only -s -k training_loop``.
+"""What augmentation adds to a training loop: ``pytest tests/benchmarks --benchmark-only -s -k training``.
 
 The loop with each policy against bare steps on ready batches, all taken in turns in one run: process CPU
 time, medians of the ratios. A ratio fails only far from its bar.
