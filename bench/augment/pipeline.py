@@ -27,9 +27,12 @@ class Pipeline:
         self.steps = tuple(steps)
         self.mixes_images = mixes_images
         """Whether an image may end up in another, and targets with it."""
-        leading = list(itertools.takewhile(lambda step: isinstance(step, PerImage), steps))
-        self.leading: list[PerImage] = [step for step in leading if isinstance(step, PerImage)]
+        self.leading: list[PerImage] = []
         """Steps at the front that run on many batches at once."""
+        for step in steps:
+            if not isinstance(step, PerImage):
+                break
+            self.leading.append(step)
         self.views = max(map(views_of, steps), default=1)
         """V: pictures of each image in what a call returns, view by view, the plainest first."""
 
@@ -70,9 +73,9 @@ class Pipeline:
         for step in self.leading:
             draws = [step.draw(rng, size) for rng, size in zip(rngs, sizes, strict=True)]
             rows = (
-                draws[0] if len(draws) == 1 else [np.concatenate(part) for part in zip(*draws, strict=True)]
+                parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*draws, strict=True)
             )
-            work = step.run(work, rows)
+            work = step.run(work, list(rows))
         return work.contiguous(memory_format=format_of(images))
 
     @torch.no_grad()
