@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import registry
 from bench.errors import shorten
 from bench.train import losses, optimizers, schedules
 
@@ -24,6 +23,4 @@ def unbuilt(recipe: Recipe) -> list[str]:
         "compile": (recipe.compile, False),
         "graph": (recipe.graph, False),
     }
-    if registry.schedules[recipe.schedule.name].traits.get("reacts"):
-        wanted["schedule"] = (recipe.schedule.name, "one that does not react to validation")
     return [f"{key} = {shorten(value)}" for key, (value, built) in wanted.items() if value != built]

@@ -102,6 +102,7 @@ class _Loop:
         for leg, steps in enumerate(legs, 1):
             entry = {"stage": position + 1, "epoch": leg, **self._leg(stepper, batches, steps, position)}
             entry |= self._validate(stepper, position)
+            stepper.val_losses.append(entry["val_loss"])
             entry["seconds"] = time.perf_counter() - self.started
             self.history.append(entry)
             self.best.take(entry, stepper.evaluated)

@@ -37,6 +37,8 @@ class Stepper:
         self._network, self._total, self._class_weights = network, total, class_weights
         self._moved = [p for group in self._optimizer.param_groups for p in group["params"]]
         self.done = 0
+        self.val_losses: list[float] = []
+        """Validation losses of the stage so far; whoever evaluates appends them."""
 
     @property
     def evaluated(self) -> Network:
@@ -45,7 +47,9 @@ class Stepper:
 
     def learning_rate(self, step: int) -> float:
         """The head's rate at step ``step`` of the stage, from 0."""
-        return float(self._optimizer.param_groups[0]["base_lr"]) * self._schedule(step / self._total)
+        return float(self._optimizer.param_groups[0]["base_lr"]) * self._schedule(
+            step / self._total, self.val_losses
+        )
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """One step; its loss, a float32 scalar on the device.
@@ -53,7 +57,7 @@ class Stepper:
         images    (B, C, H, W) float32 in [0, 1]; or (V·B, C, H, W), V views of each image, view by view
         targets   (B, K) float32 class probabilities
         """
-        multiplier = self._schedule(self.done / self._total)
+        multiplier = self._schedule(self.done / self._total, self.val_losses)
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * multiplier
         loss = self._loss_of(self._network(images), targets)

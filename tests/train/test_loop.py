@@ -231,6 +231,18 @@ def test_frozen_blocks_keep_weights_and_statistics_bit_for_bit(
     assert same == frozen
 
 
+def test_plateau_lowers_the_rate_after_evaluations_without_gain_and_anew_in_each_stage(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    """Nothing moves, so only the first evaluation of a stage is a gain; the rate falls after two others."""
+    stages = [{"train": "head", "epochs": 6}, {"train": "head", "epochs": 4, "lr_scale": 0.5}]
+    schedule = {"name": "plateau", "patience": 2, "factor": 0.1}
+    chosen = recipe(optimizer={"name": "sgd", "lr": 1e-30}, schedule=schedule, stages=stages)
+    rates = [entry["lr"] for entry in fit_anyway(network(chosen), development, chosen).history]
+    assert rates[:6] == pytest.approx([1e-30, 1e-30, 1e-30, 1e-31, 1e-31, 1e-32], rel=1e-6, abs=0)
+    assert rates[6:] == pytest.approx([5e-31, 5e-31, 5e-31, 5e-32], rel=1e-6, abs=0)
+
+
 def test_legs_cover_a_stages_steps_exactly() -> None:
     assert _legs(Stage(train="all", epochs=3), 7) == [7, 7, 7]
     assert _legs(Stage(train="all", steps=10, eval_every=4), 7) == [4, 4, 2]

@@ -44,6 +44,22 @@ def test_a_rate_of_zero_in_the_first_step_of_a_warmup_moves_nothing(recipe: Make
     assert stepper.done == 2
 
 
+def test_a_plateau_of_the_validation_loss_lowers_the_rate_that_moves_the_weights(
+    recipe: Make, network: Build
+) -> None:
+    plateau = {"name": "plateau", "patience": 1, "factor": 0.25}
+    chosen = recipe(optimizer={"name": "sgd", "lr": 0.4, "momentum": 0.0}, schedule=plateau)
+    steps = []
+    for seen in ([], [1.0, 1.0]):
+        trained = network(chosen).eval()
+        stepper = Stepper(trained, chosen, chosen.stages[0], total=9)
+        stepper.val_losses += seen
+        before = trained.head.classifier.bias.detach().clone()
+        stepper(IMAGES, TARGETS)
+        steps.append(trained.head.classifier.bias.detach() - before)
+    assert torch.allclose(steps[1], 0.25 * steps[0], atol=1e-7)
+
+
 @pytest.mark.parametrize("clip_norm", [0.0, 1e-3])
 def test_gradients_are_scaled_down_to_the_largest_norm_allowed(
     clip_norm: float, recipe: Make, network: Build

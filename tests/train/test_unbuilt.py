@@ -13,10 +13,9 @@ def test_a_plain_recipe_and_what_is_built_ask_for_nothing_unbuilt(recipe: Callab
 
 
 def test_what_is_not_built_is_named_with_its_value(recipe: Callable[..., Recipe]) -> None:
-    chosen = recipe(precision="bf16", compile=True, graph=True, schedule="plateau")
+    chosen = recipe(precision="bf16", compile=True, graph=True)
     assert unbuilt(chosen) == [
         'precision = "bf16"',
         "compile = true",
         "graph = true",
-        'schedule = "plateau"',
     ]
