@@ -49,6 +49,40 @@ def cross_entropy(label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0)
     return loss
 
 
+@losses.register("focal")
+def focal(
+    gamma: Annotated[float, Interval(ge=0, le=10)] = 2.0,
+    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+) -> Loss:
+    """Cross-entropy whose terms count the less the surer the network is of their class, in nats.
+
+    Class k's term is t_k (1 - p_k)^gamma (-ln p_k). Its α is what class weights are for (``balance``).
+
+    gamma             0 to 10; 0 is cross-entropy
+    label_smoothing   share of each target spread evenly over all classes, 0 to below 1
+
+    logits    (B, K) of any precision; computed in float32
+    targets   (B, K) float32, rows sum to 1
+    weights   (K,) float32: class k's term counts so many times; the sum is divided by B, not by the weights
+
+    Source: Lin et al. 2017, equation 4, summed over the classes of a softmax as targets may be mixed.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    # where p_k rounds to 1, a power below 1 has an endless slope; a clamp has none
+    least = torch.finfo(torch.float32).tiny
+
+    def loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        log_p = F.log_softmax(logits.float(), 1)
+        unsure = (-log_p.expm1()).clamp_min(least) ** gamma
+        soft = targets * (1 - label_smoothing) + label_smoothing / targets.shape[1]
+        terms = soft * unsure * log_p
+        return -(terms if weights is None else terms * weights).sum(1).mean()
+
+    return loss
+
+
 def disagreement(logits: Tensor, views: int) -> Tensor:
     """Mean Jensen–Shannon divergence of the predictions for the views of an image, in nats, 0 to ln V.
 

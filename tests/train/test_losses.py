@@ -38,6 +38,61 @@ def test_smoothed_targets_are_weighted_after_smoothing() -> None:
     assert found.item() == pytest.approx(expected)
 
 
+def test_focal_terms_by_hand() -> None:
+    # image 1: (1 - 1/2)² ln 2; image 2: half of (1 - 3/4)² ln(4/3) and half of (1 - 1/8)² ln 8
+    terms = [math.log(2) / 4, 0.5 * math.log(4 / 3) / 16, 0.5 * math.log(8) * 49 / 64]
+    loss = losses["focal"].build({"gamma": 2.0})
+    assert loss(LOGITS, TARGETS).item() == pytest.approx(sum(terms) / 2)
+    weighted = (2 * terms[0] + 3 * terms[1] + 0.5 * terms[2]) / 2
+    assert loss(LOGITS, TARGETS, torch.tensor([2.0, 3.0, 0.5])).item() == pytest.approx(weighted)
+
+
+def test_focal_smooths_targets_before_it_weighs_them() -> None:
+    loss = losses["focal"].build({"gamma": 1.0, "label_smoothing": 0.3})
+    # targets 0.8, 0.1, 0.1 of a certain class 0
+    expected = 2 * 0.8 * math.log(2) / 2 + 2 * 0.1 * math.log(4) * 3 / 4
+    found = loss(LOGITS[:1], TARGETS[:1], torch.tensor([2.0, 1.0, 1.0]))
+    assert found.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_focal_with_gamma_0_is_cross_entropy_in_value_and_gradient(smoothing: float, weighted: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = 3 * torch.randn(64, 8, generator=generator)
+    targets = torch.rand(64, 8, generator=generator).softmax(1)
+    weights = torch.rand(8, generator=generator) if weighted else None
+    found = []
+    for name, extra in (("focal", {"gamma": 0.0}), ("cross-entropy", {})):
+        logits = drawn.clone().requires_grad_()
+        loss = losses[name].build({"label_smoothing": smoothing, **extra})(logits, targets, weights)
+        loss.backward()
+        found.append((loss.item(), logits.grad))
+    assert found[0][0] == pytest.approx(found[1][0], rel=2e-7)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 10.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_focal_of_certain_predictions_right_and_wrong_is_finite(gamma: float, dtype: torch.dtype) -> None:
+    logits = torch.tensor([[300.0, 0.0, -300.0]] * 2, dtype=dtype).requires_grad_()
+    loss = losses["focal"].build({"gamma": gamma})(logits, torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]))
+    loss.backward()
+    # the right one costs nothing, the wrong one is 600 nats off
+    assert loss.item() == pytest.approx(300)
+    assert torch.isfinite(logits.grad).all()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_a_loss_falls_along_its_gradient_and_is_float32_for_any_precision(name: str) -> None:
+    loss = losses[name].build({})
+    logits = LOGITS.clone().requires_grad_()
+    before = loss(logits, TARGETS)
+    before.backward()
+    assert loss(LOGITS - 0.1 * logits.grad, TARGETS) < before  # type: ignore[operator]
+    assert loss(LOGITS.bfloat16(), TARGETS).dtype == torch.float32
+
+
 def test_disagreement_of_two_predictions_by_hand() -> None:
     # p = (1/2, 1/2) and (1/4, 3/4), their mean (3/8, 5/8)
     first = 0.5 * math.log(4 / 3) + 0.5 * math.log(4 / 5)
