@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from bench.data.images import Samples
 from bench.data.resident import Resident
-from bench.models.network import evaluating
+from bench.models.network import evaluating, forward_in
+from bench.recipe import Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,10 +28,12 @@ def predict(
     *,
     batch_size: int = 256,
     tta: TestTime = "none",
+    precision: Precision = "fp32",
 ) -> NDArray[np.float32]:
     """Class probabilities (N, K) float32 of ``samples``, rows in their order.
 
-    tta   ``flips``: the mean of the probabilities of the four mirror images
+    tta         ``flips``: the mean of the probabilities of the four mirror images
+    precision   of the forward pass; probabilities are computed in float32
 
     The network evaluates, then each module's own mode is restored. One transfer to the host, at the end.
     """
@@ -40,11 +43,14 @@ def predict(
     with evaluating(network), torch.no_grad():
         for start in range(0, count, batch_size):
             index = torch.arange(start, min(start + batch_size, count), device=images.labels.device)
-            parts.append(_probabilities(network, images.batch(index), tta))
+            parts.append(_probabilities(network, images.batch(index), tta, precision))
     probabilities: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return probabilities
 
 
-def _probabilities(network: nn.Module, images: Tensor, tta: TestTime) -> Tensor:
-    views = [network(images.flip(axes) if axes else images).float().softmax(1) for axes in MIRRORS[tta]]
+def _probabilities(network: nn.Module, images: Tensor, tta: TestTime, precision: Precision) -> Tensor:
+    """Images (B, C, H, W) → probabilities (B, K) float32."""
+    with forward_in(precision, images.device):
+        logits = [network(images.flip(axes) if axes else images) for axes in MIRRORS[tta]]
+    views = [each.float().softmax(1) for each in logits]
     return views[0] if len(views) == 1 else torch.stack(views).mean(0)

@@ -81,6 +81,7 @@ class Stage(Frozen):
         return self
 
 
+Precision = Literal["fp32", "tf32", "bf16"]
 Balance = Literal["none", "upsample", "upsample-static", "downsample", "class-weights", "sqrt-sampler"]
 
 
@@ -110,7 +111,7 @@ class Recipe(Frozen):
     """Decay of an exponential moving average of the weights; 0: off."""
     tta: Literal["none", "flips"] = "none"
     """Test-time augmentation: average over the four mirror images."""
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     deterministic: bool = False
     """Bit-identical results on a GPU too, at a price. On a CPU they always are."""
     cpu_threads: Annotated[int, Field(ge=1)] = 1

@@ -220,7 +220,9 @@ def _by_condition(probabilities: NDArray[np.float16], samples: Samples) -> Score
 
 def _probabilities(network: Network, samples: Samples, trial: Trial, device: str) -> NDArray[np.float16]:
     """Class probabilities (N, K), as they are stored."""
-    return predict(network, samples, device, tta=trial.recipe.tta).astype(np.float16)
+    recipe = trial.recipe
+    probabilities = predict(network, samples, device, tta=recipe.tta, precision=recipe.precision)
+    return probabilities.astype(np.float16)
 
 
 def _stored_network(trial: Trial, weights: Path) -> Network:

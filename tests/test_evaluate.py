@@ -67,3 +67,16 @@ def test_modes_are_restored_when_evaluation_breaks() -> None:
     except KeyError:
         pass
     assert (network.training, network[0].training, network[1].training) == (True, True, False)
+
+
+def test_bf16_rounds_the_logits_and_keeps_probabilities_float32() -> None:
+    images = samples(50)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.linspace(-1, 1, 240).view(5, 48))
+    plain = predict(network, images, "cpu")
+    low = predict(network, images, "cpu", precision="bf16")
+    assert low.dtype == np.float32
+    assert np.allclose(low.sum(1), 1, atol=1e-6)  # sums of bfloat16 probabilities would be off by 1e-3
+    assert not np.array_equal(plain, low)
+    assert np.allclose(plain, low, atol=0.1)

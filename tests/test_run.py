@@ -155,7 +155,7 @@ def test_a_smoke_run_keeps_to_its_own_folder(tmp_path: Path) -> None:
 
 
 TUNED = """
-bf16 = { precision = "bf16" }
+compiled = { compile = true }
 [tune]
 candidates = 2
 [tune.space]
@@ -168,7 +168,7 @@ def test_what_is_not_built_is_refused_all_together(tmp_path: Path) -> None:
         go(write_study(tmp_path, arms=FLIPS + TUNED), tmp_path)
     assert "not built yet" in str(refused.value)
     assert "[tune]" in str(refused.value)
-    assert "bf16" in str(refused.value)
+    assert "compile = true" in str(refused.value)
     assert not (tmp_path / "results").exists()
 
 

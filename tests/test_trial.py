@@ -214,3 +214,21 @@ def test_weights_of_another_recipe_do_not_score(
 )
 def test_out_of_memory_is_told_from_other_errors(error: BaseException, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
+
+
+def test_a_trial_is_scored_in_the_precision_it_was_trained_in(
+    make: Callable[..., Trial], setting: Setting, tmp_path: Path
+) -> None:
+    trial = make(precision="bf16", stages=[{"train": "all", "epochs": 3}])
+    result = run_trial(trial, [LOCAL], setting)
+    save(result.weights, tmp_path / "weights.safetensors")
+    stored = result.predictions["key-of-test"].probabilities
+    found = []
+    for precision in ("bf16", "fp32"):
+        recipe = trial.recipe.model_copy(update={"precision": precision})
+        again = score_from_weights(
+            replace(trial, recipe=recipe), [LOCAL], tmp_path / "weights.safetensors", setting
+        )
+        found.append(again.predictions["key-of-test"].probabilities)
+    assert np.array_equal(stored, found[0])
+    assert not np.array_equal(stored, found[1])

@@ -170,7 +170,7 @@ def _try(
     if problem:
         return (), math.nan, problem
     prepared = time.perf_counter() - begun - done.history[-1]["seconds"]
-    evaluation = _evaluation(network, few, device) * len(val.labels)
+    evaluation = _evaluation(network, few, trial.recipe, device) * len(val.labels)
     stages = _stages(done, trial, development)
     return (
         stages,
@@ -194,13 +194,13 @@ def _short(recipe: Recipe, device: str) -> Recipe:
     return recipe.model_copy(update={"stages": stages})
 
 
-def _evaluation(network: Network, few: Development, device: str) -> float:
+def _evaluation(network: Network, few: Development, recipe: Recipe, device: str) -> float:
     """Seconds in which one validation image is evaluated, after a first look that is not timed."""
     from bench.evaluate import predict
 
-    predict(network, few.val, device)
+    predict(network, few.val, device, precision=recipe.precision)
     begun = time.perf_counter()
-    predict(network, few.val, device)
+    predict(network, few.val, device, precision=recipe.precision)
     return (time.perf_counter() - begun) / len(few.val.labels)
 
 

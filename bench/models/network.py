@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from bench.recipe import Precision
+
 
 class Network(nn.Module):
     """Images in [0, 1] to logits. Normalisation is inside, so the weights file is all one needs to use it."""
@@ -61,6 +63,19 @@ def _called(parameters: Sequence[str]) -> str:
         path = name.split(".")[:-1]
         paths.setdefault(path[0] if path else name, set()).add(".".join(path[:2]) or name)
     return " ".join(only.pop() if len(only) == 1 else first for first, only in paths.items())
+
+
+def forward_in(precision: Precision, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Where a forward pass computes in ``precision``; its loss and backward pass belong outside.
+
+    ``bf16``: convolutions and matrix products in bfloat16, what needs more in float32; weights stay float32.
+    The other precisions need nothing here: ``train.device`` sets TF32 for the whole trial.
+
+    Source: Micikevicius et al. 2018, as torch.autocast; bfloat16 needs no scaling of the loss.
+    """
+    if precision == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

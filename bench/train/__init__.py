@@ -19,7 +19,6 @@ __all__ = ["losses", "optimizers", "schedules", "unbuilt"]
 def unbuilt(recipe: Recipe) -> list[str]:
     """Settings of ``recipe`` that are understood but not built yet, as ``key = value``; run refuses them."""
     wanted: dict[str, tuple[object, object]] = {
-        "precision": (recipe.precision, "fp32"),
         "compile": (recipe.compile, False),
         "graph": (recipe.graph, False),
     }

@@ -150,7 +150,7 @@ class _Loop:
 
     def _validate(self, stepper: Stepper, position: int) -> dict[str, float]:
         """Scores of the present weights on validation."""
-        probabilities = predict(stepper.evaluated, self.val, self.device)
+        probabilities = predict(stepper.evaluated, self.val, self.device, precision=self.recipe.precision)
         scores = {
             f"val_{name}": metric(probabilities, self.val_labels)
             for name, metric in (

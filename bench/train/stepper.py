@@ -6,7 +6,7 @@ import torch
 import torch._dynamo  # the first optimizer would import it, for seconds that would count as training
 from torch import Tensor
 
-from bench.models.network import Network
+from bench.models.network import Network, forward_in
 from bench.recipe import Recipe, Stage
 from bench.registry import losses, optimizers, schedules
 from bench.train.ema import Average
@@ -32,7 +32,7 @@ class Stepper:
         self._optimizer = choice.make(parameter_groups(network, stage, choice))
         self._schedule: Schedule = schedules[recipe.schedule.name].build(recipe.schedule.params)
         self._loss: Loss = losses[recipe.loss.name].build(recipe.loss.params)
-        self._clip_norm = recipe.clip_norm
+        self._clip_norm, self._precision = recipe.clip_norm, recipe.precision
         self._average = Average(network, recipe.ema) if recipe.ema else None
         self._network, self._total, self._class_weights = network, total, class_weights
         self._moved = [p for group in self._optimizer.param_groups for p in group["params"]]
@@ -60,7 +60,9 @@ class Stepper:
         multiplier = self._schedule(self.done / self._total, self.val_losses)
         for group in self._optimizer.param_groups:
             group["lr"] = group["base_lr"] * multiplier
-        loss = self._loss_of(self._network(images), targets)
+        with forward_in(self._precision, images.device):
+            logits = self._network(images)
+        loss = self._loss_of(logits, targets)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self._clip_norm:

@@ -31,6 +31,13 @@ def test_fp32_is_not_quietly_tf32(recipe: Callable[..., Recipe]) -> None:
         assert not torch.backends.cuda.matmul.allow_tf32
 
 
+def test_tf32_is_allowed_where_the_recipe_says_so_and_put_back(recipe: Callable[..., Recipe]) -> None:
+    with computing(recipe(precision="tf32"), "cpu"):
+        assert torch.backends.cudnn.allow_tf32
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
 GROWTH = """
 import numpy as np
 from bench.train.device import peak_memory_mb, reset_peak_memory

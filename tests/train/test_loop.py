@@ -13,6 +13,7 @@ from bench.errors import UserError
 from bench.evaluate import predict
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
+from bench.train.device import computing
 from bench.train.loop import Diverged, Fit, Progress, _legs, fit
 from bench.train.outcome import Best, NotLearned
 
@@ -241,6 +242,31 @@ def test_plateau_lowers_the_rate_after_evaluations_without_gain_and_anew_in_each
     rates = [entry["lr"] for entry in fit_anyway(network(chosen), development, chosen).history]
     assert rates[:6] == pytest.approx([1e-30, 1e-30, 1e-30, 1e-31, 1e-31, 1e-32], rel=1e-6, abs=0)
     assert rates[6:] == pytest.approx([5e-31, 5e-31, 5e-31, 5e-32], rel=1e-6, abs=0)
+
+
+def test_bf16_learns_repeats_itself_bit_for_bit_and_differs_from_fp32(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    plain = recipe(optimizer=FAST, stages=[{"train": "head", "epochs": 1}, {"train": "all", "epochs": 12}])
+    low = plain.model_copy(update={"precision": "bf16"})
+    ends, losses = [], []
+    for chosen in (low, low, plain):
+        trained = network(chosen)
+        losses.append([e["train_loss"] for e in fit(trained, development, chosen, 0, "cpu").history])
+        ends.append(predict(trained, development.val, "cpu", precision=chosen.precision))
+    assert np.array_equal(ends[0], ends[1])
+    assert losses[0] == losses[1] != losses[2]
+    assert losses[0][0] == pytest.approx(losses[2][0], rel=0.01)  # the same task, more coarsely computed
+    assert (ends[0].argmax(1) == development.val.labels).mean() > 0.9
+
+
+def test_tf32_changes_nothing_on_a_cpu(development: Development, recipe: Make, network: Build) -> None:
+    plain = recipe(stages=[{"train": "all", "epochs": 2}])
+    fits = []
+    for chosen in (plain, plain.model_copy(update={"precision": "tf32"})):
+        with computing(chosen, "cpu"):
+            fits.append(fit_anyway(network(chosen), development, chosen))
+    assert fits[0].history[-1]["val_loss"] == fits[1].history[-1]["val_loss"]
 
 
 def test_legs_cover_a_stages_steps_exactly() -> None:

@@ -94,6 +94,22 @@ def test_what_is_evaluated_is_the_average_where_there_is_one(recipe: Make, netwo
     assert not torch.equal(stepper.evaluated.head.classifier.weight, trained.head.classifier.weight)
 
 
+def test_bf16_is_the_forward_passs_alone(recipe: Make, network: Build) -> None:
+    """Weights, gradients, the optimizer's averages and the loss stay float32; the logits do not."""
+    chosen = recipe(precision="bf16", ema=0.9)
+    trained = network(chosen)
+    seen: list[torch.dtype] = []
+    trained.register_forward_hook(lambda module, given, logits: seen.append(logits.dtype))
+    stepper = Stepper(trained, chosen, chosen.stages[0], total=1)
+    loss = stepper(IMAGES, TARGETS)
+    assert seen == [torch.bfloat16]
+    assert loss.dtype == torch.float32
+    kept = [tensor for state in stepper._optimizer.state.values() for tensor in state.values()]
+    kept += [each for p in trained.parameters() for each in (p, p.grad)]
+    kept += list(stepper.evaluated.parameters())
+    assert {tensor.dtype for tensor in kept} == {torch.float32}
+
+
 BATCH_NORM = {"name": "custom_cnn", "widths": [4], "dropout": 0.0}
 
 
