@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,6 +71,11 @@ def main() -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        print(f"{error.filename or 'a file'} cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left, as `| head` does
 
@@ -103,8 +109,12 @@ def run(
 
     Run it again and it continues where it stopped; when all is done it returns at once.
     """
+    import signal
+
     from bench import run as conductor
     from bench.terminal import Terminal, duration
+
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
 
     machine = _machine(results=results, device=device, executor=executor, workers=workers)
     options = conductor.Options(smoke, rescore, _causes(retry))
@@ -205,7 +215,8 @@ def report(
     """Write the report of studies from their records: no GPU, no data, no network."""
     from bench.commands.report import reports
 
-    stale = reports(studies or [], _machine(results=results), check=check, no_cost=no_cost)
+    machine = _machine(results=results)
+    stale = reports(studies or [], machine, check=check, no_cost=no_cost, reference=results is None)
     raise typer.Exit(1 if stale else 0)
 
 

@@ -65,6 +65,9 @@ def _check_images(trial: Trial, sets: Sequence[ScoredSet], machine: Machine, ter
     for scored in sets:
         with terminal.counting(f"opening {scored.name} at {data.size_px} px", "images") as count:
             provide.held_out(trial, scored, machine.cache, count)
+    if len(development.classes) < 2:
+        found = f'one class, "{development.classes[0]}"'
+        raise UserError(f"{data.source} holds {found}; there is nothing to tell apart, two are needed")
     train = development.train
     return _Training(len(development.classes), train.images.shape[-1], train.labels)
 

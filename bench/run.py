@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Literal
 from bench.data import fingerprint
 from bench.errors import UserError
 from bench.execute import Executor, Job, Setting, inline, local
+from bench.execute.records import MACHINE_CAUSES, MOST_ATTEMPTS
 from bench.machine import Machine
 from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, make_plan, read_plan_file
 from bench.preflight import check
@@ -135,18 +137,36 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     study = plan.study
     refuse_unbuilt(study)
     store = store_of(machine, smoked=options.smoke)
+    if machine.executor == "ray":
+        raise UserError("--executor ray is not built yet; use local or inline")
     store.check_writable()
+    _check_cache(machine.cache)
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
     started = time.perf_counter()
     with store.lock():
-        plan_file = _claim_folder(plan, path, store, smoked=options.smoke)
+        plan_file = _plan_file(plan, path, store, smoked=options.smoke)
         jobs = _jobs(plan, store, options, terminal)
-        failures = _execute(plan, jobs, machine, store, terminal, smoked=options.smoke) if jobs else []
+        if jobs:
+            check(study.name, [job.run for job in jobs], machine, terminal)
+        _claim_folder(plan_file, path, store)  # from here on nothing is refused
+        failures = _execute(study, jobs, machine, store, terminal, smoked=options.smoke) if jobs else []
         report = write_report(study, plan_file, store)
         write_index(store)
     counts = Counter(state for _, state, _ in states(plan, store))
     return Ending(report, counts, len(jobs), time.perf_counter() - started, failures)
+
+
+def _check_cache(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the cache folder {cache}: {error.strerror}\n"
+            "    make it writable, or name another: cache in bench.toml, or BENCH_CACHE"
+        ) from None
 
 
 def refuse_unbuilt(study: Study) -> None:
@@ -164,8 +184,8 @@ def refuse_unbuilt(study: Study) -> None:
         )
 
 
-def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> PlanFile:
-    """Write what the report is made from, return its plan; refuse a folder that another file's study owns."""
+def _plan_file(plan: Plan, path: Path, store: Store, *, smoked: bool) -> PlanFile:
+    """What ``plan.json`` will hold. Raises UserError when another file's study owns the folder."""
     folder = store.study_dir(plan.study.name)
     file = os.path.relpath(path.resolve(), store.root.resolve())
     if (folder / "plan.json").exists():
@@ -176,10 +196,14 @@ def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> Plan
                 f"{folder} already holds the study of another file of that name:\n  {old}\n"
                 "rename one of the two, or give another --results folder"
             )
-    written = plan.file.model_copy(update={"file": file, "smoke": smoked})
+    return plan.file.model_copy(update={"file": file, "smoke": smoked})
+
+
+def _claim_folder(plan_file: PlanFile, path: Path, store: Store) -> None:
+    """Write what the report is made from."""
+    folder = store.study_dir(plan_file.study)
     store.write_text(folder / "study.toml", path.read_text("utf-8"))
-    store.write_text(folder / "plan.json", written.model_dump_json(indent=1) + "\n")
-    return written
+    store.write_text(folder / "plan.json", plan_file.model_dump_json(indent=1) + "\n")
 
 
 def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> list[Job]:
@@ -188,7 +212,7 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
     unscorable = 0
     order = {replicate: i for i, replicate in enumerate(dict.fromkeys(r.trial.replicate for r in plan.runs))}
     for run, state, record in sorted(states(plan, store), key=lambda item: order[item[0].trial.replicate]):
-        if state == "missing" or (state == "failed" and record and record.cause in options.retry):
+        if state == "missing" or (state == "failed" and record and _again(record, options)):
             jobs.setdefault(run.trial.id, Job(run, attempt=record.attempts + 1 if record else 1))
         elif state == "unscored" and record is not None:
             if store.weights_path(run.trial.id).is_file():
@@ -204,15 +228,20 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
     return list(jobs.values())
 
 
+def _again(record: Record, options: Options) -> bool:
+    """Whether a failed trial is tried again: as asked, or because the machine failed it and not the arm."""
+    by_machine = record.cause in MACHINE_CAUSES and record.attempts < MOST_ATTEMPTS
+    return by_machine or record.cause in options.retry
+
+
 def _execute(
-    plan: Plan, jobs: Sequence[Job], machine: Machine, store: Store, terminal: Terminal, *, smoked: bool
+    study: Study, jobs: Sequence[Job], machine: Machine, store: Store, terminal: Terminal, *, smoked: bool
 ) -> list[str]:
     """Run the jobs; return a line for each that failed."""
-    check(plan.study.name, [job.run for job in jobs], machine, terminal)
-    setting = Setting(store.root, machine.cache, device_of(machine), plan.study.keep_weights)
+    setting = Setting(store.root, machine.cache, device_of(machine), study.keep_weights)
     workers = _workers(machine, setting.device, len(jobs), smoked=smoked)
     failures = []
-    with terminal.trials(plan.study.name, len(jobs), workers) as screen:
+    with terminal.trials(study.name, len(jobs), workers) as screen:
         for event in _executor(machine, workers)(jobs, setting, screen.listen):
             screen.ended(event)
             if event.kind == "failed":
@@ -221,8 +250,6 @@ def _execute(
 
 
 def _executor(machine: Machine, workers: int) -> Executor:
-    if machine.executor == "ray":
-        raise UserError("--executor ray is not built yet; use local or inline")
     if machine.executor == "inline" or workers == 1:
         return inline.execute
     return local.executor(workers)

@@ -32,6 +32,8 @@ SCHEMA_VERSION = 1
 ID = re.compile(r"[0-9a-f]{8,64}")
 NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts")
 """Fields in which two equal results may differ."""
+CONTINUED = ("killed", "timeout", "interrupted")
+"""Causes of failure after which the next attempt continues from the checkpoint."""
 PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -81,12 +83,17 @@ class Record(Frozen):
     libraries: dict[str, str] = Field(default_factory=dict)
     # From here on nothing takes part in "equal" (NOT_COMPARED).
     timings: dict[str, Finite] = Field(default_factory=dict)
-    """Phase → seconds."""
+    """Phase → seconds; and ``images_per_s``, the median speed of training."""
     memory: dict[str, Finite] = Field(default_factory=dict)
     machine: dict[str, str | int | float | None] = Field(default_factory=dict)
     """``device``, ``device_name`` and what else tells computers apart."""
     commit: str = ""
     attempts: Annotated[int, Field(ge=1)] = 1
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Phase → seconds, and nothing else."""
+        return {phase: value for phase, value in self.timings.items() if phase != "images_per_s"}
 
 
 @dataclass(frozen=True)
@@ -215,17 +222,18 @@ class Store:
         for old in (*(folder / part for part in PARTS), *folder.glob(".*.part")):
             old.unlink(missing_ok=True)
         lines = "".join(json.dumps(line, allow_nan=True) + "\n" for line in history)
-        _write(folder / "history.jsonl", lambda file: file.write(lines.encode()))
+        write_whole(folder / "history.jsonl", lambda file: file.write(lines.encode()))
         if predictions:
-            _write(folder / "predictions.npz", lambda file: _save_predictions(file, predictions))
+            write_whole(folder / "predictions.npz", lambda file: _save_predictions(file, predictions))
         if weights_file is not None:
             _move(weights_file, self.weights_path(record.id))
         self._commit(record)
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
+        if record.cause not in CONTINUED:
+            (folder / "checkpoint.pt").unlink(missing_ok=True)
 
     def _commit(self, record: Record) -> None:
         text = record.model_dump_json(indent=1) + "\n"
-        _write(self.trial_dir(record.id) / "record.json", lambda file: file.write(text.encode()))
+        write_whole(self.trial_dir(record.id) / "record.json", lambda file: file.write(text.encode()))
 
     def add_scores(
         self,
@@ -244,7 +252,7 @@ class Store:
             raise ValueError(f"trial {id} was scored on {again[0]} before; a held-out set is scored once")
         # Predictions first: a superset of what the old record speaks of, should this be cut short.
         everything = dict(self.predictions(id)) | dict(predictions)
-        _write(self.trial_dir(id) / "predictions.npz", lambda file: _save_predictions(file, everything))
+        write_whole(self.trial_dir(id) / "predictions.npz", lambda file: _save_predictions(file, everything))
         fields = record.model_dump()
         for name, added in (("scores", scores), ("recalls", recalls), ("sizes", sizes)):
             fields[name] |= {key: dict(v) if isinstance(v, Mapping) else v for key, v in added.items()}
@@ -277,7 +285,7 @@ class Store:
     def write_text(self, path: Path, text: str) -> None:
         """Write a file of the results folder, whole or not at all, making its folder."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, lambda file: file.write(text.encode("utf-8")))
+        write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
     def check_writable(self) -> None:
         """Raise UserError when nothing can be written here: better before the first trial than after it."""
@@ -356,7 +364,7 @@ def _why(content: bytes, error: ValidationError) -> str:
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
-def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Write through a temporary file beside ``path`` that takes its name only once it is on the disk."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -391,7 +399,7 @@ def _move(source: Path, target: Path) -> None:
         os.replace(source, target)
         return
     with open(source, "rb") as content:
-        _write(target, lambda file: shutil.copyfileobj(content, file))
+        write_whole(target, lambda file: shutil.copyfileobj(content, file))
     source.unlink()
 
 

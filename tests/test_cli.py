@@ -264,3 +264,48 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_continues(tmp_path: Path)
     assert "interrupted; finished trials are kept" in told[-1]
     done = list((tmp_path / "results" / "trials").glob("*/record.json"))
     assert 3 <= len(done) < 60
+
+
+def test_one_class_is_too_few_to_train_on(bench: Bench, tmp_path: Path) -> None:
+    cells(tmp_path / "cells", per_class=30)
+    (tmp_path / "cells" / "b").rename(tmp_path / "b")
+    _refused(bench("run", folder_study(tmp_path, "folder:cells")), "one class", '"a"')
+
+
+def test_a_hidden_set_may_hold_a_single_class(bench: Bench, tmp_path: Path) -> None:
+    cells(tmp_path / "cells", per_class=30)
+    rng = np.random.default_rng(1)
+    (tmp_path / "other" / "b").mkdir(parents=True)
+    for i in range(4):
+        pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "other" / "b" / f"{i}.png")
+    study = folder_study(tmp_path, "folder:cells")
+    study.write_text(study.read_text() + '\n[hidden.other]\nkind = "external"\nsource = "folder:other"\n')
+    assert bench("run", study, "--executor", "inline")[0] == 0
+
+
+def test_a_cache_that_cannot_be_written(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "taken"))
+    _refused(bench("run", write_study(tmp_path)), "taken", "BENCH_CACHE")
+
+
+def test_a_refused_run_leaves_the_folder_of_a_finished_study_alone(bench: Bench, tmp_path: Path) -> None:
+    cells(tmp_path / "cells", per_class=30)
+    study = folder_study(tmp_path, "folder:cells")
+    assert bench("run", study, "--executor", "inline")[0] == 0
+    before = {f: f.read_bytes() for f in (tmp_path / "results" / "tiny").rglob("*") if f.is_file()}
+    study.write_text(study.read_text() + '\n[hidden.same]\nkind = "external"\nsource = "folder:cells"\n')
+    _refused(bench("run", study), "allow_overlap")
+    assert {f: f.read_bytes() for f in (tmp_path / "results" / "tiny").rglob("*") if f.is_file()} == before
+
+
+def test_check_looks_at_the_folder_it_is_given_and_counts(bench: Bench, tmp_path: Path) -> None:
+    bench("run", write_study(tmp_path), "--executor", "inline")
+    report = tmp_path / "results" / "tiny" / "report.md"
+    code, _, err = bench("report", "--check", "--results", tmp_path / "results")
+    assert (code, "1 reports" in err) == (0, True)
+    report.write_text(report.read_text() + "more")
+    assert bench("report", "--check", "--results", tmp_path / "results")[0] == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ from tiny import FLIPS, HIDDEN, machine_in, write_study
 
 from bench import run as conductor
 from bench.errors import UserError
+from bench.execute import Job, Setting
 from bench.execute import work as working
+from bench.execute.records import MOST_ATTEMPTS, cause_of, write_killed
 from bench.run import Ending, Options, prepare, run_study
 from bench.store import Store, equal_view
 from bench.terminal import Terminal
@@ -213,3 +216,39 @@ def test_trials_come_seed_by_seed_so_that_an_early_stop_leaves_pairs(tmp_path: P
         ("none", 1),
         ("flips", 1),
     ]
+
+
+def test_what_the_machine_failed_runs_again_and_what_the_arm_failed_does_not(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    go(study, tmp_path)
+    store = Store(tmp_path / "results")
+    for cause, ran in (("killed", 1), ("interrupted", 1), ("error", 0), ("oom", 0)):
+        record = store.records()[0]
+        broken = record.model_copy(update={"status": "failed", "cause": cause, "scores": {}, "attempts": 1})
+        store.write(broken, history=[], predictions={})
+        assert go(study, tmp_path).ran == ran, cause
+    broken = broken.model_copy(update={"cause": "killed", "attempts": MOST_ATTEMPTS})
+    store.write(broken, history=[], predictions={})
+    assert go(study, tmp_path).ran == 0
+
+
+def test_a_failure_never_replaces_a_finished_trial(tmp_path: Path) -> None:
+    """As when a worker dies that scores an added set."""
+    machine = machine_in(tmp_path)
+    study = write_study(tmp_path)
+    go(study, tmp_path)
+    store = Store(machine.results)
+    run = prepare(study, machine).runs[0]
+    before = store.read(run.trial.id)
+    job = Job(run, missing=run.sets)
+    event = write_killed(job, Setting(machine.results, machine.cache), "it died")
+    assert (event.kind, event.cause) == ("failed", "killed")
+    assert store.read(run.trial.id) == before
+    assert store.weights_path(run.trial.id).is_file()
+
+
+def test_a_full_disk_is_the_machines_fault(tmp_path: Path) -> None:
+    assert cause_of(OSError(errno.ENOSPC, "No space left on device")) == "interrupted"
+    assert cause_of(RuntimeError("I/O error: No space left on device (os error 28)")) == "interrupted"
+    assert cause_of(MemoryError()) == "oom"
+    assert cause_of(ValueError("a bug")) == "error"

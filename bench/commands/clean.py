@@ -14,6 +14,9 @@ from bench.registry import REGISTRIES
 from bench.run import SMOKE_FOLDER
 from bench.store import Leftover, Store
 
+CACHED = ("images", "corrupted", "inspected", "downloads")
+"""Folders of the cache that take room; what was hashed is remembered in a few kilobytes."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -34,7 +37,7 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
         "checkpoints": store.checkpoints(),
         "weights": store.weights(),
         "smoke": _whole(store.root / SMOKE_FOLDER),
-        "cache": _whole(machine.cache / "images", machine.cache / "downloads"),
+        "cache": _whole(*(machine.cache / name for name in CACHED)),
     }
     chosen = [kind for kind in kinds if getattr(wanted, kind)]
     lines = []

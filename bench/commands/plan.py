@@ -75,7 +75,7 @@ def _cost(standing: Standing) -> list[str]:
     seconds: dict[str, list[float]] = {}
     for run, _, record in standing:
         if record is not None and record.status == "done":
-            seconds.setdefault(run.arm, []).append(sum(record.timings.values()))
+            seconds.setdefault(run.arm, []).append(sum(record.seconds.values()))
     missing = [run.arm for run, state, _ in standing if state == "missing"]
     if not seconds or not missing:
         return []
@@ -150,7 +150,7 @@ def status(studies: Sequence[Path], machine: Machine, *, as_json: bool) -> str:
     """done / diverged / failed (by cause) / missing of each study, from ``plan.json`` and the records."""
     store = Store(machine.results)
     names = [path.stem for path in studies] or planned(store)
-    if not names:
+    if not names and not as_json:
         return f"{machine.results} holds no study yet; bench run STUDY makes one"
     table = {name: _count(name, store) for name in names}
     if as_json:

@@ -16,19 +16,22 @@ from bench.store import Store
 from bench.study import Study, parse
 
 
-def reports(studies: Sequence[str], machine: Machine, *, check: bool, no_cost: bool) -> int:
+def reports(studies: Sequence[str], machine: Machine, *, check: bool, no_cost: bool, reference: bool) -> int:
     """Write (or check, or print without costs) the reports; return how many are stale.
 
+    reference   with check and no study named: look at the committed results instead
     A name that ends in ``.toml`` or holds a slash is a file: its stem names the study.
     """
     store = Store(machine.results)
-    if check and not studies and machine.results.name != "reference":
+    if check and not studies and reference:
         store = Store(machine.results / "reference")
     names = [Path(name).stem if name.endswith(".toml") else name for name in studies] or planned(store)
     if not names and not check:
         raise UserError(f"{store.root} holds no study to report on; bench run STUDY makes one")
     stale = sum(_one(name, store, check, no_cost) for name in names)
-    if not check and not no_cost:
+    if check:
+        print(f"{len(names)} reports of {store.root} checked, {stale} stale", file=sys.stderr)
+    elif not no_cost:
         index = report.write_index(store)
         if not studies:
             print(index)

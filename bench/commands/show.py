@@ -37,7 +37,7 @@ def _text(record: Record, store: Store) -> str:
         *_curve(store.history(record.id)),
         *_scores(record),
         f"parameters  {record.parameters or 0:,}, {record.trainable_parameters or 0:,} of them trained",
-        "time        " + "  ".join(f"{phase} {duration(s)}" for phase, s in record.timings.items()),
+        "time        " + "  ".join(_times(record)),
         "machine     " + "  ".join(f"{key} {value}" for key, value in record.machine.items()),
         "libraries   " + "  ".join(f"{key} {value}" for key, value in record.libraries.items()),
         f"commit      {record.commit or 'unknown'}   attempts {record.attempts}",
@@ -45,6 +45,12 @@ def _text(record: Record, store: Store) -> str:
     if record.traceback:
         lines += ["", record.traceback.rstrip()]
     return "\n".join(lines)
+
+
+def _times(record: Record) -> list[str]:
+    speed = record.timings.get("images_per_s")
+    times = [f"{phase} {duration(seconds)}" for phase, seconds in record.seconds.items()]
+    return times + ([] if speed is None else [f"{speed:.0f} img/s in training"])
 
 
 def _short(value: object) -> str:

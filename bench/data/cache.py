@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -109,6 +110,7 @@ def _build(folder: Path, reader: Reader, size_px: int, progress: Progress | None
     try:
         shape = (count, size_px, size_px, reader.channels)
         images = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        _reserve(temporary / "images.npy")
         arrays = _decode(reader, images, progress)
         images.flush()
         del images
@@ -120,6 +122,13 @@ def _build(folder: Path, reader: Reader, size_px: int, progress: Progress | None
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _reserve(file: Path) -> None:
+    """Take the disk's room now: writing to a mapped file on a full disk would end the process with SIGBUS."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
 def _save(file: Path, array: npt.NDArray[Any]) -> str:

@@ -46,7 +46,7 @@ def list_images(folder: Path) -> list[ImageFile]:
     """Images of every class folder, sorted by class and file name; one pass, no file is opened.
 
     Hidden names, files of other types and folders inside class folders are left out. Raises UserError when
-    there are fewer than two class folders or one of them has no image.
+    there is no class folder or one has no image. One class is enough here: a hidden set may hold just that.
     """
     classes = {}
     with os.scandir(folder) as entries:
@@ -56,9 +56,8 @@ def list_images(folder: Path) -> list[ImageFile]:
     empty = [f"  {name}/ {classes[name].problem}" for name in sorted(classes) if not classes[name].files]
     if empty:
         raise UserError(f"{folder}: class folders without an image\n" + "\n".join(empty) + f"\n    {ADVICE}")
-    if len(classes) < 2:
-        found = f'one class folder, "{next(iter(classes))}"' if classes else "no class folder"
-        raise UserError(f"{folder}: {found}, at least two are needed\n    {ADVICE}")
+    if not classes:
+        raise UserError(f"{folder}: no class folder\n    {ADVICE}")
     return sorted(file for scanned in classes.values() for file in scanned.files)
 
 

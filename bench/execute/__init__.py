@@ -41,6 +41,8 @@ class Event:
     """``epoch``: where training is; ``done``: the scores; ``diverged`` and ``failed``: why, on one line."""
     seconds: float = 0.0
     fold: int | None = None
+    cause: str = ""
+    """``failed``: the record's cause."""
 
     @property
     def replicate(self) -> str:

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from bench.errors import UserError
 from bench.execute import Event, Executor, Job, Listener, Setting
+
+MOST_DEATHS = 5
+"""In a row, without a trial that ended otherwise: then the machine is at fault, not a trial."""
 
 
 @dataclass
@@ -31,13 +38,21 @@ def executor(workers: int) -> Executor:
     def execute(jobs: Sequence[Job], setting: Setting, listen: Listener) -> Iterator[Event]:
         waiting = list(reversed(jobs))
         crew = [_spawn(setting) for _ in range(min(workers, len(jobs)))]
+        deaths = 0
         try:
             while waiting or any(worker.job for worker in crew):
                 for worker in crew:
                     if waiting and worker.job is None:
                         worker.job = waiting.pop()
                         _send(worker)
-                yield from _news(crew, setting, listen)
+                for event in _news(crew, setting, listen):
+                    deaths = deaths + 1 if event.cause == "killed" else 0
+                    yield event
+                if deaths > MOST_DEATHS:
+                    raise UserError(
+                        f"{deaths} workers died one after the other, the last trials are recorded as killed; "
+                        "is there memory for so many? use fewer --workers"
+                    )
         finally:
             _dismiss(crew)
 
@@ -102,18 +117,34 @@ def _dismiss(crew: Sequence[_Worker]) -> None:
 
 
 def _serve(pipe: Any, setting: Setting) -> None:
-    """A worker's whole life: take a job, work, say how it ended."""
-    import signal
-
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the conductor decides what ends
+    """A worker's whole life: take a job, work, say how it ended. It does not outlive its conductor."""
+    # Ctrl-C reaches the whole group; the conductor decides what ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
     from bench.execute.work import work
+
+    def tell(last: bool, event: Event) -> None:
+        try:
+            pipe.send((last, event))
+        except OSError:
+            os._exit(1)  # nobody listens: no record, the next run does this trial again
 
     while True:
         try:
             job = pipe.recv()
         except EOFError:
             return
-        event = work(job, setting, lambda news: pipe.send((False, news)))
-        pipe.send((True, event))
+        tell(True, work(job, setting, lambda news: tell(False, news)))
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process with its conductor, so that a next run never meets it at work."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:
+        os._exit(1)  # it was gone before the call

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import provenance
@@ -11,6 +13,12 @@ from bench.store import Record, Store
 if TYPE_CHECKING:
     from bench.trial import Result
 
+MACHINE_CAUSES = ("killed", "timeout", "interrupted")
+"""Failures that say nothing about the arm: run again by the next run."""
+MOST_ATTEMPTS = 3
+"""Of a trial that the machine keeps failing."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""Errors of a disk, not of a trial."""
 Cause = Literal["oom", "killed", "timeout", "error", "interrupted"]
 
 
@@ -68,11 +76,26 @@ def write_result(job: Job, setting: Setting, result: Result) -> Record:
     return record
 
 
+def cause_of(error: Exception) -> Cause:
+    """``interrupted`` for a disk that is full or gone, ``oom``, else ``error``: a bug or a bad setting."""
+    from bench.trial import is_out_of_memory
+
+    told_by_text = "No space left on device" in str(error)  # safetensors wraps the system's error
+    if told_by_text or (isinstance(error, OSError) and error.errno in DISK):
+        return "interrupted"
+    return "oom" if is_out_of_memory(error) else "error"
+
+
 def write_failure(job: Job, setting: Setting, cause: Cause, message: str, traceback: str = "") -> Event:
     """Record of a trial that broke."""
-    record = Record(**base(job, setting), status="failed", cause=cause, message=message, traceback=traceback)
-    Store(setting.results).write(record, history=[], predictions={})
-    return ended(job, "failed", f"{cause}: {message}".partition("\n")[0])
+    store = Store(setting.results)
+    before = store.read(job.run.trial.id)
+    # A finished trial stays finished: what broke was scoring an added set, or training it once more.
+    if before is None or before.status == "failed":
+        fields = base(job, setting)
+        record = Record(**fields, status="failed", cause=cause, message=message, traceback=traceback)
+        store.write(record, history=[], predictions={})
+    return replace(ended(job, "failed", f"{cause}: {message}".partition("\n")[0]), cause=cause)
 
 
 def write_killed(job: Job, setting: Setting, message: str) -> Event:

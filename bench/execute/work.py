@@ -7,11 +7,11 @@ import traceback
 
 from bench.errors import UserError
 from bench.execute import Event, Job, Listener, Setting
-from bench.execute.records import Cause, ended, write_failure, write_result
+from bench.execute.records import cause_of, ended, write_failure, write_result
 from bench.store import Store
 from bench.train.loop import Progress
 from bench.trial import Setting as TrialSetting
-from bench.trial import is_out_of_memory, run_trial, score_from_weights
+from bench.trial import run_trial, score_from_weights
 
 
 def work(job: Job, setting: Setting, listen: Listener) -> Event:
@@ -63,5 +63,4 @@ def _failed(job: Job, setting: Setting, error: Exception) -> Event:
         message = f"{type(error).__name__}: {message}"
     if job.missing:  # the trial itself is done and stays so
         return ended(job, "failed", f"not scored: {message}".partition("\n")[0])
-    cause: Cause = "oom" if is_out_of_memory(error) else "error"
-    return write_failure(job, setting, cause, message, traceback.format_exc())
+    return write_failure(job, setting, cause_of(error), message, traceback.format_exc())

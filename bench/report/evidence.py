@@ -329,7 +329,7 @@ def cost(outcome: Outcome, what: str) -> float | None:
     if record is None:
         return None
     if what == "seconds":
-        return record.timings.get("train") or sum(record.timings.values()) or None
+        return record.seconds.get("train") or sum(record.seconds.values()) or None
     return trained(outcome, "epochs")
 
 

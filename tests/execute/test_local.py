@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -54,3 +56,30 @@ def _workers() -> list[int]:
     import multiprocessing
 
     return [p.pid for p in multiprocessing.active_children() if p.name == "bench-worker" and p.pid]
+
+
+def test_workers_end_with_a_conductor_that_is_killed(tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=2)
+    study.write_text(study.read_text().replace("steps = 2", "steps = 20000"))
+    command = [sys.executable, "-m", "bench", "run", str(study), "--results", str(tmp_path / "r")]
+    running = subprocess.Popen([*command, "--executor", "local", "--workers", "2"], stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    until = time.monotonic() + 120
+    while time.monotonic() < until and len(_spawned(children)) < 2:
+        time.sleep(0.1)
+    workers = _spawned(children)
+    assert len(workers) == 2
+    time.sleep(1)  # into their imports
+    running.kill()
+    running.wait()
+    until = time.monotonic() + 20
+    while time.monotonic() < until and any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers):
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers)
+    assert Store(tmp_path / "r").ids() == []
+
+
+def _spawned(children: Path) -> list[int]:
+    """Workers among a process's children."""
+    pids = [int(pid) for pid in children.read_text().split()] if children.exists() else []
+    return [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
