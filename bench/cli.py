@@ -13,6 +13,7 @@ from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.machine import Machine
+    from bench.run import Ending
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +29,24 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Images: sources, downloads, a look at them.")
 app.add_typer(data_app, name="data")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from bench import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
 
 Studies = Annotated[list[Path], typer.Argument(help="Study files (TOML).", show_default=False)]
 Results = Annotated[
@@ -101,7 +120,11 @@ def run(
         bool, typer.Option("--rescore", help="Train again what a new hidden set cannot be scored from.")
     ] = False,
     retry: Annotated[
-        str, typer.Option("--retry", help="Run failed trials again, by cause: error,oom,killed.")
+        str,
+        typer.Option(
+            "--retry",
+            help="Run failed trials again, by cause: error,oom. Killed ones run again by themselves.",
+        ),
     ] = "",
     quiet: Quiet = False,
 ) -> None:
@@ -128,11 +151,7 @@ def run(
         for failure in ending.failures:
             print(f"failed: {failure}", file=sys.stderr)
         if not quiet:
-            what = (
-                f"{ending.ran} trials in {duration(ending.seconds)}"
-                if ending.ran
-                else "nothing to do, all is done"
-            )
+            what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
             print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
         print(ending.report)
         code = max(code, ending.exit_code)
@@ -146,6 +165,12 @@ def _causes(text: str) -> tuple[str, ...]:
         if cause not in known:
             raise UserError(f'--retry "{cause}": must be some of {", ".join(known)}')
     return causes
+
+
+def _idle(ending: Ending) -> str:
+    if ending.counts["failed"]:
+        return "nothing new to run; --retry error,oom runs failed trials again"
+    return "nothing to do, all is done"
 
 
 def _counted(counts: Any) -> str:
@@ -235,7 +260,8 @@ def show(
 @app.command("list")
 def list_components(
     kind: Annotated[
-        str, typer.Argument(help="augmentations, models, optimizers, schedules, losses or metrics.")
+        str,
+        typer.Argument(help="augmentations, models, optimizers, schedules, losses, metrics or corruptions."),
     ] = "",
     as_json: Json = False,
 ) -> None:
