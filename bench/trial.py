@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import metrics, models
+from bench import metrics, models, provenance
 from bench.data import provide
 from bench.data.images import Development, Samples
 from bench.data.resident import Resident
@@ -25,8 +25,9 @@ from bench.models.weights import load_strictly, read
 from bench.plan import ScoredSet, Trial
 from bench.store import Predictions
 from bench.streams import derive
+from bench.train.checkpoint import Checkpoint
 from bench.train.device import computing, peak_memory_mb, reset_peak_memory
-from bench.train.loop import Diverged, Fit, Progress, fit
+from bench.train.loop import Diverged, Fit, Hooks, Progress, fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +44,9 @@ class Setting:
     """``cpu`` or a CUDA device, never ``auto``."""
     cache: Path
     on_progress: Callable[[Progress], None] | None = None
+    on_note: Callable[[str], None] | None = None
+    checkpoint: Path | None = None
+    """Where an interrupted run left off and this one leaves what a later one needs; None: nowhere."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Re
         try:
             with clock("train"):
                 seed = trial.replicate.stream_seed
-                done = fit(network, development, trial.recipe, seed, setting.device, setting.on_progress)
+                hooks = Hooks(setting.on_progress, _checkpoint(trial, setting))
+                done = fit(network, development, trial.recipe, seed, setting.device, hooks)
         except Diverged as diverged:
             result = replace(result, status="diverged", cause=diverged.cause, message=str(diverged))
             return _with_course(result, diverged.fit, clock, setting)
@@ -152,6 +157,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
+def _checkpoint(trial: Trial, setting: Setting) -> Checkpoint | None:
+    """The trial's checkpoint, which continues only what would end bit for bit the same on a CPU."""
+    if setting.checkpoint is None:
+        return None
+    identity = {
+        "trial": trial.id,
+        "versions": dict(trial.versions),
+        "libraries": provenance.libraries(),
+        "device": torch.device(setting.device).type,
+    }
+    return Checkpoint(setting.checkpoint, identity, setting.on_note or (lambda text: None))
+
+
 class _Clock:
     """Seconds per phase."""
 
@@ -172,6 +190,7 @@ def _with_course(result: Result, done: Fit, clock: _Clock, setting: Setting) -> 
     speeds = [entry["images_per_s"] for entry in done.history]
     # the median: the first evaluations hold the warm-up
     timings = clock.seconds | ({"images_per_s": float(np.median(speeds))} if speeds else {})
+    timings["train"] += done.earlier_s
     return replace(
         result,
         history=tuple(done.history),

@@ -112,14 +112,14 @@ def test_a_crash_at_any_file_leaves_no_half_a_trial(
 ):
     if existed:
         store.write(record(), history=[], predictions={"local": predictions()})
-    real = store_module._write
+    real = store_module.write_whole
 
     def crash(path: Path, fill: object) -> None:
         if path.name == cut:
             raise KeyboardInterrupt
         real(path, fill)
 
-    monkeypatch.setattr(store_module, "_write", crash)
+    monkeypatch.setattr(store_module, "write_whole", crash)
     with pytest.raises(KeyboardInterrupt):
         store.write(record(seed=1), history=[], predictions={"local": predictions(1)})
     assert store.read(ID) is None
@@ -137,7 +137,7 @@ def test_a_crash_while_a_file_is_filled_leaves_the_old_one_and_no_litter(store: 
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        store_module._write(path, fail)
+        store_module.write_whole(path, fail)
     assert path.read_text() == "old"
     assert [p.name for p in path.parent.iterdir()] == ["report.md"]
 

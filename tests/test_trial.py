@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import math
+import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +20,9 @@ from bench.errors import UserError
 from bench.models.weights import save
 from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
 from bench.recipe import Corrupted, Data, External, Recipe
+from bench.train import checkpoint
 from bench.train.loop import Progress
-from bench.trial import Setting, is_out_of_memory, run_trial, score_from_weights
+from bench.trial import Result, Setting, is_out_of_memory, run_trial, score_from_weights
 
 CLASSES = ("blue", "green", "red")
 LOCAL = ScoredSet(TEST, "key-of-test")
@@ -232,3 +238,99 @@ def test_a_trial_is_scored_in_the_precision_it_was_trained_in(
         found.append(again.predictions["key-of-test"].probabilities)
     assert np.array_equal(stored, found[0])
     assert not np.array_equal(stored, found[1])
+
+
+KILLED = """
+import math, os, pickle, signal, sys
+from bench.train import checkpoint, stepper
+from bench.trial import run_trial
+
+steps = int(sys.argv[2])
+checkpoint.SHARE = math.inf  # after every evaluation
+step = stepper.Stepper.__call__
+
+def until(self, images, targets):
+    global steps
+    steps -= 1
+    if steps < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, images, targets)
+
+stepper.Stepper.__call__ = until
+with open(sys.argv[1], "rb") as file:
+    run_trial(*pickle.load(file))
+"""
+MOBILENET = {
+    "name": "mobilenetv2_035",
+    **registry.models["mobilenetv2_035"].parameters({"pretrained": False}),
+}
+STAGES = [{"train": "head", "epochs": 1}, {"train": "all", "steps": 14, "eval_every": 4}]
+"""96 training images are six steps of an epoch; evaluations after 6, 10, 14, 18 and 20 steps."""
+
+
+@pytest.mark.parametrize("timm", [False, True])
+def test_a_killed_trial_continues_and_ends_bit_for_bit_as_if_it_had_not_been(
+    timm: bool, make: Callable[..., Trial], setting: Setting, tmp_path: Path
+) -> None:
+    given = {"stages": STAGES, "ema": 0.9, "augment": ["rotate"]}
+    trial = make(**given, model=MOBILENET) if timm else make(**given)
+    if timm:
+        trial = replace(trial, data=trial.data.model_copy(update={"size_px": 32}))
+    kept = tmp_path / "results" / "checkpoint.pt"
+    job = tmp_path / "job.pkl"
+    job.write_bytes(pickle.dumps((trial, [LOCAL], replace(setting, checkpoint=kept))))
+    # amid the second epoch of the second stage: the evaluation after step 14 was the last
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(job), "17"], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert [entry["step"] for entry in torch.load(kept, weights_only=True)["history"]] == [6, 10, 14]
+
+    notes: list[str] = []
+    continued = run_trial(trial, [LOCAL], replace(setting, checkpoint=kept, on_note=notes.append))
+    whole = run_trial(trial, [LOCAL], setting)
+    assert notes == [f"continues from {kept}"]
+    assert [entry["step"] for entry in whole.history] == [6, 10, 14, 18, 20]
+    assert untimed(continued) == untimed(whole)
+    assert all(torch.equal(continued.weights[name], whole.weights[name]) for name in whole.weights)
+    found, expected = (r.predictions["key-of-test"].probabilities for r in (continued, whole))
+    assert np.array_equal(found, expected)
+
+
+def untimed(result: Result) -> tuple[object, ...]:
+    """Scores, course and stages of a trial, without what a clock says."""
+    course = [{k: v for k, v in e.items() if k not in ("seconds", "images_per_s")} for e in result.history]
+    return result.status, result.scores, result.validation, course, result.training
+
+
+def test_a_checkpoint_of_another_trial_device_or_library_is_ignored_with_a_note(
+    make: Callable[..., Trial], setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "SHARE", math.inf)
+    trial, kept = make(stages=[{"train": "all", "epochs": 4}]), tmp_path / "checkpoint.pt"
+    first = run_trial(trial, [LOCAL], replace(setting, checkpoint=kept))
+    notes: list[str] = []
+    noting = replace(setting, checkpoint=kept, on_note=notes.append)
+    other = run_trial(replace(trial, id="c" * 16, replicate=Replicate(5)), [LOCAL], noting)
+    assert "is of another trial" in notes[0]
+    assert untimed(other) == untimed(
+        run_trial(make(5, stages=[{"train": "all", "epochs": 4}]), [LOCAL], setting)
+    )
+    for key, value in (("device", "cuda"), ("libraries", {"torch": "1.0"}), ("versions", {"train": 0})):
+        content = torch.load(kept, weights_only=True)
+        content["identity"] |= {"trial": trial.id, "device": "cpu", key: value}
+        torch.save(content, kept)
+        notes.clear()
+        assert untimed(run_trial(trial, [LOCAL], noting)) == untimed(first)
+        assert f"is of another {key}" in notes[0]
+
+
+def test_seconds_of_training_hold_those_before_the_checkpoint(
+    make: Callable[..., Trial], setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "SHARE", math.inf)
+    trial, kept = make(stages=[{"train": "all", "epochs": 4}]), tmp_path / "checkpoint.pt"
+    run_trial(trial, [LOCAL], replace(setting, checkpoint=kept))
+    content = torch.load(kept, weights_only=True)
+    content["history"][-1]["seconds"] = 500.0
+    torch.save(content, kept)
+    result = run_trial(trial, [LOCAL], replace(setting, checkpoint=kept))
+    assert 500 < result.timings["train"] < 520

@@ -32,9 +32,14 @@ def _train(job: Job, setting: Setting, listen: Listener) -> Event:
     def on_progress(news: Progress) -> None:
         text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}  "
         text += f"val {100 * news.val_accuracy:.1f}  {news.images_per_s:.0f} img/s"
+        tell(text)
+
+    def tell(text: str) -> None:
         listen(Event("epoch", trial.id, job.run.arm, replicate.seed, text, fold=replicate.fold))
 
-    result = run_trial(trial, job.run.sets, TrialSetting(setting.device, setting.cache, on_progress))
+    checkpoint = Store(setting.results).trial_dir(trial.id) / "checkpoint.pt"
+    where = TrialSetting(setting.device, setting.cache, on_progress, tell, checkpoint)
+    result = run_trial(trial, job.run.sets, where)
     record = write_result(job, setting, result)
     if record.status == "diverged":
         return ended(job, "diverged", record.message)

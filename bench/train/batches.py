@@ -47,7 +47,8 @@ class Batches:
         self._draws = bool(recipe.augment) and recipe.augment_mode == "dynamic"
         self._batch_size, self._seed, self._device = recipe.batch_size, seed, device
         self._block = block_steps(device, recipe.batch_size, height) if self._augment.leading else 1
-        self._begun = 0
+        self.begun = 0
+        """Epochs begun, over the whole trial."""
         weights = self._deck.class_weights
         self.class_weights = None if weights is None else torch.from_numpy(weights).float().to(device)
         """Factors on the loss, (K,) float32 on the device; None: all 1."""
@@ -55,8 +56,11 @@ class Batches:
         # batch norm cannot normalise a single image, so a last batch of one is left out of its epoch
         self.per_epoch = full + (rest > 1 or not full)
 
-    def of_stage(self, stage: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def of_stage(self, stage: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches for the stage at position ``stage`` of the recipe, from the start of a new epoch.
+
+        skip   instead, leave out so many steps of the epoch begun last: an interrupted run did them, and
+               torch's generators stay where it left them
 
         Yields images (B, C, H, W) float32 in [0, 1], channels last, and targets (B, K) float32; images
         (V·B, C, H, W), view by view, where the augmentation makes V views of each.
@@ -65,16 +69,19 @@ class Batches:
                  generators, which dropout uses, are seeded at the start of each epoch
         """
         while True:
-            epoch, self._begun = self._begun, self._begun + 1
-            torch.manual_seed(derive(self._seed, "dropout", epoch))
+            if not skip:
+                self.begun += 1
+                torch.manual_seed(derive(self._seed, "dropout", self.begun - 1))
+            epoch = self.begun - 1
             order = self._position[self._deck.order(stream(self._seed, "order", stage, epoch))]
             on_device = torch.from_numpy(order).to(self._device)
             steps = torch.split(on_device, self._batch_size)[: self.per_epoch]
             if not self._draws:
-                yield from ((self._resident.batch(index), self._targets[index]) for index in steps)
-                continue
-            for first in range(0, self.per_epoch, self._block):
-                yield from self._augmented(steps[first : first + self._block], epoch, first)
+                yield from ((self._resident.batch(index), self._targets[index]) for index in steps[skip:])
+            else:
+                for first in range(skip, self.per_epoch, self._block):
+                    yield from self._augmented(steps[first : first + self._block], epoch, first)
+            skip = 0
 
     def _augmented(self, steps: Sequence[Tensor], epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A block of batches, each drawn from its own step's stream: a block's length changes nothing.

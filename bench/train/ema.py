@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -30,6 +32,15 @@ class Average:
         self._averages = [mine[name] for name in moving]
         self._weights = [theirs[name] for name in moving]
         self._counters = [(mine[name], theirs[name]) for name in counting]
+
+    def state(self) -> dict[str, Any]:
+        """What ``load`` takes; tensors are not copied."""
+        return {"updates": self.updates, "network": self.network.state_dict()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken."""
+        self.updates = state["updates"]
+        self.network.load_state_dict(state["network"])
 
     @torch.no_grad()
     def update(self) -> None:

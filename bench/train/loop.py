@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,11 +18,12 @@ from bench.evaluate import predict
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.batches import Batches
-from bench.train.outcome import Best, Diverged, Fit, NotLearned, Progress
+from bench.train.checkpoint import State, generators, restore_generators
+from bench.train.outcome import Best, Diverged, Fit, Hooks, NotLearned, Progress
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
 
-__all__ = ["Diverged", "Fit", "Progress", "fit"]
+__all__ = ["Diverged", "Fit", "Hooks", "Progress", "fit"]
 
 CHANCE_FACTOR = 1.5
 """Best validation balanced accuracy below this many times 1/K: nothing was learned (docs/method.md)."""
@@ -30,7 +31,7 @@ CHANCE_FACTOR = 1.5
 JUDGED_FROM_STEPS = 10
 """Fewer steps in all (a smoke run takes two a stage) cannot be expected to teach anything."""
 
-Listener = Callable[[Progress], None]
+NO_HOOKS = Hooks()
 
 
 def fit(
@@ -39,13 +40,14 @@ def fit(
     recipe: Recipe,
     seed: int,
     device: str,
-    on_progress: Listener | None = None,
+    hooks: Hooks = NO_HOOKS,
 ) -> Fit:
     """Train ``network`` as ``recipe`` says; afterwards it is on ``device`` with the best weights of all.
 
     Best: highest validation accuracy; at a tie, lower validation loss. A stage starts from the best weights
     so far with a fresh optimizer and schedule; its patience counts from its own best evaluation.
 
+    hooks    with a checkpoint, an interrupted run continues: on one CPU with the same end bit for bit
     random   order, augmentation and dropout from ``seed``, by purpose and epoch; torch's own generators are
              put back afterwards
 
@@ -57,17 +59,17 @@ def fit(
         )
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     generators = [torch.device(device)] if device != "cpu" else []
-    loop = _Loop(network, development, recipe, seed, device, on_progress or (lambda progress: None))
+    loop = _Loop(network, development, recipe, seed, device, hooks)
     with torch.random.fork_rng(devices=generators):
         try:
             for position, stage in enumerate(recipe.stages):
-                if stage.train != "none":
+                if stage.train != "none" and not loop.has_done(position):
                     loop.train(position, stage)
             loop.require_learning()
         except Diverged as diverged:
-            diverged.fit = Fit(loop.history, loop.stages)
+            diverged.fit = loop.fit()
             raise
-    return Fit(loop.history, loop.stages)
+    return loop.fit()
 
 
 class _Loop:
@@ -80,9 +82,9 @@ class _Loop:
         recipe: Recipe,
         seed: int,
         device: str,
-        on_progress: Listener,
+        hooks: Hooks,
     ) -> None:
-        self.network, self.recipe, self.device, self.on_progress = network, recipe, device, on_progress
+        self.network, self.recipe, self.device, self.hooks = network, recipe, device, hooks
         self.classes = len(development.classes)
         self.batches = Batches(development.train, self.classes, recipe, seed, device)
         self.val, self.val_labels = Resident(development.val, device), development.val.labels
@@ -91,15 +93,32 @@ class _Loop:
         self.stages: list[dict[str, Any]] = []
         self.step = 0
         """Steps done, over the whole trial."""
+        self.earlier_s = 0.0
+        """Seconds of training before the checkpoint that this run continued from."""
         self.started = time.perf_counter()
+        self._kept = hooks.checkpoint.read(device) if hooks.checkpoint else None
+        """What that checkpoint holds, until its stage is taken up."""
+        if self._kept:
+            self._recall(self._kept)
+
+    def fit(self) -> Fit:
+        """What was done so far."""
+        return Fit(self.history, self.stages, self.earlier_s)
+
+    def has_done(self, position: int) -> bool:
+        """Whether the run that this one continues ended that stage."""
+        return any(stage["stage"] == position + 1 for stage in self.stages)
 
     def train(self, position: int, stage: Stage) -> None:
         """One stage, leg by leg (what lies between two evaluations); then back to the best weights."""
         legs = _legs(stage, self.batches.per_epoch)
         stepper = Stepper(self.network, self.recipe, stage, sum(legs), self.batches.class_weights)
-        batches = self.batches.of_stage(position)
         own_best, since_best = Best(), 0
-        for leg, steps in enumerate(legs, 1):
+        earlier = self._take_up(position, stepper)
+        for entry in earlier:
+            since_best = 0 if own_best.take(entry) else since_best + 1
+        batches = self.batches.of_stage(position, stepper.done % self.batches.per_epoch)
+        for leg, steps in enumerate(legs[len(earlier) :], len(earlier) + 1):
             entry = {"stage": position + 1, "epoch": leg, **self._leg(stepper, batches, steps, position)}
             entry |= self._validate(stepper, position)
             stepper.val_losses.append(entry["val_loss"])
@@ -110,6 +129,7 @@ class _Loop:
             since_best = 0 if own_best.take(entry) else since_best + 1
             if since_best == stage.patience:
                 break
+            self._keep(stepper)
         self.network.load_state_dict(self.best.weights)
         self.stages.append(
             {
@@ -164,18 +184,54 @@ class _Loop:
             raise Diverged(self.step, position + 1, rate, f"validation loss is {scores['val_loss']}")
         return scores
 
-    def _tell(self, entry: dict[str, Any], epochs: int) -> None:
-        self.on_progress(
-            Progress(
-                entry["stage"],
-                len(self.recipe.stages),
-                entry["epoch"],
-                epochs,
-                entry["train_loss"],
-                entry["val_accuracy"],
-                entry["images_per_s"],
+    def _keep(self, stepper: Stepper) -> None:
+        """Offer the checkpoint where training stands: what cannot be told from the history."""
+        if self.hooks.checkpoint:
+            self.hooks.checkpoint.offer(
+                {
+                    "history": self.history,
+                    "stages": self.stages,
+                    "epochs_begun": self.batches.begun,
+                    "network": self.network.state_dict(),
+                    "best": self.best.weights,
+                    "stepper": stepper.state(),
+                    "generators": generators(self.device),
+                }
             )
-        )
+
+    def _recall(self, kept: State) -> None:
+        """Take over what an interrupted run reached, all but the stage it was in."""
+        self.history, self.stages = kept["history"], kept["stages"]
+        for entry in self.history:
+            self.best.take(entry)
+        self.best.weights = kept["best"]
+        self.step, self.earlier_s = self.history[-1]["step"], self.history[-1]["seconds"]
+        self.started -= self.earlier_s
+
+    def _take_up(self, position: int, stepper: Stepper) -> list[dict[str, Any]]:
+        """Go on within a stage where the checkpoint was written in it; the stage's evaluations until then."""
+        kept, self._kept = self._kept, None
+        if not kept:
+            return []
+        self.network.load_state_dict(kept["network"])
+        stepper.load(kept["stepper"])
+        self.batches.begun = kept["epochs_begun"]
+        restore_generators(kept["generators"], self.device)
+        return [entry for entry in self.history if entry["stage"] == position + 1]
+
+    def _tell(self, entry: dict[str, Any], epochs: int) -> None:
+        if self.hooks.on_progress:
+            self.hooks.on_progress(
+                Progress(
+                    entry["stage"],
+                    len(self.recipe.stages),
+                    entry["epoch"],
+                    epochs,
+                    entry["train_loss"],
+                    entry["val_accuracy"],
+                    entry["images_per_s"],
+                )
+            )
 
     def require_learning(self) -> None:
         """Raise NotLearned when no evaluation was clearly better than guessing."""

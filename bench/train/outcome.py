@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from bench.models.network import Network
+
+if TYPE_CHECKING:
+    from bench.train.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Hooks:
+    """What accompanies training and changes nothing of it."""
+
+    on_progress: Callable[[Progress], None] | None = None
+    checkpoint: Checkpoint | None = None
+    """Where to continue from, and to write what a later run continues from."""
+
+
+@dataclass(frozen=True)
 class Fit:
     """What training did. The network it was given holds the best weights now."""
 
@@ -35,6 +48,8 @@ class Fit:
     """One entry per evaluation: stage, epoch, step, train_loss, val_…, lr, seconds, images_per_s."""
     stages: list[dict[str, Any]]
     """One entry per stage that trained: train, epochs, steps, best_epoch, best_val_accuracy, …"""
+    earlier_s: float = 0.0
+    """Seconds of training before the checkpoint that this run continued from."""
 
 
 class Diverged(Exception):  # noqa: N818 - a result, not an error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch._dynamo  # the first optimizer would import it, for seconds that would count as training
 from torch import Tensor
@@ -44,6 +47,22 @@ class Stepper:
     def evaluated(self) -> Network:
         """The network to evaluate and keep: the average where there is one."""
         return self._average.network if self._average else self._network
+
+    def state(self) -> dict[str, Any]:
+        """What ``load`` takes, all but the network; tensors are not copied."""
+        return {
+            "done": self.done,
+            "val_losses": list(self.val_losses),
+            "optimizer": self._optimizer.state_dict(),
+            "average": self._average.state() if self._average else None,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken, by a stepper of the same stage."""
+        self.done, self.val_losses = state["done"], state["val_losses"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._average:
+            self._average.load(state["average"])
 
     def learning_rate(self, step: int) -> float:
         """The head's rate at step ``step`` of the stage, from 0."""

@@ -14,7 +14,7 @@ from bench.evaluate import predict
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.device import computing
-from bench.train.loop import Diverged, Fit, Progress, _legs, fit
+from bench.train.loop import Diverged, Fit, Hooks, Progress, _legs, fit
 from bench.train.outcome import Best, NotLearned
 
 Make = Callable[..., Recipe]
@@ -193,7 +193,7 @@ def test_progress_is_told_once_per_evaluation(development: Development, recipe: 
     told: list[Progress] = []
     stages = [{"train": "all", "epochs": 6}, {"train": "head", "steps": 6, "eval_every": 4}]
     chosen = recipe(optimizer=FAST, stages=stages)
-    done = fit(network(chosen), development, chosen, 0, "cpu", told.append)
+    done = fit(network(chosen), development, chosen, 0, "cpu", Hooks(told.append))
     assert [(p.stage, p.epoch, p.epochs) for p in told] == [
         *((1, e, 6) for e in range(1, 7)),
         (2, 1, 2),

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from tiny import machine_in, write_study
+
+from bench.execute import Event, Job, Setting
+from bench.execute.records import write_killed
+from bench.execute.work import work
+from bench.run import prepare
+from bench.store import Store, equal_view
+from bench.train import checkpoint
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    study = write_study(tmp_path)
+    study.write_text(study.read_text().replace("steps = 2", "steps = 8, eval_every = 2"))
+    return Job(prepare(study, machine_in(tmp_path)).runs[0])
+
+
+def stop_after(evaluations: int, events: list[Event]) -> object:
+    def listen(event: Event) -> None:
+        events.append(event)
+        if [e.kind for e in events].count("epoch") > evaluations:
+            raise KeyboardInterrupt
+
+    return listen
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_job_that_was_interrupted_or_killed_continues_and_leaves_no_checkpoint(
+    killed: bool, tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "SHARE", math.inf)
+    setting, plain = (Setting(tmp_path / name, tmp_path / "cache") for name in ("results", "plain"))
+    id, events = job.run.trial.id, list[Event]()
+    with pytest.raises(KeyboardInterrupt):
+        work(job, setting, stop_after(2, events))  # type: ignore[arg-type]
+    kept = setting.results / "trials" / id / "checkpoint.pt"
+    assert kept.exists()
+    if killed:
+        write_killed(job, setting, "its worker process ended with code -9")
+        assert kept.exists()
+    events.clear()
+    assert work(job, setting, events.append).kind == "done"
+    assert not kept.exists()
+    told = [event.text for event in events if event.kind == "epoch"]
+    assert told[0] == f"continues from {kept}"
+    assert len(told) == 1 + 2, "two of four evaluations were left"
+    work(job, plain, lambda event: None)
+    continued, whole = (Store(each.results).read(id) for each in (setting, plain))
+    assert continued is not None
+    assert whole is not None
+    assert equal_view(continued) == equal_view(whole)
+
+
+def test_a_trial_that_failed_by_itself_starts_again(tmp_path: Path, job: Job) -> None:
+    store = Store(tmp_path / "results")
+    kept = store.trial_dir(job.run.trial.id) / "checkpoint.pt"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"x")
+    write_killed(job, Setting(store.root, tmp_path), "out of luck")
+    assert kept.exists()
+    record = store.read(job.run.trial.id)
+    assert record is not None
+    store.write(record.model_copy(update={"cause": "error"}), history=[], predictions={})
+    assert not kept.exists()
