@@ -36,16 +36,16 @@ class CutMix:
         if self.per == "batch":
             centre[:] = centre[:, :1]
         half = np.where(mask, 0.5 * np.sqrt(1 - own) * size_px, 0).astype(np.int64)
-        low, high = np.clip(centre - half, 0, size_px), np.clip(centre + half, 0, size_px)
+        low, high = np.maximum(centre - half, 0), np.minimum(centre + half, size_px)
         edges = np.stack([low[0], high[0], low[1], high[1]], -1)
-        area = (high - low).prod(0)
-        return partner, edges, 1 - area / size_px**2
+        height, width = high - low
+        return partner, edges, 1 - height * width / size_px**2
 
     def prepare(self, space: Space) -> Step:
         """A step that pastes boxes."""
         import torch
 
-        from bench.augment.kernels.regions import paste
+        from bench.augment.kernels.regions import columns_repeat, paste, sides
         from bench.augment.kernels.rows import pick_rows
         from bench.augment.transfer import to_device
 
@@ -55,8 +55,9 @@ class CutMix:
             partner, edges, own = self.draw(rng, len(images), space.size_px)
             if (own == 1).all():
                 return images, targets
-            other, box, share = to_device([partner, edges, own], images.device)
-            mixed = paste(images, pick_rows(images, other), box)
+            boxes = sides(edges, space.size_px, columns_repeat(images))
+            other, share, down, across = to_device([partner, own, *boxes], images.device)
+            mixed = paste(images, pick_rows(images, other), down, across)
             return mixed, torch.lerp(targets.index_select(0, other), targets, share[:, None])
 
         return Mixing(step)

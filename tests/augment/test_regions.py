@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.augment.kernels.regions import boxes, grid, paint, paste
+from bench.augment.kernels.regions import boxes, columns_repeat, grid, paint, paste, sides
 
 
 def test_a_box_mask_holds_exactly_its_pixels() -> None:
@@ -41,7 +41,8 @@ def test_pasting_takes_either_image_bit_for_bit_in_both_memory_formats(
     expected = images.clone()
     for i, (top, bottom, left, right) in enumerate(edges.tolist()):
         expected[i, :, top:bottom, left:right] = others[i, :, top:bottom, left:right]
-    given = (x.contiguous(memory_format=memory_format) for x in (images, others))
-    out = paste(*given, edges)
+    given = [x.contiguous(memory_format=memory_format) for x in (images, others)]
+    weights = sides(edges.numpy(), 6, columns_repeat(given[0]))
+    out = paste(*given, *map(torch.from_numpy, weights))
     assert torch.equal(out, expected)
     assert out.is_contiguous(memory_format=memory_format)
