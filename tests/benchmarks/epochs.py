@@ -24,7 +24,7 @@ from bench.data.images import Development, Samples
 from bench.models.network import Network
 from bench.recipe import Recipe
 from bench.train.device import computing
-from bench.train.loop import _Loop
+from bench.train.loop import Hooks, _Loop
 from bench.train.stepper import Stepper
 
 SIZE_PX, BATCH, WORKERS = 96, 64, 2
@@ -53,7 +53,7 @@ def ours(train: Samples) -> Callable[[], None]:
     """What the training loop does between two evaluations."""
     chosen, built = recipe(), network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     development = Development(train, train.take(np.arange(64)), tuple("abcdefgh"))
-    loop = _Loop(built, development, chosen, 0, "cpu", lambda _: None)
+    loop = _Loop(built, development, chosen, 0, "cpu", Hooks())
     stepper = Stepper(built, chosen, chosen.stages[0], 10**9)
     batches = loop.batches.of_stage(0)
     return lambda: loop._leg(stepper, batches, loop.batches.per_epoch, 0) and None

@@ -20,7 +20,7 @@ from bench.data.images import Development, Samples
 from bench.recipe import Recipe
 from bench.train.batches import Batches
 from bench.train.device import computing
-from bench.train.loop import _Loop
+from bench.train.loop import Hooks, _Loop
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
 
@@ -62,7 +62,7 @@ def parts(augment: list[Any], data: Development, size_px: int) -> tuple[_Loop, S
     torch.manual_seed(0)
     network = models.build(chosen.model, models.Task(8, 3, size_px)).to(memory_format=torch.channels_last)
     stepper = Stepper(network, chosen, chosen.stages[0], 10**9)
-    return _Loop(network, data, chosen, 0, "cpu", lambda _: None), stepper
+    return _Loop(network, data, chosen, 0, "cpu", Hooks()), stepper
 
 
 def loop_epoch(augment: list[Any], data: Development, size_px: int) -> Callable[[], object]:

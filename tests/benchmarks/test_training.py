@@ -25,7 +25,7 @@ from bench.models.network import Network
 from bench.recipe import Recipe
 from bench.train.batches import Batches
 from bench.train.device import computing
-from bench.train.loop import _Loop
+from bench.train.loop import Hooks, _Loop
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
 
@@ -72,7 +72,7 @@ def bare_steps(chosen: Recipe, data: Development, size_px: int) -> Callable[[], 
 def loop_epoch(chosen: Recipe, data: Development, size_px: int) -> Callable[[], None]:
     """What the training loop does between two evaluations."""
     built = network(chosen, size_px)
-    loop = _Loop(built, data, chosen, 0, "cpu", lambda _: None)
+    loop = _Loop(built, data, chosen, 0, "cpu", Hooks())
     stepper = Stepper(built, chosen, chosen.stages[0], 10**9)
     batches = loop.batches.of_stage(0)
     return lambda: loop._leg(stepper, batches, loop.batches.per_epoch, 0) and None
