@@ -6,15 +6,15 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from bench.data import fingerprint
 from bench.errors import UserError
-from bench.execute import Executor, Job, Setting, inline, local
+from bench.execute import Job
 from bench.execute.records import MACHINE_CAUSES, MOST_ATTEMPTS
+from bench.launch import crew
 from bench.machine import Machine
 from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, make_plan, read_plan_file
 from bench.preflight import check
@@ -137,8 +137,6 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     study = plan.study
     refuse_unbuilt(study)
     store = store_of(machine, smoked=options.smoke)
-    if machine.executor == "ray":
-        raise UserError("--executor ray is not built yet; use local or inline")
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
@@ -150,7 +148,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         if jobs:
             check(study.name, [job.run for job in jobs], machine, terminal)
         _claim_folder(plan_file, path, store)  # from here on nothing is refused
-        failures = _execute(study, jobs, machine, store, terminal, smoked=options.smoke) if jobs else []
+        failures = _run(plan, jobs, machine, store, terminal, smoked=options.smoke) if jobs else []
         report = write_report(study, plan_file, store)
         write_index(store)
     counts = Counter(state for _, state, _ in states(plan, store))
@@ -234,41 +232,10 @@ def _again(record: Record, options: Options) -> bool:
     return by_machine or record.cause in options.retry
 
 
-def _execute(
-    study: Study, jobs: Sequence[Job], machine: Machine, store: Store, terminal: Terminal, *, smoked: bool
+def _run(
+    plan: Plan, jobs: list[Job], machine: Machine, store: Store, terminal: Terminal, *, smoked: bool
 ) -> list[str]:
     """Run the jobs; return a line for each that failed."""
-    setting = Setting(store.root, machine.cache, device_of(machine), study.keep_weights)
-    workers = _workers(machine, setting.device, len(jobs), smoked=smoked)
-    failures = []
-    with terminal.trials(study.name, len(jobs), workers) as screen:
-        for event in _executor(machine, workers)(jobs, setting, screen.listen):
-            screen.ended(event)
-            if event.kind == "failed":
-                failures.append(f"{event.arm} {event.replicate}: {event.text}   (bench show {event.trial})")
-    return failures
-
-
-def _executor(machine: Machine, workers: int) -> Executor:
-    if machine.executor == "inline" or workers == 1:
-        return inline.execute
-    return local.executor(workers)
-
-
-def _workers(machine: Machine, device: str, jobs: int, *, smoked: bool) -> int:
-    """One process per core on a CPU, one on a GPU, unless the machine's settings say otherwise."""
-    if machine.executor == "inline" or (smoked and not machine.workers):
-        return 1  # a smoke trial takes a second, a worker ten to import torch
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = machine.workers or (cores if device == "cpu" else 1)
-    return max(1, min(wanted, jobs))
-
-
-def device_of(machine: Machine) -> str:
-    """``cpu`` or ``cuda``. Raises UserError for a GPU that is not there."""
-    import torch
-
-    there = torch.cuda.is_available()
-    if machine.device == "cuda" and not there:
-        raise UserError('device = "cuda": torch sees no GPU here; use --device cpu, or see bench doctor')
-    return "cuda" if machine.device != "cpu" and there else "cpu"
+    keep = plan.study.keep_weights
+    with crew(machine, store.root, terminal, keep_weights=keep, smoked=smoked) as hands:
+        return hands.run(plan.study.name, jobs)

@@ -17,6 +17,7 @@ ORDER = (
     "run",
     "preflight",
     "tune",
+    "launch",
     "terminal",
     "execute",
     "trial",

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.launch import device_of
 from bench.machine import Machine
 from bench.plan import Run, Trial
 from bench.preflight import check
 from bench.recipe import Choice, Recipe, Stage
-from bench.run import device_of, prepare, refuse_unbuilt, states, store_of
+from bench.run import prepare, refuse_unbuilt, states, store_of
 from bench.terminal import Terminal, duration
 
 if TYPE_CHECKING:
