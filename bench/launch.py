@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UserError
@@ -14,29 +13,42 @@ from bench.machine import Machine
 from bench.terminal import Terminal
 
 
-@dataclass(frozen=True)
 class Crew:
     """Whoever runs the trials of one ``bench run``, from its first batch of jobs to its last."""
 
-    setting: Setting
-    machine: Machine
-    terminal: Terminal
-    smoked: bool
+    def __init__(self, setting: Setting, machine: Machine, terminal: Terminal, *, smoked: bool) -> None:
+        """Nothing is started yet: the first batch does."""
+        self.setting, self.machine, self.terminal = setting, machine, terminal
+        self._capacity = _capacity(machine, setting.device, smoked=smoked)
+        self._executor: Executor | None = None
 
     def run(self, title: str, jobs: Sequence[Job]) -> list[str]:
         """Run ``jobs``; return a line for each that failed. Every one of them ends with a record."""
         if not jobs:
             return []
-        workers = _workers(self.machine, self.setting.device, len(jobs), smoked=self.smoked)
         failures = []
-        with self.terminal.trials(title, len(jobs), workers) as screen:
-            for event in _executor(self.machine, workers)(jobs, self.setting, screen.listen):
+        executor = self._for(len(jobs))
+        with self.terminal.trials(title, len(jobs), min(self._capacity, len(jobs))) as screen:
+            for event in executor.run(jobs, screen.listen):
                 screen.ended(event)
                 if event.kind == "failed":
                     failures.append(
                         f"{event.arm} {event.replicate}: {event.text}   (bench show {event.trial})"
                     )
         return failures
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._executor is not None:
+            self._executor.close()
+
+    def _for(self, jobs: int) -> Executor:
+        """The executor of a batch; the same for every batch, unless there is nothing to share out."""
+        if self._executor is None and min(self._capacity, jobs) == 1:
+            return inline.Inline(self.setting)  # a worker would take ten seconds to import torch
+        if self._executor is None:
+            self._executor = local.Local(self._capacity, self.setting)
+        return self._executor
 
 
 @contextmanager
@@ -47,22 +59,19 @@ def crew(
     if machine.executor == "ray":
         raise UserError("--executor ray is not built yet; use local or inline")
     setting = Setting(results, machine.cache, device_of(machine), keep_weights)
-    yield Crew(setting, machine, terminal, smoked)
+    hands = Crew(setting, machine, terminal, smoked=smoked)
+    try:
+        yield hands
+    finally:
+        hands.close()
 
 
-def _executor(machine: Machine, workers: int) -> Executor:
-    if machine.executor == "inline" or workers == 1:
-        return inline.execute
-    return local.executor(workers)
-
-
-def _workers(machine: Machine, device: str, jobs: int, *, smoked: bool) -> int:
+def _capacity(machine: Machine, device: str, *, smoked: bool) -> int:
     """One process per core on a CPU, one on a GPU, unless the machine's settings say otherwise."""
     if machine.executor == "inline" or (smoked and not machine.workers):
         return 1  # a smoke trial takes a second, a worker ten to import torch
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = machine.workers or (cores if device == "cpu" else 1)
-    return max(1, min(wanted, jobs))
+    return machine.workers or (cores if device == "cpu" else 1)
 
 
 def device_of(machine: Machine) -> str:

@@ -75,7 +75,9 @@ class Trials:
         self.terminal, self.total, self.ended_count = terminal, total, 0
 
     def listen(self, event: Event) -> None:
-        """News of a running trial; the plain form leaves them out."""
+        """News of a running trial; the plain form says notes only."""
+        if event.kind == "note":
+            self.print(f"  {event.arm} {event.replicate}  {event.text}")
 
     def ended(self, event: Event) -> None:
         """A job is over."""
@@ -109,7 +111,9 @@ class LiveTrials(Trials):
 
     def listen(self, event: Event) -> None:
         """Show where a running trial is."""
-        self.running[event.trial] = event
+        super().listen(event)
+        if event.kind != "note":
+            self.running[event.trial] = event
         self._draw()
 
     def ended(self, event: Event) -> None:

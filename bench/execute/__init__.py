@@ -33,12 +33,13 @@ class Job:
 class Event:
     """News of a job, on its way to the terminal."""
 
-    kind: Literal["started", "epoch", "done", "diverged", "failed"]
+    kind: Literal["started", "epoch", "note", "done", "diverged", "failed"]
     trial: str
     arm: str
     seed: int
     text: str = ""
-    """``epoch``: where training is; ``done``: the scores; ``diverged`` and ``failed``: why, on one line."""
+    """``epoch``: where training is; ``note``: what the person may want to know; ``done``: the scores;
+    ``diverged`` and ``failed``: why, on one line."""
     seconds: float = 0.0
     fold: int | None = None
     cause: str = ""
@@ -54,7 +55,10 @@ Listener = Callable[[Event], None]
 
 
 class Executor(Protocol):
-    """Runs jobs somewhere. Every job ends with exactly one of done, diverged, failed."""
+    """Runs batch after batch of jobs somewhere, until it is closed."""
 
-    def __call__(self, jobs: Sequence[Job], setting: Setting, listen: Listener) -> Iterator[Event]:
-        """Yield the last event of each job, in the order they end."""
+    def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
+        """Yield the last event of each job as it ends: exactly one of done, diverged, failed."""
+
+    def close(self) -> None:
+        """Give back what it holds; trials that still run are ended without a record."""

@@ -7,9 +7,18 @@ from collections.abc import Iterator, Sequence
 from bench.execute import Event, Job, Listener, Setting
 
 
-def execute(jobs: Sequence[Job], setting: Setting, listen: Listener) -> Iterator[Event]:
-    """Yield the last event of each job, in the order given."""
-    from bench.execute.work import work  # imports torch
+class Inline:
+    """An executor that holds nothing."""
 
-    for job in jobs:
-        yield work(job, setting, listen)
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+
+    def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
+        """Yield the last event of each job, in the order given."""
+        from bench.execute.work import work  # imports torch
+
+        for job in jobs:
+            yield work(job, self.setting, listen)
+
+    def close(self) -> None:
+        """Nothing to give back."""

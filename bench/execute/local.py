@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from bench.errors import UserError
-from bench.execute import Event, Executor, Job, Listener, Setting
+from bench.execute import Event, Job, Listener, Setting
 
 MOST_DEATHS = 5
 """In a row, without a trial that ended otherwise: then the machine is at fault, not a trial."""
@@ -32,20 +32,33 @@ class _Worker:
     job: Job | None = None
 
 
-def executor(workers: int) -> Executor:
-    """An executor with that many worker processes, at least one."""
+class Local:
+    """An executor with worker processes; the first batch spawns them, they live until it is closed."""
 
-    def execute(jobs: Sequence[Job], setting: Setting, listen: Listener) -> Iterator[Event]:
+    def __init__(self, workers: int, setting: Setting) -> None:
+        """Nothing is spawned yet.
+
+        workers   most processes at once, at least one
+        """
+        self._workers, self._setting = workers, setting
+        self._crew: list[_Worker] = []
+
+    def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
+        """Yield the last event of each job, in the order they end.
+
+        Raises UserError when one worker after the other dies.
+        """
         waiting = list(reversed(jobs))
-        crew = [_spawn(setting) for _ in range(min(workers, len(jobs)))]
+        while len(self._crew) < min(self._workers, len(jobs)):
+            self._crew.append(_spawn(self._setting))
         deaths = 0
         try:
-            while waiting or any(worker.job for worker in crew):
-                for worker in crew:
+            while waiting or any(worker.job for worker in self._crew):
+                for worker in self._crew:
                     if waiting and worker.job is None:
                         worker.job = waiting.pop()
                         _send(worker)
-                for event in _news(crew, setting, listen):
+                for event in self._news(listen):
                     deaths = deaths + 1 if event.cause == "killed" else 0
                     yield event
                 if deaths > MOST_DEATHS:
@@ -53,10 +66,43 @@ def executor(workers: int) -> Executor:
                         f"{deaths} workers died one after the other, the last trials are recorded as killed; "
                         "is there memory for so many? use fewer --workers"
                     )
-        finally:
-            _dismiss(crew)
+        except BaseException:  # given up half-way, GeneratorExit included: nobody would hear of the rest
+            self.close()
+            raise
 
-    return execute
+    def close(self) -> None:
+        """End every worker, whatever it is at."""
+        _dismiss(self._crew)
+        self._crew = []
+
+    def _news(self, listen: Listener) -> Iterator[Event]:
+        """Wait for any worker to say something; yield the last events of jobs."""
+        by_pipe = {worker.pipe: worker for worker in self._crew}
+        for pipe in wait(list(by_pipe)):
+            assert isinstance(pipe, Connection)
+            worker = by_pipe[pipe]
+            try:
+                last, event = pipe.recv()
+            except (EOFError, OSError):
+                event, last = self._bury(worker), True
+            if event is None:
+                continue
+            if last:
+                worker.job = None
+                yield event
+            else:
+                listen(event)
+
+    def _bury(self, worker: _Worker) -> Event | None:
+        """Replace a dead worker; its job, if it had one, becomes a failed record."""
+        from bench.execute.records import write_killed
+
+        worker.process.join()
+        self._crew[self._crew.index(worker)] = _spawn(self._setting)
+        if worker.job is None:
+            return None
+        message = f"its worker process ended with code {worker.process.exitcode}"
+        return write_killed(worker.job, self._setting, message)
 
 
 def _spawn(setting: Setting) -> _Worker:
@@ -73,36 +119,6 @@ def _send(worker: _Worker) -> None:
     # An OSError: it died while idle; its pipe reads as ended, and _news records that.
     with contextlib.suppress(OSError):
         worker.pipe.send(worker.job)
-
-
-def _news(crew: list[_Worker], setting: Setting, listen: Listener) -> Iterator[Event]:
-    """Wait for any worker to say something; yield the last events of jobs."""
-    by_pipe = {worker.pipe: worker for worker in crew}
-    for pipe in wait(list(by_pipe)):
-        assert isinstance(pipe, Connection)
-        worker = by_pipe[pipe]
-        try:
-            last, event = pipe.recv()
-        except (EOFError, OSError):
-            event, last = _bury(worker, crew, setting), True
-        if event is None:
-            continue
-        if last:
-            worker.job = None
-            yield event
-        else:
-            listen(event)
-
-
-def _bury(worker: _Worker, crew: list[_Worker], setting: Setting) -> Event | None:
-    """Replace a dead worker; its job, if it had one, becomes a failed record."""
-    from bench.execute.records import write_killed
-
-    worker.process.join()
-    crew[crew.index(worker)] = _spawn(setting)
-    if worker.job is None:
-        return None
-    return write_killed(worker.job, setting, f"its worker process ended with code {worker.process.exitcode}")
 
 
 def _dismiss(crew: Sequence[_Worker]) -> None:

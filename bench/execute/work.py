@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
+from typing import Literal
 
 from bench.errors import UserError
 from bench.execute import Event, Job, Listener, Setting
@@ -32,17 +34,20 @@ def _train(job: Job, setting: Setting, listen: Listener) -> Event:
     def on_progress(news: Progress) -> None:
         text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}  "
         text += f"val {100 * news.val_accuracy:.1f}  {news.images_per_s:.0f} img/s"
-        tell(text)
+        tell("epoch", text)
 
-    def tell(text: str) -> None:
-        listen(Event("epoch", trial.id, job.run.arm, replicate.seed, text, fold=replicate.fold))
+    def tell(kind: Literal["epoch", "note"], text: str) -> None:
+        listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, fold=replicate.fold))
 
     checkpoint = Store(setting.results).trial_dir(trial.id) / "checkpoint.pt"
-    where = TrialSetting(setting.device, setting.cache, on_progress, tell, checkpoint)
+    note = functools.partial(tell, "note")
+    where = TrialSetting(setting.device, setting.cache, on_progress, note, checkpoint)
     result = run_trial(trial, job.run.sets, where)
     record = write_result(job, setting, result)
     if record.status == "diverged":
         return ended(job, "diverged", record.message)
+    if trial.role == "tune":  # sees no held-out set
+        return ended(job, "done", f"val {100 * record.validation['accuracy']:.1f}")
     return ended(job, "done", _scores(job, record.scores))
 
 
