@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from bench.errors import UserError
 from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
@@ -28,6 +28,8 @@ ROOMS = {"data": 1, "train": 1, "evaluate": 1}
 """Versions of what every trial passes through; raised by hand when behaviour changes."""
 TEST = "test"
 """Name of the local test set among a trial's scored sets."""
+VAL_SHIFT = "val_shift"
+"""Name of the corrupted validation images among a candidate's scored sets."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,35 @@ class PlannedArm(Frozen):
     trials: tuple[PlannedTrial, ...]
 
 
+class Candidate(Frozen):
+    """One point of an arm's search and the trials that tell how good it is."""
+
+    number: Annotated[int, Field(ge=0)]
+    values: dict[str, Any]
+    """Dotted key of the recipe → what this candidate sets it to."""
+    trials: tuple[PlannedTrial, ...]
+    """One per tuning seed."""
+
+
+class PlannedSearch(Frozen):
+    """The tuning of one arm: what was tried, and what came of it."""
+
+    arm: str
+    candidates: tuple[Candidate, ...]
+    """In the order in which they were told, whatever order they ended in."""
+    chosen: int | None = None
+    """Number of the winner; None while the search goes on, and when no candidate finished."""
+    ended: bool = False
+    """Every candidate of the budget has been judged."""
+    pruned: tuple[int, ...] = ()
+    """Numbers of the candidates that were cut short."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the arm's replicates are trained with; empty: its recipe's own values."""
+        return {} if self.chosen is None else self.candidates[self.chosen].values
+
+
 class PlanFile(Frozen):
     """``plan.json``: which records a study's report is made of, and what its names meant."""
 
@@ -125,6 +156,11 @@ class PlanFile(Frozen):
     """Where the study was read from, relative to the results folder."""
     smoke: bool = False
     arms: tuple[PlannedArm, ...]
+    """While an arm is being tuned, it has no trials yet."""
+    searches: tuple[PlannedSearch, ...] = ()
+    """With ``[tune]``: one per arm."""
+    shared: tuple[PlannedArm, ...] = ()
+    """With ``tune.shared``: every arm but the baseline, with the baseline's tuned values."""
 
 
 class Locator(Protocol):
@@ -153,6 +189,8 @@ class Run:
     arm: str
     trial: Trial
     sets: tuple[ScoredSet, ...]
+    candidate: int | None = None
+    """Number of the tuning candidate; None for a replicate."""
 
 
 @dataclass(frozen=True)
@@ -160,31 +198,41 @@ class Plan:
     """Every trial of a study, arm by arm, in the order of the study's seeds."""
 
     study: Study
+    """With the tuned values frozen into its arms, as far as they are known."""
     runs: tuple[Run, ...]
+    """The replicates; of an arm whose tuning goes on there are none yet."""
+    data_fingerprint: str
+    """Of the baseline's images."""
+    searches: tuple[PlannedSearch, ...] = ()
+    pending: tuple[Run, ...] = ()
+    """Candidates that tuning waits for; each may stand for several arms."""
+    shared: tuple[Run, ...] = ()
+    """Replicates of the other arms with the baseline's tuned values."""
 
     @cached_property
     def file(self) -> PlanFile:
         """What ``plan.json`` holds."""
-        arms = []
-        for arm in self.study.arms:
-            of = [run for run in self.runs if run.arm == arm.label]
-            trials = tuple(
-                PlannedTrial(
-                    id=run.trial.id,
-                    seed=run.trial.replicate.seed,
-                    fold=run.trial.replicate.fold,
-                    sets={scored.name: scored.key for scored in run.sets},
-                )
-                for run in of
-            )
-            arms.append(PlannedArm(label=arm.label, trials=trials))
-        baseline = next(run.trial for run in self.runs if run.arm == self.study.baseline)
+        labels = [arm.label for arm in self.study.arms]
+        shared = [label for label in labels if any(run.arm == label for run in self.shared)]
         return PlanFile(
             study=self.study.name,
             baseline=self.study.baseline,
-            data_fingerprint=baseline.data_fingerprint,
-            arms=tuple(arms),
+            data_fingerprint=self.data_fingerprint,
+            arms=tuple(_planned_arm(label, self.runs) for label in labels),
+            searches=self.searches,
+            shared=tuple(_planned_arm(label, self.shared) for label in shared),
         )
+
+
+def _planned_arm(label: str, runs: Sequence[Run]) -> PlannedArm:
+    return PlannedArm(label=label, trials=tuple(planned_trial(run) for run in runs if run.arm == label))
+
+
+def planned_trial(run: Run) -> PlannedTrial:
+    """Where a run's record is found."""
+    replicate = run.trial.replicate
+    sets = {scored.name: scored.key for scored in run.sets}
+    return PlannedTrial(id=run.trial.id, seed=replicate.seed, fold=replicate.fold, sets=sets)
 
 
 def read_plan_file(path: Path) -> PlanFile:
@@ -197,40 +245,78 @@ def read_plan_file(path: Path) -> PlanFile:
 
 
 def make_plan(study: Study, locator: Locator) -> Plan:
-    """Arms × replicates as trials with ids. Raises UserError when a source or weight file is missing."""
-    replicates = replicates_of(study)
-    hidden_sources = {
-        name: locator.source(hidden.source, study.data)
-        for name, hidden in study.hidden.items()
-        if hidden.kind == "external"
-    }
-    runs = []
-    for arm in study.arms:
-        source = locator.source(arm.data.source, arm.data)
-        data_hash = locator.data_fingerprint(source, arm.data)
-        recipe, weights = _with_weights(arm, locator)
+    """Arms × replicates as trials with ids. Raises UserError when a source or weight file is missing.
+
+    Knows nothing of tuning: every arm is trained as its recipe stands (``tune.plan`` tunes first).
+    """
+    planner = Planner(study, locator)
+    runs = [run for arm in study.arms for run in planner.finals(arm)]
+    return Plan(study, tuple(runs), planner.data_fingerprint(study.arm(study.baseline)))
+
+
+class Planner:
+    """Makes trials of arms, asking the machine once for what several trials share."""
+
+    def __init__(self, study: Study, locator: Locator) -> None:
+        self.study, self.locator = study, locator
+        self.replicates = replicates_of(study)
+        self._foreign = {
+            name: locator.source(hidden.source, study.data)
+            for name, hidden in study.hidden.items()
+            if hidden.kind == "external"
+        }
+
+    def data_fingerprint(self, arm: Arm) -> str:
+        """Hash of everything about an arm's images that can change a score."""
+        return self.locator.data_fingerprint(self.locator.source(arm.data.source, arm.data), arm.data)
+
+    def finals(self, arm: Arm) -> list[Run]:
+        """The arm's replicates, scored on the local test set and on every hidden set."""
+        make = self._maker(arm)
+        return [
+            Run(arm.label, make(replicate, "final"), self._sets(arm, replicate))
+            for replicate in self.replicates
+        ]
+
+    def candidates(self, arm: Arm, seeds: Sequence[int], number: int) -> list[Run]:
+        """One trial per tuning seed: scored on validation, and where the study has one on ``val_shift``."""
+        make = self._maker(arm)
+        trials = [make(Replicate(seed), "tune") for seed in seeds]
+        return [Run(arm.label, trial, self._val_shift(trial), number) for trial in trials]
+
+    def _maker(self, arm: Arm) -> Callable[[Replicate, Literal["final", "tune"]], Trial]:
+        source = self.locator.source(arm.data.source, arm.data)
+        data_hash = self.locator.data_fingerprint(source, arm.data)
+        recipe, weights = _with_weights(arm, self.locator)
         content = fingerprint(recipe.model_dump(mode="json"))  # once per arm, not per trial
         versions = versions_of(recipe)
-        for replicate in replicates:
-            test_key = locator.test_key(source, arm.data, replicate)
-            sets = [ScoredSet(TEST, test_key)]
-            for name, hidden in study.hidden.items():
-                foreign = hidden_sources.get(name)
-                sets.append(ScoredSet(name, locator.hidden_key(hidden, foreign, test_key), hidden, foreign))
+
+        def make(replicate: Replicate, role: Literal["final", "tune"]) -> Trial:
             key = _hash({"recipe": content, "data": data_hash, "replicate": vars(replicate)})
-            trial = Trial(
-                id=_hash({"key": key, "versions": versions}),
-                key=key,
-                recipe=recipe,
-                data=arm.data,
-                data_fingerprint=data_hash,
-                source=source,
-                replicate=replicate,
-                versions=versions,
-                weights=weights,
-            )
-            runs.append(Run(arm.label, trial, tuple(sets)))
-    return Plan(study, tuple(runs))
+            id = _hash({"key": key, "versions": versions})
+            return Trial(id, key, recipe, arm.data, data_hash, source, replicate, versions, role, weights)
+
+        return make
+
+    def _sets(self, arm: Arm, replicate: Replicate) -> tuple[ScoredSet, ...]:
+        source = self.locator.source(arm.data.source, arm.data)
+        test_key = self.locator.test_key(source, arm.data, replicate)
+        sets = [ScoredSet(TEST, test_key)]
+        for name, hidden in self.study.hidden.items():
+            foreign = self._foreign.get(name)
+            sets.append(ScoredSet(name, self.locator.hidden_key(hidden, foreign, test_key), hidden, foreign))
+        return tuple(sets)
+
+    def _val_shift(self, trial: Trial) -> tuple[ScoredSet, ...]:
+        hidden = self.study.val_shift
+        if (
+            hidden is None
+            or self.study.tune is None
+            or not self.study.tune.metric.startswith(f"{VAL_SHIFT}.")
+        ):
+            return ()
+        drawn = fingerprint(["validation", trial.data_fingerprint, vars(trial.replicate)])
+        return (ScoredSet(VAL_SHIFT, self.locator.hidden_key(hidden, None, drawn), hidden),)
 
 
 def _hash(payload: Any) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.plan import Run, ScoredSet, Trial
+from bench.plan import VAL_SHIFT, Run, ScoredSet, Trial
+from bench.recipe import Corrupted
 from bench.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def check(name: str, runs: Sequence[Run], machine: Machine, terminal: Terminal) 
     """
     problems: dict[str, None] = {}
     seen: dict[tuple[str, int | None], _Training | None] = {}
-    checked: set[tuple[str, str]] = set()
+    checked: set[tuple[str, str, str]] = set()
     for run in runs:
         trial = run.trial
         data = trial.data_fingerprint
@@ -47,8 +48,9 @@ def check(name: str, runs: Sequence[Run], machine: Machine, terminal: Terminal) 
                 problems[str(error)] = None
                 seen[split] = None
         training = seen[split]
-        if training is not None and (run.arm, data) not in checked:
-            checked.add((run.arm, data))
+        built = trial.recipe.model_dump_json(exclude={"optimizer", "schedule", "loss"})
+        if training is not None and (run.arm, data, built) not in checked:
+            checked.add((run.arm, data, built))
             found = _check_model(trial, training) + _check_batch(trial, training)
             problems |= {f"arm {run.arm}: {problem}": None for problem in found}
     if problems:
@@ -64,7 +66,10 @@ def _check_images(trial: Trial, sets: Sequence[ScoredSet], machine: Machine, ter
         development = provide.development(trial, machine.cache, count)
     for scored in sets:
         with terminal.counting(f"opening {scored.name} at {data.size_px} px", "images") as count:
-            provide.held_out(trial, scored, machine.cache, count)
+            if isinstance(scored.hidden, Corrupted) and scored.name == VAL_SHIFT:
+                provide.val_shift(scored.hidden, development, machine.cache, count)
+            else:
+                provide.held_out(trial, scored, machine.cache, count)
     if len(development.classes) < 2:
         found = f'one class, "{development.classes[0]}"'
         raise UserError(f"{data.source} holds {found}; there is nothing to tell apart, two are needed")

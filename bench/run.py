@@ -6,22 +6,24 @@ import os
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from bench import tune
 from bench.data import fingerprint
 from bench.errors import UserError
 from bench.execute import Job
-from bench.execute.records import MACHINE_CAUSES, MOST_ATTEMPTS
-from bench.launch import crew
+from bench.execute.records import MACHINE_CAUSES
+from bench.launch import Crew, Patience, crew
 from bench.machine import Machine
-from bench.plan import Plan, PlanFile, Replicate, Run, ScoredSet, Source, make_plan, read_plan_file
+from bench.plan import Plan, Replicate, Run, ScoredSet, Source, make_plan, read_plan_file
 from bench.preflight import check
 from bench.recipe import Data, Hidden
 from bench.report import write_index, write_report
 from bench.smoke import smoke
-from bench.store import Record, Store
+from bench.store import MOST_ATTEMPTS, Record, Store
 from bench.study import Study, load
 from bench.terminal import Terminal
 from bench.train import unbuilt as unbuilt_training
@@ -75,6 +77,8 @@ class Options:
     """Train again what a new hidden set cannot be scored from, because no weights were kept."""
     retry: tuple[str, ...] = ()
     """Causes of failed trials to run again."""
+    patience: Patience = Patience()
+    """What is put up with before a trial, or the run, is given up."""
 
 
 @dataclass
@@ -94,11 +98,42 @@ class Ending:
 
 
 def prepare(path: Path, machine: Machine, *, smoked: bool = False) -> Plan:
-    """The plan of the study at ``path``. Imports neither torch nor pandas. Raises UserError."""
-    study = load(path)
-    if smoked:
-        study = smoke(study)
-    return make_plan(study, DiskLocator(machine, path.resolve().parent))
+    """The plan of the study at ``path``, with what tuning has chosen so far.
+
+    Imports neither torch nor pandas. Raises UserError.
+    """
+    return Planning(path, machine, smoked=smoked).plan()
+
+
+class Planning:
+    """A study's file, read once, and its plan, made anew whenever records have told more."""
+
+    def __init__(self, path: Path, machine: Machine, *, smoked: bool, retry: Sequence[str] = ()) -> None:
+        """Raises UserError for a study with mistakes.
+
+        retry   causes of failed candidates to run again, once
+        """
+        study = load(path)
+        self.study = smoke(study) if smoked else study
+        self.store = store_of(machine, smoked=smoked)
+        self._locator = DiskLocator(machine, path.resolve().parent)
+        self._retry = retry
+        self._failed: dict[str, int] = {}
+
+    def plan(self) -> Plan:
+        """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
+        return tune.plan(self.study, self._locator, self._read, self.store.history)
+
+    def untuned(self) -> tuple[Run, ...]:
+        """The replicates as the recipes stand: what can be checked of them before tuning ends."""
+        return make_plan(self.study, self._locator).runs
+
+    def _read(self, id: str) -> Record | None:
+        """A record, but for a failed one that is to be tried again and was not yet."""
+        record = self.store.read(id)
+        if record is None or record.status != "failed" or record.cause not in self._retry:
+            return record
+        return None if self._failed.setdefault(id, record.attempts) == record.attempts else record
 
 
 def store_of(machine: Machine, *, smoked: bool = False) -> Store:
@@ -107,10 +142,10 @@ def store_of(machine: Machine, *, smoked: bool = False) -> Store:
 
 
 def states(plan: Plan, store: Store) -> list[tuple[Run, State, Record | None]]:
-    """Every trial of a plan and how it stands."""
+    """Every replicate of a plan, shared ones too, and how it stands."""
     known: dict[str, Record | None] = {}
     out: list[tuple[Run, State, Record | None]] = []
-    for run in plan.runs:
+    for run in (*plan.runs, *plan.shared):
         if run.trial.id not in known:
             known[run.trial.id] = store.read(run.trial.id)
         record = known[run.trial.id]
@@ -119,7 +154,7 @@ def states(plan: Plan, store: Store) -> list[tuple[Run, State, Record | None]]:
 
 
 def _state(run: Run, record: Record | None) -> State:
-    if record is None:
+    if record is None or record.status == "pruned":
         return "missing"
     if record.status == "done" and missing_sets(run, record):
         return "unscored"
@@ -132,27 +167,73 @@ def missing_sets(run: Run, record: Record) -> tuple[ScoredSet, ...]:
 
 
 def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal) -> Ending:
-    """Train and score what is missing, then write the report. Raises UserError before the first trial."""
-    plan = prepare(path, machine, smoked=options.smoke)
-    study = plan.study
+    """Tune, train and score what is missing, then write the report.
+
+    Raises UserError before the first trial.
+    """
+    planning = Planning(path, machine, smoked=options.smoke, retry=options.retry)
+    study, store = planning.study, planning.store
     refuse_unbuilt(study)
-    store = store_of(machine, smoked=options.smoke)
+    plan = planning.plan()
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
     started = time.perf_counter()
     with store.lock():
-        plan_file = _plan_file(plan, path, store, smoked=options.smoke)
+        _refuse_foreign_folder(plan, path, store)
         jobs = _jobs(plan, store, options, terminal)
-        if jobs:
-            check(study.name, [job.run for job in jobs], machine, terminal)
-        _claim_folder(plan_file, path, store)  # from here on nothing is refused
-        failures = _run(plan, jobs, machine, store, terminal, smoked=options.smoke) if jobs else []
-        report = write_report(study, plan_file, store)
+        ahead = [*plan.pending, *planning.untuned()] if plan.pending else [job.run for job in jobs]
+        if ahead:
+            check(study.name, ahead, machine, terminal)
+        _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
+        conduct = _Conduct(planning, options, terminal, path)
+        if ahead:
+            keep, patience = study.keep_weights, options.patience
+            with crew(
+                machine, store.root, terminal, patience, keep_weights=keep, smoked=options.smoke
+            ) as hands:
+                plan = conduct.tune(plan, hands)
+                conduct.train(plan, hands)
+        report = write_report(study, plan.file.model_copy(update=_whence(path, store, options.smoke)), store)
         write_index(store)
     counts = Counter(state for _, state, _ in states(plan, store))
-    return Ending(report, counts, len(jobs), time.perf_counter() - started, failures)
+    return Ending(report, counts, conduct.ran, time.perf_counter() - started, conduct.failures)
+
+
+class _Conduct:
+    """Sends a plan's jobs to a crew, batch after batch."""
+
+    def __init__(self, planning: Planning, options: Options, terminal: Terminal, path: Path) -> None:
+        self.planning, self.options, self.terminal, self.path = planning, options, terminal, path
+        self.ran = 0
+        self.failures: list[str] = []
+        """A line for each replicate that failed; a failed candidate is a result of the search."""
+
+    def tune(self, plan: Plan, hands: Crew) -> Plan:
+        """Run candidates until every arm's search has ended; the plan with what they chose."""
+        store, before = self.planning.store, None
+        while plan.pending:
+            jobs = [Job(run, attempt=_attempt(store.read(run.trial.id))) for run in plan.pending]
+            asked = [(job.run.trial.id, job.attempt) for job in jobs]
+            if asked == before:  # nothing was recorded: asking again would never end
+                raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
+            before = asked
+            hands.run(f"{plan.study.name} tuning", jobs)
+            self.ran += len(jobs)
+            plan = self.planning.plan()
+            _claim_folder(plan, self.path, store, smoked=self.options.smoke)
+        return plan
+
+    def train(self, plan: Plan, hands: Crew) -> None:
+        """Run the replicates that are missing."""
+        jobs = _jobs(plan, self.planning.store, self.options, self.terminal)
+        self.failures += hands.run(plan.study.name, jobs)
+        self.ran += len(jobs)
+
+
+def _attempt(record: Record | None) -> int:
+    return record.attempts + 1 if record else 1
 
 
 def _check_cache(cache: Path) -> None:
@@ -170,8 +251,6 @@ def _check_cache(cache: Path) -> None:
 def refuse_unbuilt(study: Study) -> None:
     """Raise UserError for what a study may say but this version cannot do, all of it together."""
     found = []
-    if study.tune is not None:
-        found.append("[tune]: tuning")
     if study.aa:
         found.append("aa = true: A/A runs")
     for arm in study.arms:
@@ -182,24 +261,29 @@ def refuse_unbuilt(study: Study) -> None:
         )
 
 
-def _plan_file(plan: Plan, path: Path, store: Store, *, smoked: bool) -> PlanFile:
-    """What ``plan.json`` will hold. Raises UserError when another file's study owns the folder."""
+def _whence(path: Path, store: Store, smoked: bool) -> dict[str, Any]:
+    """What ``plan.json`` says of the run itself."""
+    return {"file": os.path.relpath(path.resolve(), store.root.resolve()), "smoke": smoked}
+
+
+def _refuse_foreign_folder(plan: Plan, path: Path, store: Store) -> None:
+    """Raise UserError when another file's study owns the folder."""
     folder = store.study_dir(plan.study.name)
-    file = os.path.relpath(path.resolve(), store.root.resolve())
-    if (folder / "plan.json").exists():
-        before = read_plan_file(folder / "plan.json").file
-        old = (store.root / before).resolve()
-        if before != file and old.is_file():
-            raise UserError(
-                f"{folder} already holds the study of another file of that name:\n  {old}\n"
-                "rename one of the two, or give another --results folder"
-            )
-    return plan.file.model_copy(update={"file": file, "smoke": smoked})
+    if not (folder / "plan.json").exists():
+        return
+    before = read_plan_file(folder / "plan.json").file
+    old = (store.root / before).resolve()
+    if before != _whence(path, store, False)["file"] and old.is_file():
+        raise UserError(
+            f"{folder} already holds the study of another file of that name:\n  {old}\n"
+            "rename one of the two, or give another --results folder"
+        )
 
 
-def _claim_folder(plan_file: PlanFile, path: Path, store: Store) -> None:
+def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> None:
     """Write what the report is made from."""
-    folder = store.study_dir(plan_file.study)
+    folder = store.study_dir(plan.study.name)
+    plan_file = plan.file.model_copy(update=_whence(path, store, smoked))
     store.write_text(folder / "study.toml", path.read_text("utf-8"))
     store.write_text(folder / "plan.json", plan_file.model_dump_json(indent=1) + "\n")
 
@@ -208,10 +292,11 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
     """What is missing, once each; all arms of a seed before the next seed: an early stop leaves pairs."""
     jobs: dict[str, Job] = {}
     unscorable = 0
-    order = {replicate: i for i, replicate in enumerate(dict.fromkeys(r.trial.replicate for r in plan.runs))}
+    every = dict.fromkeys(run.trial.replicate for run in (*plan.runs, *plan.shared))
+    order = {replicate: i for i, replicate in enumerate(every)}
     for run, state, record in sorted(states(plan, store), key=lambda item: order[item[0].trial.replicate]):
         if state == "missing" or (state == "failed" and record and _again(record, options)):
-            jobs.setdefault(run.trial.id, Job(run, attempt=record.attempts + 1 if record else 1))
+            jobs.setdefault(run.trial.id, Job(run, attempt=_attempt(record)))
         elif state == "unscored" and record is not None:
             if store.weights_path(run.trial.id).is_file():
                 jobs.setdefault(run.trial.id, Job(run, missing=missing_sets(run, record)))
@@ -228,14 +313,6 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
 
 def _again(record: Record, options: Options) -> bool:
     """Whether a failed trial is tried again: as asked, or because the machine failed it and not the arm."""
-    by_machine = record.cause in MACHINE_CAUSES and record.attempts < MOST_ATTEMPTS
+    tries = record.cause == "interrupted" or record.attempts < MOST_ATTEMPTS  # a person may stop it often
+    by_machine = record.cause in MACHINE_CAUSES and tries
     return by_machine or record.cause in options.retry
-
-
-def _run(
-    plan: Plan, jobs: list[Job], machine: Machine, store: Store, terminal: Terminal, *, smoked: bool
-) -> list[str]:
-    """Run the jobs; return a line for each that failed."""
-    keep = plan.study.keep_weights
-    with crew(machine, store.root, terminal, keep_weights=keep, smoked=smoked) as hands:
-        return hands.run(plan.study.name, jobs)

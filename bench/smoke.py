@@ -10,13 +10,14 @@ SIZE_PX = 32
 IMAGES = 160
 BATCH = 16
 STEPS = 2
+TUNE = {"candidates": 1, "seeds": 1, "epochs": None, "minutes": None, "pruner": "none"}
 
 
 def smoke(study: Study) -> Study:
     """The same arms on tiny synthetic images: random weights, two steps a stage, one seed.
 
-    Cross-validation keeps two folds, tuning one candidate. Arms that differ only in what a smoke run takes
-    away (image size, pretraining) stay arms of their own: they become the same trial, which is run once.
+    Cross-validation keeps two folds, tuning one candidate of one seed. Arms that differ only in what a smoke
+    run takes away (image size, pretraining) stay arms of their own: they become the same trial, run once.
     """
     data = _data(study.data)
     arms = tuple(
@@ -31,7 +32,7 @@ def smoke(study: Study) -> Study:
         "val_shift": study.val_shift and _hidden(study.val_shift),
         "seeds": study.seeds[:1],
         "folds": study.folds and study.folds.model_copy(update={"k": 2}),
-        "tune": study.tune and study.tune.model_copy(update={"candidates": 1, "seeds": 1}),
+        "tune": study.tune and study.tune.model_copy(update=TUNE),
     }
     return study.model_copy(update=changes)
 

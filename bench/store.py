@@ -34,6 +34,8 @@ NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts")
 """Fields in which two equal results may differ."""
 CONTINUED = ("killed", "timeout", "interrupted")
 """Causes of failure after which the next attempt continues from the checkpoint."""
+MOST_ATTEMPTS = 3
+"""Of a trial that the machine keeps failing."""
 PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -48,9 +50,10 @@ class Record(Frozen):
     key: str
     """The id without component versions: the same key under another id is a stale record."""
     role: Literal["final", "tune"] = "final"
-    status: Literal["done", "diverged", "failed"]
+    status: Literal["done", "diverged", "failed", "pruned"]
+    """``pruned``: a candidate that its search cut short; it serves no other study."""
     cause: str = ""
-    """Failed: ``oom``, ``killed``, ``timeout``, ``error`` or ``interrupted``; diverged: in which way."""
+    """Failed: ``oom``, ``killed``, ``timeout``, ``error`` or ``interrupted``; else in which way."""
     message: str = ""
     traceback: str = ""
     recipe: dict[str, Any]

@@ -283,18 +283,21 @@ class _Reader:
         self._check_metric(
             "[tune] metric", tune.metric, ("val", "val_shift") if "val_shift" in self.table else ("val",)
         )
+        if tune.epochs is not None and any(stage.steps for arm in built.arms for stage in arm.recipe.stages):
+            where = "[tune] epochs"
+            self._add(where, tune.epochs, "shortens stages given in epochs; some are given in steps")
         spaces = [("[tune.space]", tune.space, built.arms)]
         for pattern, space in tune.arms.items():
             labels = self._labels("[tune.arms]", pattern, built)
             spaces.append(
                 (f"[tune.arms.{pattern}]", space, [arm for arm in built.arms if arm.label in labels])
             )
-        for table, space, arms in spaces:
+        for place, (table, space, arms) in enumerate(spaces):
             for key, scale in space.items():
-                problem = next(
-                    filter(None, (tuning_problem(arm, key, scale) for arm in _different(arms, key))), None
-                )
-                if problem:
+                overruled = {arm.label for _, own, by in spaces[place + 1 :] if key in own for arm in by}
+                mine = [arm for arm in arms if arm.label not in overruled]
+                problems = (tuning_problem(arm, key, scale) for arm in _different(mine, key))
+                if problem := next(filter(None, problems), None):
                     self._add(f"{table} {key}", None, problem)
 
 

@@ -13,6 +13,9 @@ from bench.recipe import Corrupted, Data, Frozen, Hidden
 DesignName = Literal["grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
 REPLICATE_SEEDS = 10_000
 """Seeds 0–9999 are replicates, 10000+ A/A runs, 20000+ tuning."""
+TUNING_SEEDS = 20_000
+MOST_TUNED = 10
+"""Settings tuned at once; a few candidates say nothing about more."""
 
 
 def _tuple(value: Any) -> Any:
@@ -109,15 +112,29 @@ class Tune(Frozen):
     metric: str = "val.accuracy"
     seeds: Annotated[int, Field(ge=1, le=100)] = 1
     """Training runs per candidate."""
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[int, Field(ge=1)] | None = None
     """Longest stage of a candidate in epochs; default: the recipe's own length."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=9999)] = 0
+    """Another one draws other candidates and other training seeds."""
     generation: Annotated[int, Field(ge=1)] = 4
+    """Candidates that are asked for together where earlier ones matter: ``tpe``, a pruner, ``minutes``."""
     minutes: Annotated[float, Field(gt=0)] | None = None
-    """Device minutes per arm, instead of all candidates."""
+    """Device minutes per arm: when they are spent, no further generation begins."""
     shared: bool = False
+    """Also train every arm with the baseline's tuned values."""
     arms: dict[str, dict[str, Range]] = Field(default_factory=dict)
     """Arm label or glob → its own ranges, for settings whose scale differs (Lion's learning rate)."""
+
+    @model_validator(mode="after")
+    def _few(self) -> Tune:
+        tuned = {*self.space, *(key for own in self.arms.values() for key in own)}
+        if len(tuned) > MOST_TUNED:
+            raise ValueError(f"tunes {len(tuned)} settings, at most {MOST_TUNED} at once; fix some of them")
+        if self.pruner == "median" and self.metric != "val.accuracy":
+            raise ValueError('pruner = "median" goes by the accuracy of each epoch: metric = "val.accuracy"')
+        if self.pruner == "wilcoxon" and self.seeds < 2:
+            raise ValueError('pruner = "wilcoxon" compares seeds: give seeds = 2 or more, better 5')
+        return self
 
 
 class StudyFile(Frozen):
@@ -170,6 +187,9 @@ def contradictions(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Rules between keys of a study file, whatever stands under them: (key, problem)."""
     if "seeds" in table and "replicates" in table:
         yield "replicates", "give seeds or replicates, never both"
+    if "tune" in table and "replicates" in table:
+        problem = "goes with seeds: in cross-validation every image is a test image of some fold"
+        yield "[tune]", problem + ", and tuning must not see those"
     if "arms" in table and "factors" in table:
         yield "[factors]", "give either [arms] or [factors], not both"
     if "arms" not in table and "factors" not in table:

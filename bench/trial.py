@@ -22,7 +22,8 @@ from bench.evaluate import predict
 from bench.models.cost import forward_flops
 from bench.models.network import Network
 from bench.models.weights import load_strictly, read
-from bench.plan import ScoredSet, Trial
+from bench.plan import VAL_SHIFT, ScoredSet, Trial
+from bench.recipe import Corrupted
 from bench.store import Predictions
 from bench.streams import derive
 from bench.train.checkpoint import Checkpoint
@@ -47,6 +48,8 @@ class Setting:
     on_note: Callable[[str], None] | None = None
     checkpoint: Path | None = None
     """Where an interrupted run left off and this one leaves what a later one needs; None: nowhere."""
+    stop: Callable[[], bool] | None = None
+    """Asked after each evaluation whether to write the checkpoint and raise Interrupted."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,9 @@ class Result:
 
 
 def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Result:
-    """Train one trial and score it: on validation, and unless it tunes, once on each of ``scored``.
+    """Train one trial and score it: on validation, then once on each of ``scored``.
+
+    A candidate of a search reaches no held-out image: ``scored`` may only shift its validation images.
 
     Divergence is a result; anything else that goes wrong is raised.
     """
@@ -118,9 +123,11 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Re
         with clock("evaluate"):
             validation = _probabilities(network, development.val, trial, setting.device)
             scores = metrics.score_all(validation, development.val.labels)
-            # Held-out images are opened here for the first time, when nothing is left to choose.
-            held_out = () if trial.role == "tune" else scored
-            seen = _score(network, development.classes, trial, held_out, setting)
+            if trial.role == "tune":
+                seen = _score_shifted(network, development, trial, scored, setting)
+            else:
+                # Held-out images are opened here for the first time, when nothing is left to choose.
+                seen = _score(network, development.classes, trial, scored, setting)
     result = replace(result, validation=scores, **vars(seen), weights=_on_host(network))
     return _with_course(result, done, clock, setting)
 
@@ -167,7 +174,8 @@ def _checkpoint(trial: Trial, setting: Setting) -> Checkpoint | None:
         "libraries": provenance.libraries(),
         "device": torch.device(setting.device).type,
     }
-    return Checkpoint(setting.checkpoint, identity, setting.on_note or (lambda text: None))
+    note, stop = setting.on_note or (lambda text: None), setting.stop or (lambda: False)
+    return Checkpoint(setting.checkpoint, identity, note, stop)
 
 
 class _Clock:
@@ -221,6 +229,20 @@ def _score(
         seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
         per_class = zip(classes, metrics.recalls(probabilities, samples.labels), strict=True)
         seen.recalls[one.key] = {name: float(recall) for name, recall in per_class if recall == recall}
+    return seen
+
+
+def _score_shifted(
+    network: Network, development: Development, trial: Trial, scored: Sequence[ScoredSet], setting: Setting
+) -> Scored:
+    """What tuning by ``val_shift`` may see: the validation images, corrupted. Only scores are kept of it."""
+    seen = Scored()
+    for one in scored:
+        if one.name != VAL_SHIFT or not isinstance(one.hidden, Corrupted):
+            raise ValueError(f"a candidate is never scored on {one.name}")
+        samples = provide.val_shift(one.hidden, development, setting.cache)
+        probabilities = _probabilities(network, samples, trial, setting.device)
+        seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
     return seen
 
 

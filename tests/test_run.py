@@ -11,7 +11,7 @@ from bench import run as conductor
 from bench.errors import UserError
 from bench.execute import Job, Setting
 from bench.execute import work as working
-from bench.execute.records import MOST_ATTEMPTS, cause_of, write_killed
+from bench.execute.records import cause_of, write_killed
 from bench.run import Ending, Options, prepare, run_study
 from bench.store import Store, equal_view
 from bench.terminal import Terminal

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 MACHINE_CAUSES = ("killed", "timeout", "interrupted")
 """Failures that say nothing about the arm: run again by the next run."""
-MOST_ATTEMPTS = 3
-"""Of a trial that the machine keeps failing."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of a disk, not of a trial."""
 Cause = Literal["oom", "killed", "timeout", "error", "interrupted"]
@@ -53,7 +51,7 @@ def write_result(job: Job, setting: Setting, result: Result) -> Record:
         cause=result.cause,
         message=result.message,
         classes=list(result.classes),
-        scores=result.scores,
+        scores=_earlier_scores(job, store) | result.scores,
         recalls=result.recalls,
         sizes={key: len(prediction.labels) for key, prediction in result.predictions.items()},
         conditions=result.conditions,
@@ -66,7 +64,8 @@ def write_result(job: Job, setting: Setting, result: Result) -> Record:
         memory=result.memory,
     )
     weights = None
-    if setting.keep_weights and result.weights is not None and result.status == "done":
+    keep = setting.keep_weights and trial.role == "final" and result.status == "done"
+    if keep and result.weights is not None:
         from bench.models.weights import save
 
         weights = store.trial_dir(trial.id) / "weights.partial"
@@ -74,6 +73,13 @@ def write_result(job: Job, setting: Setting, result: Result) -> Record:
         save(result.weights, weights)
     store.write(record, history=list(result.history), predictions=result.predictions, weights_file=weights)
     return record
+
+
+def _earlier_scores(job: Job, store: Store) -> dict[str, dict[str, float]]:
+    """What a candidate scored on shifted validation images of another study, which its new record keeps."""
+    trial = job.run.trial
+    before = store.read(trial.id) if trial.role == "tune" else None
+    return dict(before.scores) if before is not None and before.status == "done" else {}
 
 
 def cause_of(error: Exception) -> Cause:

@@ -24,6 +24,7 @@ from bench.report.document import (
 from bench.report.evidence import Evidence, Metric, cost, device, parse, trained
 from bench.report.judging import Rulings, wanted_scores
 from bench.report.outcomes import Outcome, Outcomes, count, notes, read_outcomes
+from bench.space import tuned_study
 from bench.store import Record, Store
 from bench.study import Study
 
@@ -32,7 +33,8 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "
 
 
 def build(study: Study, plan: PlanFile, store: Store) -> Document:
-    """Everything the report says."""
+    """Everything the report says. ``study`` is as its file says; what tuning chose stands in the plan."""
+    study = tuned_study(study, {search.arm: search.values for search in plan.searches})
     outcomes = read_outcomes(study, plan, store)
     evidence = Evidence(study, outcomes, store, wanted_scores(study))
     rulings = Rulings(study, evidence)

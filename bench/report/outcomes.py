@@ -55,6 +55,7 @@ def read_outcomes(study: Study, plan: PlanFile, store: Store) -> dict[str, tuple
         for trial in arm.trials:
             record = found[trial.id]
             if record is not None:
+                assert record.status != "pruned", "only candidates are"
                 trials.append(Outcome(trial, record.status, record))
             elif trial.id in damaged:
                 trials.append(Outcome(trial, "damaged", reason=f"its record {damaged[trial.id]}"))
