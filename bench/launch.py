@@ -2,76 +2,196 @@
 
 from __future__ import annotations
 
-import os
+import signal
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 
 from bench.errors import UserError
-from bench.execute import Executor, Job, Setting, inline, local
+from bench.execute import Event, Executor, Job, Setting, inline, local, slots
 from bench.machine import Machine
-from bench.terminal import Terminal
+from bench.store import MOST_ATTEMPTS
+from bench.terminal import Terminal, Trials
+
+STOPPING = "stopping: running trials end or write a checkpoint after their epoch; Ctrl-C again stops at once"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What is put up with before a trial or the whole run is given up."""
+
+    timeout_s: float | None = None
+    """Longest time a trial may take."""
+    max_failures: int | None = None
+    """Failed trials after which no further one begins."""
 
 
 class Crew:
     """Whoever runs the trials of one ``bench run``, from its first batch of jobs to its last."""
 
-    def __init__(self, setting: Setting, machine: Machine, terminal: Terminal, *, smoked: bool) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        machine: Machine,
+        terminal: Terminal,
+        patience: Patience = Patience(),
+        *,
+        smoked: bool = False,
+    ) -> None:
         """Nothing is started yet: the first batch does."""
-        self.setting, self.machine, self.terminal = setting, machine, terminal
-        self._capacity = _capacity(machine, setting.device, smoked=smoked)
+        self.setting, self.machine, self.terminal, self.patience = setting, machine, terminal, patience
+        self._smoked = smoked
         self._executor: Executor | None = None
+        self._workers = 1
+        self._stopping = False
+        self._failed = 0
 
     def run(self, title: str, jobs: Sequence[Job]) -> list[str]:
-        """Run ``jobs``; return a line for each that failed. Every one of them ends with a record."""
+        """Run ``jobs``; return a line for each that failed. Every one of them ends with a record.
+
+        Raises KeyboardInterrupt when it was asked to stop, after running trials have ended or written their
+        checkpoints; UserError after ``max_failures`` failed trials.
+        """
         if not jobs:
             return []
-        failures = []
-        executor = self._for(len(jobs))
-        with self.terminal.trials(title, len(jobs), min(self._capacity, len(jobs))) as screen:
-            for event in executor.run(jobs, screen.listen):
-                screen.ended(event)
-                if event.kind == "failed":
-                    failures.append(
-                        f"{event.arm} {event.replicate}: {event.text}   (bench show {event.trial})"
-                    )
+        executor = self._for(jobs)
+        failures: list[str] = []
+        with self.terminal.trials(title, len(jobs), min(self._workers, len(jobs))) as screen:
+            batches = deque([list(jobs)])
+            while batches and not self._stopping:
+                again = self._run_once(executor, batches.popleft(), screen, failures)
+                batches += [[job] for job in again if job.alone]
+                batches += [rest] if (rest := [job for job in again if not job.alone]) else []
+        left = len(jobs) - screen.ended_count
+        if self._stopping:
+            self._say_why(failures, f"{screen.ended_count} of {len(jobs)} trials ended, {left} are left")
         return failures
+
+    def stop(self) -> None:
+        """Begin no further trial; those that run end, or write a checkpoint."""
+        self._stopping = True
+        if self._executor is not None:
+            self._executor.stop()
 
     def close(self) -> None:
         """End the workers."""
         if self._executor is not None:
             self._executor.close()
 
-    def _for(self, jobs: int) -> Executor:
+    def _run_once(
+        self, executor: Executor, jobs: Sequence[Job], screen: Trials, failures: list[str]
+    ) -> list[Job]:
+        """Run a batch; return what is worth another attempt in this run."""
+        by_id = {job.run.trial.id: job for job in jobs}
+        again = []
+        for event in executor.run(jobs, screen.listen):
+            job = by_id[event.trial]
+            if (retry := self._another(job, event)) is not None:
+                again.append(retry)
+                how = "alone, when the others are through" if retry.alone else "when the others are through"
+                screen.postponed(replace(event, kind="note", text=f"{event.text}; runs again {how}"))
+            elif event.cause in ("interrupted", "killed") and self._stopping:
+                screen.postponed(replace(event, kind="note", text=event.text))
+            else:
+                screen.ended(event)
+                self._judge(event, failures)
+        return again
+
+    def _another(self, job: Job, event: Event) -> Job | None:
+        """The next attempt of a trial that broke through no fault of its arm; None when there is none."""
+        if self._stopping or job.missing:
+            return None
+        if event.cause == "killed" and job.attempt < MOST_ATTEMPTS:
+            return replace(job, attempt=job.attempt + 1)
+        # With one worker it was alone already.
+        if event.cause == "oom" and self._workers > 1 and not job.alone:
+            return replace(job, attempt=job.attempt + 1, alone=True)
+        return None
+
+    def _judge(self, event: Event, failures: list[str]) -> None:
+        """Note a failure; one too many ends the run."""
+        if event.kind != "failed":
+            return
+        failures.append(f"{event.arm} {event.replicate}: {event.text}   (bench show {event.trial})")
+        self._failed += 1
+        if self._failed == self.patience.max_failures:
+            self.terminal.note(f"{self._failed} trials failed (--max-failures); no further one begins")
+            self.stop()
+
+    def _say_why(self, failures: Sequence[str], standing: str) -> None:
+        """Raise what ended the run before its last trial."""
+        most = self.patience.max_failures
+        if most is not None and self._failed >= most:
+            lines = "\n".join(f"  {line}" for line in failures)
+            raise UserError(
+                f"stopped after {self._failed} failed trials (--max-failures {most}); {standing}\n{lines}\n"
+                "    mend the cause; the same command continues, with --retry error,oom also failed trials"
+            )
+        raise KeyboardInterrupt(standing)
+
+    def _for(self, jobs: Sequence[Job]) -> Executor:
         """The executor of a batch; the same for every batch, unless there is nothing to share out."""
-        if self._executor is None and min(self._capacity, jobs) == 1:
-            return inline.Inline(self.setting)  # a worker would take ten seconds to import torch
+        if self._stopping:
+            raise KeyboardInterrupt("no further trial was begun")
         if self._executor is None:
-            self._executor = local.Local(self._capacity, self.setting)
+            places = slots.choose(self.machine, self.setting, jobs, smoked=self._smoked)
+            self._workers = len(places)
+            unguarded = self.setting.device == "cpu" and self.patience.timeout_s is None
+            if self.machine.executor == "inline" or (unguarded and min(len(places), len(jobs)) == 1):
+                return inline.Inline(self.setting)  # a worker would take ten seconds to import torch
+            self._executor = local.Local(places, self.setting, self.patience.timeout_s)
         return self._executor
 
 
 @contextmanager
 def crew(
-    machine: Machine, results: Path, terminal: Terminal, *, keep_weights: bool, smoked: bool
+    machine: Machine,
+    results: Path,
+    terminal: Terminal,
+    patience: Patience = Patience(),
+    *,
+    keep_weights: bool,
+    smoked: bool,
 ) -> Iterator[Crew]:
-    """A crew for the whole of one run. Raises UserError for a device or an executor that is not there."""
+    """A crew for the whole of one run. Raises UserError for a device or an executor that is not there.
+
+    Within, the first Ctrl-C or SIGTERM lets running trials end or write a checkpoint; a second one ends all.
+    """
     if machine.executor == "ray":
         raise UserError("--executor ray is not built yet; use local or inline")
     setting = Setting(results, machine.cache, device_of(machine), keep_weights)
-    hands = Crew(setting, machine, terminal, smoked=smoked)
+    hands = Crew(setting, machine, terminal, patience, smoked=smoked)
     try:
-        yield hands
+        with _heeding_signals(hands):
+            yield hands
     finally:
         hands.close()
 
 
-def _capacity(machine: Machine, device: str, *, smoked: bool) -> int:
-    """One process per core on a CPU, one on a GPU, unless the machine's settings say otherwise."""
-    if machine.executor == "inline" or (smoked and not machine.workers):
-        return 1  # a smoke trial takes a second, a worker ten to import torch
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return machine.workers or (cores if device == "cpu" else 1)
+@contextmanager
+def _heeding_signals(hands: Crew) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what signals do
+        return
+    asked: list[int] = []
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            raise KeyboardInterrupt("trials that ran were cut off")
+        hands.terminal.alert(STOPPING)
+        hands.stop()
+
+    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def device_of(machine: Machine) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -39,6 +40,11 @@ class Terminal:
         """One line about what happens."""
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
+
+    def alert(self, text: str) -> None:
+        """One line from a signal's handler, where Python's own streams may be in the middle of another."""
+        if not self.quiet:
+            os.write(2, f"\n{text}\n".encode())
 
     @contextlib.contextmanager
     def counting(self, what: str, unit: str = "") -> Iterator[Count]:
@@ -84,6 +90,10 @@ class Trials:
         self.ended_count += 1
         self.print(self.line(event))
 
+    def postponed(self, event: Event) -> None:
+        """A job is over for now, ``event`` a note why; it runs again."""
+        self.listen(event)
+
     def print(self, line: str) -> None:
         """Show a finished line."""
         self.terminal.note(line)
@@ -122,6 +132,11 @@ class LiveTrials(Trials):
         self.progress.advance(self.task)
         super().ended(event)
         self._draw()
+
+    def postponed(self, event: Event) -> None:
+        """Take a trial from the running ones."""
+        self.running.pop(event.trial, None)
+        super().postponed(event)
 
     def print(self, line: str) -> None:
         """Above the live part, without markup: an arm's name may hold brackets."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -27,6 +27,8 @@ class Job:
     run: Run
     missing: tuple[ScoredSet, ...] = ()
     attempt: int = 1
+    alone: bool = False
+    """With no other trial beside it: memory did not suffice for both."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Event:
     fold: int | None = None
     cause: str = ""
     """``failed``: the record's cause."""
+    at: Mapping[str, float] = field(default_factory=dict)
+    """``epoch``: stage, stages, epoch, epochs, loss, val_accuracy, images_per_s; memory_mb on a GPU."""
 
     @property
     def replicate(self) -> str:
@@ -59,6 +63,9 @@ class Executor(Protocol):
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
         """Yield the last event of each job as it ends: exactly one of done, diverged, failed."""
+
+    def stop(self) -> None:
+        """Begin no further job; running ones write a checkpoint and end as ``interrupted``, or just end."""
 
     def close(self) -> None:
         """Give back what it holds; trials that still run are ended without a record."""

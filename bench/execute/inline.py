@@ -11,14 +11,20 @@ class Inline:
     """An executor that holds nothing."""
 
     def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+        self._setting, self._stopping = setting, False
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
         """Yield the last event of each job, in the order given."""
         from bench.execute.work import work  # imports torch
 
         for job in jobs:
-            yield work(job, self.setting, listen)
+            if self._stopping:
+                return
+            yield work(job, self._setting, listen, lambda: self._stopping)
+
+    def stop(self) -> None:
+        """Begin no further job; the running one ends at its next checkpoint."""
+        self._stopping = True
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -1,7 +1,7 @@
 """Trials on persistent worker processes of this machine, spawned once so that imports are paid once.
 
 The conductor hands each idle worker its next job through a pipe of its own. There is no shared queue whose
-lock a killed worker could take with it: a worker that dies costs the trial it was on, which is recorded as
+lock a killed worker could take with it: a worker that dies costs the attempt it was on, which is recorded as
 killed, and is replaced.
 """
 
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -20,123 +21,172 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.execute import Event, Job, Listener, Setting
+from bench.execute.order import next_for
 
 MOST_DEATHS = 5
 """In a row, without a trial that ended otherwise: then the machine is at fault, not a trial."""
+LOOKS_S = 0.5
+"""Seconds between looks at the clock and at whether to stop."""
 
 
 @dataclass
 class _Worker:
     process: BaseProcess
     pipe: Connection
+    slot: str
     job: Job | None = None
+    """What it is at."""
+    last: Job | None = None
+    """What it did before."""
+    since: float | None = None
+    """When its job began, after the imports; on the monotonic clock."""
 
 
 class Local:
     """An executor with worker processes; the first batch spawns them, they live until it is closed."""
 
-    def __init__(self, workers: int, setting: Setting) -> None:
+    def __init__(self, slots: Sequence[str], setting: Setting, timeout_s: float | None = None) -> None:
         """Nothing is spawned yet.
 
-        workers   most processes at once, at least one
+        slots      one per worker: the GPU it sees, as in CUDA_VISIBLE_DEVICES, or "" for whatever is there
+        timeout_s  longest time a job may take, in seconds
         """
-        self._workers, self._setting = workers, setting
+        self._slots, self._setting, self._timeout_s = tuple(slots), setting, timeout_s
         self._crew: list[_Worker] = []
+        self._stopping = False
+        self._deaths = 0
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
         """Yield the last event of each job, in the order they end.
 
         Raises UserError when one worker after the other dies.
         """
-        waiting = list(reversed(jobs))
-        while len(self._crew) < min(self._workers, len(jobs)):
-            self._crew.append(_spawn(self._setting))
-        deaths = 0
+        waiting = list(jobs)
+        if any(job.alone for job in jobs):
+            self.close()  # workers hold memory between trials
         try:
-            while waiting or any(worker.job for worker in self._crew):
-                for worker in self._crew:
-                    if waiting and worker.job is None:
-                        worker.job = waiting.pop()
-                        _send(worker)
+            while self._busy() or (waiting and not self._stopping):
+                if not self._stopping:
+                    self._hand_out(waiting)
                 for event in self._news(listen):
-                    deaths = deaths + 1 if event.cause == "killed" else 0
+                    self._deaths = self._deaths + 1 if event.cause == "killed" else 0
                     yield event
-                if deaths > MOST_DEATHS:
+                if self._deaths > MOST_DEATHS:
                     raise UserError(
-                        f"{deaths} workers died one after the other, the last trials are recorded as killed; "
-                        "is there memory for so many? use fewer --workers"
+                        f"{self._deaths} workers died one after the other, the last trials are recorded as "
+                        "killed; is there memory for so many? use fewer --workers"
                     )
         except BaseException:  # given up half-way, GeneratorExit included: nobody would hear of the rest
             self.close()
             raise
 
+    def stop(self) -> None:
+        """Begin no further job; tell the workers, which end at their next checkpoint."""
+        self._stopping = True
+        for worker in self._busy():
+            worker.process.terminate()
+
     def close(self) -> None:
         """End every worker, whatever it is at."""
-        _dismiss(self._crew)
+        for worker in self._crew:
+            if worker.job is not None:
+                worker.process.kill()
+            worker.pipe.close()
+        for worker in self._crew:
+            worker.process.join(timeout=10)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
         self._crew = []
 
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in self._crew if worker.job is not None]
+
+    def _hand_out(self, waiting: list[Job]) -> None:
+        """Give every idle worker a job, spawning those that are missing."""
+        for slot in self._free_slots()[: max(0, len(waiting) + len(self._busy()) - len(self._crew))]:
+            self._crew.append(_spawn(self._setting, slot))
+        for worker in self._crew:
+            if waiting and worker.job is None:
+                worker.job, worker.since = next_for(worker.last, waiting), None
+                # An OSError: it died while idle; its pipe reads as ended, and _news records that.
+                with contextlib.suppress(OSError):
+                    worker.pipe.send(worker.job)
+
+    def _free_slots(self) -> list[str]:
+        free = list(self._slots)
+        for worker in self._crew:
+            free.remove(worker.slot)
+        return free
+
     def _news(self, listen: Listener) -> Iterator[Event]:
-        """Wait for any worker to say something; yield the last events of jobs."""
+        """Wait a moment for any worker to say something; yield the last events of jobs."""
         by_pipe = {worker.pipe: worker for worker in self._crew}
-        for pipe in wait(list(by_pipe)):
+        for pipe in wait(list(by_pipe), timeout=LOOKS_S):
             assert isinstance(pipe, Connection)
             worker = by_pipe[pipe]
             try:
                 last, event = pipe.recv()
             except (EOFError, OSError):
-                event, last = self._bury(worker), True
-            if event is None:
+                yield from self._bury(worker)
                 continue
             if last:
-                worker.job = None
+                worker.last, worker.job = worker.job, None
+                if _spent(event, self._setting):
+                    self._crew.remove(worker)
+                    worker.pipe.close()  # which ends it
                 yield event
             else:
+                if event.kind == "started":
+                    worker.since = time.monotonic()
                 listen(event)
+        yield from self._overdue()
 
-    def _bury(self, worker: _Worker) -> Event | None:
-        """Replace a dead worker; its job, if it had one, becomes a failed record."""
+    def _bury(self, worker: _Worker) -> Iterator[Event]:
+        """Let go of a dead worker; its job, if it had one, becomes a failed record."""
         from bench.execute.records import write_killed
 
         worker.process.join()
-        self._crew[self._crew.index(worker)] = _spawn(self._setting)
-        if worker.job is None:
-            return None
-        message = f"its worker process ended with code {worker.process.exitcode}"
-        return write_killed(worker.job, self._setting, message)
+        self._crew.remove(worker)
+        if worker.job is not None:
+            message = f"its worker process ended with code {worker.process.exitcode}"
+            yield write_killed(worker.job, self._setting, message)
+
+    def _overdue(self) -> Iterator[Event]:
+        """End what takes too long: only killing ends a process that hangs."""
+        from bench.execute.records import write_failure
+
+        if self._timeout_s is None:
+            return
+        latest = time.monotonic() - self._timeout_s
+        for worker in self._busy():
+            if worker.job is not None and worker.since is not None and worker.since < latest:
+                worker.process.kill()
+                worker.process.join()
+                self._crew.remove(worker)
+                message = f"took longer than {self._timeout_s:g} s (--timeout)"
+                yield write_failure(worker.job, self._setting, "timeout", message)
 
 
-def _spawn(setting: Setting) -> _Worker:
+def _spawn(setting: Setting, slot: str) -> _Worker:
     # "spawn": a forked child would inherit torch's threads and a CUDA context that does not work there.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, setting), daemon=True, name="bench-worker")
+    process = context.Process(target=_serve, args=(theirs, setting, slot), daemon=True, name="bench-worker")
     process.start()
     theirs.close()  # the worker holds the only other end, so its death is an end of file here
-    return _Worker(process, ours)
+    return _Worker(process, ours, slot)
 
 
-def _send(worker: _Worker) -> None:
-    # An OSError: it died while idle; its pipe reads as ended, and _news records that.
-    with contextlib.suppress(OSError):
-        worker.pipe.send(worker.job)
-
-
-def _dismiss(crew: Sequence[_Worker]) -> None:
-    for worker in crew:
-        if worker.job is not None:
-            worker.process.terminate()
-        worker.pipe.close()
-    for worker in crew:
-        worker.process.join(timeout=10)
-        if worker.process.is_alive():
-            worker.process.kill()
-
-
-def _serve(pipe: Any, setting: Setting) -> None:
+def _serve(pipe: Any, setting: Setting, slot: str) -> None:
     """A worker's whole life: take a job, work, say how it ended. It does not outlive its conductor."""
+    stops: list[int] = []
     # Ctrl-C reaches the whole group; the conductor decides what ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: stops.append(number))
     _die_with_parent()
+    if slot:
+        os.environ["CUDA_VISIBLE_DEVICES"] = slot  # before torch looks
     from bench.execute.work import work
 
     def tell(last: bool, event: Event) -> None:
@@ -150,7 +200,12 @@ def _serve(pipe: Any, setting: Setting) -> None:
             job = pipe.recv()
         except EOFError:
             return
-        tell(True, work(job, setting, lambda news: tell(False, news)))
+        tell(True, work(job, setting, lambda news: tell(False, news), lambda: bool(stops)))
+
+
+def _spent(event: Event, setting: Setting) -> bool:
+    """Whether a worker makes room for a fresh one: told to stop, or nothing works after a CUDA error."""
+    return event.cause == "interrupted" or (setting.device != "cpu" and event.cause in ("error", "oom"))
 
 
 def _die_with_parent() -> None:

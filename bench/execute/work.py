@@ -5,43 +5,53 @@ from __future__ import annotations
 import functools
 import time
 import traceback
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from bench.errors import UserError
 from bench.execute import Event, Job, Listener, Setting
 from bench.execute.records import cause_of, ended, write_failure, write_result
 from bench.store import Store
+from bench.train.checkpoint import Interrupted
+from bench.train.device import peak_memory_mb
 from bench.train.loop import Progress
 from bench.trial import Setting as TrialSetting
 from bench.trial import run_trial, score_from_weights
 
+Stop = Callable[[], bool]
+NOWHERE: Mapping[str, float] = {}
 
-def work(job: Job, setting: Setting, listen: Listener) -> Event:
-    """Run ``job`` to a record and return its last event. Only KeyboardInterrupt comes out of it."""
+
+def work(job: Job, setting: Setting, listen: Listener, stop: Stop = lambda: False) -> Event:
+    """Run ``job`` to a record and return its last event. Only KeyboardInterrupt comes out of it.
+
+    stop   asked after each evaluation whether to write a checkpoint and end there, as ``interrupted``
+    """
     trial, replicate = job.run.trial, job.run.trial.replicate
     listen(Event("started", trial.id, job.run.arm, replicate.seed, fold=replicate.fold))
     started = time.perf_counter()
     try:
-        event = _score(job, setting) if job.missing else _train(job, setting, listen)
+        event = _score(job, setting) if job.missing else _train(job, setting, listen, stop)
     except Exception as error:
         event = _failed(job, setting, error)
     return Event(**(vars(event) | {"seconds": time.perf_counter() - started}))
 
 
-def _train(job: Job, setting: Setting, listen: Listener) -> Event:
+def _train(job: Job, setting: Setting, listen: Listener, stop: Stop) -> Event:
     trial, replicate = job.run.trial, job.run.trial.replicate
 
     def on_progress(news: Progress) -> None:
         text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}  "
         text += f"val {100 * news.val_accuracy:.1f}  {news.images_per_s:.0f} img/s"
-        tell("epoch", text)
+        at = vars(news) | ({} if setting.device == "cpu" else {"memory_mb": peak_memory_mb(setting.device)})
+        tell("epoch", text, at)
 
-    def tell(kind: Literal["epoch", "note"], text: str) -> None:
-        listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, fold=replicate.fold))
+    def tell(kind: Literal["epoch", "note"], text: str, at: Mapping[str, float] = NOWHERE) -> None:
+        listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, fold=replicate.fold, at=at))
 
     checkpoint = Store(setting.results).trial_dir(trial.id) / "checkpoint.pt"
     note = functools.partial(tell, "note")
-    where = TrialSetting(setting.device, setting.cache, on_progress, note, checkpoint)
+    where = TrialSetting(setting.device, setting.cache, on_progress, note, checkpoint, stop)
     result = run_trial(trial, job.run.sets, where)
     record = write_result(job, setting, result)
     if record.status == "diverged":
@@ -69,6 +79,8 @@ def _scores(job: Job, scores: dict[str, dict[str, float]]) -> str:
 
 def _failed(job: Job, setting: Setting, error: Exception) -> Event:
     message = str(error) or type(error).__name__
+    if isinstance(error, Interrupted):
+        return write_failure(job, setting, "interrupted", message)
     if not isinstance(error, UserError):
         message = f"{type(error).__name__}: {message}"
     if job.missing:  # the trial itself is done and stays so

@@ -27,6 +27,10 @@ State = dict[str, Any]
 """What ``torch.load(weights_only=True)`` reads: tensors, numbers and text in lists and dicts."""
 
 
+class Interrupted(Exception):  # noqa: N818 - as asked, not an error
+    """Training was asked to stop, and has written what it continues from if that was possible."""
+
+
 class Checkpoint:
     """The file of one trial. It is a convenience: whatever is wrong with it is noted and never an error."""
 
@@ -35,13 +39,15 @@ class Checkpoint:
         path: Path,
         identity: Mapping[str, object],
         note: Callable[[str], None] = lambda text: None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """Nothing is read or written yet.
 
         identity   what must be the same for training to continue, as numbers, text and dicts of them
         note       told what the person may want to know
+        stop       asked at each offer whether training is to end there
         """
-        self.path, self._identity, self._note = path, dict(identity), note
+        self.path, self._identity, self._note, self._stop = path, dict(identity), note, stop
         self._seconds_per_byte = SECONDS_PER_BYTE
         self._since = time.perf_counter()
 
@@ -70,11 +76,20 @@ class Checkpoint:
         return ""
 
     def offer(self, state: State) -> bool:
-        """Write ``state``, whole or not at all, if the time since the last one is worth it; return so."""
-        now = time.perf_counter()
-        size = _bytes(state)
-        if size * self._seconds_per_byte > SHARE * (now - self._since):
-            return False
+        """Write ``state``, whole or not at all, if the time since the last one is worth it; return so.
+
+        Raises Interrupted when training is to stop: then it was worth it.
+        """
+        if self._stop():
+            rest = "continues from there" if self._write(state) else "starts again"
+            last = state["history"][-1]
+            raise Interrupted(f"stopped in stage {last['stage']} after epoch {last['epoch']}; {rest}")
+        since = time.perf_counter() - self._since
+        return _bytes(state) * self._seconds_per_byte <= SHARE * since and self._write(state)
+
+    def _write(self, state: State) -> bool:
+        """Write and remember how long it took; False, and a note, where the disk refuses."""
+        now, size = time.perf_counter(), _bytes(state)
         content = {"format": FORMAT, "identity": self._identity, **state}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

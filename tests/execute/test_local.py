@@ -33,7 +33,7 @@ def test_a_killed_worker_costs_one_trial_and_is_replaced(tmp_path: Path, jobs: l
             killed.append(next(iter(_workers())))
             threading.Timer(0.5, os.kill, (killed[0], signal.SIGKILL)).start()
 
-    executor = local.Local(1, setting)
+    executor = local.Local([""], setting)
     ends = list(executor.run(jobs, listen))
     executor.close()
     assert [event.kind for event in ends] == ["failed", "done", "done"]
@@ -45,7 +45,7 @@ def test_a_killed_worker_costs_one_trial_and_is_replaced(tmp_path: Path, jobs: l
 
 def test_giving_up_half_way_ends_the_workers(tmp_path: Path, jobs: list[Job]) -> None:
     setting = Setting(tmp_path / "results", tmp_path / "cache")
-    ends = local.Local(2, setting).run(jobs, lambda event: None)
+    ends = local.Local(["", ""], setting).run(jobs, lambda event: None)
     next(ends)
     ends.close()
     until = time.monotonic() + 15
@@ -55,7 +55,7 @@ def test_giving_up_half_way_ends_the_workers(tmp_path: Path, jobs: list[Job]) ->
 
 
 def test_workers_live_from_batch_to_batch_until_the_executor_closes(tmp_path: Path, jobs: list[Job]) -> None:
-    executor = local.Local(2, Setting(tmp_path / "results", tmp_path / "cache"))
+    executor = local.Local(["", ""], Setting(tmp_path / "results", tmp_path / "cache"))
     assert _workers() == [], "nothing is spawned before there is a job"
     assert len(list(executor.run(jobs[:1], lambda event: None))) == 1
     first = _workers()
