@@ -115,7 +115,8 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Re
         try:
             with clock("train"):
                 seed = trial.replicate.stream_seed
-                hooks = Hooks(setting.on_progress, _checkpoint(trial, setting))
+                checkpoint = _checkpoint(trial, setting)
+                hooks = Hooks(setting.on_progress, checkpoint, on_note=setting.on_note)
                 done = fit(network, development, trial.recipe, seed, setting.device, hooks)
         except Diverged as diverged:
             result = replace(result, status="diverged", cause=diverged.cause, message=str(diverged))

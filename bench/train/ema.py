@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.models.network import Network
 
@@ -26,6 +27,8 @@ class Average:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self.decay = decay
         self.updates = 0
+        self._share: float | Tensor = 1.0
+        """What the next update takes of the network's weights."""
         mine, theirs = self.network.state_dict(), network.state_dict()
         moving = [name for name in mine if mine[name].is_floating_point()]
         counting = [name for name in mine if not mine[name].is_floating_point()]
@@ -42,11 +45,28 @@ class Average:
         self.updates = state["updates"]
         self.network.load_state_dict(state["network"])
 
+    def share_on_device(self, device: torch.device) -> None:
+        """Keep the changing share where a recorded update reads it."""
+        self._share = torch.ones((), device=device)
+
+    def advance(self) -> None:
+        """Count an update, which sets how far it moves; ``update`` then does it."""
+        self.updates += 1
+        share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        if isinstance(self._share, Tensor):
+            self._share.fill_(share)
+        else:
+            self._share = share
+
     @torch.no_grad()
     def update(self) -> None:
         """Move a step towards the network's weights, batch norm's statistics included."""
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+        if isinstance(self._share, Tensor):
+            # lerp takes no share from the device; this is what it computes, up to the last bit
+            moves = torch._foreach_sub(self._weights, self._averages)
+            torch._foreach_mul_(moves, self._share)
+            torch._foreach_add_(self._averages, moves)
+        else:
+            torch._foreach_lerp_(self._averages, self._weights, self._share)
         for mine, theirs in self._counters:
             mine.copy_(theirs)

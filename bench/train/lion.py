@@ -47,10 +47,15 @@ class Lion(Optimizer):
             if not self.state[parameter]:
                 self.state[parameter]["exp_avg"] = torch.zeros_like(parameter)
         averages = [self.state[p]["exp_avg"] for p in parameters]
-        torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
+        rate = group["lr"]
+        torch._foreach_mul_(parameters, 1.0 - rate * group["weight_decay"])
         updates = torch._foreach_mul(averages, beta1)
         torch._foreach_add_(updates, gradients, alpha=1.0 - beta1)
         torch._foreach_sign_(updates)
-        torch._foreach_add_(parameters, updates, alpha=-group["lr"])
+        if isinstance(rate, Tensor):  # a recorded step reads it from the device
+            torch._foreach_mul_(updates, rate)
+            torch._foreach_sub_(parameters, updates)
+        else:
+            torch._foreach_add_(parameters, updates, alpha=-rate)
         torch._foreach_mul_(averages, beta2)
         torch._foreach_add_(averages, gradients, alpha=1.0 - beta2)

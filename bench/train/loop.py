@@ -99,6 +99,7 @@ class _Loop:
         self.earlier_s = 0.0
         """Seconds of training before the checkpoint that this run continued from."""
         self.started = time.perf_counter()
+        self._noted: set[str] = set()
         self._kept = hooks.checkpoint.read(device) if hooks.checkpoint else None
         """What that checkpoint holds, until its stage is taken up."""
         if self._kept:
@@ -115,7 +116,8 @@ class _Loop:
     def train(self, position: int, stage: Stage) -> None:
         """One stage, leg by leg (what lies between two evaluations); then back to the best weights."""
         legs = _legs(stage, self.batches.per_epoch)
-        stepper = Stepper(self.network, self.recipe, stage, sum(legs), self.batches.class_weights)
+        weights = self.batches.class_weights
+        stepper = Stepper(self.network, self.recipe, stage, sum(legs), weights, self._note)
         own_best, since_best = Best(), 0
         earlier = self._take_up(position, stepper)
         for entry in earlier:
@@ -144,6 +146,7 @@ class _Loop:
                 "best_val_accuracy": own_best.entry["val_accuracy"],
                 "trainable_parameters": stepper.trainable,
                 "stopped_early": stepper.done < sum(legs),
+                **stepper.shortcuts(),
             }
         )
 
@@ -235,6 +238,12 @@ class _Loop:
                     entry["images_per_s"],
                 )
             )
+
+    def _note(self, text: str) -> None:
+        """Pass a note on; a later stage need not repeat it."""
+        if self.hooks.on_note and text not in self._noted:
+            self.hooks.on_note(text)
+        self._noted.add(text)
 
     def require_learning(self) -> None:
         """Raise NotLearned when no evaluation was clearly better than guessing."""

@@ -38,6 +38,8 @@ class Hooks:
     on_progress: Callable[[Progress], None] | None = None
     checkpoint: Checkpoint | None = None
     """Where to continue from, and to write what a later run continues from."""
+    on_note: Callable[[str], None] | None = None
+    """Told what the person may want to know, each text once."""
 
 
 @dataclass(frozen=True)

@@ -28,3 +28,17 @@ def test_parameters_without_a_gradient_stay_as_they_are() -> None:
     optimizer.step()
     assert torch.equal(still, torch.ones(2))
     assert (moved < 1).all()
+
+
+def test_a_rate_on_the_device_moves_as_a_number_does() -> None:
+    """Bit for bit without decay and at a rate that float32 holds exactly: its products are exact."""
+    for decay, exact in ((0.0, True), (0.1, False)):
+        weights = [torch.nn.Parameter(torch.linspace(-2, 2, 9)) for _ in range(2)]
+        for weight, rate in zip(weights, (2.0**-7, torch.tensor(2.0**-7)), strict=True):
+            optimizer = Lion([weight], weight_decay=decay)
+            optimizer.param_groups[0]["lr"] = rate
+            for step in range(3):
+                weight.grad = torch.arange(9.0) - 3 - step
+                optimizer.step()
+        torch.testing.assert_close(*weights, rtol=0 if exact else 1e-6, atol=0 if exact else 1e-7)
+        assert not torch.equal(weights[0], torch.linspace(-2, 2, 9))
