@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.plan import VAL_SHIFT, Candidate, PlannedTrial
+from bench.plan import VAL_SHIFT, Candidate, PlannedSearch, PlannedTrial
 from bench.store import CONTINUED, MOST_ATTEMPTS, Record
 
 State = Literal["done", "diverged", "failed", "pruned", "missing"]
@@ -58,6 +58,21 @@ def standing(candidate: Candidate, records: Mapping[str, Record | None], metric:
         return Standing(candidate, "failed", seconds=seconds, why=f"{metric} is undefined here")
     loss = statistics.fmean(record.validation.get("nll", math.inf) for record in there)
     return Standing(candidate, "done", statistics.fmean(values), values, loss, seconds)
+
+
+def standings(search: PlannedSearch, read: Callable[[str], Record | None], metric: str) -> list[Standing]:
+    """How every candidate of a planned search stands, in their order."""
+    found = []
+    for candidate in search.candidates:
+        records = {trial.id: read(trial.id) for trial in candidate.trials}
+        each = standing(candidate, records, metric)
+        if candidate.number in search.pruned:
+            seconds = sum(sum(r.seconds.values()) for r in records.values() if r)
+            each = Standing(
+                candidate, "pruned", by_seed=each.by_seed, seconds=seconds, why="behind the others"
+            )
+        found.append(each)
+    return found
 
 
 def usable(trial: PlannedTrial, record: Record | None) -> bool:

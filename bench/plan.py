@@ -191,6 +191,8 @@ class Run:
     sets: tuple[ScoredSet, ...]
     candidate: int | None = None
     """Number of the tuning candidate; None for a replicate."""
+    floors: tuple[float, ...] = ()
+    """Validation accuracy that a candidate must have reached by each evaluation, or it is cut short."""
 
 
 @dataclass(frozen=True)

@@ -219,11 +219,22 @@ class _Conduct:
             if asked == before:  # nothing was recorded: asking again would never end
                 raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
             before = asked
+            self._show(plan)
             hands.run(f"{plan.study.name} tuning", jobs)
             self.ran += len(jobs)
             plan = self.planning.plan()
             _claim_folder(plan, self.path, store, smoked=self.options.smoke)
+        if plan.searches:
+            self._show(plan)
         return plan
+
+    def _show(self, plan: Plan) -> None:
+        """Bring the study's ``search.db`` up to its records, for optuna-dashboard."""
+        from bench.tune import database  # imports optuna and SQLAlchemy
+
+        study, store = self.planning.study, self.planning.store
+        arms = {arm.label: arm for arm in study.arms}
+        database.update(store.study_dir(study.name) / "search.db", plan, arms, store.read)
 
     def train(self, plan: Plan, hands: Crew) -> None:
         """Run the replicates that are missing."""

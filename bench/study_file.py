@@ -14,6 +14,8 @@ DesignName = Literal["grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
 REPLICATE_SEEDS = 10_000
 """Seeds 0–9999 are replicates, 10000+ A/A runs, 20000+ tuning."""
 TUNING_SEEDS = 20_000
+SEEDS_EACH = 100
+"""Tuning seeds set aside for one ``tune.seed``."""
 MOST_TUNED = 10
 """Settings tuned at once; a few candidates say nothing about more."""
 

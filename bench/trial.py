@@ -50,6 +50,8 @@ class Setting:
     """Where an interrupted run left off and this one leaves what a later one needs; None: nowhere."""
     stop: Callable[[], bool] | None = None
     """Asked after each evaluation whether to write the checkpoint and raise Interrupted."""
+    floors: tuple[float, ...] = ()
+    """Validation accuracy that a candidate must have reached by each evaluation, or it is cut short."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Scored:
 class Result:
     """What became of a trial that ran to its end."""
 
-    status: Literal["done", "diverged"]
+    status: Literal["done", "diverged", "pruned"]
     classes: tuple[str, ...]
     cause: str = ""
     """Diverged: ``not finite`` or ``not learned``."""
@@ -116,10 +118,10 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Re
             with clock("train"):
                 seed = trial.replicate.stream_seed
                 checkpoint = _checkpoint(trial, setting)
-                hooks = Hooks(setting.on_progress, checkpoint, on_note=setting.on_note)
+                hooks = Hooks(setting.on_progress, checkpoint, setting.floors, setting.on_note)
                 done = fit(network, development, trial.recipe, seed, setting.device, hooks)
         except Diverged as diverged:
-            result = replace(result, status="diverged", cause=diverged.cause, message=str(diverged))
+            result = replace(result, status=diverged.status, cause=diverged.cause, message=str(diverged))
             return _with_course(result, diverged.fit, clock, setting)
         with clock("evaluate"):
             validation = _probabilities(network, development.val, trial, setting.device)

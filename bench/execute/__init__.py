@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from bench.plan import Run, ScoredSet
+from bench.study_file import SEEDS_EACH
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,14 @@ class Event:
     """``failed``: the record's cause."""
     at: Mapping[str, float] = field(default_factory=dict)
     """``epoch``: stage, stages, epoch, epochs, loss, val_accuracy, images_per_s; memory_mb on a GPU."""
+    candidate: int | None = None
+    """Number of a search's candidate."""
 
     @property
     def replicate(self) -> str:
-        """``s3`` or, in cross-validation, ``f3``."""
+        """``s3``, in cross-validation ``f3``; of a search ``#3``, and beyond its first seed ``#3 s20001``."""
+        if self.candidate is not None:
+            return f"#{self.candidate}" + (f" s{self.seed}" if self.seed % SEEDS_EACH else "")
         return f"s{self.seed}" if self.fold is None else f"f{self.fold}"
 
 

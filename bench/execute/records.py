@@ -112,4 +112,13 @@ def write_killed(job: Job, setting: Setting, message: str) -> Event:
 def ended(job: Job, kind: Literal["done", "diverged", "failed"], text: str, seconds: float = 0.0) -> Event:
     """The last event of a job."""
     trial, replicate = job.run.trial, job.run.trial.replicate
-    return Event(kind, trial.id, job.run.arm, replicate.seed, text, seconds, replicate.fold)
+    return Event(
+        kind,
+        trial.id,
+        job.run.arm,
+        replicate.seed,
+        text,
+        seconds,
+        replicate.fold,
+        candidate=job.run.candidate,
+    )

@@ -28,7 +28,11 @@ def work(job: Job, setting: Setting, listen: Listener, stop: Stop = lambda: Fals
     stop   asked after each evaluation whether to write a checkpoint and end there, as ``interrupted``
     """
     trial, replicate = job.run.trial, job.run.trial.replicate
-    listen(Event("started", trial.id, job.run.arm, replicate.seed, fold=replicate.fold))
+    listen(
+        Event(
+            "started", trial.id, job.run.arm, replicate.seed, fold=replicate.fold, candidate=job.run.candidate
+        )
+    )
     started = time.perf_counter()
     try:
         event = _score(job, setting) if job.missing else _train(job, setting, listen, stop)
@@ -47,15 +51,18 @@ def _train(job: Job, setting: Setting, listen: Listener, stop: Stop) -> Event:
         tell("epoch", text, at)
 
     def tell(kind: Literal["epoch", "note"], text: str, at: Mapping[str, float] = NOWHERE) -> None:
-        listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, fold=replicate.fold, at=at))
+        place = {"fold": replicate.fold, "candidate": job.run.candidate}
+        listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, at=at, **place))
 
     checkpoint = Store(setting.results).trial_dir(trial.id) / "checkpoint.pt"
     note = functools.partial(tell, "note")
-    where = TrialSetting(setting.device, setting.cache, on_progress, note, checkpoint, stop)
+    where = TrialSetting(setting.device, setting.cache, on_progress, note, checkpoint, stop, job.run.floors)
     result = run_trial(trial, job.run.sets, where)
     record = write_result(job, setting, result)
     if record.status == "diverged":
         return ended(job, "diverged", record.message)
+    if record.status == "pruned":
+        return ended(job, "done", f"cut short: {record.message}")
     if trial.role == "tune":  # sees no held-out set
         return ended(job, "done", f"val {100 * record.validation['accuracy']:.1f}")
     return ended(job, "done", _scores(job, record.scores))

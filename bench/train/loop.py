@@ -19,7 +19,7 @@ from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.batches import Batches
 from bench.train.checkpoint import State, generators, restore_generators
-from bench.train.outcome import Best, Diverged, Fit, Hooks, NotLearned, Progress
+from bench.train.outcome import Best, Diverged, Fit, Hooks, NotLearned, Progress, Pruned
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
 
@@ -131,6 +131,7 @@ class _Loop:
             self.history.append(entry)
             self.best.take(entry, stepper.evaluated)
             self._tell(entry, len(legs))
+            self._require_pace(entry)
             since_best = 0 if own_best.take(entry) else since_best + 1
             if since_best == stage.patience:
                 break
@@ -238,6 +239,14 @@ class _Loop:
                     entry["images_per_s"],
                 )
             )
+
+    def _require_pace(self, entry: dict[str, Any]) -> None:
+        """Raise Pruned when the best accuracy so far is below what a search asks of this evaluation."""
+        floor = dict(enumerate(self.hooks.floors, 1)).get(len(self.history), 0.0)
+        best = self.best.entry["val_accuracy"]
+        if best < floor:
+            reason = f"best validation accuracy {best:.3f}, the median of earlier candidates is {floor:.3f}"
+            raise Pruned(entry["step"], entry["stage"], entry["lr"], reason)
 
     def _note(self, text: str) -> None:
         """Pass a note on; a later stage need not repeat it."""

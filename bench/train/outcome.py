@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -38,6 +38,8 @@ class Hooks:
     on_progress: Callable[[Progress], None] | None = None
     checkpoint: Checkpoint | None = None
     """Where to continue from, and to write what a later run continues from."""
+    floors: tuple[float, ...] = ()
+    """Validation accuracy to have reached by the first, second, … evaluation, or training ends there."""
     on_note: Callable[[str], None] | None = None
     """Told what the person may want to know, each text once."""
 
@@ -57,6 +59,7 @@ class Fit:
 class Diverged(Exception):  # noqa: N818 - a result, not an error
     """Training went wrong in a way that is a result: a loss that is not finite, or nothing learned."""
 
+    status: Literal["diverged", "pruned"] = "diverged"
     cause = "not finite"
     """``not finite`` or ``not learned``."""
 
@@ -75,6 +78,13 @@ class NotLearned(Diverged):
     """No evaluation was clearly better than guessing."""
 
     cause = "not learned"
+
+
+class Pruned(Diverged):
+    """The candidate of a search fell behind, as its pruner saw it, and was cut short."""
+
+    status = "pruned"
+    cause = "behind"
 
 
 @dataclass

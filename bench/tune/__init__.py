@@ -8,7 +8,7 @@ short, which one wins. So a killed run goes on where it stopped, and ``search.db
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench import space
@@ -16,7 +16,7 @@ from bench.candidates import Standing, standing, winner
 from bench.plan import Candidate, Locator, Plan, PlannedSearch, Planner, Run, make_plan, planned_trial
 from bench.store import Record
 from bench.study import Arm, Study
-from bench.study_file import TUNING_SEEDS, Tune
+from bench.study_file import SEEDS_EACH, TUNING_SEEDS, Tune
 from bench.tune import prune
 
 Read = Callable[[str], Record | None]
@@ -24,8 +24,6 @@ History = Callable[[str], list[dict[str, Any]]]
 
 STARTUP = 10
 """Most candidates that ``tpe`` takes from the paired points before it goes by results."""
-SEEDS_EACH = 100
-"""Tuning seeds set aside for one ``tune.seed``."""
 
 
 @dataclass
@@ -150,7 +148,7 @@ class _Generation:
         how = self.pruner.judge(candidate, records, standing(candidate, records, self.tune.metric))
         self.candidates.append(candidate)
         self.standings.append(how.standing)
-        self.pending += [run for run in runs if run.trial.id in how.wanted]
+        self.pending += [replace(run, floors=how.floors) for run in runs if run.trial.id in how.wanted]
 
 
 def _proposals(tune: Tune, arm: Arm, told: Sequence[Standing]) -> list[space.Values]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import WilcoxonPruner
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
@@ -17,6 +18,9 @@ from bench.patch import look_up
 from bench.streams import derive
 from bench.study import Arm
 from bench.study_file import Range, Tune
+
+WORSE_P = 0.1
+"""One-sided p below which a candidate's seeds count as worse."""
 
 optuna.logging.set_verbosity(logging.WARNING)
 
@@ -84,3 +88,21 @@ def from_optuna(params: Mapping[str, Any], tune: Tune, arm: Arm) -> space.Values
             value = min(max(float(f"{value:.{space.DIGITS}g}"), low), high)
         found[key] = value
     return found
+
+
+def behind_the_best(tune: Tune, told: Sequence[Standing], values: Sequence[float]) -> bool:
+    """Whether a candidate's seeds so far are worse than the same seeds of the best earlier candidate.
+
+    told     earlier candidates that are done
+    values   the candidate's metric for its first seeds, in order
+    """
+    study = optuna.create_study(
+        direction="maximize", pruner=WilcoxonPruner(p_threshold=WORSE_P, n_startup_steps=2)
+    )
+    for each in told:
+        steps = {seed: goodness(value, tune.metric) for seed, value in enumerate(each.by_seed)}
+        study.add_trial(create_trial(value=goodness(each.value, tune.metric), intermediate_values=steps))
+    trial = study.ask()
+    for seed, value in enumerate(values):
+        trial.report(goodness(value, tune.metric), seed)
+    return trial.should_prune()
