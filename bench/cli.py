@@ -126,7 +126,21 @@ def run(
             help="Run failed trials again, by cause: error,oom. Killed ones run again by themselves.",
         ),
     ] = "",
+    timeout: Annotated[
+        str,
+        typer.Option("--timeout", help="Longest time a trial may take: 90s, 30m, 2h.  [default: no limit]"),
+    ] = "",
+    max_failures: Annotated[
+        int | None,
+        typer.Option(
+            "--max-failures",
+            min=1,
+            help="Stop after so many failed trials.  [default: never]",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every event as a line of JSON.")] = False,
 ) -> None:
     """Train and score what a study still misses, then write its report.
 
@@ -135,27 +149,45 @@ def run(
     import signal
 
     from bench import run as conductor
-    from bench.terminal import Terminal, duration
+    from bench.launch import Patience, seconds_of
+    from bench.terminal import Terminal
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
 
     machine = _machine(results=results, device=device, executor=executor, workers=workers)
-    options = conductor.Options(smoke, rescore, _causes(retry))
+    patience = Patience(seconds_of(timeout) if timeout else None, max_failures)
+    options = conductor.Options(smoke, rescore, _causes(retry), patience)
     code = 0
     for study in studies:
         try:
-            ending = conductor.run_study(study, machine, options, Terminal(quiet=quiet))
-        except KeyboardInterrupt:
-            print("\ninterrupted; finished trials are kept, the same command continues", file=sys.stderr)
+            ending = conductor.run_study(study, machine, options, Terminal(quiet=quiet, as_json=as_json))
+        except KeyboardInterrupt as stopped:
+            what = f" ({stopped})" if str(stopped) else ""
+            print(
+                f"\ninterrupted{what}; finished trials are kept, the same command continues", file=sys.stderr
+            )
             raise typer.Exit(130) from None
-        for failure in ending.failures:
-            print(f"failed: {failure}", file=sys.stderr)
-        if not quiet:
-            what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
-            print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
-        print(ending.report)
+        _say_end(study, ending, quiet=quiet, as_json=as_json)
         code = max(code, ending.exit_code)
     raise typer.Exit(code)
+
+
+def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
+    """Failures and a count to stderr, the report's place to stdout."""
+    from bench.screen import duration
+
+    for failure in ending.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    if not quiet:
+        what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
+        print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
+    if not as_json:
+        print(ending.report)
+        return
+    import json
+
+    about = {"event": "report", "study": study.stem, "file": str(ending.report), "ran": ending.ran}
+    print(json.dumps(about | {"counts": dict(ending.counts)}, ensure_ascii=False))
 
 
 def _causes(text: str) -> tuple[str, ...]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from bench.errors import UserError
-from bench.execute import Event, Executor, Job, Setting, inline, local, slots
+from bench.board import Beacon, Cell, board
+from bench.errors import UserError, shorten
+from bench.execute import Event, Executor, Job, Listener, Setting, inline, local, slots
 from bench.machine import Machine
 from bench.store import MOST_ATTEMPTS
 from bench.terminal import Terminal, Trials
@@ -46,41 +48,48 @@ class Crew:
         self.setting, self.machine, self.terminal, self.patience = setting, machine, terminal, patience
         self._smoked = smoked
         self._executor: Executor | None = None
+        """Whoever has workers to keep from batch to batch."""
+        self._at_work: Executor | None = None
+        self._beacon = Beacon(setting.results)
         self._workers = 1
         self._stopping = False
         self._failed = 0
 
-    def run(self, title: str, jobs: Sequence[Job]) -> list[str]:
+    def run(self, title: str, jobs: Sequence[Job], standing: Iterable[Cell] = ()) -> list[str]:
         """Run ``jobs``; return a line for each that failed. Every one of them ends with a record.
+
+        standing   how the other trials of the study stand, for the person to see
 
         Raises KeyboardInterrupt when it was asked to stop, after running trials have ended or written their
         checkpoints; UserError after ``max_failures`` failed trials.
         """
         if not jobs:
             return []
-        executor = self._for(jobs)
+        self._at_work = executor = self._for(jobs)
         failures: list[str] = []
-        with self.terminal.trials(title, len(jobs), min(self._workers, len(jobs))) as screen:
+        shown = board(title, jobs, min(self._workers, len(jobs)), standing)
+        with self.terminal.trials(shown) as screen:
             batches = deque([list(jobs)])
             while batches and not self._stopping:
                 again = self._run_once(executor, batches.popleft(), screen, failures)
                 batches += [[job] for job in again if job.alone]
                 batches += [rest] if (rest := [job for job in again if not job.alone]) else []
-        left = len(jobs) - screen.ended_count
         if self._stopping:
-            self._say_why(failures, f"{screen.ended_count} of {len(jobs)} trials ended, {left} are left")
+            left = shown.total - shown.ended
+            self._say_why(failures, f"{shown.ended} of {shown.total} trials ended, {left} are left")
         return failures
 
     def stop(self) -> None:
         """Begin no further trial; those that run end, or write a checkpoint."""
         self._stopping = True
-        if self._executor is not None:
-            self._executor.stop()
+        if self._at_work is not None:
+            self._at_work.stop()
 
     def close(self) -> None:
         """End the workers."""
         if self._executor is not None:
             self._executor.close()
+        self._beacon.close()
 
     def _run_once(
         self, executor: Executor, jobs: Sequence[Job], screen: Trials, failures: list[str]
@@ -88,7 +97,8 @@ class Crew:
         """Run a batch; return what is worth another attempt in this run."""
         by_id = {job.run.trial.id: job for job in jobs}
         again = []
-        for event in executor.run(jobs, screen.listen):
+        self._beacon.show(screen.board)
+        for event in executor.run(jobs, self._listener(screen)):
             job = by_id[event.trial]
             if (retry := self._another(job, event)) is not None:
                 again.append(retry)
@@ -99,7 +109,15 @@ class Crew:
             else:
                 screen.ended(event)
                 self._judge(event, failures)
+            self._beacon.show(screen.board)
         return again
+
+    def _listener(self, screen: Trials) -> Listener:
+        def listen(event: Event) -> None:
+            screen.listen(event)
+            self._beacon.show(screen.board)
+
+        return listen
 
     def _another(self, job: Job, event: Event) -> Job | None:
         """The next attempt of a trial that broke through no fault of its arm; None when there is none."""
@@ -192,6 +210,14 @@ def _heeding_signals(hands: Crew) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def seconds_of(text: str) -> float:
+    """``90s``, ``30m``, ``2h`` or plain seconds, in seconds. Raises UserError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not found or not float(found[1]):
+        raise UserError(f"--timeout {shorten(text)}: give a time such as 90s, 30m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def device_of(machine: Machine) -> str:

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from bench.board import MARKS, Board
 from bench.execute import Event
+from bench.screen import duration, screen_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 Count = Callable[[int, int], None]
 """Called with (done, total)."""
-MARKS = {"done": "●", "diverged": "✗", "failed": "!"}
-
-
-def duration(seconds: float) -> str:
-    """``58 s``, ``3:04``, ``2:10:00``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 class Terminal:
     """Notes, counters and the progress of trials, in the form that fits where stderr goes."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
-        self.live = sys.stderr.isatty() and not quiet
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        """Say nothing when ``quiet``; with ``as_json`` every event is a line of JSON on stdout instead."""
+        self.quiet, self.as_json = quiet or as_json, as_json
+        self.live = sys.stderr.isatty() and not self.quiet
+        self._screen: LiveTrials | None = None
 
     def note(self, text: str) -> None:
         """One line about what happens."""
@@ -43,8 +39,10 @@ class Terminal:
 
     def alert(self, text: str) -> None:
         """One line from a signal's handler, where Python's own streams may be in the middle of another."""
-        if not self.quiet:
-            os.write(2, f"\n{text}\n".encode())
+        if self._screen is not None:
+            self._screen.banner = text
+        elif not self.quiet:
+            os.write(2, f"{text}\n".encode())
 
     @contextlib.contextmanager
     def counting(self, what: str, unit: str = "") -> Iterator[Count]:
@@ -58,40 +56,46 @@ class Terminal:
             yield lambda done, total: progress.update(task, completed=done, total=total)
 
     @contextlib.contextmanager
-    def trials(self, study: str, total: int, workers: int) -> Iterator[Trials]:
-        """Progress over ``total`` jobs."""
+    def trials(self, board: Board) -> Iterator[Trials]:
+        """Progress over the jobs of ``board``, which is kept up to date."""
         if not self.live:
-            yield Trials(self, total)
+            yield (JsonTrials if self.as_json else Trials)(self, board)
             return
         from rich.live import Live
 
+        self._screen = screen = LiveTrials(self, board)
         console = _console()
-        progress = _bar(console)
-        task = progress.add_task(f"{study}  {workers} worker{'s' * (workers > 1)}", total=total)
-        screen = LiveTrials(self, total, progress, task)
-        with Live(screen.view(), console=console, refresh_per_second=4, transient=True) as live:
-            screen.attach(live)
-            yield screen
+        live = Live(
+            get_renderable=screen.view, console=console, refresh_per_second=4, transient=True, screen=False
+        )
+        try:
+            with live:
+                screen.attach(live)
+                yield screen
+        finally:
+            self._screen = None
 
 
 class Trials:
     """Plain form: one line per trial that ends."""
 
-    def __init__(self, terminal: Terminal, total: int) -> None:
-        self.terminal, self.total, self.ended_count = terminal, total, 0
+    def __init__(self, terminal: Terminal, board: Board) -> None:
+        self.terminal, self.board = terminal, board
 
     def listen(self, event: Event) -> None:
         """News of a running trial; the plain form says notes only."""
+        self.board.listen(event)
         if event.kind == "note":
             self.print(f"  {event.arm} {event.replicate}  {event.text}")
 
     def ended(self, event: Event) -> None:
         """A job is over."""
-        self.ended_count += 1
+        self.board.end(event)
         self.print(self.line(event))
 
     def postponed(self, event: Event) -> None:
         """A job is over for now, ``event`` a note why; it runs again."""
+        self.board.postpone(event)
         self.listen(event)
 
     def print(self, line: str) -> None:
@@ -100,63 +104,61 @@ class Trials:
 
     def line(self, event: Event) -> str:
         """``  3/12 ● randaugment s0  local 91.2  hidden 71.0  18 s``."""
-        width = len(str(self.total))
+        board = self.board
+        width = len(str(board.total))
         kind = "" if event.kind == "done" else f"{event.kind}: "
-        place = f"{self.ended_count:>{width}}/{self.total} {MARKS.get(event.kind, ' ')}"
+        place = f"{board.ended:>{width}}/{board.total} {MARKS.get(event.kind, ' ')}"
         return f"  {place} {event.arm} {event.replicate}  {kind}{event.text}  {duration(event.seconds)}"
 
 
-class LiveTrials(Trials):
-    """Terminal form: a bar with the time left, the trials that run now, finished lines above."""
+class JsonTrials(Trials):
+    """Every event as one line of JSON on stdout."""
 
-    def __init__(self, terminal: Terminal, total: int, progress: Progress, task: TaskID) -> None:
-        super().__init__(terminal, total)
-        self.progress, self.task = progress, task
-        self.running: dict[str, Event] = {}
+    def listen(self, event: Event) -> None:
+        """News of a running trial."""
+        self.board.listen(event)
+        self._write(event)
+
+    def ended(self, event: Event) -> None:
+        """A job is over."""
+        self.board.end(event)
+        self._write(event)
+
+    def _write(self, event: Event) -> None:
+        board = self.board
+        told = {key: value for key, value in vars(event).items() if key not in ("kind", "at")}
+        place = {"study": board.title, "ended": board.ended, "total": board.total}
+        line = {"event": event.kind, **place, **told, **event.at}
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+class LiveTrials(Trials):
+    """Terminal form: arms with their trials, those that run now, the time left; finished lines above."""
+
+    def __init__(self, terminal: Terminal, board: Board) -> None:
+        super().__init__(terminal, board)
+        self.banner = ""
         self._live: Live | None = None
 
     def attach(self, live: Live) -> None:
-        """Where to draw."""
+        """Where finished lines go above."""
         self._live = live
-
-    def listen(self, event: Event) -> None:
-        """Show where a running trial is."""
-        super().listen(event)
-        if event.kind != "note":
-            self.running[event.trial] = event
-        self._draw()
-
-    def ended(self, event: Event) -> None:
-        """Move a trial from the running to the finished lines."""
-        self.running.pop(event.trial, None)
-        self.progress.advance(self.task)
-        super().ended(event)
-        self._draw()
-
-    def postponed(self, event: Event) -> None:
-        """Take a trial from the running ones."""
-        self.running.pop(event.trial, None)
-        super().postponed(event)
 
     def print(self, line: str) -> None:
         """Above the live part, without markup: an arm's name may hold brackets."""
         if self._live:
-            self._live.console.print(line, markup=False, highlight=False)
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def view(self) -> RenderableType:
-        """The live part."""
+        """The live part; drawn anew four times a second, so that the clock goes on."""
         from rich.console import Group
         from rich.text import Text
 
-        lines = [
-            Text(f" ◐ {e.arm} {e.replicate}  {e.text}", overflow="ellipsis", no_wrap=True)
-            for e in self.running.values()
-        ]
-        return Group(self.progress, *lines)
-
-    def _draw(self) -> None:
-        if self._live:
-            self._live.update(self.view())
+        size = shutil.get_terminal_size() if self._live is None else self._live.console.size
+        lines = screen_lines(self.board, *size)
+        if self.banner:
+            lines.append(self.banner)
+        return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
 
 class _PlainCount:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -261,9 +262,14 @@ def test_ctrl_c_stops_the_workers_and_the_same_command_continues(tmp_path: Path)
         if " 3/60 " in line:
             running.send_signal(signal.SIGINT)
     assert running.wait() == 130
-    assert "interrupted; finished trials are kept" in told[-1]
-    done = list((tmp_path / "results" / "trials").glob("*/record.json"))
-    assert 3 <= len(done) < 60
+    assert told[-1].startswith("interrupted (")
+    assert "of 60 trials ended" in told[-1]
+    assert told[-1].endswith("are left); finished trials are kept, the same command continues\n")
+    trials = tmp_path / "results" / "trials"
+    states = [json.loads(file.read_text())["status"] for file in trials.glob("*/record.json")]
+    assert 3 <= states.count("done") < 60
+    # at most the one that ran was cut, and then it left what it continues from
+    assert states.count("failed") == len(list(trials.glob("*/checkpoint.pt"))) <= 1
 
 
 def test_one_class_is_too_few_to_train_on(bench: Bench, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ ORDER = (
     "tune",
     "launch",
     "terminal",
+    "screen",
+    "board",
     "execute",
     "trial",
     "train",

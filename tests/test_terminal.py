@@ -3,8 +3,10 @@ import sys
 
 import pytest
 
+from bench.board import Board
 from bench.execute import Event
-from bench.terminal import LiveTrials, Terminal, duration
+from bench.screen import duration
+from bench.terminal import LiveTrials, Terminal
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ def test_notes_go_to_stderr_and_not_when_quiet(capsys: pytest.CaptureFixture[str
 
 
 def test_every_trial_that_ends_is_one_line(capsys: pytest.CaptureFixture[str]):
-    with Terminal().trials("s", 12, 1) as screen:
+    with Terminal().trials(Board("s", 12)) as screen:
         screen.listen(event("epoch"))
         screen.ended(event())
         screen.ended(event("diverged", text="stage 2, step 340"))
@@ -79,12 +81,12 @@ def as_terminal(monkeypatch: pytest.MonkeyPatch) -> FakeTerminal:
 
 def test_a_terminal_shows_running_trials_and_keeps_finished_lines(monkeypatch: pytest.MonkeyPatch):
     tty = as_terminal(monkeypatch)
-    with Terminal().trials("augmentation", 2, 2) as screen:
+    with Terminal().trials(Board("augmentation", 2, 2)) as screen:
         assert isinstance(screen, LiveTrials)
         screen.listen(event("epoch", text="epoch 3/4"))
-        assert list(screen.running) == ["ab12"]
+        assert list(screen.board.running) == ["ab12"]
         screen.ended(event(arm="cnn [bold]"))
-        assert screen.running == {}
+        assert screen.board.running == {}
     assert "1/2 ● cnn [bold] s1  local 91.2" in tty.getvalue(), "an arm's name is no markup"
 
 
@@ -98,6 +100,6 @@ def test_a_terminal_counts_with_a_bar(monkeypatch: pytest.MonkeyPatch):
 
 def test_quiet_is_quiet_on_a_terminal_too(monkeypatch: pytest.MonkeyPatch):
     tty = as_terminal(monkeypatch)
-    with Terminal(quiet=True).trials("s", 1, 1) as screen:
+    with Terminal(quiet=True).trials(Board("s", 1)) as screen:
         screen.ended(event())
     assert tty.getvalue() == ""

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.board import MARKS
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import Plan, PlanFile, Run, read_plan_file
 from bench.run import State, prepare, states, store_of
+from bench.screen import duration
 from bench.store import Record, Store
-from bench.terminal import MARKS, duration
 
-STATE_MARKS: dict[str, str] = {**MARKS, "missing": "·", "unscored": "◌"}
 LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
 Standing = list[tuple[Run, State, Record | None]]
@@ -104,9 +104,7 @@ def _grid(plan: Plan, standing: Standing) -> list[str]:
     )
     lines = [head.rstrip()]
     for arm in arms:
-        marks = " ".join(
-            f"{STATE_MARKS[state]:<{c}}" for (_, state), c in zip(by_arm[arm], columns, strict=True)
-        )
+        marks = " ".join(f"{MARKS[state]:<{c}}" for (_, state), c in zip(by_arm[arm], columns, strict=True))
         ids = " ".join(run.trial.id[:8] for run, _ in by_arm[arm][:6])
         more = " …" if len(by_arm[arm]) > 6 else ""
         shown = arm if len(arm) <= width else arm[: width - 1] + "…"

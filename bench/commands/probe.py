@@ -19,7 +19,8 @@ from bench.plan import Run, Trial
 from bench.preflight import check
 from bench.recipe import Choice, Recipe, Stage
 from bench.run import prepare, refuse_unbuilt, states, store_of
-from bench.terminal import Terminal, duration
+from bench.screen import duration
+from bench.terminal import Terminal
 
 if TYPE_CHECKING:
     from bench.data.images import Development

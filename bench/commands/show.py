@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.errors import UserError
 from bench.machine import Machine
+from bench.screen import duration
 from bench.store import Record, Store
-from bench.terminal import duration
 
 
 def trial(wanted: str, machine: Machine, *, as_json: bool) -> str:
