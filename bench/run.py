@@ -6,12 +6,13 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from bench import tune
+from bench.board import Cell
 from bench.data import fingerprint
 from bench.errors import UserError
 from bench.execute import Job
@@ -152,6 +153,14 @@ def states(plan: Plan, store: Store) -> list[tuple[Run, State, Record | None]]:
     return out
 
 
+def cells(standing: Iterable[tuple[Run, State, Record | None]]) -> list[Cell]:
+    """The same for a board."""
+    return [
+        Cell(run.trial.id, run.arm, state, sum(record.seconds.values()) if record else 0.0)
+        for run, state, record in standing
+    ]
+
+
 def _state(run: Run, record: Record | None) -> State:
     if record is None or record.status == "pruned":
         return "missing"
@@ -238,7 +247,7 @@ class _Conduct:
     def train(self, plan: Plan, hands: Crew) -> None:
         """Run the replicates that are missing."""
         jobs = _jobs(plan, self.planning.store, self.options, self.terminal)
-        self.failures += hands.run(plan.study.name, jobs)
+        self.failures += hands.run(plan.study.name, jobs, cells(states(plan, self.planning.store)))
         self.ran += len(jobs)
 
 

@@ -51,10 +51,10 @@ def jobs(tmp_path: Path) -> list[Job]:
     return [Job(run) for run in prepare(write_study(tmp_path, seeds=2), machine_in(tmp_path)).runs]
 
 
-def crew_with(script: Script, folder: Path, patience: Patience = Patience()) -> tuple[Crew, Scripted]:
+def crew_with(script: Script, folder: Path, max_failures: int | None = None) -> tuple[Crew, Scripted]:
     (folder / "results").mkdir(exist_ok=True)
     setting = Setting(folder / "results", folder / "cache")
-    hands = Crew(setting, machine_in(folder), Terminal(quiet=True), patience)
+    hands = Crew(setting, machine_in(folder), Terminal(quiet=True), Patience(max_failures=max_failures))
     executor = Scripted(script)
     hands._executor, hands._workers = executor, 2
     return hands, executor
@@ -101,7 +101,7 @@ def test_an_error_is_not_tried_again(jobs: list[Job], tmp_path: Path) -> None:
 
 
 def test_too_many_failures_end_the_run_with_all_of_them(jobs: list[Job], tmp_path: Path) -> None:
-    hands, _ = crew_with(lambda job: "error", tmp_path, Patience(max_failures=2))
+    hands, _ = crew_with(lambda job: "error", tmp_path, 2)
     with pytest.raises(UserError) as stopped:
         hands.run("s", jobs)
     text = str(stopped.value)
@@ -112,7 +112,7 @@ def test_too_many_failures_end_the_run_with_all_of_them(jobs: list[Job], tmp_pat
 
 
 def test_failures_are_counted_over_the_batches_of_a_run(jobs: list[Job], tmp_path: Path) -> None:
-    hands, _ = crew_with(lambda job: "error", tmp_path, Patience(max_failures=3))
+    hands, _ = crew_with(lambda job: "error", tmp_path, 3)
     hands.run("s", jobs[:2])
     with pytest.raises(UserError, match="3 failed trials"):
         hands.run("s", jobs[2:])
