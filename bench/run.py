@@ -77,7 +77,7 @@ class Options:
     """Train again what a new hidden set cannot be scored from, because no weights were kept."""
     retry: tuple[str, ...] = ()
     """Causes of failed trials to run again."""
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     """What is put up with before a trial, or the run, is given up."""
 
 

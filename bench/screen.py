@@ -20,6 +20,8 @@ def duration(seconds: float) -> str:
 def screen_lines(board: Board, width: int, height: int) -> list[str]:
     """What a terminal of ``width`` × ``height`` characters shows of a board that changes."""
     rows = running_rows(board.as_data()["running"], width, max(3, height // 3))
+    if not rows and board.ended < board.total:
+        rows = ["  the workers start: importing torch takes some seconds"]
     room = max(3, height - len(rows) - 4)
     return [_header(board, width), *grid_lines(board.cells.values(), width, room), *rows]
 
