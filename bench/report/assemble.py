@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from bench import stats
 from bench.plan import TEST, PlanFile
-from bench.report import robustness, settings
+from bench.report import robustness, settings, tuning
 from bench.report.document import (
     LOCAL,
     ArmRow,
@@ -34,7 +34,8 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "
 
 def build(study: Study, plan: PlanFile, store: Store) -> Document:
     """Everything the report says. ``study`` is as its file says; what tuning chose stands in the plan."""
-    study = tuned_study(study, {search.arm: search.values for search in plan.searches})
+    written = study
+    study = tuned_study(written, {search.arm: search.values for search in plan.searches})
     outcomes = read_outcomes(study, plan, store)
     evidence = Evidence(study, outcomes, store, wanted_scores(study))
     rulings = Rulings(study, evidence)
@@ -70,6 +71,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         cost_confounds=settings.cost_confounds(outcomes),
         not_judged=tuple(_not_judged(study)),
         provenance=_provenance(study, plan, outcomes),
+        tuning=tuning.ledger(written, plan, store, evidence),
     )
 
 
@@ -196,10 +198,6 @@ def _unscored(outcomes: Outcomes) -> tuple[TrialNote, ...]:
 
 def _not_judged(study: Study) -> Iterable[str]:
     """What the study asks for and this report does not judge, never silently."""
-    if study.tune is not None:
-        yield "tuning: candidates, edges of ranges, effects with shared settings"
-    if study.val_shift is not None:
-        yield "the shifted validation set"
     if study.aa:
         yield "the A/A row (the baseline again)"
     if study.ensembles:

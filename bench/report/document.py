@@ -237,6 +237,86 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """One setting that a search chose."""
+
+    setting: str
+    value: str
+    range: str
+    edge: Literal["low", "high"] | None
+    """The value lies in that outer tenth of its range."""
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """One candidate of one arm's search."""
+
+    arm: str
+    number: int
+    state: str
+    value: float | None
+    """The tuning metric, mean over tuning seeds."""
+    settings: tuple[tuple[str, str], ...]
+    why: str
+    id: str
+    """Of the trial that says why."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TunedArm:
+    """How one arm was tuned."""
+
+    label: str
+    ended: bool
+    """Its whole budget was used; otherwise the search goes on."""
+    tried: int
+    done: int
+    diverged: int
+    failed: int
+    pruned: int
+    chosen: tuple[Tuned, ...]
+    """Empty where no candidate finished: the recipe's own values stand."""
+    best: float | None
+    """The winner's metric: of one lucky draw among many, so a little too good."""
+    curve: tuple[tuple[int, float], ...]
+    """(k, expected best of k candidates)."""
+    at_half: float | None
+    """Best of the first half of the candidates, where another one wins there."""
+    half_settles: bool
+    """The winner is among the first half."""
+    correlations: tuple[tuple[str, float], ...]
+    """Setting → its rank correlation with the metric; empty where too few candidates finished."""
+    minutes: float
+    """Device time of all candidates."""
+    own: Effect | None
+    """Against the baseline on the primary metric, each arm with its own tuned values."""
+    shared: Effect | None
+    """The same with the baseline's tuned values in both."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The fair-tuning ledger."""
+
+    metric: str
+    sampler: str
+    pruner: str
+    candidates: int
+    seeds: int
+    epochs: int | None
+    minutes: float | None
+    shared: bool
+    settings: tuple[str, ...]
+    arms: tuple[TunedArm, ...]
+    rows: tuple[CandidateRow, ...]
+    order: tuple[str, ...] | None
+    """The arms, best first, as half the candidates would order them by the metric; None: as all do."""
+    enough_to_rank: int
+    """Finished candidates below which ``correlations`` stay empty."""
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the numbers come from."""
 
@@ -299,3 +379,4 @@ class Document:
     cost_confounds: tuple[str, ...]
     not_judged: tuple[str, ...]
     provenance: Provenance
+    tuning: Tuning | None = None

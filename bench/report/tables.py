@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from bench.report.document import CorruptedArm, CorruptedSet, Document, Effect, Finding, Mean
+from bench.report.document import CorruptedArm, CorruptedSet, Document, Effect, Finding, Mean, Tuning
 from bench.report.text import seeds
 
 Row = Sequence[object]
@@ -22,9 +22,22 @@ def tables(document: Document, *, cost: bool = True) -> dict[str, str]:
         "trials": _trials(document),
         "settings": [("arm", "setting", "baseline", "here"), *map(_change, document.changes)],
     }
+    if document.tuning:
+        found["candidates"] = _candidates(document.tuning, cost)
     if document.corrupted:
         found |= {"robustness": _robustness(document), "corruptions": _corruptions(document)}
     return {name: _csv(rows) for name, rows in found.items()}
+
+
+def _candidates(tuning: Tuning, cost: bool) -> list[Row]:
+    keys = tuning.settings
+    head = ("arm", "candidate", "state", tuning.metric, *keys, "why", "trial") + ("seconds",) * cost
+    rows: list[Row] = [head]
+    for row in tuning.rows:
+        values = dict(row.settings)
+        cells = (row.arm, row.number, row.state, row.value, *map(values.get, keys), row.why, row.id)
+        rows.append(cells + (row.seconds,) * cost)
+    return rows
 
 
 def _csv(rows: Iterable[Row]) -> str:

@@ -39,6 +39,7 @@ def _template() -> Template:
         "score": score,
         "effect": effect,
         "ratio": ratio,
+        "rho": rho,
         "width": width,
         "count": seeds,
         "thousands": thousands,
@@ -113,6 +114,11 @@ def effect(value: Effect | None, bold: bool = False) -> str:
 def ratio(value: float | None) -> str:
     """``0.83``."""
     return DASH if value is None else _signed(value / 100, 2)
+
+
+def rho(value: float) -> str:
+    """A correlation: ``+0.62``."""
+    return _signed(value / 100, 2, plus=True)
 
 
 def width(value: Effect | None) -> str:

@@ -1,0 +1,205 @@
+"""The fair-tuning ledger: what each arm's search tried, what it chose, and whether the choice was free."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench import space
+from bench.candidates import Standing, expected_best, goodness, standings, winner
+from bench.patch import look_up
+from bench.plan import TEST, PlanFile, PlannedSearch
+from bench.report.document import (
+    CandidateRow,
+    Effect,
+    Tuned,
+    TunedArm,
+    Tuning,
+)
+from bench.report.evidence import Evidence, parse
+from bench.report.outcomes import read_outcomes
+from bench.report.settings import spell
+from bench.space import tuned_study
+from bench.store import Store
+from bench.study import Arm, Study
+from bench.study_file import Range, Tune
+
+ENOUGH_TO_RANK = 40
+"""Finished candidates below which a measure of a setting's importance misleads."""
+
+
+def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tuning | None:
+    """The ledger of a study that tunes.
+
+    study      as its file says: ranges may be centred on an arm's own, untuned values
+    evidence   of the replicates with each arm's own tuned values
+    """
+    tune = study.tune
+    if tune is None or not plan.searches:
+        return None
+    found = {search.arm: standings(search, store.read, tune.metric) for search in plan.searches}
+    own, shared = _effects(study, plan, store, evidence) if tune.shared else ({}, {})
+    arms = []
+    for search in plan.searches:
+        looked = _Search(tune, study.arm(search.arm), search, found[search.arm])
+        arms.append(looked.row(own.get(search.arm), shared.get(search.arm)))
+    return Tuning(
+        metric=tune.metric,
+        sampler=tune.sampler,
+        pruner=tune.pruner,
+        candidates=tune.candidates,
+        seeds=tune.seeds,
+        epochs=tune.epochs,
+        minutes=tune.minutes,
+        shared=tune.shared,
+        settings=tuple(space.keys(tune)),
+        arms=tuple(arms),
+        rows=tuple(_row(search.arm, each) for search in plan.searches for each in found[search.arm]),
+        order=_order(found, tune.metric, tune.candidates // 2),
+        enough_to_rank=ENOUGH_TO_RANK,
+    )
+
+
+def _row(arm: str, each: Standing) -> CandidateRow:
+    return CandidateRow(
+        arm,
+        each.candidate.number,
+        each.state,
+        each.value,
+        tuple((key, spell(value)) for key, value in each.candidate.values.items()),
+        each.why,
+        each.trial,
+        each.seconds,
+    )
+
+
+@dataclass(frozen=True)
+class _Search:
+    """One arm's search, looked at."""
+
+    tune: Tune
+    arm: Arm
+    search: PlannedSearch
+    found: Sequence[Standing]
+
+    def row(self, own: Effect | None, shared: Effect | None) -> TunedArm:
+        """The arm's line in the ledger."""
+        states = Counter(each.state for each in self.found)
+        done = [each for each in self.found if each.state == "done"]
+        half = winner(self.found[: self.tune.candidates // 2], self.tune.metric)
+        chosen = self.search.chosen
+        return TunedArm(
+            label=self.arm.label,
+            ended=self.search.ended,
+            tried=len(self.found) - states["missing"],
+            done=states["done"],
+            diverged=states["diverged"],
+            failed=states["failed"],
+            pruned=states["pruned"],
+            chosen=self._chosen(),
+            best=None if chosen is None else self.found[chosen].value,
+            curve=tuple(self._curve(done)),
+            at_half=None if half in (None, chosen) else self.found[half].value if half is not None else None,
+            half_settles=half is not None and half == chosen,
+            correlations=tuple(self._correlations(done)),
+            minutes=sum(each.seconds for each in self.found) / 60,
+            own=own,
+            shared=shared,
+        )
+
+    def _chosen(self) -> tuple[Tuned, ...]:
+        tree = self.arm.recipe.model_dump(mode="json")
+        ranges = space.ranges(self.tune, self.arm.label)
+        return tuple(
+            Tuned(
+                key,
+                spell(value),
+                _spelled(ranges[key], look_up(tree, key)),
+                space.at_edge(ranges[key], look_up(tree, key), value),
+            )
+            for key, value in self.search.values.items()
+        )
+
+    def _curve(self, done: Sequence[Standing]) -> list[tuple[int, float]]:
+        """Expected best of k candidates at k = 1, 2, 4, … and all."""
+        values = [goodness(each.value, self.tune.metric) for each in done]
+        sizes = sorted({*(2**i for i in range(len(values).bit_length()) if 2**i <= len(values)), len(values)})
+        return [(k, abs(expected_best(values, k))) for k in sizes if k]
+
+    def _correlations(self, done: Sequence[Standing]) -> list[tuple[str, float]]:
+        """Rank correlation of each ordered setting with the metric, more being better."""
+        if len(done) < ENOUGH_TO_RANK:
+            return []
+        tree = self.arm.recipe.model_dump(mode="json")
+        found = []
+        for key, scale in space.ranges(self.tune, self.arm.label).items():
+            base = look_up(tree, key)
+            where = [space.position(scale, base, each.candidate.values[key]) for each in done]
+            known = [place for place in where if place is not None]
+            if len(known) == len(done):
+                found.append(
+                    (key, _rank_correlation(known, [goodness(e.value, self.tune.metric) for e in done]))
+                )
+        return found
+
+
+def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
+    """Spearman's; 0 where one of the two does not vary."""
+    from scipy.stats import spearmanr
+
+    if min(a) == max(a) or min(b) == max(b):
+        return 0.0
+    return float(spearmanr(a, b).statistic)
+
+
+def _spelled(scale: Range, base: object) -> str:
+    if scale.choices is not None:
+        return " | ".join(spell(choice) for choice in scale.choices)
+    assert isinstance(base, int | float)
+    low, high = scale.extremes(base)
+    return f"{low:.3g} to {high:.3g}" + (", log" if scale.log else "")
+
+
+def _order(found: Mapping[str, Sequence[Standing]], metric: str, half: int) -> tuple[str, ...] | None:
+    """The arms by their best candidate, if the first half of the candidates would order them otherwise."""
+
+    def best(few: int | None) -> tuple[str, ...]:
+        tops = {
+            arm: max((goodness(each.value, metric) for each in all_of[:few]), default=-math.inf)
+            for arm, all_of in found.items()
+        }
+        return tuple(sorted(tops, key=lambda arm: -tops[arm]))
+
+    return None if half < 1 or best(half) == best(None) else best(half)
+
+
+def _effects(
+    study: Study, plan: PlanFile, store: Store, evidence: Evidence
+) -> tuple[dict[str, Effect | None], dict[str, Effect | None]]:
+    """Each arm against the baseline on the primary metric: tuned itself, and with the baseline's values."""
+    values = {search.arm: search.values for search in plan.searches}
+    metric = parse(study.primary, [TEST, *study.hidden])
+    labels = [arm.label for arm in plan.shared]
+    tuned = {
+        label: Effect.of(evidence.contrast(label, study.baseline, metric).of_finished) for label in labels
+    }
+    if not labels or study.tune is None:
+        return tuned, {}
+    common = {
+        label: {
+            key: value
+            for key, value in values[study.baseline].items()
+            if key in space.ranges(study.tune, label)
+        }
+        for label in [study.baseline, *labels]
+    }
+    arms = tuple(arm for arm in plan.arms if arm.label == study.baseline) + plan.shared
+    alike = plan.model_copy(update={"arms": arms})
+    same = tuned_study(study, common)
+    outcomes = read_outcomes(same, alike, store)
+    both = Evidence(same, outcomes, store, {metric.set: (metric.score,)})
+    return tuned, {
+        label: Effect.of(both.contrast(label, study.baseline, metric).of_finished) for label in labels
+    }
