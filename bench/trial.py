@@ -19,7 +19,7 @@ from bench.data.images import Development, Samples
 from bench.data.resident import Resident
 from bench.errors import UserError
 from bench.evaluate import predict
-from bench.models.cost import forward_flops
+from bench.models.cost import flops_of
 from bench.models.network import Network
 from bench.models.weights import load_strictly, read
 from bench.plan import VAL_SHIFT, ScoredSet, Trial
@@ -112,7 +112,8 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Re
         with clock("build"):
             network = build_network(trial, development)
             parameters = sum(p.numel() for p in network.parameters())
-            flops = forward_flops(network, trial.data.size_px)
+            classes = len(development.classes)
+            flops = flops_of(network, trial.recipe.model, classes, trial.data.size_px)
         result = Result("done", development.classes, parameters=parameters, flops=flops)
         try:
             with clock("train"):

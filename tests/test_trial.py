@@ -141,6 +141,32 @@ def test_the_same_trial_twice_is_bit_identical(make: Callable[..., Trial], setti
     assert not np.array_equal(one, other.predictions["key-of-test"].probabilities)
 
 
+def test_a_trial_after_another_is_bit_identical_to_one_in_a_fresh_process(
+    make: Callable[..., Trial], setting: Setting, tmp_path: Path
+) -> None:
+    """The other one shares its images and its model, and changes those images for itself."""
+    augment = [{"name": "flip", **registry.augmentations["flip"].parameters({})}]
+    trial = make(seed=6, stages=[{"train": "head", "epochs": 2}, {"train": "all", "epochs": 6}])
+    other = make(seed=6, augment=augment, augment_mode="static", balance="upsample-static")
+    job, answer = tmp_path / "job", tmp_path / "answer"
+    job.write_bytes(pickle.dumps((trial, [LOCAL], setting)))
+    subprocess.run([sys.executable, "-c", ALONE, str(job), str(answer)], check=True)
+    expected = pickle.loads(answer.read_bytes())
+    run_trial(other, [LOCAL], setting)
+    found = run_trial(trial, [LOCAL], setting)
+    assert np.array_equal(*(r.predictions["key-of-test"].probabilities for r in (found, expected)))
+    assert all(torch.equal(found.weights[name], expected.weights[name]) for name in found.weights)
+    assert (found.flops, found.scores) == (expected.flops, expected.scores)
+
+
+ALONE = """
+import pickle, sys
+from bench.trial import run_trial
+with open(sys.argv[1], "rb") as job, open(sys.argv[2], "wb") as answer:
+    pickle.dump(run_trial(*pickle.load(job)), answer)
+"""
+
+
 def test_a_tuning_trial_opens_no_held_out_set(
     make: Callable[..., Trial], setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,10 +174,12 @@ def test_a_tuning_trial_opens_no_held_out_set(
         raise AssertionError("a held-out set was opened")
 
     monkeypatch.setattr(provide, "held_out", never)
-    result = run_trial(make(role="tune"), [LOCAL], setting)
+    result = run_trial(make(role="tune"), [], setting)
     assert result.status == "done"
     assert result.scores == result.predictions == {}
     assert result.validation["accuracy"] > 0.5
+    with pytest.raises(ValueError, match="never scored on test"):
+        run_trial(make(role="tune"), [LOCAL], setting)
 
 
 def test_held_out_sets_are_opened_after_training_only(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from bench.data import split
 from bench.data.cache import open_images
@@ -19,17 +20,25 @@ from bench.recipe import Corrupted, Data
 OPENED = 4
 """Sources a process keeps open: a study's trials share one or two, and finding duplicates takes a second."""
 
+KEPT_BYTES = 1 << 28
+"""Splits that a process keeps: all seeds share their test images, all arms of a seed its training images."""
+
 Progress = Callable[[int, int], None]
+Split = TypeVar("Split", Development, Samples)
 
 
 def development(trial: Trial, cache: Path, progress: Progress | None = None) -> Development:
-    """Training and validation images of a trial: all that its training may know.
+    """Training and validation images of a trial: all that its training may know. Not to be written into.
 
     cache     folder of decoded images
     progress  called with (images done, images in all) while a source is decoded for the first time
     """
-    images, findings = _open(trial.data, trial.source, cache, progress)
-    return split.development(images, trial.data, trial.replicate, findings)
+
+    def take() -> Development:
+        images, findings = _open(trial.data, trial.source, cache, progress)
+        return split.development(images, trial.data, trial.replicate, findings)
+
+    return _keep(("development", trial.source, trial.data.model_dump_json(), trial.replicate, cache), take)
 
 
 def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Progress | None = None) -> Samples:
@@ -37,11 +46,18 @@ def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Progress | 
 
     progress  called with (images done, images in all) while a corrupted set is made for the first time
     """
-    images, findings = _open(trial.data, trial.source, cache, None)
-    test = images.take(split.test_indices(images, trial.data, trial.replicate, findings))
-    if scored.hidden is None:
-        return test
-    return hidden_samples(scored, images, test, trial.data, cache, progress)
+
+    def take() -> Samples:
+        images, findings = _open(trial.data, trial.source, cache, None)
+        test = images.take(split.test_indices(images, trial.data, trial.replicate, findings))
+        if scored.hidden is None:
+            return test
+        return hidden_samples(scored, images, test, trial.data, cache, progress)
+
+    hidden = scored.hidden.model_dump_json() if scored.hidden else ""
+    fold = trial.replicate if trial.replicate.fold is not None else None  # a seed alone moves no test image
+    local = trial.source, trial.data.model_dump_json(), fold, cache
+    return _keep((scored.name, hidden, scored.source, *local), take)
 
 
 def val_shift(
@@ -55,6 +71,23 @@ def val_shift(
         return corrupted_samples(corrupted, development.val, cache, progress=progress)
     except UserError as error:
         raise UserError(f"[val_shift] {error}") from None
+
+
+_kept: OrderedDict[tuple[object, ...], tuple[int, Development | Samples]] = OrderedDict()
+
+
+def _keep(key: tuple[object, ...], make: Callable[[], Split]) -> Split:
+    """What ``make`` makes, kept for the next trial of this process as long as there is room."""
+    if key in _kept:
+        _kept.move_to_end(key)
+        found: Split = _kept[key][1]  # type: ignore[assignment]
+        return found
+    made = make()
+    parts = (made.train, made.val) if isinstance(made, Development) else (made,)
+    _kept[key] = sum(part.images.nbytes for part in parts), made
+    while sum(size for size, _ in _kept.values()) > KEPT_BYTES:
+        _kept.popitem(last=False)
+    return made
 
 
 _opened: OrderedDict[tuple[object, ...], tuple[Images, Findings]] = OrderedDict()

@@ -40,13 +40,12 @@ class Resident:
         gets one grey level as its deviation: it divides pixels.
         """
         channels = self._pixels.shape[3]
-        shift = 256 * torch.arange(channels, device=self._pixels.device)
-        counts = torch.zeros(256 * channels, dtype=torch.int64, device=self._pixels.device)
+        counts = torch.zeros(channels, 256, dtype=torch.int64, device=self._pixels.device)
         for block in torch.split(self._pixels, STATISTICS_BLOCK):
-            counts += torch.bincount(
-                (block.reshape(-1, channels) + shift).flatten(), minlength=256 * channels
-            )
-        share = counts.cpu().reshape(channels, 256).double()
+            # channel by channel, as bytes: one count for all of them takes numbers eight times as wide
+            for channel in range(channels):
+                counts[channel] += torch.bincount(block[..., channel].flatten(), minlength=256)
+        share = counts.cpu().double()
         share /= share.sum(1, keepdim=True)
         level = torch.arange(256, dtype=torch.float64) / 255
         mean = share @ level

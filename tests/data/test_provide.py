@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,53 @@ def test_a_process_opens_a_source_once_and_forgets_the_oldest(
 
     monkeypatch.setattr(provide, "open_images", counted)
     monkeypatch.setattr(provide, "_opened", type(provide._opened)())
+    monkeypatch.setattr(provide, "KEPT_BYTES", 0)
     others = [Source("folder", trial.source.path, f"copy {k} of {tmp_path}") for k in range(provide.OPENED)]
     for source in [trial.source, trial.source, *others, trial.source]:
         provide.development(make_trial(source, Replicate(0)), tmp_path)
     assert opened == [trial.source, *others, trial.source]
     assert len(provide._opened) == provide.OPENED
+
+
+def test_arms_of_a_seed_share_their_images_and_seeds_their_test_images(trial: Trial, tmp_path: Path) -> None:
+    other_seed, scored = make_trial(trial.source, Replicate(1)), ScoredSet(TEST, "key")
+    made = provide.development(trial, tmp_path)
+    assert provide.development(make_trial(trial.source, Replicate(0)), tmp_path) is made
+    assert provide.development(other_seed, tmp_path) is not made
+    assert provide.held_out(trial, scored, tmp_path) is provide.held_out(other_seed, scored, tmp_path)
+
+
+def test_what_makes_other_images_is_never_given_the_kept_ones(trial: Trial, tmp_path: Path) -> None:
+    """Another fold, size, hidden set or source under the same key."""
+    scored = ScoredSet(TEST, "key")
+    sized = replace(trial, data=trial.data.model_copy(update={"size_px": 32}))
+    folds = [make_trial(trial.source, Replicate(0, fold, 5)) for fold in (0, 1)]
+    tests = [provide.held_out(one, scored, tmp_path) for one in (trial, sized, *folds)]
+    assert [test.images.shape[1] for test in tests] == [16, 32, 16, 16]
+    assert not set(tests[2].ids.tolist()) & set(tests[3].ids.tolist())
+    harder = MICRO.model_copy(update={"severities": (5,)})
+    soft, hard = (provide.held_out(trial, ScoredSet("c", "key", h), tmp_path) for h in (MICRO, harder))
+    assert soft.condition_names != hard.condition_names
+
+
+def test_what_is_kept_has_a_limit_and_the_longest_unused_goes_first(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provide, "_kept", type(provide._kept)())
+    monkeypatch.setattr(provide, "KEPT_BYTES", 2 * 90 * 16 * 16 * 3)  # two splits of 90 images
+    trials = [make_trial(trial.source, Replicate(seed)) for seed in range(3)]
+    first, second = (provide.development(one, tmp_path) for one in trials[:2])
+    assert provide.development(trials[0], tmp_path) is first
+    provide.development(trials[2], tmp_path)
+    assert sum(size for size, _ in provide._kept.values()) == provide.KEPT_BYTES
+    assert provide.development(trials[0], tmp_path) is first
+    assert provide.development(trials[1], tmp_path) is not second
+
+
+def test_what_is_larger_than_the_limit_is_not_kept(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provide, "_kept", type(provide._kept)())
+    monkeypatch.setattr(provide, "KEPT_BYTES", 1000)
+    assert len(provide.development(trial, tmp_path).train) == 80
+    assert not provide._kept

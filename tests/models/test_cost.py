@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench import models
-from bench.models.cost import Block, blocks, forward_flops
+from bench.models.cost import Block, blocks, flops_of, forward_flops
 from bench.models.network import Network
 from bench.recipe import Choice
 from bench.registry import models as registered
@@ -43,6 +43,21 @@ def test_counting_changes_no_weight_mode_or_generator() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert [module.training for module in network.modules()] == modes
     assert torch.equal(torch.random.get_rng_state(), drawn)
+
+
+def test_operations_are_counted_once_for_each_model_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr("bench.models.cost._counted", {})
+    monkeypatch.setattr(
+        "bench.models.cost.forward_flops", lambda network, size_px: calls.append(1) or size_px
+    )
+    small, large = (build("custom_cnn", 16, widths=[width]) for width in (4, 8))
+    choices = [Choice(name="custom_cnn", params={"widths": [width]}) for width in (4, 8)]
+    for _ in range(2):
+        assert flops_of(small, choices[0], 8, 16) == 16
+        flops_of(large, choices[1], 8, 16)
+        flops_of(small, choices[0], 8, 32)
+    assert len(calls) == 3
 
 
 def test_blocks_are_listed_from_input_to_head_with_their_weights() -> None:
