@@ -9,7 +9,7 @@ import fnmatch
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from bench.patch import apply, look_up
 from bench.recipe import Recipe, Stage
@@ -139,7 +139,7 @@ def position(scale: Range, base: Any, value: Any) -> float | None:
     return math.log(value / low) / math.log(high / low) if scale.log else (value - low) / (high - low)
 
 
-def at_edge(scale: Range, base: Any, value: Any) -> str | None:
+def at_edge(scale: Range, base: Any, value: Any) -> Literal["low", "high"] | None:
     """``low`` or ``high`` when ``value`` lies in the outer tenth of its range: better may lie beyond."""
     where = position(scale, base, value)
     if where is None or EDGE <= where <= 1 - EDGE:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import WilcoxonPruner
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
@@ -96,9 +98,9 @@ def behind_the_best(tune: Tune, told: Sequence[Standing], values: Sequence[float
     told     earlier candidates that are done
     values   the candidate's metric for its first seeds, in order
     """
-    study = optuna.create_study(
-        direction="maximize", pruner=WilcoxonPruner(p_threshold=WORSE_P, n_startup_steps=2)
-    )
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        pruner = WilcoxonPruner(p_threshold=WORSE_P, n_startup_steps=2)
+    study = optuna.create_study(direction="maximize", pruner=pruner)
     for each in told:
         steps = {seed: goodness(value, tune.metric) for seed, value in enumerate(each.by_seed)}
         study.add_trial(create_trial(value=goodness(each.value, tune.metric), intermediate_values=steps))
