@@ -240,13 +240,17 @@ def plan(
 @app.command()
 def status(
     studies: Annotated[list[Path] | None, typer.Argument(help="Study files.", show_default=False)] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Of the smoke runs.")] = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Count what is done, failed (by cause) and missing; without a study, for all of the results folder."""
-    from bench.commands import plan as commands
+    """Say what is done, failed (by cause), missing and running now; from any terminal, at any time.
 
-    print(commands.status(studies or [], _machine(results=results), as_json=as_json))
+    Without a study, for all of the results folder.
+    """
+    from bench.commands import status as commands
+
+    print(commands.status(studies or [], _machine(results=results), as_json=as_json, smoked=smoke))
 
 
 @app.command()

@@ -84,7 +84,7 @@ def running_rows(running: Sequence[Mapping[str, Any]], width: int, most: int) ->
         cells = "  ".join(f"{fact:>{w}}" for fact, w in zip(of, widths, strict=True) if w)
         name = f"{trial['arm']} {trial['replicate']}"
         names = max(len(f"{each['arm']} {each['replicate']}") for each in running[:most])
-        room = max(12, min(names, width - len(cells) - 6))
+        room = min(names, max(8, width - len(cells) - 6))
         lines.append(f"  ◐ {_cut(name, room):<{room}}  {cells}")
     return lines + ([f"  and {len(running) - most} more"] if len(running) > most else [])
 

@@ -1,29 +1,12 @@
 import io
+import json
 import sys
 
 import pytest
 
 from bench.board import Board
 from bench.execute import Event
-from bench.screen import duration
 from bench.terminal import LiveTrials, Terminal
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1:00"),
-        (184, "3:04"),
-        (3599.6, "1:00:00"),
-        (7800, "2:10:00"),
-        (360_000, "100:00:00"),
-    ],
-)
-def test_a_duration_has_the_unit_that_fits(seconds: float, text: str):
-    assert duration(seconds) == text
 
 
 def event(kind: str = "done", **changes: object) -> Event:
@@ -103,3 +86,27 @@ def test_quiet_is_quiet_on_a_terminal_too(monkeypatch: pytest.MonkeyPatch):
     with Terminal(quiet=True).trials(Board("s", 1)) as screen:
         screen.ended(event())
     assert tty.getvalue() == ""
+
+
+def test_json_says_every_event_on_stdout(capsys: pytest.CaptureFixture[str]):
+    with Terminal(as_json=True).trials(Board("s", 2)) as screen:
+        screen.listen(event("epoch", at={"epoch": 3, "loss": 0.5}))
+        screen.ended(event())
+    out, err = capsys.readouterr()
+    told = [json.loads(line) for line in out.splitlines()]
+    assert err == ""
+    assert [line["event"] for line in told] == ["epoch", "done"]
+    assert (told[0]["loss"], told[0]["arm"], told[0]["study"]) == (0.5, "flips", "s")
+    assert (told[1]["ended"], told[1]["total"], told[1]["seconds"]) == (1, 2, 18.0)
+
+
+def test_a_signal_is_answered_at_once(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    Terminal().alert("stopping")
+    Terminal(quiet=True).alert("silence")
+    assert capfd.readouterr().err == "stopping\n"
+    as_terminal(monkeypatch)
+    terminal = Terminal()
+    with terminal.trials(Board("s", 1)) as screen:
+        assert isinstance(screen, LiveTrials)
+        terminal.alert("stopping")
+        assert screen.banner == "stopping", "drawn with the rest, a quarter of a second later"

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.commands.plan import planned, read_plan
+from bench.commands.status import planned, read_plan
 from bench.machine import Machine
 from bench.plan import ROOMS
 from bench.registry import REGISTRIES

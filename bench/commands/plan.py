@@ -1,4 +1,4 @@
-"""``bench plan`` and ``bench status``: what a study will train, how it stands. Without torch and pandas."""
+"""``bench plan``: what a study will train, how it stands, what it will take. Without torch and pandas."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.board import MARKS
-from bench.errors import UserError
+from bench.board import MARKS, MOST_MARKS, row
 from bench.machine import Machine
-from bench.plan import Plan, PlanFile, Run, read_plan_file
-from bench.run import State, prepare, states, store_of
+from bench.plan import Plan, Run
+from bench.run import State, cells, prepare, states, store_of
 from bench.screen import duration
-from bench.store import Record, Store
+from bench.store import Record
 
 LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
@@ -35,6 +34,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
         f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {len(plan.runs)} trials"
         + (f", {distinct} different" if distinct < len(plan.runs) else ""),
+        *_tuning(plan),
         f"done      {_done_line(counts)}",
         f"decides   {study.primary}, {len(study.arms) - 1} comparisons",
         *_cost(standing),
@@ -56,6 +56,17 @@ def _done_line(counts: Counter[State]) -> str:
     return " · ".join(
         [str(ended), *(f"{counts[state]} {what}" for state, what in words.items() if counts[state])]
     )
+
+
+def _tuning(plan: Plan) -> list[str]:
+    """How far the searches are."""
+    if plan.study.tune is None:
+        return []
+    ended, candidates = sum(search.ended for search in plan.searches), plan.study.tune.candidates
+    return [
+        f"tuning    {ended} of {len(plan.study.arms)} arms tuned, {candidates} candidates each; "
+        f"{len(plan.pending)} trials of candidates to run next"
+    ]
 
 
 def _data_line(plan: Plan) -> str:
@@ -91,24 +102,22 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _grid(plan: Plan, standing: Standing) -> list[str]:
-    """Arms down, replicates across, one mark each, and the ids' first digits."""
-    arms = [arm.label for arm in plan.study.arms]
-    width = min(48, max(map(len, arms)))
-    by_arm: dict[str, list[tuple[Run, State]]] = {arm: [] for arm in arms}
-    for run, state, _ in standing:
-        by_arm[run.arm].append((run, state))
-    names = [_replicate(run) for run, _ in by_arm[arms[0]]]
+    """Arms down, replicates across, one mark each, and the ids' first digits; counts of very many."""
+    by_arm: dict[str, Standing] = {arm.label: [] for arm in plan.study.arms}
+    for one in standing:
+        by_arm.setdefault(one[0].arm, []).append(one)  # arms with shared values come last
+    width = min(48, max(map(len, by_arm)))
+    names = [_replicate(run) for run, _, _ in max(by_arm.values(), key=len)]
     columns = [max(2, len(name)) for name in names]
-    head = (
-        " " * width + "  " + " ".join(f"{n:<{c}}" for n, c in zip(names, columns, strict=True)) + "  trials"
-    )
-    lines = [head.rstrip()]
-    for arm in arms:
-        marks = " ".join(f"{MARKS[state]:<{c}}" for (_, state), c in zip(by_arm[arm], columns, strict=True))
-        ids = " ".join(run.trial.id[:8] for run, _ in by_arm[arm][:6])
-        more = " …" if len(by_arm[arm]) > 6 else ""
+    many = len(names) > MOST_MARKS
+    head = " " * width + "  " + " ".join(f"{n:<{c}}" for n, c in zip(names, columns, strict=True))
+    lines = [] if many else [f"{head}  trials" if names else head.rstrip()]
+    for arm, of in by_arm.items():
+        marks = " ".join(f"{MARKS[state]:<{c}}" for (_, state, _), c in zip(of, columns, strict=False))
+        ids = " ".join(run.trial.id[:8] for run, _, _ in of[:6]) + (" …" if len(of) > 6 else "")
         shown = arm if len(arm) <= width else arm[: width - 1] + "…"
-        lines.append(f"{shown:<{width}}  {marks}  {ids}{more}")
+        trials = row(cells(of)) if many else f"{marks}  {ids}"
+        lines.append(f"{shown:<{width}}  {trials if of else 'is tuned first'}")
     return lines
 
 
@@ -142,50 +151,3 @@ def _as_data(run: Run, state: State) -> dict[str, Any]:
         "state": state,
         "sets": sets,
     }
-
-
-def status(studies: Sequence[Path], machine: Machine, *, as_json: bool) -> str:
-    """done / diverged / failed (by cause) / missing of each study, from ``plan.json`` and the records."""
-    store = Store(machine.results)
-    names = [path.stem for path in studies] or planned(store)
-    if not names and not as_json:
-        return f"{machine.results} holds no study yet; bench run STUDY makes one"
-    table = {name: _count(name, store) for name in names}
-    if as_json:
-        return json.dumps(table, indent=1)
-    width = max(map(len, table))
-    return "\n".join(f"{name:<{width}}  {_sentence(counts)}" for name, counts in table.items())
-
-
-def planned(store: Store) -> list[str]:
-    """Names of the studies that have a folder of their own."""
-    if not store.root.is_dir():
-        return []
-    return sorted(folder.name for folder in store.root.iterdir() if (folder / "plan.json").is_file())
-
-
-def read_plan(name: str, store: Store) -> PlanFile:
-    """``plan.json`` of a study that was run. Raises UserError when it never was."""
-    file = store.study_dir(name) / "plan.json"
-    if not file.is_file():
-        raise UserError(f"{store.root} holds no study {name!r}; bench run makes it")
-    return read_plan_file(file)
-
-
-def _count(name: str, store: Store) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for arm in read_plan(name, store).arms:
-        for trial in arm.trials:
-            record = store.read(trial.id)
-            if record is None:
-                counts["missing"] += 1
-            elif record.status == "failed":
-                counts[f"failed ({record.cause})"] += 1
-            else:
-                counts[record.status] += 1
-                counts["sets not scored"] += sum(key not in record.scores for key in trial.sets.values())
-    return {state: count for state, count in counts.items() if count}
-
-
-def _sentence(counts: dict[str, int]) -> str:
-    return " · ".join(f"{count} {state}" for state, count in counts.items())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import report
-from bench.commands.plan import planned, read_plan
+from bench.commands.status import planned, read_plan
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.run import SMOKE_FOLDER

@@ -1,0 +1,111 @@
+"""``bench status``: how studies stand, from their records, at any time, from any terminal. No torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.board import Cell, State, read_beacon
+from bench.errors import UserError
+from bench.machine import Machine
+from bench.plan import PlanFile, PlannedTrial, read_plan_file
+from bench.run import store_of
+from bench.screen import duration, grid_lines, running_rows
+from bench.store import Record, Store
+
+
+def status(studies: Sequence[Path], machine: Machine, *, as_json: bool, smoked: bool = False) -> str:
+    """done / diverged / failed (by cause) / missing of each study, and what runs now.
+
+    With one study, its arms and trials too. All from ``plan.json``, the records and what a run at work says.
+    """
+    store = store_of(machine, smoked=smoked)
+    names = [path.stem for path in studies] or planned(store)
+    beacon = read_beacon(store.root)
+    standing = {name: _standing(read_plan(name, store), store, beacon) for name in names}
+    if as_json:
+        counts = {name: _counts(of) for name, of in standing.items()}
+        return json.dumps({"studies": counts, "running": beacon}, indent=1, ensure_ascii=False)
+    if not names:
+        return f"{store.root} holds no study yet; bench run STUDY makes one"
+    width, height = shutil.get_terminal_size((100, 40))
+    widest = max(map(len, names))
+    lines = [f"{name:<{widest}}  {_sentence(_counts(of))}" for name, of in standing.items()]
+    if len(names) == 1:
+        lines += ["", *grid_lines([cell for cell, _ in standing[names[0]]], width, height)]
+    return "\n".join([*lines, *_at_work(beacon, width, height)])
+
+
+def planned(store: Store) -> list[str]:
+    """Names of the studies that have a folder of their own."""
+    if not store.root.is_dir():
+        return []
+    return sorted(folder.name for folder in store.root.iterdir() if (folder / "plan.json").is_file())
+
+
+def read_plan(name: str, store: Store) -> PlanFile:
+    """``plan.json`` of a study that was run. Raises UserError when it never was."""
+    file = store.study_dir(name) / "plan.json"
+    if not file.is_file():
+        raise UserError(f"{store.root} holds no study {name!r}; bench run makes it")
+    return read_plan_file(file)
+
+
+Standing = list[tuple[Cell, str]]
+"""Trials, and how each stands in words."""
+
+
+def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> Standing:
+    """Every trial of a plan, candidates of its searches too."""
+    running = {trial["trial"] for trial in beacon["running"]} if beacon else set()
+    trials = [(arm.label, trial) for arm in (*plan.arms, *plan.shared) for trial in arm.trials]
+    trials += [
+        (f"{search.arm}, tuning", trial)
+        for search in plan.searches
+        for candidate in search.candidates
+        for trial in candidate.trials
+    ]
+    standing = []
+    for label, trial in trials:
+        record = store.read(trial.id)
+        state: State = "running" if trial.id in running else _state(trial, record)
+        words = f"failed ({record.cause})" if state == "failed" and record else state
+        standing.append((Cell(trial.id, label, state), words))
+    return standing
+
+
+def _state(trial: PlannedTrial, record: Record | None) -> State:
+    if record is None:
+        return "missing"
+    if record.status == "done" and any(key not in record.scores for key in trial.sets.values()):
+        return "unscored"
+    return record.status
+
+
+def _counts(standing: Standing) -> dict[str, int]:
+    """Words → trials, candidates of searches apart."""
+    counts: Counter[str] = Counter()
+    for cell, words in standing:
+        counts[("tuning: " if cell.arm.endswith(", tuning") else "") + words] += 1
+    return dict(counts)
+
+
+def _sentence(counts: dict[str, int]) -> str:
+    return " · ".join(f"{count} {state}" for state, count in counts.items()) or "no trials yet"
+
+
+def _at_work(beacon: dict[str, Any] | None, width: int, height: int) -> list[str]:
+    """What a run that is at work says of itself."""
+    if beacon is None:
+        return []
+    left = "" if beacon["left_s"] is None else f", about {duration(beacon['left_s'])} left"
+    silent = time.time() - beacon["at"]
+    heard = f" (last heard of {duration(silent)} ago)" if silent > 60 else ""
+    ended, took = f"{beacon['ended']}/{beacon['total']}", duration(beacon["seconds"])
+    head = f"running   {beacon['title']}: {ended} in {took}, {beacon['workers']} at once{left}{heard}"
+    return ["", head, *running_rows(beacon["running"], width, height)]

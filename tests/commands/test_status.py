@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from tiny import FLIPS, HIDDEN, machine_in, write_study
+
+from bench.board import Beacon, board
+from bench.commands.plan import plan_text
+from bench.commands.status import status
+from bench.errors import UserError
+from bench.execute import Event, Job, Setting
+from bench.execute.records import base, write_failure
+from bench.machine import Machine
+from bench.plan import Run
+from bench.run import prepare
+from bench.store import Record, Store
+
+AT = {
+    "stage": 1, "stages": 2, "epoch": 5, "epochs": 10, "loss": 0.25, "val_accuracy": 0.5,
+    "images_per_s": 1200.0,
+}  # fmt: skip
+
+
+def planned(folder: Path, **parts: object) -> tuple[Path, Machine, tuple[Run, ...]]:
+    """A study whose folder says what it plans, and that has no record yet."""
+    study, machine = write_study(folder, **parts), machine_in(folder)  # type: ignore[arg-type]
+    plan = prepare(study, machine)
+    store = Store(machine.results)
+    store.write_text(store.study_dir("tiny") / "plan.json", plan.file.model_dump_json())
+    return study, machine, plan.runs
+
+
+def finish(run: Run, machine: Machine, **changes: object) -> Record:
+    fields = base(Job(run), Setting(machine.results, machine.cache)) | {
+        "status": "done",
+        "scores": {scored.key: {"accuracy": 0.5} for scored in run.sets},
+    }
+    return Record(**(fields | changes))
+
+
+def test_every_state_is_counted_and_drawn(tmp_path: Path) -> None:
+    _, machine, runs = planned(tmp_path, seeds=3, hidden=HIDDEN)
+    store = Store(machine.results)
+    none = [run for run in runs if run.arm == "none"]
+    flips = [run for run in runs if run.arm == "flips"]
+    store.write(finish(none[0], machine), history=[], predictions={})
+    store.write(finish(none[1], machine, scores={}), history=[], predictions={})
+    store.write(finish(none[2], machine, status="diverged"), history=[], predictions={})
+    write_failure(Job(flips[0]), Setting(machine.results, machine.cache), "oom", "too large")
+    text = status([], machine, as_json=False)
+    assert text.splitlines()[0] == ("tiny  1 done · 1 unscored · 1 diverged · 1 failed (oom) · 2 missing")
+    assert "  none   ●◌✗" in text
+    assert "  flips  !··" in text
+    assert json.loads(status([Path("tiny.toml")], machine, as_json=True)) == {
+        "studies": {"tiny": {"done": 1, "unscored": 1, "diverged": 1, "failed (oom)": 1, "missing": 2}},
+        "running": None,
+    }
+
+
+def test_another_terminal_sees_what_runs_now(tmp_path: Path) -> None:
+    _, machine, runs = planned(tmp_path, seeds=2)
+    jobs = [Job(run) for run in runs]
+    shown = board("tiny", jobs, 2)
+    shown.listen(Event("epoch", runs[0].trial.id, "none", 0, "", at=AT))
+    store = Store(machine.results)
+    with store.lock():
+        Beacon(machine.results).show(shown)
+        text = status([], machine, as_json=False)
+    assert "running   tiny: 0/4 in 0 s, 2 at once" in text
+    assert "◐ none s0  1/2 ep 5/10  loss 0.250  val 50.0  1,200/s" in text
+    assert "  none   ◐·" in text
+    assert text.splitlines()[0] == "tiny  1 running · 3 missing"
+    assert "running" not in status([], machine, as_json=False), "that run was killed: nobody holds the folder"
+
+
+def test_a_study_that_never_ran_is_told_apart_from_an_empty_folder(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    assert "holds no study yet" in status([], machine, as_json=False)
+    with pytest.raises(UserError, match="holds no study 'other'"):
+        status([Path("ablations/other.toml")], machine, as_json=False)
+
+
+def test_five_thousand_records_take_two_seconds_at_most(tmp_path: Path) -> None:
+    arms = "\n".join(f"a{i} = {{ batch_size = {i} }}" for i in range(1, 4))
+    study, machine, runs = planned(tmp_path, seeds=1000, hidden=HIDDEN, arms=f"{arms}\n{FLIPS}")
+    trials = {run.trial.id: run for run in runs}
+    assert len(trials) == 5000
+    conditions = {
+        f"family-{i}/{j}": {"accuracy": 0.5, "balanced_accuracy": 0.5} for i in range(20) for j in range(5)
+    }
+    record = finish(runs[0], machine, conditions={"k": conditions})
+    for id, run in trials.items():
+        folder = Store(machine.results).trial_dir(id)
+        folder.mkdir(parents=True)
+        scores = {scored.key: {"accuracy": 0.5} for scored in run.sets}
+        one = record.model_copy(update={"id": id, "scores": scores})
+        (folder / "record.json").write_text(one.model_dump_json(indent=1))
+    begun = time.process_time()
+    assert "5000 done" in status([], machine, as_json=False)
+    took = time.process_time() - begun
+    begun = time.process_time()
+    assert "done      5000" in plan_text(study, machine, False)
+    assert took < 2
+    assert time.process_time() - begun < 2
