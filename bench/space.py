@@ -167,6 +167,6 @@ def shortened(recipe: Recipe, epochs: int | None) -> Recipe:
 
 def tuned_study(study: Study, chosen: Mapping[str, Mapping[str, Any]]) -> Study:
     """The study with each arm's chosen values frozen into its recipe; arms not in ``chosen`` stay."""
-    arms = tuple(tuned(arm, chosen.get(arm.label, {})) for arm in study.arms)
+    arms = tuple(tuned(arm, chosen[arm.label]) if arm.label in chosen else arm for arm in study.arms)
     baseline = next(arm.recipe for arm in arms if arm.label == study.baseline)
     return study.model_copy(update={"arms": arms, "recipe": baseline})
