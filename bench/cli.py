@@ -72,6 +72,14 @@ ExecutorName = Annotated[
         show_default=False,
     ),
 ]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Ray cluster for --executor ray: auto, HOST:6379.  [default: start one here]",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 Smoke = Annotated[
@@ -116,6 +124,7 @@ def run(
     device: Device = None,
     executor: ExecutorName = None,
     workers: Workers = None,
+    address: Address = None,
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Train again what a new hidden set cannot be scored from.")
     ] = False,
@@ -154,7 +163,7 @@ def run(
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
 
-    machine = _machine(results=results, device=device, executor=executor, workers=workers)
+    machine = _machine(results=results, device=device, executor=executor, workers=workers, address=address)
     patience = Patience(seconds_of(timeout) if timeout else None, max_failures)
     options = conductor.Options(smoke, rescore, _causes(retry), patience)
     code = 0

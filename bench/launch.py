@@ -155,6 +155,8 @@ class Crew:
         """The executor of a batch; the same for every batch, unless there is nothing to share out."""
         if self._stopping:
             raise KeyboardInterrupt("no further trial was begun")
+        if self._executor is None and self.machine.executor == "ray":
+            self._executor = self._ray()
         if self._executor is None:
             places = slots.choose(self.machine, self.setting, jobs, smoked=self._smoked)
             self._workers = len(places)
@@ -163,6 +165,14 @@ class Crew:
                 return inline.Inline(self.setting)  # a worker would take ten seconds to import torch
             self._executor = local.Local(places, self.setting, self.patience.timeout_s)
         return self._executor
+
+    def _ray(self) -> Executor:
+        from bench.execute.ray import Cluster, Ray
+
+        cluster = Cluster(self.machine.address, self.machine.workers)
+        executor = Ray(cluster, self.setting, self.patience.timeout_s)
+        self._workers = executor.workers
+        return executor
 
 
 @contextmanager
@@ -179,9 +189,9 @@ def crew(
 
     Within, the first Ctrl-C or SIGTERM lets running trials end or write a checkpoint; a second one ends all.
     """
-    if machine.executor == "ray":
-        raise UserError("--executor ray is not built yet; use local or inline")
-    setting = Setting(results, machine.cache, device_of(machine), keep_weights)
+    # A cluster may have GPUs where the conductor has none.
+    device = machine.device if machine.executor == "ray" else device_of(machine)
+    setting = Setting(results, machine.cache, device, keep_weights)
     hands = Crew(setting, machine, terminal, patience, smoked=smoked)
     try:
         with _heeding_signals(hands):

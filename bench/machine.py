@@ -16,6 +16,8 @@ from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, short
 
 DEVICES = ("auto", "cpu", "cuda")
 EXECUTORS = ("inline", "local", "ray")
+SETTINGS = ("results", "cache", "device", "executor", "workers", "address")
+"""Keys of ``bench.toml`` beside ``[paths]``, and of the environment as ``BENCH_…``."""
 
 
 def _user_cache() -> Path:
@@ -33,6 +35,8 @@ class Machine:
     executor: str = "local"
     workers: int = 0
     """Worker processes of the local executor; 0: as many as cores (CPU) or as fit (GPU)."""
+    address: str = ""
+    """Ray cluster of ``executor = "ray"``; empty: one is started here."""
     paths: Mapping[str, Path] = field(default_factory=dict)
     """Named folders: a study writes ``folder:@pbc96``, this says where that is."""
 
@@ -130,13 +134,15 @@ def _problem(key: str, value: object) -> str | None:
         return None if value in DEVICES else f"must be one of {', '.join(DEVICES)}"
     if key == "executor":
         return None if value in EXECUTORS else f"must be one of {', '.join(EXECUTORS)}"
+    if key == "address":
+        return None if isinstance(value, str) else 'must be text, for example "auto" or "HOST:6379"'
     if key == "workers":
         good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         return None if good else "must be a whole number, 0 (choose for me) or more"
     if key == "paths":
         good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
         return None if good else 'must be a table of folders, for example pbc96 = "data/pbc96"'
-    return f"unknown key; {did_you_mean(key, ('results', 'cache', 'device', 'executor', 'workers', 'paths'))}"
+    return f"unknown key; {did_you_mean(key, (*SETTINGS, 'paths'))}"
 
 
 def _from_environment(environ: Mapping[str, str], paths: dict[str, Path]) -> dict[str, Any]:
@@ -148,13 +154,7 @@ def _from_environment(environ: Mapping[str, str], paths: dict[str, Path]) -> dic
             paths[known.get(wanted, wanted.lower())] = _absolute(text, Path.cwd())
             continue
         key = variable.removeprefix("BENCH_").lower()
-        if not variable.startswith("BENCH_") or key not in (
-            "results",
-            "cache",
-            "device",
-            "executor",
-            "workers",
-        ):
+        if not variable.startswith("BENCH_") or key not in SETTINGS:
             continue
         value: object = (
             int(text) if key == "workers" and text.isascii() and text.isdigit() and len(text) < 10 else text

@@ -1,0 +1,296 @@
+"""Trials as Ray tasks, on a cluster that is there or on one of this machine's own. Needs ``bench[ray]``.
+
+A task is what a local worker does with one job. Ray keeps its processes, so imports, images and models are
+paid once each. News comes back through a mailbox, an actor beside the conductor, through which tasks also
+hear that they are to stop. Ray retries nothing by itself: a lost node is a killed trial here as anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.errors import UserError
+from bench.execute import Event, Job, Listener, Setting
+from bench.execute.records import write_failure
+from bench.store import Store
+
+LOOKS_S = 0.5
+"""Seconds between looks at the mailbox."""
+ALIVE_S = 5.0
+"""Seconds between a task's looks at whether its conductor lives."""
+TOKEN = ".ray-check"
+"""File of the results folder that every node must be able to read while a run starts."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What was asked for."""
+
+    address: str = ""
+    """``auto`` or ``HOST:6379`` of a cluster that is there; empty: start one here."""
+    workers: int = 0
+    """Trials at once, sharing GPUs where these are fewer; 0: one per GPU, or one per core."""
+
+
+class Ray:
+    """An executor whose workers Ray places; connects at once."""
+
+    def __init__(self, cluster: Cluster, setting: Setting, timeout_s: float | None = None) -> None:
+        """Raises UserError when Ray is not installed or not there, or a node does not see the results."""
+        self._cluster, self._timeout_s, self._stopping = cluster, timeout_s, False
+        self._ray = _connect(cluster)
+        self._setting = Setting(setting.results, setting.cache, self._device(setting), setting.keep_weights)
+        # max_calls: else Ray ends a process after its first GPU task
+        self._work = self._ray.remote(max_retries=0, max_calls=0)(_task)
+        self._mailbox = self._open_mailbox()
+        self._check_nodes()
+        self._running: dict[Any, Job] = {}
+        self._since: dict[str, float] = {}
+        """Trial → when it began, on the monotonic clock."""
+
+    @property
+    def workers(self) -> int:
+        """How many trials of one thread run at once, as far as is known: a cluster may grow."""
+        kind = "CPU" if self._setting.device == "cpu" else "GPU"
+        return self._cluster.workers or max(1, int(self._ray.cluster_resources().get(kind, 1)))
+
+    def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
+        """Yield the last event of each job, in the order they end."""
+        waiting = list(reversed(jobs))
+        while self._running or (waiting and not self._stopping):
+            most = self._cluster.workers or len(jobs)
+            while waiting and len(self._running) < most and not self._stopping:
+                job = waiting.pop()
+                self._running[self._submit(job)] = job
+            ready, _ = self._ray.wait(list(self._running), timeout=LOOKS_S)
+            self._read_mailbox(listen)
+            for ref in ready:
+                job = self._running.pop(ref)
+                event = self._end(ref, job)
+                if event is not None:
+                    yield event
+            self._cancel_overdue()
+
+    def stop(self) -> None:
+        """Begin no further job; tell the tasks, which end at their next checkpoint."""
+        self._stopping = True
+        self._mailbox.stop.remote()
+        for ref, job in self._running.items():
+            if job.run.trial.id not in self._since:  # still waits for room
+                self._ray.cancel(ref)
+
+    def close(self) -> None:
+        """Leave the cluster, which ends this run's tasks; one that was started here ends."""
+        self._ray.shutdown()
+
+    def _device(self, setting: Setting) -> str:
+        """The cluster's, not the conductor's, which may have no GPU."""
+        gpus = self._ray.cluster_resources().get("GPU", 0)
+        return "cuda" if setting.device != "cpu" and gpus else "cpu"
+
+    def _open_mailbox(self) -> Any:
+        """Beside the conductor, so that no lost node takes it away."""
+        here = str(self._ray.get_runtime_context().get_node_id())
+        return self._ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=self._on(here)).remote()
+
+    def _on(self, node: str) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(node, soft=False)
+
+    def _submit(self, job: Job) -> Any:
+        options: dict[str, Any] = {"num_cpus": job.run.trial.recipe.cpu_threads}
+        if self._setting.device != "cpu":
+            gpus = self._ray.cluster_resources()["GPU"]
+            options["num_gpus"] = 1 if job.alone else min(1, gpus / self.workers)
+        return self._work.options(**options).remote(job, self._setting, self._mailbox)
+
+    def _read_mailbox(self, listen: Listener) -> None:
+        for event in self._ray.get(self._mailbox.take.remote()):
+            if event.kind == "started":
+                self._since[event.trial] = time.monotonic()
+            listen(event)
+
+    def _end(self, ref: Any, job: Job) -> Event | None:
+        """The last event of a job; None for one that was taken back before it began."""
+        from ray import exceptions
+
+        begun = self._since.pop(job.run.trial.id, None)
+        try:
+            event = self._ray.get(ref)
+            assert isinstance(event, Event)
+            return event
+        except exceptions.RayError as error:
+            if self._overdue(begun):
+                message = f"took longer than {self._timeout_s:g} s (--timeout)"
+                return write_failure(job, self._setting, "timeout", message)
+            if isinstance(error, exceptions.TaskCancelledError):
+                return None
+            return write_failure(job, self._setting, *_why(error))
+
+    def _overdue(self, begun: float | None) -> bool:
+        limit = self._timeout_s
+        return limit is not None and begun is not None and time.monotonic() - begun > limit
+
+    def _cancel_overdue(self) -> None:
+        for ref, job in self._running.items():
+            if self._overdue(self._since.get(job.run.trial.id)):
+                self._ray.cancel(ref, force=True)  # its process ends; Ray starts another
+
+    def _check_nodes(self) -> None:
+        """Raise UserError when a node has another results folder, no bench, or cannot write its cache."""
+        token, file = secrets.token_hex(8), self._setting.results / TOKEN
+        file.write_text(token)
+        look = self._ray.remote(num_cpus=0, max_retries=0)(_look)
+        asked = {
+            node["NodeManagerHostname"]: look.options(scheduling_strategy=self._on(node["NodeID"])).remote(
+                self._setting, token
+            )
+            for node in self._ray.nodes()
+            if node["Alive"]
+        }
+        try:
+            answers = {name: self._answer(ref) for name, ref in asked.items()}
+            problems = [f"  {name}: {problem}" for name, problem in answers.items() if problem]
+        finally:
+            file.unlink(missing_ok=True)
+        if problems:
+            raise UserError(
+                f"not every node of the Ray cluster can work in {self._setting.results}:\n"
+                + "\n".join(problems)
+                + "\n    put the results folder on storage that all nodes share (docs/execution.md)"
+            )
+
+    def _answer(self, ref: Any) -> str:
+        from ray import exceptions
+
+        try:
+            return str(self._ray.get(ref, timeout=120))
+        except exceptions.RayError as error:
+            return (
+                f"bench does not run there ({type(error).__name__}); install the same version on every node"
+            )
+
+
+class Mailbox:
+    """News of tasks until the conductor takes it, and whether they are to stop."""
+
+    def __init__(self) -> None:
+        self._letters: list[Event] = []
+        self._stopping = False
+
+    def put(self, event: Event) -> None:
+        """Leave news."""
+        self._letters.append(event)
+
+    def take(self) -> list[Event]:
+        """All news since the last time, in order."""
+        taken, self._letters = self._letters, []
+        return taken
+
+    def stop(self) -> None:
+        """From now on, tasks are to end at their next checkpoint."""
+        self._stopping = True
+
+    def stopping(self) -> bool:
+        """Whether they are."""
+        return self._stopping
+
+
+def _connect(cluster: Cluster) -> Any:
+    """The ``ray`` module, connected. Raises UserError when it is not installed, or no cluster answers."""
+    # Under `uv run` Ray would start uv in every worker and upload the whole folder.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    try:
+        import ray
+    except ImportError:
+        raise UserError(
+            "--executor ray needs Ray, which is not installed\n"
+            "    uv sync --extra ray, or pip install 'bench-ablations[ray]'"
+        ) from None
+    options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    if cluster.address:
+        options = {"address": cluster.address, "log_to_driver": False, "logging_level": "ERROR"}
+    elif cluster.workers:
+        options["num_cpus"] = cluster.workers
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        first = str(error).partition("\n")[0]
+        raise UserError(
+            f'no Ray cluster at --address "{cluster.address}": {first}\n'
+            "    ray status shows a cluster that runs; without --address one is started here"
+        ) from None
+    return ray
+
+
+def _look(setting: Setting, token: str) -> str:
+    """On a node: what keeps it from working for this conductor, or nothing."""
+    file = setting.results / TOKEN
+    try:
+        if file.read_text() != token:
+            return f"{file} holds something else than the conductor wrote"
+    except OSError as error:
+        return f"does not see {file} ({error.strerror})"
+    for folder in (setting.results, setting.cache):
+        try:
+            Store(folder).check_writable()
+        except UserError:
+            return f"cannot write to {folder}"
+    return ""
+
+
+def _task(job: Job, setting: Setting, mailbox: Any) -> Event:
+    """On a node: one job, from start to record."""
+    import ray
+
+    from bench.execute.work import work
+
+    _watch(mailbox)
+    return work(
+        job,
+        setting,
+        lambda event: mailbox.put.remote(event),
+        lambda: bool(ray.get(mailbox.stopping.remote())),
+    )
+
+
+_watched: list[Any] = []
+
+
+def _watch(mailbox: Any) -> None:
+    """End this process when its conductor is gone, so that a next run never meets it at work."""
+    import threading
+
+    if _watched:
+        return
+    _watched.append(mailbox)
+
+    def watch() -> None:
+        import ray
+
+        while True:
+            time.sleep(ALIVE_S)
+            try:
+                ray.get(_watched[-1].stopping.remote(), timeout=60)
+            except Exception:  # whatever it is, nobody hears of this task any more
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="bench-watch").start()
+
+
+def _why(error: Exception) -> tuple[Literal["oom", "killed", "error"], str]:
+    """Cause and message of a task that Ray ended."""
+    from ray import exceptions
+
+    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return "oom", first
+    if isinstance(error, exceptions.RayTaskError):
+        return "error", first
+    return "killed", f"its Ray worker was lost ({type(error).__name__}: {first})"
