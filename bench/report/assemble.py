@@ -67,7 +67,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         notes=notes(outcomes) + _unreadable(evidence) + _unscored(outcomes),
         fixed=settings.shared(study),
         changes=settings.changes(study, order),
-        confounds=settings.confounds(study, outcomes, order),
+        confounds=settings.confounds(study, outcomes, order) + _untuned(plan),
         cost_confounds=settings.cost_confounds(outcomes),
         not_judged=tuple(_not_judged(study)),
         provenance=_provenance(study, plan, outcomes),
@@ -130,9 +130,10 @@ def _arm_row(
     done = [o for o in trials if o.state == "done"]
     primary = parse(study.primary, [TEST, *study.hidden])
     recalls = _recalls(trials, primary.set or TEST)
+    records = [o.record for o in done if o.record]
     seconds = Mean.over(cost(o, "seconds") for o in done)
     epochs = Mean.over(trained(o, "epochs") for o in done)
-    memory = [max(o.record.memory.values()) for o in done if o.record and o.record.memory]
+    speed = Mean.over(record.timings.get("images_per_s") for record in records)
     return ArmRow(
         label=label,
         is_baseline=label == study.baseline,
@@ -144,7 +145,10 @@ def _arm_row(
         parameters=settings.parameters(trials),
         epochs=epochs.mean if epochs else None,
         seconds=seconds.mean if seconds else None,
-        memory_mb=max(memory) if memory else None,
+        memory_mb=max((max(r.memory.values()) for r in records if r.memory), default=None),
+        trained_parameters=max((r.trainable_parameters or 0 for r in records), default=0) or None,
+        flops=max((r.flops or 0 for r in records), default=0) or None,
+        images_per_s=speed.mean if speed else None,
     )
 
 
@@ -196,6 +200,15 @@ def _unscored(outcomes: Outcomes) -> tuple[TrialNote, ...]:
     return tuple(found)
 
 
+def _untuned(plan: PlanFile) -> tuple[tuple[str, str], ...]:
+    """Arms whose search came to nothing, unlike the others'."""
+    return tuple(
+        (search.arm, f"whether it was tuned: none of its {len(search.candidates)} candidates finished")
+        for search in plan.searches
+        if search.ended and search.chosen is None
+    )
+
+
 def _not_judged(study: Study) -> Iterable[str]:
     """What the study asks for and this report does not judge, never silently."""
     if study.aa:
@@ -210,8 +223,8 @@ def _not_judged(study: Study) -> Iterable[str]:
 
 def _sets(plan: PlanFile) -> Iterable[tuple[str, str]]:
     """What each scored set is called, and its key; one for each fold where they differ."""
-    trials = plan.arms[0].trials
-    for name in trials[0].sets:
+    trials = next((arm.trials for arm in plan.arms if arm.trials), ())  # none while every arm is tuned
+    for name in trials[0].sets if trials else ():
         called = LOCAL if name == TEST else name
         keys = {trial.fold: trial.sets[name] for trial in trials}
         if len(set(keys.values())) == 1:

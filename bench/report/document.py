@@ -121,6 +121,12 @@ class ArmRow:
     """Training, mean over seeds."""
     memory_mb: float | None
     """Peak, largest over seeds."""
+    trained_parameters: int | None = None
+    """Most that any stage trained."""
+    flops: int | None = None
+    """Operations of one image's way through the network."""
+    images_per_s: float | None = None
+    """In training, mean over seeds."""
 
 
 @dataclass(frozen=True)

@@ -78,15 +78,16 @@ FINDING = ("effect", "low", "high", "verdict", "dagger", "if_converges", "detail
 
 def _arms(document: Document, cost: bool) -> Iterable[Row]:
     means = [f"{name}_{part}" for name in document.sets for part in ("accuracy", "sd", "seeds")]
-    costs = ("train_seconds", "peak_memory_mb") if cost else ()
+    costs = ("train_seconds", "images_per_s", "peak_memory_mb") if cost else ()
     yield ("arm", "baseline", *means, *FINDING, "gap", "gap_low", "gap_high", "worst_class", "worst_recall",
-           "seeds", "parameters", "epochs", *costs)  # fmt: skip
+           "seeds", "parameters", "trained_parameters", "flops", "epochs", *costs)  # fmt: skip
     for arm in document.arms:
         accuracies = [value for mean in arm.accuracies for value in _mean(mean)]
         worst = arm.worst or (None, None)
-        measured = (arm.seconds, arm.memory_mb) if cost else ()
+        measured = (arm.seconds, arm.images_per_s, arm.memory_mb) if cost else ()
         head = (arm.label, "yes" if arm.is_baseline else "no", *accuracies, *_finding(arm.finding))
-        tail = (seeds(arm.seeds), arm.parameters, arm.epochs, *measured)
+        sizes = (arm.parameters, arm.trained_parameters, arm.flops)
+        tail = (seeds(arm.seeds), *sizes, arm.epochs, *measured)
         yield (*head, *_effect(arm.gap), *worst, *tail)
 
 
