@@ -34,14 +34,15 @@ def check(name: str, runs: Sequence[Run], machine: Machine, terminal: Terminal) 
     Raises one UserError for the study ``name`` that lists every problem.
     """
     problems: dict[str, None] = {}
-    seen: dict[tuple[str, int | None], _Training | None] = {}
+    seen: dict[tuple[str, str, int | None], _Training | None] = {}
     checked: set[tuple[str, str, str]] = set()
     for run in runs:
         trial = run.trial
         data = trial.data_fingerprint
-        split = data, trial.replicate.fold  # folds differ in who is left to train; seeds draw in proportion
+        # Folds differ in who is left to train, candidates in what they are scored on; seeds draw alike.
+        split = data, trial.role, trial.replicate.fold
         if split not in seen:
-            sets = () if any(data == known for known, _ in seen) else run.sets
+            sets = () if any(split[:2] == known[:2] for known in seen) else run.sets
             try:
                 seen[split] = _check_images(trial, sets, machine, terminal)
             except UserError as error:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from studies import FakeLocator
+
 from bench import tune
 from bench.plan import Plan, Run
 from bench.store import Record
 from bench.study import Study
-from tests.studies import FakeLocator
 
 Objective = Callable[[Run], float | str]
 """Validation accuracy of a candidate, or how else it ends: ``diverged``, ``oom``, ``killed``."""

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from scipy.stats import qmc
+from studies import read
 
 from bench import space
 from bench.streams import derive
 from bench.study_file import Range, Tune
-from tests.studies import read
 
 LR = Range(low=1e-4, high=1e-2, log=True)
 

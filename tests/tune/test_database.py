@@ -3,11 +3,11 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from searches import Desk
+from studies import read
 
 from bench.plan import Run
 from bench.tune import database
-from tests.searches import Desk
-from tests.studies import read
 
 TEXT = """\
 [arms]

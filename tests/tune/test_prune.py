@@ -1,7 +1,8 @@
+from searches import Desk
+from studies import read
+
 from bench.plan import Run
 from bench.study import Study
-from tests.searches import Desk
-from tests.studies import read
 
 ARMS = '[arms]\none = {}\nother = { augment = ["flip"] }\n'
 SPACE = '[tune.space]\n"optimizer.lr" = { low = 1e-4, high = 1e-2, log = true }\n'

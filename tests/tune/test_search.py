@@ -3,11 +3,11 @@ import random
 from collections import Counter
 
 import pytest
+from searches import Desk
+from studies import read
 
 from bench.plan import Run
 from bench.study import Study
-from tests.searches import Desk
-from tests.studies import read
 
 ARMS = '[arms]\nadam = {}\nlion = { optimizer = { name = "lion", lr = 1e-4 } }\n'
 SPACE = '[tune.space]\n"optimizer.lr" = { around = "recipe", times = 10000, log = true }\n'
