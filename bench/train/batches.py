@@ -74,7 +74,7 @@ class Batches:
                 torch.manual_seed(derive(self._seed, "dropout", self.begun - 1))
             epoch = self.begun - 1
             order = self._position[self._deck.order(stream(self._seed, "order", stage, epoch))]
-            on_device = torch.from_numpy(order).to(self._device)
+            on_device = torch.from_numpy(order).to(self._device, non_blocking=True)
             steps = torch.split(on_device, self._batch_size)[: self.per_epoch]
             if not self._draws:
                 yield from ((self._resident.batch(index), self._targets[index]) for index in steps[skip:])

@@ -134,7 +134,7 @@ class CudaRecorder:
 def rates_on_device(optimizer: Optimizer, device: torch.device) -> None:
     """Make every group's learning rate a float32 scalar on the device, for a recording to read."""
     for group in optimizer.param_groups:
-        group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=device)
+        group["lr"] = torch.full((), float(group["lr"]), dtype=torch.float32, device=device)
 
 
 @contextlib.contextmanager
