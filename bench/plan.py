@@ -28,6 +28,8 @@ ROOMS = {"data": 1, "train": 1, "evaluate": 1}
 """Versions of what every trial passes through; raised by hand when behaviour changes."""
 TEST = "test"
 """Name of the local test set among a trial's scored sets."""
+SHARED = " at the baseline's values"
+"""What the name of an arm has behind it in runs with the baseline's tuned values."""
 VAL_SHIFT = "val_shift"
 """Name of the corrupted validation images among a candidate's scored sets."""
 
@@ -215,19 +217,20 @@ class Plan:
     def file(self) -> PlanFile:
         """What ``plan.json`` holds."""
         labels = [arm.label for arm in self.study.arms]
-        shared = [label for label in labels if any(run.arm == label for run in self.shared)]
+        shared = [label for label in labels if any(run.arm == label + SHARED for run in self.shared)]
         return PlanFile(
             study=self.study.name,
             baseline=self.study.baseline,
             data_fingerprint=self.data_fingerprint,
             arms=tuple(_planned_arm(label, self.runs) for label in labels),
             searches=self.searches,
-            shared=tuple(_planned_arm(label, self.shared) for label in shared),
+            shared=tuple(_planned_arm(label, self.shared, SHARED) for label in shared),
         )
 
 
-def _planned_arm(label: str, runs: Sequence[Run]) -> PlannedArm:
-    return PlannedArm(label=label, trials=tuple(planned_trial(run) for run in runs if run.arm == label))
+def _planned_arm(label: str, runs: Sequence[Run], suffix: str = "") -> PlannedArm:
+    trials = tuple(planned_trial(run) for run in runs if run.arm == label + suffix)
+    return PlannedArm(label=label, trials=trials)
 
 
 def planned_trial(run: Run) -> PlannedTrial:

@@ -10,9 +10,10 @@ from typing import Any
 
 from bench.board import MARKS, MOST_MARKS, row
 from bench.machine import Machine
-from bench.plan import Plan, Run
+from bench.plan import Plan, Run, replicates_of
 from bench.run import State, cells, prepare, states, store_of
 from bench.screen import duration
+from bench.space import keys
 from bench.store import Record
 
 LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
@@ -27,13 +28,14 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
     replicates = f"{study.folds.k} folds" if study.folds else f"{len(study.seeds)} seeds"
-    distinct = len({run.trial.id for run in plan.runs})
+    planned = len(study.arms) * len(replicates_of(study))
+    distinct = len({run.trial.id for run in plan.runs}) + planned - len(plan.runs)
     lines = [
         f"{study.name} — {study.question}",
         f"data      {_data_line(plan)}",
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
-        f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {len(plan.runs)} trials"
-        + (f", {distinct} different" if distinct < len(plan.runs) else ""),
+        f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {planned} trials"
+        + (f", {distinct} different" if distinct < planned else ""),
         *_tuning(plan),
         f"done      {_done_line(counts)}",
         f"decides   {study.primary}, {len(study.arms) - 1} comparisons",
@@ -62,11 +64,13 @@ def _tuning(plan: Plan) -> list[str]:
     """How far the searches are."""
     if plan.study.tune is None:
         return []
-    ended, candidates = sum(search.ended for search in plan.searches), plan.study.tune.candidates
-    return [
-        f"tuning    {ended} of {len(plan.study.arms)} arms tuned, {candidates} candidates each; "
-        f"{len(plan.pending)} trials of candidates to run next"
-    ]
+    tune, arms = plan.study.tune, plan.study.arms
+    runs = f" × {tune.seeds} seeds" if tune.seeds > 1 else ""
+    text = f"{len(arms)} arms × {tune.candidates} candidates{runs} for {', '.join(keys(tune))} · "
+    ended = sum(search.ended for search in plan.searches)
+    text += "done" if ended == len(arms) else f"{ended} arms done, {len(plan.pending)} trials to run next"
+    again = (len(arms) - 1) * len(replicates_of(plan.study))
+    return [f"tuning    {text}"] + [f"          + {again} trials with the baseline's values"] * tune.shared
 
 
 def _data_line(plan: Plan) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench import space
 from bench.candidates import Standing, standing, winner
-from bench.plan import Candidate, Locator, Plan, PlannedSearch, Planner, Run, make_plan, planned_trial
+from bench.plan import SHARED, Candidate, Locator, Plan, PlannedSearch, Planner, Run, make_plan, planned_trial
 from bench.store import Record
 from bench.study import Arm, Study
 from bench.study_file import SEEDS_EACH, TUNING_SEEDS, Tune
@@ -88,7 +88,8 @@ def _shared(study: Study, chosen: Mapping[str, Mapping[str, Any]], planner: Plan
             continue
         mine = space.ranges(study.tune, arm.label)
         values = {key: value for key, value in chosen[study.baseline].items() if key in mine}
-        yield from planner.finals(space.tuned(arm, values))
+        for run in planner.finals(space.tuned(arm, values)):
+            yield replace(run, arm=run.arm + SHARED)
 
 
 def _interleaved(queues: Sequence[Sequence[Run]]) -> Iterator[Run]:

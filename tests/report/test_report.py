@@ -12,7 +12,6 @@ from bench.report import build, markdown, write_report
 from bench.report.text import seeds
 from bench.store import Store
 from bench.study import Arm, Claim, Ensemble
-from bench.study_file import Range, Tune
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "report.md"
 World = Callable[..., object]
@@ -172,13 +171,12 @@ def test_what_is_not_judged_is_said(make_world):
     w.arm("b", 1.5, ["flip"])
     w.finish_all()
     w.extra = {
-        "tune": Tune(space={"optimizer.lr": Range(low=1e-4, high=1e-2, log=True)}),
         "aa": True,
         "ensembles": {"b-x5": Ensemble(arm="b")},
         "design": "grid",
     }
     text = _report(w)
-    for words in ("tuning", "A/A row", "ensembles: b-x5", "main effects"):
+    for words in ("A/A row", "ensembles: b-x5", "main effects"):
         assert words in text.partition("## Not judged yet")[2].partition("##")[0]
     w.extra = {}
     assert "Not judged yet" not in _report(w)
