@@ -122,7 +122,7 @@ class CudaRecorder:
         before = generator.clone_state()
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=self._stream):
+            with torch.cuda.device(self._device), torch.cuda.graph(graph, stream=self._stream):
                 work()
         except RuntimeError:
             # A recording that broke off leaves the generator waiting for its end, and dropout would fail.
