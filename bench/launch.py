@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +51,8 @@ class Crew:
         """Whoever has workers to keep from batch to batch."""
         self._at_work: Executor | None = None
         self._beacon = Beacon(setting.results)
+        self.after_each: Callable[[], None] = lambda: None
+        """Called whenever a trial has ended."""
         self._workers = 1
         self._stopping = False
         self._failed = 0
@@ -109,6 +111,7 @@ class Crew:
             else:
                 screen.ended(event)
                 self._judge(event, failures)
+                self.after_each()
             self._beacon.show(screen.board)
         return again
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import os
 import tempfile
 import time
@@ -30,6 +32,8 @@ from bench.terminal import Terminal
 
 State = Literal["done", "diverged", "failed", "missing", "unscored"]
 SMOKE_FOLDER = "smoke-runs"
+SHOWN_EVERY_S = 10.0
+"""Seconds between two updates of ``search.db`` while candidates run."""
 
 
 class DiskLocator:
@@ -217,6 +221,7 @@ class _Conduct:
         self.ran = 0
         self.failures: list[str] = []
         """A line for each replicate that failed; a failed candidate is a result of the search."""
+        self._shown = -math.inf
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
@@ -228,16 +233,21 @@ class _Conduct:
                 raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
             before = asked
             self._show(plan)
+            hands.after_each = functools.partial(self._show, plan, every_s=SHOWN_EVERY_S)
             hands.run(f"{plan.study.name} tuning", jobs)
             self.ran += len(jobs)
             plan = self.planning.plan()
             _claim_folder(plan, self.path, store, smoked=self.options.smoke)
+        hands.after_each = lambda: None
         if plan.searches:
             self._show(plan)
         return plan
 
-    def _show(self, plan: Plan) -> None:
-        """Bring the study's ``search.db`` up to its records, for optuna-dashboard."""
+    def _show(self, plan: Plan, every_s: float = 0.0) -> None:
+        """Bring the study's ``search.db`` up to its records, for optuna-dashboard; not too often."""
+        if time.monotonic() < self._shown + every_s:
+            return
+        self._shown = time.monotonic()
         from bench.tune import database  # imports optuna and SQLAlchemy
 
         study, store = self.planning.study, self.planning.store
