@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.execute import slots
 from bench.launch import device_of
 from bench.machine import Machine
 from bench.plan import Run, Trial
@@ -69,6 +70,7 @@ class ArmCost:
     peak_mb: float
     problem: str = ""
     """Why the probe came to no end: out of memory, or a loss that is not finite."""
+    cpu_threads: int = 1
 
     @property
     def parameters(self) -> int:
@@ -81,7 +83,10 @@ def added(plan: str, path: Path, machine: Machine, *, smoked: bool, as_json: boo
     costs = probe(path, machine, smoked, Terminal())
     if as_json:
         return json.dumps(json.loads(plan) | {"probe": as_data(costs)}, indent=1, ensure_ascii=False)
-    return f"{plan}\n\n{as_text(costs, device_of(machine))}"
+    device = device_of(machine)
+    threads, peak_mb = max(cost.cpu_threads for cost in costs), max(cost.peak_mb for cost in costs)
+    workers = len(slots.of_machine(machine, device, threads, peak_mb))
+    return f"{plan}\n\n{as_text(costs, device, workers)}"
 
 
 def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> list[ArmCost]:
@@ -106,6 +111,9 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
             to_run = len({run.trial.id for run in of} & missing)
             costs.append(_probe_arm(run.trial, labels, to_run, machine.cache, device))
             count(done, len(first))
+    if device != "cpu":  # from which a run tells how many trials a GPU has room for
+        measured = zip(arms.values(), costs, strict=True)
+        slots.remember_peaks(machine.cache, {slots.about(of[0].trial): cost.peak_mb for of, cost in measured})
     return costs
 
 
@@ -145,6 +153,7 @@ def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, cache: Path, 
         built + seconds,
         peak_mb,
         problem,
+        trial.recipe.cpu_threads,
     )
 
 
@@ -249,8 +258,11 @@ def as_data(costs: Sequence[ArmCost]) -> list[dict[str, Any]]:
     return table
 
 
-def as_text(costs: Sequence[ArmCost], device: str) -> str:
-    """Models with their blocks, what each stage trains, then every arm's times and the sum."""
+def as_text(costs: Sequence[ArmCost], device: str, workers: int = 1) -> str:
+    """Models with their blocks, what each stage trains, then every arm's times and the sum.
+
+    workers   trials that the local executor would run at once
+    """
     lines = [f"probe     {LEGS * STEPS[device]} steps of each stage on {device}; nothing is recorded"]
     seen = set()
     for cost in costs:
@@ -258,7 +270,7 @@ def as_text(costs: Sequence[ArmCost], device: str) -> str:
         if what not in seen:
             seen.add(what)
             lines += ["", *_model(cost)]
-    return "\n".join([*lines, "", *_arms(costs), "", _total(costs)])
+    return "\n".join([*lines, "", *_arms(costs), "", _total(costs, workers)])
 
 
 def _model(cost: ArmCost) -> list[str]:
@@ -306,7 +318,7 @@ def _duration(seconds: float) -> str:
     return duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
 
 
-def _total(costs: Sequence[ArmCost]) -> str:
+def _total(costs: Sequence[ArmCost], workers: int) -> str:
     known = [cost for cost in costs if not cost.problem]
     seconds = sum(cost.to_run * cost.seconds for cost in known)
     trials = sum(cost.to_run for cost in known)
@@ -315,4 +327,6 @@ def _total(costs: Sequence[ArmCost]) -> str:
         f"total     {trials} trials to run: about {_duration(seconds)} of one worker's time "
         "if no stage stops early,\n          without reading images and scoring held-out sets"
         + (f"; {left_out} more of arms that could not be probed" if left_out else "")
+        + f"\n          inline {_duration(seconds)} · local, {workers} worker{'s' * (workers > 1)} "
+        f"{_duration(seconds / workers)} · ray {_duration(seconds)} divided by its workers"
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.execute import Job, Setting
 from bench.machine import Machine
-from bench.store import Record, Store
+from bench.plan import Trial
+from bench.store import Record, Store, write_whole
 
 MOST_PER_GPU = 4
 """More share a GPU's time without adding to it (docs/performance.md)."""
@@ -18,6 +22,8 @@ FRAGMENTED = 1.2
 """The allocator reserves this many times what tensors take at their peak."""
 FREE_SHARE = 0.95
 """Of a GPU's free memory, what may be given away."""
+PROBES = "probes.json"
+"""File of the cache with what ``bench plan --probe`` measured."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,22 @@ def choose(machine: Machine, setting: Setting, jobs: Sequence[Job], *, smoked: b
     """
     if machine.executor == "inline" or (smoked and not machine.workers):
         return [""]  # a smoke trial takes a second, a worker ten to import torch
-    if setting.device == "cpu":
-        threads = max(job.run.trial.recipe.cpu_threads for job in jobs)
+    trials = [job.run.trial for job in jobs]
+    if setting.device == "cpu" or machine.workers:
+        return of_machine(machine, setting.device, max(trial.recipe.cpu_threads for trial in trials), None)
+    known = peaks_of(Store(setting.results).records())
+    for key, peak_mb in remembered_peaks(setting.cache).items():
+        known[key] = max(peak_mb, known.get(key, 0.0))
+    return of_machine(machine, setting.device, 1, most_of(trials, known))
+
+
+def of_machine(machine: Machine, device: str, threads: int, peak_mb: float | None) -> list[str]:
+    """The same for trials of so many CPU threads, or so many MB of a GPU's memory."""
+    if device == "cpu":
         return [""] * (machine.workers or max(1, _cores() // threads))
     gpus = _gpus()
     if machine.workers:
         return [gpus[i % len(gpus)].name for i in range(machine.workers)]
-    peak_mb = measured_peak_mb(jobs, Store(setting.results).records())
     return share_out(gpus, peak_mb)
 
 
@@ -59,27 +74,50 @@ def share_out(gpus: Sequence[Gpu], peak_mb: float | None) -> list[str]:
     return [gpu.name for turn in range(MOST_PER_GPU) for gpu in gpus if rooms[gpu.name] > turn]
 
 
-def measured_peak_mb(jobs: Iterable[Job], records: Iterable[Record]) -> float | None:
-    """Most memory among GPU trials of the same recipes and image size; None when one was never measured."""
+def peaks_of(records: Iterable[Record]) -> dict[str, float]:
+    """What decides the memory of a trial → most that finished ones took on a GPU, in MB."""
     known: dict[str, float] = {}
     for record in records:
         peak = record.memory.get("peak_mb")
         if peak and record.machine.get("device") == "cuda":
-            about = _about(record.recipe, record.data["size_px"])
-            known[about] = max(peak, known.get(about, 0.0))
-    peaks = []
-    for job in jobs:
-        trial = job.run.trial
-        peaks.append(known.get(_about(trial.recipe.model_dump(mode="json"), trial.data.size_px)))
+            key = _about(record.recipe, record.data["size_px"])
+            known[key] = max(peak, known.get(key, 0.0))
+    return known
+
+
+def most_of(trials: Iterable[Trial], known: Mapping[str, float]) -> float | None:
+    """Most memory among ``trials``, in MB; None when it is not known of every one."""
+    peaks = [known.get(about(trial)) for trial in trials]
     if not peaks or None in peaks:
         return None
     return max(peak for peak in peaks if peak is not None)
 
 
-def _about(recipe: dict[str, object], size_px: int) -> str:
-    """What decides how much memory a trial takes."""
-    import json
+def remembered_peaks(cache: Path) -> dict[str, float]:
+    """What probes measured on this machine's GPUs."""
+    try:
+        found = json.loads((cache / PROBES).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: float(value) for key, value in found.items() if isinstance(value, (int, float))}
 
+
+def remember_peaks(cache: Path, measured: Mapping[str, float]) -> None:
+    """Keep what a probe measured, by ``about``, in MB; a cache that cannot be written keeps nothing."""
+    with contextlib.suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(remembered_peaks(cache) | dict(measured), indent=1)
+        write_whole(cache / PROBES, lambda file: file.write(text.encode()))
+
+
+def about(trial: Trial) -> str:
+    """What decides how much memory a trial takes, as text."""
+    return _about(trial.recipe.model_dump(mode="json"), trial.data.size_px)
+
+
+def _about(recipe: dict[str, object], size_px: int) -> str:
     deciding = ("model", "batch_size", "stages", "precision", "ema", "graph", "compile", "augment")
     return json.dumps([size_px, *(recipe.get(key) for key in deciding)], sort_keys=True)
 

@@ -118,6 +118,13 @@ def test_the_text_says_what_top_counts_what_stages_train_and_what_it_sums_to() -
     assert "2 more of arms that could not be probed" in text
 
 
+def test_hours_are_told_for_every_executor() -> None:
+    # three trials of 100 s
+    assert "inline 5:00 · local, 2 workers 2:30 · ray 5:00 divided by its workers" in as_text(
+        [COST], "cpu", 2
+    )
+
+
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [

@@ -7,7 +7,18 @@ from tiny import machine_in, write_study
 
 from bench.execute import Job, Setting, slots
 from bench.execute.records import base
-from bench.execute.slots import CONTEXT_MB, Gpu, choose, measured_peak_mb, share_out
+from bench.execute.slots import (
+    CONTEXT_MB,
+    PROBES,
+    Gpu,
+    about,
+    choose,
+    most_of,
+    peaks_of,
+    remember_peaks,
+    remembered_peaks,
+    share_out,
+)
 from bench.machine import Machine
 from bench.run import prepare
 from bench.store import Record, Store
@@ -70,11 +81,28 @@ def test_workers_asked_for_go_round_the_gpus(
 
 
 def test_memory_is_known_from_trials_of_the_same_recipe_on_a_gpu(job: Job, tmp_path: Path) -> None:
-    assert measured_peak_mb([job], []) is None
-    assert measured_peak_mb([job], [on_gpu(job, 900), on_gpu(job, 1_200)]) == 1_200
+    def most(*records: Record) -> float | None:
+        return most_of([job.run.trial], peaks_of(records))
+
+    assert most() is None
+    assert most(on_gpu(job, 900), on_gpu(job, 1_200)) == 1_200
     on_cpu = on_gpu(job, 5_000, machine={"device": "cpu"})
     larger = on_gpu(job, 5_000, data={**base(job, Setting(Path(), Path()))["data"], "size_px": 96})
-    assert measured_peak_mb([job], [on_cpu, larger]) is None
+    assert most(on_cpu, larger) is None
+
+
+def test_what_a_probe_measured_is_remembered_in_the_cache(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "_gpus", lambda: [Gpu("0", 8_000)])
+    setting = Setting(tmp_path / "results", tmp_path / "cache", "cuda")
+    remember_peaks(setting.cache, {"other": 1.0})
+    remember_peaks(setting.cache, {about(job.run.trial): 2_500.0})
+    assert remembered_peaks(setting.cache) == {"other": 1.0, about(job.run.trial): 2_500.0}
+    # 1.2 × 2,500 + 700 = 3,700 MB: two in 7,600 MB
+    assert choose(local(tmp_path), setting, [job]) == ["0", "0"]
+    (setting.cache / PROBES).write_text("[]")
+    assert remembered_peaks(setting.cache) == {}
 
 
 def test_finished_trials_decide_how_many_run_at_once(
