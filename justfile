@@ -18,6 +18,10 @@ smoke:
 benchmarks *arguments:
     uv run pytest tests/benchmarks --benchmark-only --benchmark-disable-gc -o addopts="" {{arguments}}
 
+# kill a study again and again, fill its disk, tear its files: nothing may be lost
+chaos kills="20" seed="0":
+    uv run python tests/chaos.py {{kills}} {{seed}}
+
 # write docs/components.md anew
 docs:
     uv run python scripts/write_components.py

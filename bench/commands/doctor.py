@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 from bench import provenance
+from bench.board import read_beacon
 from bench.machine import Machine
+
+LEAST_FREE = 1e9
+"""Bytes: less is soon filled by decoded images or by weights."""
 
 
 def examine(machine: Machine) -> tuple[str, bool]:
     """A report, and whether nothing is wrong."""
     folders = [("results", machine.results), ("cache", machine.cache)]
-    problems = [text for name, path in folders for text in _unwritable(name, path)]
+    problems = [text for name, path in folders for text in (*_unwritable(name, path), *_full(name, path))]
     lines = [
         *_device(),
         "libraries  " + "  ".join(f"{name} {version}" for name, version in provenance.libraries().items()),
-        *(f"{name:<10} {path}  {_free(path)}" for name, path in folders),
-        f"executor   {machine.executor}, workers {machine.workers or 'chosen per device'}",
+        *(f"{name:<10} {path}  {_free(path) / 1e9:.0f} GB free" for name, path in folders),
+        f"executor   {machine.executor}, workers {machine.workers or 'chosen per device'}, {_ray()}",
+        *_at_work(machine.results),
         *(
             f"path       @{name} → {path}{'' if path.exists() else '  (missing)'}"
             for name, path in machine.paths.items()
@@ -33,23 +39,72 @@ def examine(machine: Machine) -> tuple[str, bool]:
 def _device() -> list[str]:
     import torch
 
-    lines = [f"cpu        {provenance.machine('cpu')['device_name']}, {os.cpu_count()} cores"]
+    memory = _memory()
+    held = f", {memory / 1e9:.0f} GB of memory" if memory else ""
+    lines = [
+        f"cpu        {provenance.machine('cpu')['device_name']}, {_cores()} of {os.cpu_count()} cores{held}",
+        f"           fp32, {_cpu_bf16()}",
+    ]
     if not torch.cuda.is_available():
         return [*lines, "gpu        none that torch sees; studies run on the CPU"]
     for index in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(index)
         free, total = torch.cuda.mem_get_info(index)
-        bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
-        lines.append(f"gpu {index}      {about.name}, {free / 1e9:.0f} of {total / 1e9:.0f} GB free, {bf16}")
+        kinds = ["fp32", *(["tf32"] if about.major >= 8 else []), *(["bf16"] if about.major >= 8 else [])]
+        room = f"{free / 1e9:.0f} of {total / 1e9:.0f} GB free"
+        lines.append(f"gpu {index}      {about.name}, {room}, {', '.join(kinds)}")
     return lines
+
+
+def _cpu_bf16() -> str:
+    """Whether bfloat16 makes a CPU faster or only less exact."""
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text("utf-8", errors="replace") if info.exists() else ""
+    there = any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+    return "bf16" if there else "bf16 without support in hardware: slower than fp32"
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> int:
+    """Bytes of the machine; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
+def _ray() -> str:
+    try:
+        return f"ray {metadata.version('ray')}"
+    except metadata.PackageNotFoundError:
+        return "ray not installed (uv sync --extra ray)"
+
+
+def _at_work(results: Path) -> list[str]:
+    """The run that holds the results folder."""
+    beacon = read_beacon(results)
+    if beacon is None:
+        return []
+    return [f"running    {beacon['title']}: {beacon['ended']}/{beacon['total']}, process {beacon['pid']}"]
 
 
 def _nearest(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def _free(path: Path) -> str:
-    return f"{shutil.disk_usage(_nearest(path)).free / 1e9:.0f} GB free"
+def _free(path: Path) -> int:
+    return shutil.disk_usage(_nearest(path)).free
+
+
+def _full(name: str, path: Path) -> list[str]:
+    free = _free(path)
+    return (
+        [] if free >= LEAST_FREE else [f"{name}: {path} has {free / 1e6:.0f} MB left; bench clean frees some"]
+    )
 
 
 def _unwritable(name: str, path: Path) -> list[str]:

@@ -1,7 +1,13 @@
+import os
 from pathlib import Path
 
+import pytest
+
+from bench.board import Beacon, Board
+from bench.commands import doctor
 from bench.commands.doctor import examine
 from bench.machine import Machine
+from bench.store import Store
 
 
 def test_a_machine_that_can_write_is_well(tmp_path: Path):
@@ -16,7 +22,8 @@ def test_a_machine_that_can_write_is_well(tmp_path: Path):
     assert f"path       @gone → {tmp_path / 'gone'}  (missing)" in lines
     assert any(line.startswith("libraries  python ") and " torch " in line for line in lines)
     assert any(line.startswith(f"results    {tmp_path / 'new' / 'results'}  ") for line in lines)
-    assert "executor   local, workers chosen per device" in lines
+    assert any(line.startswith("executor   local, workers chosen per device, ray ") for line in lines)
+    assert any(line.startswith("           fp32, bf16") for line in lines)
     assert list(tmp_path.iterdir()) == [tmp_path / "here"], "looking leaves nothing behind"
 
 
@@ -27,3 +34,18 @@ def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path):
     assert f"problem    results: {tmp_path / 'file'} cannot be written (Not a directory)" in text
     assert text.endswith("2 problems")
     assert "workers 3" in text
+
+
+def test_a_disk_that_is_nearly_full_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "_free", lambda path: 12_000_000)
+    text, well = examine(Machine(results=tmp_path, cache=tmp_path))
+    assert not well
+    assert f"problem    results: {tmp_path} has 12 MB left; bench clean frees some" in text
+
+
+def test_a_run_at_work_is_named(tmp_path: Path):
+    with Store(tmp_path).lock():
+        Beacon(tmp_path).show(Board("cells", 12))
+        text, well = examine(Machine(results=tmp_path, cache=tmp_path))
+    assert well
+    assert f"running    cells: 0/12, process {os.getpid()}" in text

@@ -1,0 +1,246 @@
+"""Kill a study again and again, fill its disk, tear its files; in the end nothing may be lost or different.
+
+``python tests/chaos.py [KILLS] [SEED]``, or ``just chaos``. CI runs three kills through ``test_chaos.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STUDY = """\
+question = "Does a flip help?"
+seeds = 4
+
+[data]
+source = "synthetic"
+size_px = 32
+n_images = 240
+
+[hidden.other-lab]
+kind = "synthetic"
+images = 60
+
+[recipe]
+model = { name = "custom_cnn", widths = [8, 16], dense = 16 }
+batch_size = 32
+stages = [{ train = "all", epochs = 16 }]
+
+[arms]
+none = {}
+flips = { augment = ["flip"] }
+rotations = { augment = ["rotate"] }
+"""
+TRIALS = 12
+TMPFS_MB = 64
+LONGEST_S = 60.0
+"""For a run to begin its first trial: two cold imports of torch on a busy machine."""
+AGAIN = "killed,interrupted,timeout"
+"""Kills can hit one trial more often than a run puts up with."""
+
+
+@dataclass
+class Chaos:
+    """A study that is to survive."""
+
+    folder: Path
+    dice: random.Random
+    say: Callable[[str], None] = print
+    did: list[str] = field(default_factory=list)
+    torn: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.study = self.folder / "chaos.toml"
+        self.results = self.folder / "results"
+        self.study.write_text(STUDY)
+
+    def note(self, what: str) -> None:
+        """Remember what was done to it."""
+        self.did.append(what)
+        self.say(f"  {what}")
+
+    def start(self, results: Path) -> subprocess.Popen[bytes]:
+        """``bench run`` in the background."""
+        command = [sys.executable, "-m", "bench", "run", str(self.study), "--results", str(results)]
+        log = open(self.folder / "log.txt", "ab")  # noqa: SIM115 - the child's
+        return subprocess.Popen(
+            [*command, "--executor", "local", "--workers", "2", "--device", "cpu", "--retry", AGAIN],
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+
+    def survive(self, kills: int, *, fill_disk: bool) -> None:
+        """Do the worst, then let it end in peace."""
+        deeds = [self.dice.choice(["worker", "worker", "conductor"]) for _ in range(kills - 1)]
+        deeds.insert(len(deeds) // 2, "disk" if fill_disk else "")
+        running = self.start(self.results)
+        for deed in [*filter(None, deeds), "conductor"]:
+            while not self.wait_for_work(running):  # it came to its end, or gave up
+                self.undo_one()
+                running = self.start(self.results)
+            time.sleep(self.dice.uniform(0.2, 2.0))
+            if deed == "worker":
+                self.kill_worker(running)
+                continue
+            if deed == "disk":
+                self.fill_disk(running)
+            running.kill()
+            running.wait()
+            if deed == "conductor":
+                self.note("killed the conductor")
+                self.tear_files()
+            running = self.start(self.results)
+        for _ in range(3):
+            if running.wait() == 0:
+                assert self.torn == {"record", "checkpoint"}, self.torn
+                return
+            running = self.start(self.results)
+        log = (self.folder / "log.txt").read_text()
+        raise AssertionError(f"the study never came to its end:\n{log[-3000:]}")
+
+    def wait_for_work(self, running: subprocess.Popen[bytes]) -> bool:
+        """Wait until a trial runs; False when the run ended before."""
+        begun = time.time()
+        while running.poll() is None:
+            with contextlib.suppress(OSError, ValueError):
+                said = json.loads((self.results / ".running.json").read_text())
+                if said["pid"] == running.pid and said["running"]:
+                    return True
+            if time.time() - begun > LONGEST_S:
+                raise AssertionError("no trial began")
+            time.sleep(0.1)
+        return False
+
+    def kill_worker(self, running: subprocess.Popen[bytes]) -> None:
+        """SIGKILL to one of the workers."""
+        workers = _workers(running.pid)
+        if workers:
+            os.kill(self.dice.choice(workers), signal.SIGKILL)
+            self.note("killed a worker")
+
+    def tear_files(self) -> None:
+        """Cut a record in the middle and turn bytes of a checkpoint round, as a bad disk might; once each."""
+        records = sorted(self.results.glob("trials/*/record.json"))
+        if records and "record" not in self.torn:
+            record = self.dice.choice(records)
+            content = record.read_bytes()
+            record.write_bytes(content[: self.dice.randrange(len(content))])
+            self.torn.add("record")
+            self.note("truncated a record")
+        checkpoints = sorted(self.results.glob("trials/*/checkpoint.pt"))
+        if checkpoints and "checkpoint" not in self.torn:
+            checkpoint = self.dice.choice(checkpoints)
+            damaged = bytearray(checkpoint.read_bytes())
+            for _ in range(50):
+                damaged[self.dice.randrange(len(damaged))] ^= 0xFF
+            checkpoint.write_bytes(damaged)
+            self.torn.add("checkpoint")
+            self.note("corrupted a checkpoint")
+
+    def fill_disk(self, running: subprocess.Popen[bytes]) -> None:
+        """Fill the disk under a run until that gives up or has had its time, then make room again."""
+        ballast = self.results / "ballast"
+        with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+        self.note("filled the disk")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(timeout=8)
+        ballast.unlink()
+
+    def undo_one(self) -> None:
+        """Where all is done, give the next run something to do."""
+        records = sorted(self.results.glob("trials/*/record.json"))
+        if len(records) == TRIALS:
+            self.dice.choice(records).unlink()
+
+
+def _workers(conductor: int) -> list[int]:
+    """Worker processes of a conductor."""
+    found = []
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{conductor}/task/{conductor}/children").read_text().split()
+        for pid in map(int, children):
+            with contextlib.suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+    return found
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """Mount a small file system at ``folder``; False where this process may not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(folder)], capture_output=True)
+
+
+def check(chaos: Chaos, quiet: Path) -> None:
+    """Every trial has one whole record, equal to that of a quiet run; so is the report."""
+    from bench.store import Store, equal_view
+
+    survived, expected = Store(chaos.results), Store(quiet)
+    assert survived.ids() == expected.ids()
+    assert len(survived.ids()) == TRIALS
+    assert survived.damaged() == []
+    for id in survived.ids():
+        one, other = survived.read(id), expected.read(id)
+        assert one is not None
+        assert other is not None
+        assert equal_view(one) == equal_view(other), id
+        assert not (survived.trial_dir(id) / "checkpoint.pt").exists()
+    assert _report(chaos, chaos.results) == _report(chaos, quiet)
+
+
+def _report(chaos: Chaos, results: Path) -> str:
+    command = [sys.executable, "-m", "bench", "report", "--no-cost", str(chaos.study)]
+    command += ["--results", str(results)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Does a flip help?" in done.stdout
+    return done.stdout
+
+
+def run(folder: Path, kills: int, seed: int, say: Callable[[str], None] = print) -> Chaos:
+    """A quiet run, a disturbed one, and the comparison of both."""
+    chaos = Chaos(folder, random.Random(seed), say)
+    assert chaos.start(folder / "quiet").wait() == 0, (folder / "log.txt").read_text()[-3000:]
+    with small_disk(chaos.results) as small:
+        if not small:
+            say("  the disk is not filled: mounting a tmpfs is not allowed here")
+        chaos.survive(kills, fill_disk=small)
+        check(chaos, folder / "quiet")
+    return chaos
+
+
+def main() -> None:
+    """Run as a script."""
+    kills, seed = (int(word) for word in (sys.argv[1:] + ["20", "0"][len(sys.argv) - 1 :])[:2])
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.time()
+        chaos = run(Path(folder), kills, seed)
+        killed = sum(what.startswith("killed") for what in chaos.did)
+        took = f"{killed} kills in {time.time() - begun:.0f} s"
+        print(f"{took}: {TRIALS} whole records, the report is the same")
+
+
+if __name__ == "__main__":
+    main()
