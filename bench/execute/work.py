@@ -51,8 +51,8 @@ def _train(job: Job, setting: Setting, listen: Listener, stop: Stop) -> Event:
         tell("epoch", text, at)
 
     def tell(kind: Literal["epoch", "note"], text: str, at: Mapping[str, float] = NOWHERE) -> None:
-        place = {"fold": replicate.fold, "candidate": job.run.candidate}
-        listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, at=at, **place))
+        number, fold = job.run.candidate, replicate.fold
+        listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, fold=fold, at=at, candidate=number))
 
     checkpoint = Store(setting.results).trial_dir(trial.id) / "checkpoint.pt"
     note = functools.partial(tell, "note")
