@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -21,6 +21,7 @@ from bench.registry import augmentations, losses, models, optimizers, schedules
 from bench.resolve import with_parts
 from bench.streams import derive
 from bench.study import Arm, Study
+from bench.study_file import AGAIN_SEEDS, TUNING_SEEDS
 
 ID_LENGTH = 20
 """Hex digits of a trial id: 80 bits, so that millions of trials meet no collision."""
@@ -30,6 +31,8 @@ TEST = "test"
 """Name of the local test set among a trial's scored sets."""
 SHARED = " at the baseline's values"
 """What the name of an arm has behind it in runs with the baseline's tuned values."""
+AGAIN = " again (A/A)"
+"""The same of runs that repeat the baseline."""
 VAL_SHIFT = "val_shift"
 """Name of the corrupted validation images among a candidate's scored sets."""
 
@@ -74,6 +77,16 @@ class Replicate:
         Otherwise the luck of one initialisation would be in all folds alike, and in no interval.
         """
         return self.seed if self.fold is None else derive(self.seed, "fold", self.fold)
+
+    @property
+    def split_seed(self) -> int:
+        """The number that draws train and validation: of an A/A run that of the replicate it repeats."""
+        return replace(self, seed=self.repeats).stream_seed
+
+    @property
+    def repeats(self) -> int:
+        """The seed of the replicate that an A/A run repeats; of any other its own."""
+        return self.seed - AGAIN_SEEDS if AGAIN_SEEDS <= self.seed < TUNING_SEEDS else self.seed
 
 
 @dataclass(frozen=True)
@@ -163,6 +176,8 @@ class PlanFile(Frozen):
     """With ``[tune]``: one per arm."""
     shared: tuple[PlannedArm, ...] = ()
     """With ``tune.shared``: every arm but the baseline, with the baseline's tuned values."""
+    again: PlannedArm | None = None
+    """With ``aa``: the baseline on the same splits, with other initialisation and order."""
 
 
 class Locator(Protocol):
@@ -212,6 +227,13 @@ class Plan:
     """Candidates that tuning waits for; each may stand for several arms."""
     shared: tuple[Run, ...] = ()
     """Replicates of the other arms with the baseline's tuned values."""
+    again: tuple[Run, ...] = ()
+    """With ``aa``: the baseline's replicates trained once more, with other initialisation and order."""
+
+    @property
+    def everything(self) -> tuple[Run, ...]:
+        """All replicates: the arms', the shared ones, the A/A runs."""
+        return (*self.runs, *self.shared, *self.again)
 
     @cached_property
     def file(self) -> PlanFile:
@@ -225,6 +247,7 @@ class Plan:
             arms=tuple(_planned_arm(label, self.runs) for label in labels),
             searches=self.searches,
             shared=tuple(_planned_arm(label, self.shared, SHARED) for label in shared),
+            again=_planned_arm(self.study.baseline, self.again, AGAIN) if self.again else None,
         )
 
 
@@ -256,7 +279,9 @@ def make_plan(study: Study, locator: Locator) -> Plan:
     """
     planner = Planner(study, locator)
     runs = [run for arm in study.arms for run in planner.finals(arm)]
-    return Plan(study, tuple(runs), planner.data_fingerprint(study.arm(study.baseline)))
+    return Plan(
+        study, tuple(runs), planner.data_fingerprint(study.arm(study.baseline)), again=planner.again()
+    )
 
 
 class Planner:
@@ -275,13 +300,23 @@ class Planner:
         """Hash of everything about an arm's images that can change a score."""
         return self.locator.data_fingerprint(self.locator.source(arm.data.source, arm.data), arm.data)
 
-    def finals(self, arm: Arm) -> list[Run]:
-        """The arm's replicates, scored on the local test set and on every hidden set."""
+    def finals(self, arm: Arm, replicates: Sequence[Replicate] | None = None) -> list[Run]:
+        """The arm's replicates (or others), scored on the local test set and on every hidden set."""
         make = self._maker(arm)
         return [
             Run(arm.label, make(replicate, "final"), self._sets(arm, replicate))
-            for replicate in self.replicates
+            for replicate in replicates or self.replicates
         ]
+
+    def again(self) -> tuple[Run, ...]:
+        """The baseline's A/A runs, where the study wants them."""
+        if not self.study.aa:
+            return ()
+        repeats = [replace(replicate, seed=replicate.seed + AGAIN_SEEDS) for replicate in self.replicates]
+        return tuple(
+            replace(run, arm=run.arm + AGAIN)
+            for run in self.finals(self.study.arm(self.study.baseline), repeats)
+        )
 
     def candidates(self, arm: Arm, seeds: Sequence[int], number: int) -> list[Run]:
         """One trial per tuning seed: scored on validation, and where the study has one on ``val_shift``."""

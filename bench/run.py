@@ -27,7 +27,7 @@ from bench.recipe import Data, Hidden
 from bench.report import write_index, write_report
 from bench.smoke import smoke
 from bench.store import MOST_ATTEMPTS, Record, Store
-from bench.study import Study, load
+from bench.study import load
 from bench.terminal import Terminal
 
 State = Literal["done", "diverged", "failed", "missing", "unscored"]
@@ -149,7 +149,7 @@ def states(plan: Plan, store: Store) -> list[tuple[Run, State, Record | None]]:
     """Every replicate of a plan, shared ones too, and how it stands."""
     known: dict[str, Record | None] = {}
     out: list[tuple[Run, State, Record | None]] = []
-    for run in (*plan.runs, *plan.shared):
+    for run in plan.everything:
         if run.trial.id not in known:
             known[run.trial.id] = store.read(run.trial.id)
         record = known[run.trial.id]
@@ -185,7 +185,6 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     """
     planning = Planning(path, machine, smoked=options.smoke, retry=options.retry)
     study, store = planning.study, planning.store
-    refuse_unbuilt(study)
     plan = planning.plan()
     store.check_writable()
     _check_cache(machine.cache)
@@ -277,17 +276,6 @@ def _check_cache(cache: Path) -> None:
         ) from None
 
 
-def refuse_unbuilt(study: Study) -> None:
-    """Raise UserError for what a study may say but this version cannot do, all of it together."""
-    found = []
-    if study.aa:
-        found.append("aa = true: A/A runs")
-    if found:
-        raise UserError(
-            f"{study.name} asks for what is not built yet:\n" + "\n".join(f"  {line}" for line in found)
-        )
-
-
 def _whence(path: Path, store: Store, smoked: bool) -> dict[str, Any]:
     """What ``plan.json`` says of the run itself."""
     return {"file": os.path.relpath(path.resolve(), store.root.resolve()), "smoke": smoked}
@@ -319,7 +307,7 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
     """What is missing, once each; all arms of a seed before the next seed: an early stop leaves pairs."""
     jobs: dict[str, Job] = {}
     unscorable = 0
-    every = dict.fromkeys(run.trial.replicate for run in (*plan.runs, *plan.shared))
+    every = dict.fromkeys(run.trial.replicate for run in plan.everything)
     order = {replicate: i for i, replicate in enumerate(every)}
     for run, state, record in sorted(states(plan, store), key=lambda item: order[item[0].trial.replicate]):
         if state == "missing" or (state == "failed" and record and _again(record, options)):

@@ -13,6 +13,7 @@ from bench.recipe import Corrupted, Data, Frozen, Hidden
 DesignName = Literal["grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
 REPLICATE_SEEDS = 10_000
 """Seeds 0–9999 are replicates, 10000+ A/A runs, 20000+ tuning."""
+AGAIN_SEEDS = 10_000
 TUNING_SEEDS = 20_000
 SEEDS_EACH = 100
 """Tuning seeds set aside for one ``tune.seed``."""

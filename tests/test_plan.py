@@ -298,3 +298,26 @@ def test_sources_of_hidden_sets_are_located_once():
     locator = Counting()
     make_plan(read(ARMS + '[hidden.a]\nkind = "external"\nsource = "folder:x"'), locator)
     assert locator.asked == 1
+
+
+def test_the_baseline_is_repeated_where_a_study_wants_its_noise_floor():
+    plan = make_plan(read(top="aa = true"), FakeLocator())
+    assert [(run.arm, run.trial.replicate.seed) for run in plan.again] == [
+        ("none again (A/A)", 10_000),
+        ("none again (A/A)", 10_001),
+    ]
+    assert all(run.trial.recipe == plan.study.recipe for run in plan.again)
+    assert [run.sets for run in plan.again] == [run.sets for run in plan.runs if run.arm == "none"]
+    assert not {run.trial.id for run in plan.again} & {run.trial.id for run in plan.runs}
+    assert plan.file.again is not None
+    assert plan.file.again.label == "none"
+    assert make_plan(read(), FakeLocator()).again == ()
+
+
+def test_a_repeated_replicate_draws_the_same_split_and_nothing_else_alike():
+    first, again = Replicate(3), Replicate(10_003)
+    assert again.split_seed == first.split_seed == 3
+    assert again.stream_seed != first.stream_seed
+    fold, other = Replicate(0, 1, 5), Replicate(10_000, 1, 5)
+    assert fold.split_seed == other.split_seed == fold.stream_seed
+    assert Replicate(20_003).split_seed == 20_003, "a candidate has a split of its own"

@@ -13,7 +13,7 @@ from bench.execute import Job, Setting
 from bench.execute import work as working
 from bench.execute.records import cause_of, write_killed
 from bench.run import Ending, Options, prepare, run_study
-from bench.store import Store, equal_view
+from bench.store import MOST_ATTEMPTS, Store, equal_view
 from bench.terminal import Terminal
 
 
@@ -157,14 +157,13 @@ def test_a_smoke_run_keeps_to_its_own_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "results" / "trials").exists()
 
 
-def test_what_is_not_built_is_refused_before_the_first_trial(tmp_path: Path) -> None:
-    file = write_study(tmp_path)
+def test_the_baseline_is_trained_again_where_the_study_wants_its_noise_floor(tmp_path: Path) -> None:
+    file = write_study(tmp_path, seeds=2)
     file.write_text("aa = true\n" + file.read_text())
-    with pytest.raises(UserError) as refused:
-        go(file, tmp_path)
-    assert "not built yet" in str(refused.value)
-    assert "aa = true" in str(refused.value)
-    assert not (tmp_path / "results").exists()
+    ending = go(file, tmp_path)
+    assert (ending.ran, dict(ending.counts)) == (6, {"done": 6})
+    assert "| *baseline again (A/A)* |" in ending.report.read_text()
+    assert go(file, tmp_path).ran == 0
 
 
 def test_a_model_that_cannot_be_built_is_refused_before_the_first_trial(tmp_path: Path) -> None:

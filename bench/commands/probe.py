@@ -19,7 +19,7 @@ from bench.machine import Machine
 from bench.plan import Run, Trial
 from bench.preflight import check
 from bench.recipe import Choice, Recipe, Stage
-from bench.run import prepare, refuse_unbuilt, states, store_of
+from bench.run import prepare, states, store_of
 from bench.screen import duration
 from bench.terminal import Terminal
 
@@ -95,7 +95,6 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
     Raises UserError for what `bench run` would refuse, but for weights that only a hub has.
     """
     plan = prepare(path, machine, smoked=smoked)
-    refuse_unbuilt(plan.study)
     standing = states(plan, store_of(machine, smoked=smoked))
     missing = {run.trial.id for run, state, _ in standing if state == "missing"}
     arms: dict[tuple[str, str], list[Run]] = {}

@@ -13,7 +13,7 @@ from typing import Any
 from bench.board import Cell, State, read_beacon
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.plan import PlanFile, PlannedTrial, read_plan_file
+from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
 from bench.run import store_of
 from bench.screen import duration, grid_lines, running_rows
 from bench.store import Record, Store
@@ -63,7 +63,9 @@ Standing = list[tuple[Cell, str]]
 def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> Standing:
     """Every trial of a plan, candidates of its searches too."""
     running = {trial["trial"] for trial in beacon["running"]} if beacon else set()
-    trials = [(arm.label, trial) for arm in (*plan.arms, *plan.shared) for trial in arm.trials]
+    arms = [(arm, "") for arm in plan.arms] + [(arm, SHARED) for arm in plan.shared]
+    arms += [(plan.again, AGAIN)] if plan.again else []
+    trials = [(arm.label + suffix, trial) for arm, suffix in arms for trial in arm.trials]
     trials += [
         (f"{search.arm}, tuning", trial)
         for search in plan.searches

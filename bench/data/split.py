@@ -131,7 +131,7 @@ def _drawn(
         allowed = set(_flat(_limited(strata, data.limit, at_least=2)))
     train: list[int] = []
     val: list[int] = []
-    for mine in groups.by_class(replicate.stream_seed, "split"):
+    for mine in groups.by_class(replicate.split_seed, "split"):
         mine = [number for number in mine if number in allowed]
         wanted = groups.count(mine) * shares.val / (shares.train + shares.val)
         drawn = groups.fill(mine, max(1, int(wanted + 0.5)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from bench import stats
-from bench.plan import TEST, PlanFile
+from bench.plan import AGAIN, TEST, PlanFile
 from bench.report import robustness, settings, tuning
 from bench.report.document import (
     LOCAL,
@@ -27,6 +28,7 @@ from bench.report.outcomes import Outcome, Outcomes, count, notes, read_outcomes
 from bench.space import tuned_study
 from bench.store import Record, Store
 from bench.study import Study
+from bench.study_file import AGAIN_SEEDS
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "ece")
 """Scores in every table, in this order; others a record holds follow by name."""
@@ -72,6 +74,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         not_judged=tuple(_not_judged(study)),
         provenance=_provenance(study, plan, outcomes),
         tuning=tuning.ledger(written, plan, store, evidence),
+        again=_again(study, plan, store, evidence, gap_set),
     )
 
 
@@ -152,6 +155,35 @@ def _arm_row(
     )
 
 
+def _again(
+    study: Study, plan: PlanFile, store: Store, evidence: Evidence, gap_set: str | None
+) -> ArmRow | None:
+    """The A/A row: the baseline against itself on the same splits. An interval, no verdict."""
+    if plan.again is None:
+        return None
+    repeated = read_outcomes(study, plan.model_copy(update={"arms": (plan.again,)}), store)[study.baseline]
+    paired = tuple(
+        replace(o, planned=o.planned.model_copy(update={"seed": o.planned.seed - AGAIN_SEEDS}))
+        for o in repeated
+    )
+    label = study.baseline + AGAIN
+    outcomes = {study.baseline: evidence.outcomes[study.baseline], label: paired}
+    both = Evidence(study, outcomes, store, wanted_scores(study))
+    contrast = both.contrast(label, study.baseline, parse(study.primary, [TEST, *study.hidden]))
+    finding = Finding(
+        arm=label,
+        reference=study.baseline,
+        metric=study.primary,
+        verdict="noise floor",
+        detail="",
+        effect=Effect.of(contrast.of_finished),
+        if_converges=False,
+        dagger=False,
+        seeds=contrast.seeds,
+    )
+    return _arm_row(label, study, both, finding, gap_set)
+
+
 def _score_rows(
     order: Sequence[str], study: Study, evidence: Evidence, metrics: Sequence[str]
 ) -> Iterable[ScoreRow]:
@@ -211,8 +243,6 @@ def _untuned(plan: PlanFile) -> tuple[tuple[str, str], ...]:
 
 def _not_judged(study: Study) -> Iterable[str]:
     """What the study asks for and this report does not judge, never silently."""
-    if study.aa:
-        yield "the A/A row (the baseline again)"
     if study.ensembles:
         yield "ensembles: " + ", ".join(study.ensembles)
     if study.design == "grid":

@@ -386,3 +386,5 @@ class Document:
     not_judged: tuple[str, ...]
     provenance: Provenance
     tuning: Tuning | None = None
+    again: ArmRow | None = None
+    """The baseline trained again (A/A); its finding is the noise floor, outside the family."""

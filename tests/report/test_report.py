@@ -5,8 +5,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
+import pytest
+
+from bench.plan import PlannedArm, PlannedTrial
 from bench.recipe import Data
 from bench.report import build, markdown, write_report
 from bench.report.text import seeds
@@ -171,15 +176,38 @@ def test_what_is_not_judged_is_said(make_world):
     w.arm("b", 1.5, ["flip"])
     w.finish_all()
     w.extra = {
-        "aa": True,
         "ensembles": {"b-x5": Ensemble(arm="b")},
         "design": "grid",
     }
     text = _report(w)
-    for words in ("A/A row", "ensembles: b-x5", "main effects"):
+    for words in ("ensembles: b-x5", "main effects"):
         assert words in text.partition("## Not judged yet")[2].partition("##")[0]
     w.extra = {}
     assert "Not judged yet" not in _report(w)
+
+
+def test_the_baseline_again_is_a_row_and_no_comparison(make_world):
+    w = make_world()
+    w.arm("a", 1.0)
+    w.arm("b", 1.5, ["flip"])
+    w.finish_all()
+    repeats = [10_000 + seed for seed in w.seeds]
+    for seed in repeats:
+        w.finish("a", seed)
+    trials = tuple(PlannedTrial(id=w.id("a", seed), seed=seed, sets=w.keys()) for seed in repeats)
+    w.extra = {"aa": True}
+    plain, plan = w.plan, w.plan.model_copy(update={"again": PlannedArm(label="a", trials=trials)})
+    document = build(w.study, plan, w.store)
+    assert document.again is not None
+    assert document.again.finding is not None
+    assert (document.again.finding.verdict, document.again.seeds.done) == ("noise floor", len(repeats))
+    first = [w.store.read(trial.id).scores[trial.sets["heavy"]]["accuracy"] for trial in plain.arms[0].trials]
+    second = [w.store.read(trial.id).scores[trial.sets["heavy"]]["accuracy"] for trial in trials]
+    assert document.again.finding.effect.mean == pytest.approx(fmean(second) - fmean(first))
+    without = build(w.study, plain, w.store)
+    assert without.again is None
+    assert replace(document, again=None) == without, "outside the family"
+    assert "| *baseline again (A/A)* |" in markdown(document)
 
 
 def test_what_differs_beside_the_declared_settings_is_said(make_world):
