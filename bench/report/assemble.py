@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bench import stats
 from bench.plan import AGAIN, TEST, PlanFile
-from bench.report import robustness, settings, tuning
+from bench.report import ensembles, factorial, robustness, settings, tuning
 from bench.report.document import (
     LOCAL,
     ArmRow,
@@ -16,6 +16,7 @@ from bench.report.document import (
     Document,
     Effect,
     Finding,
+    Ingredient,
     Mean,
     Provenance,
     Rules,
@@ -23,7 +24,7 @@ from bench.report.document import (
     TrialNote,
 )
 from bench.report.evidence import Evidence, Metric, cost, device, parse, trained
-from bench.report.judging import Rulings, wanted_scores
+from bench.report.judging import Rulings, references, wanted_scores
 from bench.report.outcomes import Outcome, Outcomes, count, notes, read_outcomes
 from bench.space import tuned_study
 from bench.store import Record, Store
@@ -43,11 +44,9 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     rulings = Rulings(study, evidence)
     primary = parse(study.primary, [TEST, *study.hidden])
     gap_set = primary.set if primary.set in study.hidden else next(iter(study.hidden), None)
-    findings = {
-        arm.label: rulings.finding((arm.label, study.baseline, study.primary))
-        for arm in study.arms
-        if arm.label != study.baseline
-    }
+    findings: dict[str, Finding] = {}
+    for label, reference in references(study):
+        findings.setdefault(label, rulings.finding((label, reference, study.primary)))
     order = [study.baseline, *sorted(findings, key=lambda label: _rank(findings[label]))]
     metrics = _metrics(outcomes)
     outcomes = {label: outcomes[label] for label in order}
@@ -75,6 +74,9 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         provenance=_provenance(study, plan, outcomes),
         tuning=tuning.ledger(written, plan, store, evidence),
         again=_again(study, plan, store, evidence, gap_set),
+        factor_effects=factorial.factor_effects(study, evidence),
+        ingredients=_ingredients(study, rulings),
+        ensembles=ensembles.rows(study, outcomes, store),
     )
 
 
@@ -241,14 +243,27 @@ def _untuned(plan: PlanFile) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _ingredients(study: Study, rulings: Rulings) -> tuple[Ingredient, ...]:
+    """What each ingredient of an add-and-remove study does alone, and what its absence does."""
+    full = factorial.full_arm(study)
+    if full is None:
+        return ()
+    added = {level: label for label, level in factorial.additions(study).items()}
+    removed = {level: label for label, level in factorial.removals(study).items()}
+    return tuple(
+        Ingredient(
+            *level,
+            rulings.finding((added[level], study.baseline, study.primary)) if level in added else None,
+            rulings.finding((removed[level], full.label, study.primary)) if level in removed else None,
+        )
+        for level in dict.fromkeys([*added, *removed])
+    )
+
+
 def _not_judged(study: Study) -> Iterable[str]:
     """What the study asks for and this report does not judge, never silently."""
-    if study.ensembles:
-        yield "ensembles: " + ", ".join(study.ensembles)
-    if study.design == "grid":
-        yield "main effects and interactions of the grid; arms are compared with the baseline one by one"
-    if study.design == "add-and-remove":
-        yield "removals from the full recipe; arms are compared with the baseline only"
+    if study.ensembles and study.folds:
+        yield "ensembles: no two folds' models are tested on the same images"
 
 
 def _sets(plan: PlanFile) -> Iterable[tuple[str, str]]:

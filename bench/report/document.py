@@ -323,6 +323,45 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class FactorEffect:
+    """A main effect (one level) or a two-way interaction (two) of a grid, on the primary metric."""
+
+    levels: tuple[tuple[str, str, str], ...]
+    """(factor, level, the baseline's level)."""
+    effect: Effect | None
+    """Pointwise, no verdict."""
+    seeds: int
+    """Finished in all cells."""
+    cells: int
+    blocks: int
+    """Settings of the other factors that it is averaged over."""
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """One level of an add-and-remove study: added to the baseline, and removed from the full recipe."""
+
+    factor: str
+    level: str
+    added: Finding | None
+    removed: Finding | None
+    """The arm without it against the full recipe; None for levels that the full recipe has not."""
+
+
+@dataclass(frozen=True)
+class EnsembleRow:
+    """Probabilities of one arm's finished seeds, averaged."""
+
+    name: str
+    arm: str
+    seeds: int
+    scores: tuple[float | None, ...]
+    """Accuracy on local, then each hidden set."""
+    members: tuple[float | None, ...]
+    """Mean accuracy of the same seeds alone."""
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the numbers come from."""
 
@@ -388,3 +427,6 @@ class Document:
     tuning: Tuning | None = None
     again: ArmRow | None = None
     """The baseline trained again (A/A); its finding is the noise floor, outside the family."""
+    factor_effects: tuple[FactorEffect, ...] = ()
+    ingredients: tuple[Ingredient, ...] = ()
+    ensembles: tuple[EnsembleRow, ...] = ()

@@ -200,6 +200,28 @@ class Evidence:
             diverged_reference=sum(a.state == "diverged" for a, _ in pairs),
         )
 
+    def combination(self, weights: Mapping[str, float], metric: Metric) -> tuple[stats.Interval | None, int]:
+        """Σ weight · score over arms, on the seeds finished in all of them: its interval, and how many seeds.
+
+        The weights of a contrast add up to 0, so that what all arms have in common cancels out.
+        """
+        by_arm = {arm: {o.replicate: o for o in self.outcomes[arm] if o.state == "done"} for arm in weights}
+        common = [o.replicate for o in next(iter(self.outcomes.values())) if metric.kind == "score"]
+        kept: list[Outcome] = []
+        rows: list[Floats] = []
+        for replicate in common:
+            outcomes = {arm: found.get(replicate) for arm, found in by_arm.items()}
+            parts = [
+                w * row
+                for arm, w in weights.items()
+                if (o := outcomes[arm]) and (row := self.row(o, metric)) is not None
+            ]
+            keys = {o.planned.sets.get(metric.set) for o in outcomes.values() if o}
+            if len(parts) == len(weights) and len(keys) == 1:
+                rows.append(np.sum(parts, axis=0))
+                kept.append(next(o for o in outcomes.values() if o))
+        return (self._interval(rows, kept, metric.set) if len(rows) > 1 else None), len(rows)
+
     def _differences(self, pairs: Pairs, metric: Metric) -> tuple[Pairs, list[Floats]]:
         kept, rows = [], []
         for a, b in pairs:

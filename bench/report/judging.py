@@ -12,6 +12,7 @@ from bench.plan import TEST
 from bench.report import robustness
 from bench.report.document import ClaimRow, Effect, Finding, Unseen
 from bench.report.evidence import Contrast, Evidence, Metric, parse
+from bench.report.factorial import additions, full_arm, removals
 from bench.study import Claim, Study
 
 Key = tuple[str, str, str]
@@ -28,10 +29,22 @@ WORDS = {
 
 def family_keys(study: Study) -> list[Key]:
     """Every arm against the baseline on the primary metric, then every pair of every claim, each once."""
-    keys = [(arm.label, study.baseline, study.primary) for arm in study.arms if arm.label != study.baseline]
+    keys = [(arm, reference, study.primary) for arm, reference in references(study)]
     for claim in study.claims:
         keys += pairs_of(claim)
     return list(dict.fromkeys(keys))
+
+
+def references(study: Study) -> list[tuple[str, str]]:
+    """Every arm with what it is declared to be compared with: the baseline.
+
+    What only leaves something out of the full recipe of an ``add-and-remove`` study is compared with that
+    recipe; with two factors, where such an arm also adds something to the baseline, with both.
+    """
+    full, removed, added = full_arm(study), removals(study), additions(study)
+    others = [arm.label for arm in study.arms if arm.label != study.baseline]
+    found = [(label, study.baseline) for label in others if label not in removed or label in added]
+    return found + [(label, full.label) for label in others if full and label in removed]
 
 
 def pairs_of(claim: Claim) -> list[Key]:
