@@ -124,7 +124,7 @@ class Crew:
 
     def _another(self, job: Job, event: Event) -> Job | None:
         """The next attempt of a trial that broke through no fault of its arm; None when there is none."""
-        if self._stopping or job.missing:
+        if self._stopping:
             return None
         if event.cause == "killed" and job.attempt < MOST_ATTEMPTS:
             return replace(job, attempt=job.attempt + 1)

@@ -187,6 +187,7 @@ def _serve(pipe: Any, setting: Setting, slot: str) -> None:
     _die_with_parent()
     if slot:
         os.environ["CUDA_VISIBLE_DEVICES"] = slot  # before torch looks
+    from bench.execute.records import DISK
     from bench.execute.work import work
 
     def tell(last: bool, event: Event) -> None:
@@ -200,7 +201,13 @@ def _serve(pipe: Any, setting: Setting, slot: str) -> None:
             job = pipe.recv()
         except EOFError:
             return
-        tell(True, work(job, setting, lambda news: tell(False, news), lambda: bool(stops)))
+        try:
+            event = work(job, setting, lambda news: tell(False, news), lambda: bool(stops))
+        except OSError as error:
+            if error.errno not in DISK:
+                raise
+            os._exit(1)  # the failure itself could not be recorded; the conductor meets the same disk
+        tell(True, event)
 
 
 def _spent(event: Event, setting: Setting) -> bool:

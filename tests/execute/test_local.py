@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny import machine_in, write_study
 
 from bench.execute import Event, Job, Setting, local
+from bench.plan import Trial
 from bench.run import prepare
 from bench.store import Store
 
@@ -19,7 +21,7 @@ from bench.store import Store
 @pytest.fixture
 def jobs(tmp_path: Path) -> list[Job]:
     study = write_study(tmp_path, seeds=3)
-    study.write_text(study.read_text().replace("steps = 2", "steps = 2000"))
+    study.write_text(study.read_text().replace("steps = 2", "steps = 800"))
     return [Job(run) for run in prepare(study, machine_in(tmp_path)).runs if run.arm == "none"]
 
 
@@ -54,7 +56,8 @@ def test_giving_up_half_way_ends_the_workers(tmp_path: Path, jobs: list[Job]) ->
     assert _workers() == []
 
 
-def test_workers_live_from_batch_to_batch_until_the_executor_closes(tmp_path: Path, jobs: list[Job]) -> None:
+def test_workers_live_from_batch_to_batch_until_the_executor_closes(tmp_path: Path) -> None:
+    jobs = [Job(run) for run in prepare(write_study(tmp_path, seeds=3), machine_in(tmp_path)).runs][:3]
     executor = local.Local(["", ""], Setting(tmp_path / "results", tmp_path / "cache"))
     assert _workers() == [], "nothing is spawned before there is a job"
     assert len(list(executor.run(jobs[:1], lambda event: None))) == 1
@@ -64,6 +67,60 @@ def test_workers_live_from_batch_to_batch_until_the_executor_closes(tmp_path: Pa
     assert set(first) < set(_workers())
     executor.close()
     assert _workers() == []
+
+
+def test_what_takes_too_long_is_killed_and_the_next_trial_gets_a_fresh_worker(
+    tmp_path: Path, jobs: list[Job]
+) -> None:
+    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    executor = local.Local([""], setting, timeout_s=5)
+    slow = write_study(tmp_path, name="slow")
+    slow.write_text(slow.read_text().replace("steps = 2", "steps = 100000"))
+    endless = Job(prepare(slow, machine_in(tmp_path)).runs[0])
+    quick = Job(prepare(write_study(tmp_path, name="quick"), machine_in(tmp_path)).runs[0])
+    ends = list(executor.run([endless, quick], lambda event: None))
+    executor.close()
+    assert [(event.kind, event.cause) for event in ends] == [("failed", "timeout"), ("done", "")]
+    record = Store(setting.results).read(endless.run.trial.id)
+    assert record is not None
+    assert (record.cause, record.message) == ("timeout", "took longer than 5 s (--timeout)")
+
+
+def test_asked_to_stop_running_trials_leave_checkpoints_and_no_other_begins(
+    tmp_path: Path, jobs: list[Job]
+) -> None:
+    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    executor = local.Local(["", ""], setting)
+    events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if {event.trial for event in events if event.kind == "epoch"} >= first:
+            executor.stop()
+
+    jobs = [Job(replace(job.run, trial=_longer(job.run.trial))) for job in jobs]
+    first = {job.run.trial.id for job in jobs[:2]}
+    ends = list(executor.run(jobs, listen))
+    executor.close()
+    assert [event.cause for event in ends] == ["interrupted"] * 2
+    for event in ends:
+        assert "continues from there" in event.text
+        assert (Store(setting.results).trial_dir(event.trial) / "checkpoint.pt").exists()
+    assert list(executor.run(jobs, listen)) == []
+
+
+def test_a_cuda_error_or_a_stop_spends_a_worker_and_a_bug_on_a_cpu_does_not() -> None:
+    cpu, cuda = (Setting(Path(), Path(), device) for device in ("cpu", "cuda"))
+    failed = {cause: Event("failed", "t", "a", 0, cause=cause) for cause in ("error", "oom", "interrupted")}
+    assert [local._spent(event, cuda) for event in failed.values()] == [True, True, True]
+    assert [local._spent(event, cpu) for event in failed.values()] == [False, False, True]
+    assert not local._spent(Event("done", "t", "a", 0), cuda)
+
+
+def _longer(trial: Trial) -> Trial:
+    """The same, with more steps than any test waits for."""
+    stages = (trial.recipe.stages[0].model_copy(update={"steps": 500_000, "eval_every": 50}),)
+    return replace(trial, recipe=trial.recipe.model_copy(update={"stages": stages}))
 
 
 def _workers() -> list[int]:
