@@ -271,6 +271,14 @@ def report(
         ),
     ] = None,
     results: Results = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Some of md (csv comes with it), csv, tex, html; what is there stays up to date too.",
+            metavar="LIST",
+        ),
+    ] = "md",
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail when a report is not what its records say.")
     ] = False,
@@ -283,10 +291,12 @@ def report(
     ] = False,
 ) -> None:
     """Write the report of studies from their records: no GPU, no data, no network."""
-    from bench.commands.report import reports
+    from bench.commands.report import Asked, reports
+    from bench.report import parse_formats
 
-    machine = _machine(results=results)
-    stale = reports(studies or [], machine, check=check, no_cost=no_cost, reference=results is None)
+    machine, wanted = _machine(results=results), parse_formats(formats)
+    asked = Asked(wanted, check=check, no_cost=no_cost)
+    stale = reports(studies or [], machine, asked, reference=results is None)
     raise typer.Exit(1 if stale else 0)
 
 

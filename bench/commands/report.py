@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import report
@@ -16,42 +17,66 @@ from bench.store import Store
 from bench.study import Study, parse
 
 
-def reports(studies: Sequence[str], machine: Machine, *, check: bool, no_cost: bool, reference: bool) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of the reports."""
+
+    formats: tuple[str, ...] = ("md", "csv")
+    check: bool = False
+    """Write nothing, compare."""
+    no_cost: bool = False
+    """Write nothing, print without what equal runs may differ in."""
+
+
+def reports(studies: Sequence[str], machine: Machine, asked: Asked, *, reference: bool) -> int:
     """Write (or check, or print without costs) the reports; return how many are stale.
 
     reference   with check and no study named: look at the committed results instead
     A name that ends in ``.toml`` or holds a slash is a file: its stem names the study.
     """
     store = Store(machine.results)
-    if check and not studies and reference:
+    if asked.check and not studies and reference:
         store = Store(machine.results / "reference")
     names = [Path(name).stem if name.endswith(".toml") else name for name in studies] or planned(store)
-    if not names and not check:
+    if not names and not asked.check:
         raise UserError(f"{store.root} holds no study to report on; bench run STUDY makes one")
-    stale = sum(_one(name, store, check, no_cost) for name in names)
-    if check:
+    stale = sum(_one(name, store, asked) for name in names)
+    if asked.check:
         print(f"{len(names)} reports of {store.root} checked, {stale} stale", file=sys.stderr)
-    elif not no_cost:
+    elif not asked.no_cost:
         index = report.write_index(store)
         if not studies:
             print(index)
     return stale
 
 
-def _one(name: str, store: Store, check: bool, no_cost: bool) -> bool:
+def _one(name: str, store: Store, asked: Asked) -> bool:
     plan = read_plan(name, store)
     folder = store.study_dir(name)
     study = as_used(folder / "study.toml", smoked=plan.smoke)
-    if no_cost:
-        print(report.render(study, plan, store, cost=False), end="")
+    if asked.no_cost:
+        _print(report.files(study, plan, store, asked.formats, cost=False))
         return False
-    if not check:
-        print(report.write_report(study, plan, store))
+    if not asked.check:
+        print(report.write_report(study, plan, store, formats=asked.formats))
         return False
-    file = folder / "report.md"
-    stale = not file.is_file() or file.read_text("utf-8") != report.render(study, plan, store)
+    made = report.files(study, plan, store, {"md", *report.present(folder)})
+    stale = not (folder / "report.md").is_file() or any(
+        (folder / file).is_file() and (folder / file).read_text("utf-8") != text
+        for file, text in made.items()
+    )
     print(f"{name}: {'stale, run bench report' if stale else 'as its records say'}", file=sys.stderr)
     return stale
+
+
+def _print(files: Mapping[str, str]) -> None:
+    """The report itself; of several files each under its name, but for the tables and figures beside it."""
+    main = [text for file, text in files.items() if file in ("report.md", "report.html")]
+    if len(main) == 1:
+        print(main[0], end="")
+        return
+    for file, text in files.items():
+        print(f"==> {file} <==\n{text}")
 
 
 def as_used(file: Path, *, smoked: bool = False) -> Study:
@@ -62,4 +87,4 @@ def as_used(file: Path, *, smoked: bool = False) -> Study:
     return smoke(study) if smoked else study
 
 
-__all__ = ["SMOKE_FOLDER", "as_used", "reports"]
+__all__ = ["SMOKE_FOLDER", "Asked", "as_used", "reports"]

@@ -1,19 +1,29 @@
 """The report: a pure function of the study, its plan and its records. No device, no network, no images.
 
-``build`` gathers numbers and verdicts into a Document; ``markdown`` and ``tables`` only spell it. Nothing
-heavy is imported before a report is made.
+``build`` gathers numbers and verdicts into a Document; ``markdown``, ``page``, ``tables`` and ``latex`` only
+spell it. Nothing heavy is imported before a report is made.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from bench.plan import PlanFile
     from bench.report.document import Document
+    from bench.report.svg import Figure
     from bench.store import Store
     from bench.study import Study
+
+FORMATS = ("md", "csv", "tex", "html")
+"""``report.md``, ``tables/*.csv``, ``tables/*.tex``, ``report.html`` with ``figures/*.svg``."""
+USUAL = ("md", "csv", "html")
+"""What ``bench run`` writes."""
 
 
 def build(study: Study, plan: PlanFile, store: Store) -> Document:
@@ -42,13 +52,86 @@ def render(study: Study, plan: PlanFile, store: Store, *, cost: bool = True) -> 
     return markdown(build(study, plan, store), cost=cost)
 
 
-def write_report(study: Study, plan: PlanFile, store: Store, *, cost: bool = True) -> Path:
-    """Write ``report.md`` and ``tables/*.csv`` into the study's folder; returns the report's path."""
-    from bench.report import tables
+def parse_formats(asked: str) -> tuple[str, ...]:
+    """``md,html`` taken apart, with the csv that comes with md; UserError for what is none of FORMATS."""
+    found = tuple(dict.fromkeys(part for part in asked.replace(" ", "").split(",") if part))
+    unknown = [part for part in found if part not in FORMATS]
+    if unknown or not found:
+        hint = did_you_mean(unknown[0], FORMATS) if unknown else ""
+        raise UserError(
+            f'--format {asked!r}: "{unknown[0] if unknown else ""}" is no format\n'
+            f"    {hint}write some of {', '.join(FORMATS)}, with commas between"
+        )
+    return (*found, "csv") if "md" in found and "csv" not in found else found
+
+
+def files(
+    study: Study, plan: PlanFile, store: Store, formats: Collection[str], *, cost: bool = True
+) -> dict[str, str]:
+    """Every file of a report in these formats: path inside the study's folder → text."""
+    from bench.report import latex, page, tables
 
     document = build(study, plan, store)
+    found: dict[str, str] = {}
+    if "csv" in formats:
+        found |= {f"tables/{k}.csv": v for k, v in tables.tables(document, cost=cost).items()}
+    if "tex" in formats:
+        found |= {f"tables/{k}.tex": v for k, v in latex.tables(document, cost=cost).items()}
+    if "html" in formats:
+        drawn = _figures(study, plan, store, document, cost)
+        found |= {f"figures/{figure.name}.svg": figure.file() for figure in drawn}
+        found["report.html"] = page.page(document, drawn, cost=cost)
+    if "md" in formats:
+        found["report.md"] = markdown(document, cost=cost)
+    return found
+
+
+def _figures(study: Study, plan: PlanFile, store: Store, document: Document, cost: bool) -> Sequence[Figure]:
+    from bench.report import figures, pictures
+
+    return figures.figures(document, pictures.gather(study, plan, store, document), cost=cost)
+
+
+def write_report(
+    study: Study,
+    plan: PlanFile,
+    store: Store,
+    *,
+    formats: Collection[str] = USUAL,
+    cost: bool = True,
+) -> Path:
+    """Write a report into the study's folder; returns the path of the last format's main file.
+
+    What an earlier report left in another format is written anew too, so that no two files disagree.
+    """
     folder = store.study_dir(study.name)
-    for name, text in tables.tables(document, cost=cost).items():
-        store.write_text(folder / "tables" / f"{name}.csv", text)
-    store.write_text(folder / "report.md", markdown(document, cost=cost))
-    return folder / "report.md"
+    wanted = [*formats, *(each for each in present(folder) if each not in formats)]
+    made = files(study, plan, store, wanted, cost=cost)
+    for old in _leftovers(folder, made):
+        old.unlink()
+    for name, text in made.items():
+        store.write_text(folder / name, text)
+    return folder / main_file(formats)
+
+
+def main_file(formats: Collection[str]) -> str:
+    """What to open first, of a report in these formats."""
+    if "md" in formats:
+        return "report.md"
+    return "report.html" if "html" in formats else "tables"
+
+
+def present(folder: Path) -> list[str]:
+    """Formats of which a study's folder has files."""
+    patterns = {"md": "report.md", "csv": "tables/*.csv", "tex": "tables/*.tex", "html": "report.html"}
+    return [name for name in FORMATS if any(folder.glob(patterns[name]))]
+
+
+def _leftovers(folder: Path, made: Collection[str]) -> list[Path]:
+    """Figures of an earlier report that this one does not have; files that people put there stay."""
+    ours = "effects|seeds|cost|recall|curves|(local|corruptions|confusion|search)-[\\w-]+"
+    return [
+        path
+        for path in folder.glob("figures/*.svg")
+        if re.fullmatch(ours, path.stem) and f"figures/{path.name}" not in made and "report.html" in made
+    ]

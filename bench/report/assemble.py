@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from bench.report.document import (
     Finding,
     Ingredient,
     Mean,
+    Noise,
     Provenance,
     Rules,
     ScoreRow,
@@ -77,6 +79,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         factor_effects=factorial.factor_effects(study, evidence),
         ingredients=_ingredients(study, rulings),
         ensembles=ensembles.rows(study, outcomes, store),
+        noise=tuple(_noise(study, plan, evidence)),
     )
 
 
@@ -258,6 +261,31 @@ def _ingredients(study: Study, rulings: Rulings) -> tuple[Ingredient, ...]:
         )
         for level in dict.fromkeys([*added, *removed])
     )
+
+
+def _noise(study: Study, plan: PlanFile, evidence: Evidence) -> Iterable[Noise]:
+    """Variances of the finished comparisons with the baseline, by set; folds have others."""
+    if study.folds is not None:
+        return
+    others = [arm.label for arm in study.arms if arm.label != study.baseline]
+    keys = {name: key for arm in plan.arms for trial in arm.trials for name, key in trial.sets.items()}
+    primary = parse(study.primary, [TEST, *study.hidden])
+    metrics = [Metric("score", name) for name in (TEST, *study.hidden)]
+    for metric in dict.fromkeys([*metrics, *([primary] if primary.kind == "score" else [])]):
+        contrasts = [evidence.contrast(label, study.baseline, metric) for label in others]
+        intervals = (contrast.of_finished for contrast in contrasts)
+        found = [one for one in intervals if one and one.seeds >= stats.FEWEST_SEEDS]
+        if found:
+            sigma, f = zip(*map(stats.measured, found), strict=True)
+            yield Noise(
+                set=LOCAL if metric.set == TEST else metric.set,
+                key=keys[metric.set],
+                metric=metric.score,
+                sigma=math.sqrt(statistics.fmean(one**2 for one in sigma)),
+                f=statistics.fmean(f),
+                seeds=min(interval.seeds for interval in found),
+                images=found[0].items,
+            )
 
 
 def _not_judged(study: Study) -> Iterable[str]:

@@ -362,6 +362,22 @@ class EnsembleRow:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """How much comparisons with the baseline vary on one set: what planning another study takes."""
+
+    set: str
+    key: str
+    metric: str
+    sigma: float
+    """Sd over seeds of a difference of means, as a fraction; root mean square over the arms."""
+    f: float
+    """N·max(0, V_item − V_int), mean over the arms."""
+    seeds: int
+    """Fewest paired seeds of these comparisons."""
+    images: int
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the numbers come from."""
 
@@ -430,3 +446,4 @@ class Document:
     factor_effects: tuple[FactorEffect, ...] = ()
     ingredients: tuple[Ingredient, ...] = ()
     ensembles: tuple[EnsembleRow, ...] = ()
+    noise: tuple[Noise, ...] = ()

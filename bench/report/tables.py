@@ -10,6 +10,8 @@ from bench.report.document import CorruptedArm, CorruptedSet, Document, Effect, 
 from bench.report.text import seeds
 
 Row = Sequence[object]
+NOISE = ("set", "metric", "key", "sigma", "f", "seeds", "images")
+"""Columns of what ``bench plan`` reads to tell what a study like this one can detect."""
 
 
 def tables(document: Document, *, cost: bool = True) -> dict[str, str]:
@@ -24,6 +26,8 @@ def tables(document: Document, *, cost: bool = True) -> dict[str, str]:
     }
     if document.tuning:
         found["candidates"] = _candidates(document.tuning, cost)
+    if document.noise:
+        found["noise"] = [NOISE, *(tuple(getattr(row, name) for name in NOISE) for row in document.noise)]
     if document.corrupted:
         found |= {"robustness": _robustness(document), "corruptions": _corruptions(document)}
     return {name: _csv(rows) for name, rows in found.items()}

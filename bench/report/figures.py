@@ -1,0 +1,204 @@
+"""The figures on arms and their scores: document and pictures in, drawings out."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from bench.report import grids, searching
+from bench.report.document import Document, Effect, Finding
+from bench.report.naming import Names, file_part, plain, replicates, tone
+from bench.report.pictures import Pictures, Replicate
+from bench.report.svg import Axes, Canvas, Figure, Scale, cut, labels, letters
+from bench.report.text import effect, percent, thousands
+
+WIDTH = 760
+ROW = 22
+BESIDE = 150
+"""Room for numbers at the right, px."""
+
+
+def figures(document: Document, pictures: Pictures, *, cost: bool = True) -> list[Figure]:
+    """Every figure that this study has, in the order of the page. ``cost=False``: none about time."""
+    names = Names(document, pictures)
+    found = [effects(document, pictures, names), seeds(document, pictures, names)]
+    found += list(hidden(document, names))
+    found.append(costs(document, names, cost=cost))
+    found.append(grids.recall(document, names))
+    found += list(grids.corruptions(document, names))
+    found += list(grids.confusions(document, pictures, names))
+    found.append(grids.curves(document, pictures, names))
+    found += list(searching.searches(document, pictures, names))
+    return [figure for figure in found if figure is not None]
+
+
+def effects(document: Document, pictures: Pictures, names: Names) -> Figure | None:
+    """Every arm's effect on the primary metric with its interval, the noise band behind."""
+    rows = list(_effect_rows(document, pictures, names))
+    if not rows or any(found.unit != "points" for _, _, found in rows):
+        return None
+    noise = 100 * pictures.noise if pictures.noise is not None else 0.0
+    delta = document.rules.delta_local if pictures.set == document.sets[0] else document.rules.delta_hidden
+    spans = [100 * v for _, _, found in rows for v in (found.low, found.high)]
+    left, bottom = max(letters(name) for name, _, _ in rows) + 16, 16 + ROW * len(rows)
+    x = Scale.around([*spans, -delta, delta, -noise, noise], left, WIDTH - BESIDE)
+    canvas = Canvas()
+    if noise:
+        canvas.area("band", (x(-noise), 8, x(noise) - x(-noise), bottom - 8), f"±{noise:.1f} points")
+    across = f"Δ {plain(document.rules.primary)}, points"
+    Axes(x, Scale(0, 1, bottom, 8)).draw(canvas, across=across, most=(8, 0))
+    for at in (-delta, delta):
+        canvas.line("axis dash", x(at), 8, x(at), bottom)
+    canvas.line("axis", x(0), 8, x(0), bottom)
+    for i, (name, finding, found) in enumerate(rows):
+        _effect_row(canvas, x, 8 + ROW * (i + 0.5), name, finding, found)
+    said = [f"{name}: {effect(found)}, {finding.verdict}" for name, finding, found in rows]
+    equal = f"two equal arms of as many {replicates(document)} differ by luck alone"
+    band = f"Band: how far {equal} (95 %, from the baseline's spread): ±{noise:.1f} points. " if noise else ""
+    return canvas.figure(
+        (WIDTH, bottom + 38),
+        "effects",
+        f"Effect on {plain(document.rules.primary)}, against {names[document.baseline]}",
+        alt=f"Effects with 95 % intervals, in points. {'; '.join(said)}.",
+        note=f"Point and line: mean difference and its 95 % interval. {band}Dashed: ±δ, what counts as a "
+        f"difference that matters. ▲ helps, ▼ harmful, ● neither.{names.more}",
+    )
+
+
+def _effect_rows(
+    document: Document, pictures: Pictures, names: Names
+) -> Iterator[tuple[str, Finding, Effect]]:
+    """(name, finding, effect) of the arms shown, then of the baseline trained again."""
+    for finding in document.findings:
+        if finding.arm in pictures.arms and finding.effect:
+            other = "" if finding.reference == document.baseline else f" vs {names[finding.reference]}"
+            yield names[finding.arm] + other, finding, finding.effect
+    again = document.again.finding if document.again else None
+    if again and again.effect:
+        yield "baseline again (A/A)", again, again.effect
+
+
+def _effect_row(canvas: Canvas, x: Scale, y: float, name: str, finding: Finding, found: Effect) -> None:
+    colour, shape = tone(finding)
+    canvas.text(x.start - 8, y, name, "end")
+    canvas.line(f"{colour} thick", x(100 * found.low), y, x(100 * found.high), y)
+    words = ("if it converges " if finding.if_converges else "") + effect(found)
+    canvas.point(colour, x(100 * found.mean), y, f"{name}: {words}, {finding.verdict}", shape)
+    canvas.text(x.end + 8, y, effect(found), "small")
+
+
+def seeds(document: Document, pictures: Pictures, names: Names) -> Figure | None:
+    """Every finished trial's accuracy on each set, a panel for each of the first sets."""
+    if not any(score is not None for r in pictures.replicates for score in r.scores):
+        return None
+    shown, sets = [arm.label for arm in names.arms], document.sets[:3]
+    left, bottom = names.margin(shown), 26 + ROW * len(shown)
+    wide = (WIDTH - left) / len(sets)
+    canvas = Canvas()
+    for i, label in enumerate(shown):
+        canvas.text(left - 8, 20 + ROW * (i + 0.5), names[label], "end" + " bold" * (label == names.baseline))
+    for j, name in enumerate(sets):
+        values = [100 * v for r in pictures.replicates if (v := r.scores[j]) is not None]
+        x = Scale.around(values, left + j * wide + 8, left + (j + 1) * wide - 12)
+        canvas.text((x.start + x.end) / 2, 8, cut(plain(name)), "middle bold")
+        Axes(x, Scale(0, 1, bottom, 20)).draw(canvas, most=(4, 0))
+        for i, label in enumerate(shown):
+            mine = [(r, v) for r in pictures.replicates if r.arm == label and (v := r.scores[j]) is not None]
+            _dots(canvas, x, 20 + ROW * (i + 0.5), mine, names)
+    more = f" First {len(sets)} of {len(document.sets)} sets." if len(document.sets) > len(sets) else ""
+    return canvas.figure(
+        (WIDTH, bottom + 22),
+        "seeds",
+        f"Every {replicates(document)[:-1]}: accuracy, %",
+        alt=f"Accuracy of every finished trial, by arm and set; means stand in the first table.{names.more}",
+        note=f"A dot is one trial, the bar their mean. Diverged trials have no dot.{more}{names.more}",
+    )
+
+
+def _dots(canvas: Canvas, x: Scale, y: float, of: Sequence[tuple[Replicate, float]], names: Names) -> None:
+    """One arm's trials on one set, and their mean."""
+    for replicate, value in of:
+        tip = f"{names[replicate.arm]}, {replicate}: {percent(value)} %"
+        colour = names.tone(replicate.arm)[0]
+        canvas.mark("circle", f"{colour} dot", tip, cx=x(100 * value), cy=y, r=3.5)
+    if of:
+        middle = x(100 * statistics.fmean(value for _, value in of))
+        canvas.line(f"{colour} thick", middle, y - 7, middle, y + 7)
+
+
+def hidden(document: Document, names: Names) -> Iterator[Figure]:
+    """Local accuracy against accuracy on each hidden set."""
+    for j, name in enumerate(document.sets[1:], 1):
+        points = [
+            (arm.label, 100 * here.mean, 100 * there.mean)
+            for arm in names.arms
+            if (here := arm.accuracies[0]) and (there := arm.accuracies[j])
+        ]
+        if len(points) < 2:
+            continue
+        x = Scale.around([v for _, v, _ in points], 56, 520)
+        y = Scale.around([v for _, _, v in points], 320, 24)
+        canvas = Canvas()
+        Axes(x, y).draw(canvas, across="local accuracy, %", up=f"{cut(plain(name))} accuracy, %")
+        _diagonal(canvas, x, y)
+        _points(canvas, x, y, points, names)
+        order = [names[label] for label, _, _ in sorted(points, key=lambda p: -p[2])]
+        yield canvas.figure(
+            (600, 362),
+            f"local-{file_part(name)}",
+            f"Local against {plain(name)}",
+            alt=f"Accuracy on the local test set against {plain(name)}, a point for each arm. "
+            f"Best on {plain(name)}: {', '.join(order[:3])}.",
+            note="A point is an arm's mean. On the dashed line nothing would be lost from local to hidden. "
+            f"■ baseline.{names.more}",
+        )
+
+
+def _diagonal(canvas: Canvas, x: Scale, y: Scale) -> None:
+    low, high = max(x.low, y.low), min(x.high, y.high)
+    if low < high:
+        canvas.path("axis dash", [(x(low), y(low)), (x(high), y(high))], "equal")
+
+
+def _points(
+    canvas: Canvas, x: Scale, y: Scale, points: Sequence[tuple[str, float, float]], names: Names
+) -> None:
+    for label, across, up in points:
+        colour, shape = names.tone(label)
+        tip = f"{names[label]}: {thousands(across) if across >= 1000 else f'{across:.4g}'}, {up:.1f} %"
+        canvas.point(colour, x(across), y(up), tip, shape)
+    labels(canvas, [(x(across), y(up), names[label]) for label, across, up in points], x.end + 74)
+
+
+def costs(document: Document, names: Names, *, cost: bool) -> Figure | None:
+    """Accuracy against what training costs: seconds, or without times operations of a forward pass."""
+    head = document.rules.primary.partition(".")[0]
+    where = document.sets.index(head) if head in document.sets else 0
+    points = [
+        (arm.label, price, 100 * mean.mean)
+        for arm in names.arms
+        if (price := arm.seconds if cost else arm.flops and arm.flops / 1e9)
+        and (mean := arm.accuracies[where])
+    ]
+    if len({price for _, price, _ in points}) < 2:
+        return None
+    prices = [price for _, price, _ in points]
+    x = Scale.around(prices, 56, 520, log=max(prices) > 8 * min(prices))
+    y = Scale.around([up for _, _, up in points], 320, 24)
+    canvas = Canvas()
+    name = cut(plain(document.sets[where]))
+    unit = "seconds of training" if cost else "GFLOPs per image, forward"
+    Axes(x, y).draw(
+        canvas, across=f"{unit}{', each line a multiple' if x.log else ''}", up=f"{name} accuracy, %"
+    )
+    _points(canvas, x, y, points, names)
+    best = max(points, key=lambda p: p[2])
+    least = min(points, key=lambda p: p[1])
+    return canvas.figure(
+        (600, 362),
+        "cost",
+        f"What {name} accuracy costs",
+        alt=f"{name} accuracy against {unit}, a point for each arm. Most accurate: {names[best[0]]}, "
+        f"{best[2]:.1f} % at {best[1]:.3g}; cheapest: {names[least[0]]}, {least[2]:.1f} % at {least[1]:.3g}.",
+        note=f"Up and to the left is better. Means over finished {replicates(document)}.{names.more}",
+    )
