@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.board import MARKS, MOST_MARKS, row
+from bench.commands import detectable
 from bench.machine import Machine
 from bench.plan import Plan, Run, replicates_of
 from bench.run import State, cells, prepare, states, store_of
 from bench.screen import duration
 from bench.space import keys
-from bench.store import Record
+from bench.store import Record, Store
 
 LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
@@ -38,7 +39,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
         + (f", {distinct} different" if distinct < planned else ""),
         *_tuning(plan),
         f"done      {_done_line(counts)}",
-        f"decides   {study.primary}, {len(study.arms) - 1} comparisons",
+        *_decides(plan, store_of(machine, smoked=smoked)),
         *_cost(standing),
         "",
         *_grid(plan, standing),
@@ -46,6 +47,13 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
         LEGEND,
     ]
     return "\n".join(lines)
+
+
+def _decides(plan: Plan, store: Store) -> list[str]:
+    """The deciding metric, and the smallest effect that the study can detect on it."""
+    comparisons = len(plan.study.arms) - 1
+    head = f"decides   {plan.study.primary}, {comparisons} comparison{'s' * (comparisons != 1)}"
+    return [head] + [f"          {line}" for line in detectable.lines(plan, store)]
 
 
 def _done_line(counts: Counter[State]) -> str:
