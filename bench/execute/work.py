@@ -6,6 +6,7 @@ import functools
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from bench.errors import UserError
@@ -87,7 +88,9 @@ def _scores(job: Job, scores: dict[str, dict[str, float]]) -> str:
 def _failed(job: Job, setting: Setting, error: Exception) -> Event:
     message = str(error) or type(error).__name__
     if isinstance(error, Interrupted):
-        return write_failure(job, setting, "interrupted", message)
+        # Stopping a study often must not use up the attempts that a trial has.
+        uncounted = replace(job, attempt=max(1, job.attempt - 1))
+        return write_failure(uncounted, setting, "interrupted", message)
     if not isinstance(error, UserError):
         message = f"{type(error).__name__}: {message}"
     if job.missing:  # the trial itself is done and stays so

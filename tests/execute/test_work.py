@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,20 @@ def test_a_trial_that_failed_by_itself_starts_again(tmp_path: Path, job: Job) ->
     assert record is not None
     store.write(record.model_copy(update={"cause": "error"}), history=[], predictions={})
     assert not kept.exists()
+
+
+def test_stopping_a_trial_time_and_again_uses_up_no_attempt(tmp_path: Path, job: Job) -> None:
+    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    store, id = Store(setting.results), job.run.trial.id
+    seen = []
+    for _ in range(5):
+        before = store.read(id)
+        attempt = before.attempts + 1 if before else 1  # as the conductor counts
+        event = work(replace(job, attempt=attempt), setting, lambda event: None, stop=lambda: True)
+        record = store.read(id)
+        assert record is not None
+        seen.append((event.cause, record.attempts))
+        assert record.traceback == ""
+    # four evaluations, one a run; the fifth finds nothing left to train
+    assert seen == [("interrupted", 1)] * 4 + [("", 2)]
+    assert "stopped in stage 1 after epoch" not in event.text
