@@ -13,7 +13,7 @@ import pytest
 from tiny import machine_in, write_study
 
 from bench.execute import Event, Job, Setting, local
-from bench.plan import Trial
+from bench.plan import Run, Trial
 from bench.run import prepare
 from bench.store import Store
 
@@ -65,6 +65,10 @@ def test_workers_live_from_batch_to_batch_until_the_executor_closes(tmp_path: Pa
     assert len(first) == 1, "one job needs one worker"
     assert len(list(executor.run(jobs[1:], lambda event: None))) == 2
     assert set(first) < set(_workers())
+    alone = replace(Job(_another(tmp_path)), alone=True)
+    assert [event.kind for event in executor.run([alone], lambda event: None)] == ["done"]
+    assert len(_workers()) == 1, "the others held memory"
+    assert not set(first) & set(_workers())
     executor.close()
     assert _workers() == []
 
@@ -115,6 +119,11 @@ def test_a_cuda_error_or_a_stop_spends_a_worker_and_a_bug_on_a_cpu_does_not() ->
     assert [local._spent(event, cuda) for event in failed.values()] == [True, True, True]
     assert [local._spent(event, cpu) for event in failed.values()] == [False, False, True]
     assert not local._spent(Event("done", "t", "a", 0), cuda)
+
+
+def _another(folder: Path) -> Run:
+    """A run of another study."""
+    return prepare(write_study(folder, seeds=1, name="another"), machine_in(folder)).runs[-1]
 
 
 def _longer(trial: Trial) -> Trial:
