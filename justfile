@@ -34,3 +34,7 @@ format:
 # all of it, as CI does
 ci:
     .ci/run
+
+# coverage of intervals, false verdicts and power in simulated studies (docs/method.md)
+coverage studies="500":
+    uv run python tests/simulation.py --studies {{studies}}

@@ -79,5 +79,6 @@ def _recipe(recipe: Recipe) -> Recipe:
             "model": Choice(name=recipe.model.name, params=params),
             "batch_size": min(recipe.batch_size, BATCH),
             "stages": stages,
+            "compile": False,  # takes longer than all else
         }
     )

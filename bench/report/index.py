@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.plan import TEST, PlanFile, read_plan_file
-from bench.report.text import md
+from bench.plan import TEST, PlanFile, PlannedArm, PlannedTrial, read_plan_file
+from bench.report.document import Mean
+from bench.report.text import md, mean
 from bench.store import Record, Store
+
+MOST_PLACES = 20
+"""Arms on one board."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,12 @@ class Entry:
     @property
     def planned(self) -> int:
         """Different trials of the study."""
-        return len({trial.id for arm in self.plan.arms for trial in arm.trials})
+        return len({trial.id for arm in self.arms for trial in arm.trials})
+
+    @property
+    def arms(self) -> list[PlannedArm]:
+        """Arms that are scored on held-out sets: also those with shared values, and the baseline again."""
+        return [*self.plan.arms, *self.plan.shared, *([self.plan.again] if self.plan.again else [])]
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,10 @@ def entries(store: Store) -> list[Entry]:
     """Every study that has a folder, by name."""
     found = []
     for file in sorted(store.root.glob("*/plan.json")):
-        plan = read_plan_file(file)
-        ids = dict.fromkeys(trial.id for arm in plan.arms for trial in arm.trials)
+        entry = Entry(read_plan_file(file), _question(file.parent / "study.toml"), {})
+        ids = dict.fromkeys(trial.id for arm in entry.arms for trial in arm.trials)
         records = {id: record for id in ids if (record := store.read(id))}
-        found.append(Entry(plan, _question(file.parent / "study.toml"), records))
+        found.append(replace(entry, records=records))
     return found
 
 
@@ -68,7 +78,7 @@ def looks(studies: Sequence[Entry]) -> list[Look]:
     """Who scored which hidden set how often, by key, then study. The local test set is nobody's secret."""
     found: dict[tuple[str, str, str], set[str]] = {}
     for entry in studies:
-        for arm in entry.plan.arms:
+        for arm in entry.arms:
             for trial in arm.trials:
                 record = entry.records.get(trial.id)
                 for name, key in trial.sets.items():
@@ -96,8 +106,75 @@ def markdown(studies: Sequence[Entry]) -> str:
             str(states.count("diverged")),
         )
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "## Best arms", "", *_boards(places(studies))]
     lines += ["", "## Looks at hidden sets", "", *_ledger(looks(studies))]
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Place:
+    """An arm on the board of one set."""
+
+    data: str
+    """Data fingerprint."""
+    key: str
+    name: str
+    """The study's name for the set."""
+    arm: str
+    study: str
+    accuracy: Mean
+    local: Mean | None
+
+
+def places(studies: Sequence[Entry]) -> list[Place]:
+    """Every arm with a finished trial on every hidden set (the local one, where a study has no other).
+
+    Arms of two studies that are the same trials have one place. Best first on each set.
+    """
+    found: dict[tuple[str, frozenset[str]], Place] = {}
+    for entry in studies:
+        for arm in entry.plan.arms:
+            names = dict.fromkeys(name for trial in arm.trials for name in trial.sets)
+            done = [t for t in arm.trials if (r := entry.records.get(t.id)) and r.status == "done"]
+            local = _mean(done, TEST, entry)
+            for name in [name for name in names if name != TEST] or names:
+                keys = {trial.sets[name] for trial in done if name in trial.sets}
+                accuracy = _mean(done, name, entry)
+                if accuracy is None or len(keys) > 1:  # folds are scored on other images each
+                    continue
+                key = keys.pop()
+                place = Place(
+                    entry.plan.data_fingerprint, key, name, arm.label, entry.plan.study, accuracy, local
+                )
+                found.setdefault((key, frozenset(trial.id for trial in done)), place)
+    return sorted(found.values(), key=lambda p: (p.name, p.data, p.key, -p.accuracy.mean, p.study, p.arm))
+
+
+def _mean(trials: Sequence[PlannedTrial], name: str, entry: Entry) -> Mean | None:
+    return Mean.over(
+        entry.records[trial.id].scores.get(trial.sets.get(name, ""), {}).get("accuracy") for trial in trials
+    )
+
+
+def _boards(found: Sequence[Place]) -> list[str]:
+    if not found:
+        return ["No trial has finished."]
+    lines = []
+    for (_, key), board in itertools.groupby(found, key=lambda place: (place.data, place.key)):
+        rows = list(board)
+        called = "local" if rows[0].name == TEST else rows[0].name
+        lines += [f"On {md(called)} (content {key[:12]}):", ""]
+        lines += [f"| arm | study | {md(called)} % | local % | seeds |", "| :-- | :-- | --: | --: | --: |"]
+        for row in rows[:MOST_PLACES]:
+            cells = (md(row.arm), md(row.study), mean(row.accuracy), mean(row.local), str(row.accuracy.seeds))
+            lines.append(f"| {' | '.join(cells)} |")
+        lines += [""] + [f"{len(rows) - MOST_PLACES} more.", ""] * (len(rows) > MOST_PLACES)
+    lines.append(
+        "Mean accuracy ± sd over finished seeds, arms of different studies on the same images. No comparison: "
+        "these arms differ in more than one thing, and the first of many is there by luck too. Verdicts are in "
+        "the studies."
+    )
+    return lines
 
 
 def _ledger(found: Sequence[Look]) -> list[str]:

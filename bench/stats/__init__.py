@@ -15,7 +15,7 @@ from bench.stats.intervals import (
     two_way,
 )
 from bench.stats.jackknife import CHANCE_AUC, JACKKNIFE, pseudo_values
-from bench.stats.power import assumed, measured, seeds_needed, smallest_effect, upper_sigma
+from bench.stats.power import assumed, measured, power_of, seeds_needed, smallest_effect, upper_sigma
 from bench.stats.verdicts import (
     FEWEST_SEEDS,
     Comparison,
@@ -56,6 +56,7 @@ __all__ = [
     "level",
     "measured",
     "paired_t",
+    "power_of",
     "pseudo_values",
     "seeds_needed",
     "settle",

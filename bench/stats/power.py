@@ -20,20 +20,31 @@ def smallest_effect(interval: Interval, alpha: float = 0.05, family: int = 1) ->
     alpha   level of one comparison (see ``level``)
     family  comparisons that share the level; the first Holm step is assumed
     """
-    variance = interval.variance
-    if variance <= 0:
+    if interval.variance <= 0:
         return math.inf
-    spread = interval.seed_variance**2 / (interval.seeds - 1)
-    spread += interval.item_variance**2 / max(1, interval.items - 1)
-    freedom = max(interval.seeds - 1, variance**2 / spread)
-    critical = interval.quantile(alpha / family)
+    critical, freedom = interval.quantile(alpha / family), _freedom(interval)
     low, high = 0.0, 1.0
     while _power(critical, freedom, high) < POWER:
         high *= 2
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if _power(critical, freedom, middle) < POWER else (low, middle)
-    return high * math.sqrt(variance)
+    return high * math.sqrt(interval.variance)
+
+
+def power_of(interval: Interval, effect: float, alpha: float = 0.05, family: int = 1) -> float:
+    """How often such a comparison finds a true difference of ``effect`` (above 0), in [0, 1]."""
+    if interval.variance <= 0:
+        return 0.0
+    shift = effect / math.sqrt(interval.variance)
+    return _power(interval.quantile(alpha / family), _freedom(interval), shift)
+
+
+def _freedom(interval: Interval) -> float:
+    """Degrees of freedom of V, at least those of the seeds. Source: Satterthwaite 1946."""
+    spread = interval.seed_variance**2 / (interval.seeds - 1)
+    spread += interval.item_variance**2 / max(1, interval.items - 1)
+    return max(interval.seeds - 1, interval.variance**2 / spread)
 
 
 def _power(critical: float, freedom: float, shift: float) -> float:

@@ -31,6 +31,24 @@ def test_the_ledger_counts_each_studys_looks_and_different_trials_in_all(tmp_pat
     assert "| [two](two/report.md) | Does a flip help? | 3/3 | 0 | 0 |" in page
 
 
+def test_the_board_ranks_different_arms_of_all_studies_on_one_set(tmp_path: Path) -> None:
+    go(write_study(tmp_path, hidden=HIDDEN, name="one"), tmp_path)
+    arms = FLIPS + '\nrotated = { augment = ["rotate"] }'
+    store = go(write_study(tmp_path, hidden=HIDDEN, arms=arms, name="two"), tmp_path)
+    places = index.places(index.entries(store))
+    assert {(place.name, place.arm, place.study) for place in places} == {
+        ("other-lab", "none", "one"),
+        ("other-lab", "flips", "one"),
+        ("other-lab", "rotated", "two"),
+    }, "what two studies share stands there once"
+    assert [p.accuracy.mean for p in places] == sorted((p.accuracy.mean for p in places), reverse=True)
+    record = store.read(index.entries(store)[0].plan.arms[0].trials[0].id)
+    first = next(place for place in places if place.arm == "none")
+    assert record is not None
+    assert first.accuracy.mean == record.scores[first.key]["accuracy"]
+    assert "| arm | study | other-lab % | local % | seeds |" in (store.root / "index.md").read_text()
+
+
 def test_a_folder_without_hidden_sets_says_so(tmp_path: Path) -> None:
     store = go(write_study(tmp_path), tmp_path)
     assert "No hidden set was scored." in index.markdown(index.entries(store))
