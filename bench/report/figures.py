@@ -13,8 +13,12 @@ from bench.report.svg import Axes, Canvas, Figure, Scale, cut, labels, letters
 from bench.report.text import effect, percent, thousands
 
 WIDTH = 760
+NARROW = 600
+"""Of the first figure, which must be readable on a phone."""
+SQUARE = 500
+"""Width of a figure of which two stand side by side."""
 ROW = 22
-BESIDE = 150
+BESIDE = 140
 """Room for numbers at the right, px."""
 
 
@@ -41,12 +45,12 @@ def effects(document: Document, pictures: Pictures, names: Names) -> Figure | No
     delta = document.rules.delta_local if pictures.set == document.sets[0] else document.rules.delta_hidden
     spans = [100 * v for _, _, found in rows for v in (found.low, found.high)]
     left, bottom = max(letters(name) for name, _, _ in rows) + 16, 16 + ROW * len(rows)
-    x = Scale.around([*spans, -delta, delta, -noise, noise], left, WIDTH - BESIDE)
+    x = Scale.around([*spans, -delta, delta, -noise, noise], left, NARROW - BESIDE)
     canvas = Canvas()
     if noise:
         canvas.area("band", (x(-noise), 8, x(noise) - x(-noise), bottom - 8), f"±{noise:.1f} points")
     across = f"Δ {plain(document.rules.primary)}, points"
-    Axes(x, Scale(0, 1, bottom, 8)).draw(canvas, across=across, most=(8, 0))
+    Axes(x, Scale(0, 1, bottom, 8)).draw(canvas, across=across, most=(6, 0))
     for at in (-delta, delta):
         canvas.line("axis dash", x(at), 8, x(at), bottom)
     canvas.line("axis", x(0), 8, x(0), bottom)
@@ -56,7 +60,7 @@ def effects(document: Document, pictures: Pictures, names: Names) -> Figure | No
     equal = f"two equal arms of as many {replicates(document)} differ by luck alone"
     band = f"Band: how far {equal} (95 %, from the baseline's spread): ±{noise:.1f} points. " if noise else ""
     return canvas.figure(
-        (WIDTH, bottom + 38),
+        (NARROW, bottom + 38),
         "effects",
         f"Effect on {plain(document.rules.primary)}, against {names[document.baseline]}",
         alt=f"Effects with 95 % intervals, in points. {'; '.join(said)}.",
@@ -136,28 +140,30 @@ def hidden(document: Document, names: Names) -> Iterator[Figure]:
         ]
         if len(points) < 2:
             continue
-        x = Scale.around([v for _, v, _ in points], 56, 520)
-        y = Scale.around([v for _, _, v in points], 320, 24)
+        x = Scale.around([v for _, v, _ in points], 46, SQUARE - 90)
+        y = Scale.around([v for _, _, v in points], 290, 24)
         canvas = Canvas()
         Axes(x, y).draw(canvas, across="local accuracy, %", up=f"{cut(plain(name))} accuracy, %")
-        _diagonal(canvas, x, y)
+        equal = _diagonal(canvas, x, y)
         _points(canvas, x, y, points, names)
         order = [names[label] for label, _, _ in sorted(points, key=lambda p: -p[2])]
         yield canvas.figure(
-            (600, 362),
+            (SQUARE, 332),
             f"local-{file_part(name)}",
             f"Local against {plain(name)}",
             alt=f"Accuracy on the local test set against {plain(name)}, a point for each arm. "
             f"Best on {plain(name)}: {', '.join(order[:3])}.",
-            note="A point is an arm's mean. On the dashed line nothing would be lost from local to hidden. "
-            f"■ baseline.{names.more}",
+            note=f"A point is an arm's mean, ■ the baseline's. {equal}{names.more}",
         )
 
 
-def _diagonal(canvas: Canvas, x: Scale, y: Scale) -> None:
+def _diagonal(canvas: Canvas, x: Scale, y: Scale) -> str:
+    """The line on which nothing is lost, where it can be seen; returns what to say of it."""
     low, high = max(x.low, y.low), min(x.high, y.high)
-    if low < high:
-        canvas.path("axis dash", [(x(low), y(low)), (x(high), y(high))], "equal")
+    if low >= high:
+        return "Every hidden accuracy shown is below every local one."
+    canvas.path("axis dash", [(x(low), y(low)), (x(high), y(high))], "equal")
+    return "On the dashed line nothing is lost from local to hidden."
 
 
 def _points(
@@ -167,7 +173,7 @@ def _points(
         colour, shape = names.tone(label)
         tip = f"{names[label]}: {thousands(across) if across >= 1000 else f'{across:.4g}'}, {up:.1f} %"
         canvas.point(colour, x(across), y(up), tip, shape)
-    labels(canvas, [(x(across), y(up), names[label]) for label, across, up in points], x.end + 74)
+    labels(canvas, [(x(across), y(up), names[label]) for label, across, up in points], SQUARE)
 
 
 def costs(document: Document, names: Names, *, cost: bool) -> Figure | None:
@@ -183,8 +189,8 @@ def costs(document: Document, names: Names, *, cost: bool) -> Figure | None:
     if len({price for _, price, _ in points}) < 2:
         return None
     prices = [price for _, price, _ in points]
-    x = Scale.around(prices, 56, 520, log=max(prices) > 8 * min(prices))
-    y = Scale.around([up for _, _, up in points], 320, 24)
+    x = Scale.around(prices, 46, SQUARE - 90, log=max(prices) > 8 * min(prices))
+    y = Scale.around([up for _, _, up in points], 290, 24)
     canvas = Canvas()
     name = cut(plain(document.sets[where]))
     unit = "seconds of training" if cost else "GFLOPs per image, forward"
@@ -195,7 +201,7 @@ def costs(document: Document, names: Names, *, cost: bool) -> Figure | None:
     best = max(points, key=lambda p: p[2])
     least = min(points, key=lambda p: p[1])
     return canvas.figure(
-        (600, 362),
+        (SQUARE, 332),
         "cost",
         f"What {name} accuracy costs",
         alt=f"{name} accuracy against {unit}, a point for each arm. Most accurate: {names[best[0]]}, "

@@ -87,7 +87,7 @@ def _corruption(one: CorruptedSet, document: Document, names: Names) -> Figure:
         if n % per_row == 0:
             for i, family in enumerate(families):
                 canvas.text(left - 8, y + (i + 0.5) * cell, _short(family), "end small")
-        canvas.text(x, y - 24, cut(names[arm.label], int(wide // 7)), "bold small")
+        canvas.text(x, y - 24, cut(names[arm.label], int(wide // 8)), "bold small")
         for j, severity in enumerate(one.severities):
             canvas.text(x + (j + 0.5) * cell, y - 8, str(severity), "middle small muted")
         _cells(canvas, arm, one, (x, y, cell), names)
@@ -117,7 +117,7 @@ def _cells(
             continue
         tip = _told(c, names[arm.label])
         box = (x + columns[c.severity] * cell, y + rows[c.family] * cell, cell, cell)
-        canvas.cell("good", box, 2 * c.accuracy.mean, tip)
+        canvas.cell("good", box, c.accuracy.mean, tip, most=1)
     for family in arm.seen:
         centre = (x + len(columns) * cell + 5, y + (rows[family] + 0.5) * cell)
         canvas.mark(

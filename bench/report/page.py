@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 LONGEST_TEXT = 2000
-FINDINGS = 12
+FINDINGS = 8
 """Lines of the first screen; further arms stand behind a fold."""
 
 

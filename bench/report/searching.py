@@ -80,11 +80,12 @@ def _history(searches: list[SearchPicture], metric: Metric, names: Names) -> Fig
 
 
 def _so_far(canvas: Canvas, search: SearchPicture, metric: Metric, x: Scale, y: Scale) -> None:
-    best, path = None, []
+    best: float | None = None
+    path: list[tuple[float, float]] = []
     for t in search.tried:
-        if t.value is not None:
-            better = best is None or (t.value < best if metric.lower else t.value > best)
-            best = t.value if better else best
+        if t.value is not None and (best is None or (t.value < best if metric.lower else t.value > best)):
+            path += [(x(t.number), y(metric.factor * best))] if best is not None else []
+            best = t.value
         if best is not None:
             path.append((x(t.number), y(metric.factor * best)))
     if path:
@@ -147,7 +148,7 @@ def _slice(
         x = Scale(-0.5, len(axis.choices) - 0.5, *span)
         for place, choice in enumerate(axis.choices):
             canvas.text(x(place), y.start + 11, cut(plain(choice), 9), "middle small muted")
-        Axes(Scale(0.1, 0.2, *span), y).draw(canvas, most=(1, 4))
+        Axes(Scale(0.1, 0.2, *span), y).draw(canvas, most=(0, 4))
     else:
         pad = 0.04 * (span[1] - span[0])
         x = Scale(axis.low, axis.high if axis.high > axis.low else axis.low + 1, span[0] + pad, span[1] - pad,
@@ -172,7 +173,7 @@ def _best(tuning: Tuning, metric: Metric, names: Names) -> Figure | None:
     y = Scale.around(values, 300, 24)
     canvas = Canvas()
     sizes = sorted({k for arm in arms for k, _ in arm.curve})
-    Axes(Scale(0.1, 0.2, x.start, x.end), y).draw(canvas, across="candidates", up=metric.name, most=(1, 5))
+    Axes(Scale(0.1, 0.2, x.start, x.end), y).draw(canvas, across="candidates", up=metric.name, most=(0, 5))
     for k in sizes:
         canvas.text(x(k), y.start + 11, spelled(k), "middle small muted")
         canvas.line("grid", x(k), y.start, x(k), y.end)

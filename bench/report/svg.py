@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-LETTER = 6.6
+LETTER = 7.4
 """Widest usual letter of the 12 px font, px."""
 FONT = 12
 
@@ -131,10 +131,17 @@ class Canvas:
         of = f' class="{kind}"' if kind else ""
         self.parts.append(f'<text{of} x="{number(x)}" y="{number(y + 4)}">{escape(text)}</text>')
 
-    def cell(self, kind: str, box: tuple[float, float, float, float], strength: float, tip: str = "") -> None:
-        """A cell of a heat map: (x, y, width, height), strength 0 to 1."""
+    def cell(
+        self,
+        kind: str,
+        box: tuple[float, float, float, float],
+        strength: float,
+        tip: str = "",
+        most: float = STRONGEST,
+    ) -> None:
+        """A cell of a heat map: (x, y, width, height), strength 0 to 1; ``most``: opacity at 1."""
         x, y, width, height = (number(value) for value in box)
-        opacity = f"{STRONGEST * min(1.0, max(0.0, strength)):.2f}"
+        opacity = f"{most * min(1.0, max(0.0, strength)):.2f}"
         size = f'x="{x}" y="{y}" width="{width}" height="{height}"'
         self._add("rect", f' class="cell {kind}" {size} fill-opacity="{opacity}"', tip)
 
@@ -182,24 +189,24 @@ class Scale:
     def around(cls, values: Iterable[float], start: float, end: float, *, log: bool = False) -> Scale:
         """Wide enough for all values and a margin of 6 %; never of no width."""
         known = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
-        low, high = (min(known), max(known)) if known else (0.0, 1.0)
+        low, high = (min(known), max(known)) if known else (0.5, 1.0)
         if log:
-            low, high = (low, high) if low < high else (low or 1.0, low or 1.0)
             margin = max((high / low) ** 0.06, 1.05)
             return cls(low / margin, high * margin, start, end, True)
         margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
         return cls(low - margin, high + margin, start, end)
 
     def ticks(self, most: int = 6) -> list[float]:
-        """At most about so many round values, in order."""
+        """Round values in order, at most one more than ``most``; none for 0."""
         if not most:
             return []
         if self.log:
             return self._decades(most)
-        rough = (self.high - self.low) / most
-        power = 10 ** math.floor(math.log10(rough))
-        step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        power = 10 ** math.floor(math.log10((self.high - self.low) / most))
+        for step in (power, 2 * power, 5 * power, 10 * power, 20 * power):
+            first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+            if last - first <= most:
+                break
         return [round(i * step, 12) for i in range(first, last + 1)]
 
     def _decades(self, most: int) -> list[float]:
