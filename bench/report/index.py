@@ -168,11 +168,12 @@ def _boards(found: Sequence[Place]) -> list[str]:
         for row in rows[:MOST_PLACES]:
             cells = (md(row.arm), md(row.study), mean(row.accuracy), mean(row.local), str(row.accuracy.seeds))
             lines.append(f"| {' | '.join(cells)} |")
-        lines += [""] + [f"{len(rows) - MOST_PLACES} more.", ""] * (len(rows) > MOST_PLACES)
+        more = [f"{len(rows) - MOST_PLACES} more.", ""]
+        lines += ["", *(more if len(rows) > MOST_PLACES else [])]
     lines.append(
         "Mean accuracy ± sd over finished seeds, arms of different studies on the same images. No comparison: "
-        "these arms differ in more than one thing, and the first of many is there by luck too. Verdicts are in "
-        "the studies."
+        "these arms differ in more than one thing, and the first of many is there by luck too. Verdicts are "
+        "in the studies."
     )
     return lines
 
