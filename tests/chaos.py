@@ -20,7 +20,7 @@ from pathlib import Path
 
 STUDY = """\
 question = "Does a flip help?"
-seeds = 4
+seeds = {seeds}
 
 [data]
 source = "synthetic"
@@ -32,16 +32,16 @@ kind = "synthetic"
 images = 60
 
 [recipe]
-model = { name = "custom_cnn", widths = [8, 16], dense = 16 }
+model = {{ name = "custom_cnn", widths = [8, 16], dense = 16 }}
 batch_size = 32
-stages = [{ train = "all", epochs = 16 }]
+stages = [{{ train = "all", epochs = 16 }}]
 
 [arms]
-none = {}
-flips = { augment = ["flip"] }
-rotations = { augment = ["rotate"] }
+none = {{}}
+flips = {{ augment = ["flip"] }}
+rotations = {{ augment = ["rotate"] }}
 """
-TRIALS = 12
+ARMS = 3
 TMPFS_MB = 64
 LONGEST_S = 60.0
 """For a run to begin its first trial: two cold imports of torch on a busy machine."""
@@ -55,6 +55,7 @@ class Chaos:
 
     folder: Path
     dice: random.Random
+    seeds: int = 4
     say: Callable[[str], None] = print
     did: list[str] = field(default_factory=list)
     torn: set[str] = field(default_factory=set)
@@ -62,7 +63,8 @@ class Chaos:
     def __post_init__(self) -> None:
         self.study = self.folder / "chaos.toml"
         self.results = self.folder / "results"
-        self.study.write_text(STUDY)
+        self.study.write_text(STUDY.format(seeds=self.seeds))
+        self.trials = ARMS * self.seeds
 
     def note(self, what: str) -> None:
         """Remember what was done to it."""
@@ -87,7 +89,7 @@ class Chaos:
         running = self.start(self.results)
         for deed in [*filter(None, deeds), "conductor"]:
             while not self.wait_for_work(running):  # it came to its end, or gave up
-                self.undo_one()
+                self.undo_some()
                 running = self.start(self.results)
             time.sleep(self.dice.uniform(0.2, 2.0))
             if deed == "worker":
@@ -110,12 +112,12 @@ class Chaos:
         raise AssertionError(f"the study never came to its end:\n{log[-3000:]}")
 
     def wait_for_work(self, running: subprocess.Popen[bytes]) -> bool:
-        """Wait until a trial runs; False when the run ended before."""
+        """Wait until workers train; False when the run ended before."""
         begun = time.time()
         while running.poll() is None:
             with contextlib.suppress(OSError, ValueError):
                 said = json.loads((self.results / ".running.json").read_text())
-                if said["pid"] == running.pid and said["running"]:
+                if said["pid"] == running.pid and said["running"] and _workers(running.pid):
                     return True
             if time.time() - begun > LONGEST_S:
                 raise AssertionError("no trial began")
@@ -159,11 +161,12 @@ class Chaos:
             running.wait(timeout=8)
         ballast.unlink()
 
-    def undo_one(self) -> None:
-        """Where all is done, give the next run something to do."""
+    def undo_some(self) -> None:
+        """Where little is left, give the next run something to do: a few records go."""
         records = sorted(self.results.glob("trials/*/record.json"))
-        if len(records) == TRIALS:
-            self.dice.choice(records).unlink()
+        if len(records) > self.trials - 4:
+            for record in self.dice.sample(records, 6):
+                record.unlink()
 
 
 def _workers(conductor: int) -> list[int]:
@@ -200,7 +203,7 @@ def check(chaos: Chaos, quiet: Path) -> None:
 
     survived, expected = Store(chaos.results), Store(quiet)
     assert survived.ids() == expected.ids()
-    assert len(survived.ids()) == TRIALS
+    assert len(survived.ids()) == chaos.trials
     assert survived.damaged() == []
     for id in survived.ids():
         one, other = survived.read(id), expected.read(id)
@@ -221,7 +224,7 @@ def _report(chaos: Chaos, results: Path) -> str:
 
 def run(folder: Path, kills: int, seed: int, say: Callable[[str], None] = print) -> Chaos:
     """A quiet run, a disturbed one, and the comparison of both."""
-    chaos = Chaos(folder, random.Random(seed), say)
+    chaos = Chaos(folder, random.Random(seed), max(4, kills), say)
     assert chaos.start(folder / "quiet").wait() == 0, (folder / "log.txt").read_text()[-3000:]
     with small_disk(chaos.results) as small:
         if not small:
@@ -239,7 +242,7 @@ def main() -> None:
         chaos = run(Path(folder), kills, seed)
         killed = sum(what.startswith("killed") for what in chaos.did)
         took = f"{killed} kills in {time.time() - begun:.0f} s"
-        print(f"{took}: {TRIALS} whole records, the report is the same")
+        print(f"{took}: {chaos.trials} whole records, the report is the same")
 
 
 if __name__ == "__main__":
