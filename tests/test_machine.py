@@ -123,6 +123,15 @@ def test_all_mistakes_of_the_file_are_reported_together(tmp_path: Path):
         assert part in text
 
 
+def test_a_cluster_is_named_in_the_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings(tmp_path, 'executor = "ray"\naddress = "head:6379"')
+    assert machine.load(tmp_path).address == "head:6379"
+    monkeypatch.setenv("BENCH_ADDRESS", "auto")
+    assert machine.load(tmp_path).address == "auto"
+    settings(tmp_path, "address = 6379")
+    assert 'address = 6379\n    must be text, for example "auto"' in message(tmp_path)
+
+
 @pytest.mark.parametrize("value", ["true", "1.5", '"2"', "[]"])
 def test_workers_are_a_whole_number(tmp_path: Path, value: str):
     settings(tmp_path, f"workers = {value}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -218,6 +220,7 @@ def _connect(cluster: Cluster) -> Any:
         options = {"address": cluster.address, "log_to_driver": False, "logging_level": "ERROR"}
     elif cluster.workers:
         options["num_cpus"] = cluster.workers
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -226,6 +229,8 @@ def _connect(cluster: Cluster) -> Any:
             f'no Ray cluster at --address "{cluster.address}": {first}\n'
             "    ray status shows a cluster that runs; without --address one is started here"
         ) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the conductor at once
     return ray
 
 
@@ -265,8 +270,6 @@ _watched: list[Any] = []
 
 def _watch(mailbox: Any) -> None:
     """End this process when its conductor is gone, so that a next run never meets it at work."""
-    import threading
-
     if _watched:
         return
     _watched.append(mailbox)
