@@ -17,10 +17,10 @@ SPACE = {
 
 
 def tuned(world: Any) -> PlanFile:
-    """Give every arm of a world (tests/report/conftest.py) a search; returns the plan with them."""
+    """Give every arm of an empty world (tests/report/conftest.py) a search; returns the plan with them."""
     optimizer, schedule = Choice(name="adam", params={"lr": 1e-3}), Choice(name="constant")
     world.recipes = {
-        label: recipe.model_copy(update={"optimizer": optimizer, "schedule": schedule})
+        label: recipe.model_copy(update={"optimizer": optimizer, "schedule": schedule, "augment": ()})
         for label, recipe in world.recipes.items()
     }
     world.extra |= {"tune": Tune(space=SPACE, candidates=len(TRIED))}

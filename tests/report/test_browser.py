@@ -1,0 +1,169 @@
+"""The page in a real browser: no complaint, tables that sort, light and dark, phone and paper."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import Browser, browser, find
+from tuned import tuned
+
+from bench.report import write_report
+
+CHROMIUM = find()
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
+
+ENTER, TAB = 13, 9
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    assert CHROMIUM is not None
+    with browser(CHROMIUM, tmp_path_factory.mktemp("chromium")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(make_world) -> Path:
+    w = make_world()
+    for label, skill in (("none", 1.0), ("randaugment", 1.9), ("flip", 1.05), ("blur", 0.3), ("huge", 1.6)):
+        w.arm(label, skill)
+    plan = tuned(w)
+    w.finish_all(but=[("huge", 1)])
+    w.fail("huge", 1, "oom", "CUDA out of memory")
+    return write_report(w.study, plan, w.store, formats=("html",))
+
+
+def first_column(chromium: Browser, table: int = 0) -> list[str]:
+    rows = f"Array.from(document.querySelectorAll('table.sort')[{table}].tBodies[0].rows)"
+    return chromium.run(f"{rows}.map(row => row.cells[0].textContent)")
+
+
+def click(chromium: Browser, head: str) -> str | None:
+    """Click a head of the first table; what it then says of its order."""
+    chromium.run(
+        f"var head = Array.from(document.querySelector('table.sort').tHead.rows[0].cells)"
+        f".find(cell => cell.textContent === {head!r}); head.querySelector('button').click()"
+    )
+    return chromium.run("head.getAttribute('aria-sort')")
+
+
+def test_the_page_loads_without_a_complaint_and_asks_for_nothing(chromium, page):
+    chromium.open(page)
+    assert chromium.complaints() == []
+    assert chromium.run("performance.getEntriesByType('resource').length") == 0
+    assert chromium.run("document.querySelectorAll('figure svg').length") > 8
+    assert chromium.run("getComputedStyle(document.body).maxWidth") != "none"  # the style was let through
+
+
+def test_tables_sort_by_value_both_ways_and_say_so(chromium, page):
+    chromium.open(page)
+    before = first_column(chromium)
+    assert before[:2] == ["none (baseline)", "randaugment"]
+    assert click(chromium, "heavy %") == "descending"
+    assert first_column(chromium)[0] == "randaugment"
+    assert first_column(chromium)[-1] == "blur"
+    assert click(chromium, "heavy %") == "ascending"
+    assert first_column(chromium)[0] == "blur"
+    assert click(chromium, "arm") == "ascending"
+    assert first_column(chromium) == sorted(before)
+    assert chromium.run("document.querySelectorAll('[aria-sort]').length") == 1
+
+
+def test_what_has_no_value_stays_at_the_end(chromium, page):
+    chromium.open(page)
+    for order in ("descending", "ascending"):
+        assert click(chromium, "Δ heavy.accuracy") == order
+        assert set(first_column(chromium)[-2:]) == {"none (baseline)", "huge"}
+
+
+def test_tables_sort_from_the_keyboard(chromium, page):
+    chromium.open(page)
+    chromium.run("document.querySelector('table.sort th button').focus()")
+    chromium.press("Tab", TAB)
+    assert chromium.run("document.activeElement.textContent") == "local %"
+    chromium.press("Enter", ENTER)
+    assert chromium.run("document.activeElement.parentNode.getAttribute('aria-sort')") == "descending"
+    assert first_column(chromium)[0] == "randaugment"
+
+
+def test_a_screen_reader_is_told_of_every_figure_and_table(chromium, page):
+    chromium.open(page)
+    nodes = chromium.call("Accessibility.getFullAXTree")["nodes"]
+    names = {}
+    for node in nodes:
+        if not node.get("ignored"):
+            role = node.get("role", {}).get("value")
+            names.setdefault(role, []).append(node.get("name", {}).get("value", ""))
+    drawings = names.get("image", []) + names.get("img", [])
+    shown = chromium.run("document.querySelectorAll('main > section > figure svg, .pair svg').length")
+    assert len(drawings) >= shown > 5
+    assert all(len(name) > 20 for name in drawings)
+    assert {"Arms", "Every set and score", "Costs"} <= set(names["region"])
+    assert names["main"]
+    assert names["columnheader"].count("verdict") >= 1
+    assert names["rowheader"].count("randaugment") >= 3
+
+
+@pytest.mark.parametrize(("dark", "paper", "ink"), [(False, 255, 27), (True, 20, 230)])
+def test_light_and_dark_follow_the_system(chromium, page, dark, paper, ink):
+    chromium.open(page, dark=dark)
+    colours = chromium.run(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,"
+        " getComputedStyle(document.querySelector('figure svg text:not(.muted)')).fill]"
+    )
+    found = [int(re.findall(r"\d+", colour)[0]) for colour in colours]
+    assert found == [paper, ink, ink]
+
+
+def test_a_phone_shows_the_page_without_scrolling_sideways(chromium, page):
+    chromium.open(page, width=390)
+    assert chromium.run("document.documentElement.scrollWidth") == 390
+    sizes = chromium.run("[document.querySelector('ul.findings').getBoundingClientRect().width, innerWidth]")
+    assert sizes[0] <= sizes[1] == 390
+
+
+def test_paper_is_white_and_opens_what_is_folded(chromium, page):
+    chromium.open(page, dark=True, print_=True)
+    assert chromium.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert chromium.run("document.querySelectorAll('details:not([open])').length") > 0
+    printed = chromium.pdf()
+    assert printed.startswith(b"%PDF")
+    folded = chromium.run("document.querySelectorAll('details:not([open])').length")
+    assert folded > 0  # closed again on the screen
+    chromium.run("dispatchEvent(new Event('beforeprint'))")
+    assert chromium.run("document.querySelectorAll('details:not([open])').length") == 0
+
+
+def test_the_page_reads_well_without_its_script(chromium, page, tmp_path):
+    bare = tmp_path / "bare.html"
+    bare.write_text(re.sub(r"<script>.*?</script>", "", page.read_text("utf-8"), flags=re.S), "utf-8")
+    chromium.open(bare)
+    assert chromium.complaints() == []
+    assert chromium.run("document.querySelectorAll('th button').length") == 0
+    assert first_column(chromium)[1] == "randaugment"
+
+
+def test_no_text_of_a_figure_is_cut_off(chromium, page):
+    chromium.open(page)
+    chromium.run("document.querySelectorAll('details').forEach(details => details.open = true)")
+    cut = chromium.run(
+        """Array.from(document.querySelectorAll('figure svg text')).filter(text => {
+            const box = text.getBoundingClientRect();
+            const paper = text.ownerSVGElement.getBoundingClientRect();
+            return box.left < paper.left - 2 || box.right > paper.right + 2
+                || box.top < paper.top - 2 || box.bottom > paper.bottom + 2;
+        }).map(text => text.ownerSVGElement.closest('figure').id + ': ' + text.textContent)"""
+    )
+    assert cut == []
+
+
+def test_a_figure_stands_on_its_own_on_white_paper(chromium, page):
+    file = page.parent / "figures" / "effects.svg"
+    chromium.open(file, dark=True)
+    assert chromium.complaints() == []
+    assert (
+        chromium.run("getComputedStyle(document.querySelector('text:not(.muted)')).fill") == "rgb(27, 31, 36)"
+    )
+    assert ElementTree.parse(file).getroot().tag.endswith("svg")
