@@ -135,6 +135,14 @@ def run(
             help="Run failed trials again, by cause: error,oom. Killed ones run again by themselves.",
         ),
     ] = "",
+    until: Annotated[
+        str,
+        typer.Option(
+            "--until",
+            help="decided: judge after 5, 8 and 12 seeds (the study's looks), stop what is decided.",
+            show_default=False,
+        ),
+    ] = "",
     timeout: Annotated[
         str,
         typer.Option("--timeout", help="Longest time a trial may take: 90s, 30m, 2h.  [default: no limit]"),
@@ -165,7 +173,9 @@ def run(
 
     machine = _machine(results=results, device=device, executor=executor, workers=workers, address=address)
     patience = Patience(seconds_of(timeout) if timeout else None, max_failures)
-    options = conductor.Options(smoke, rescore, _causes(retry), patience)
+    if until not in ("", "decided"):
+        raise UserError(f'--until "{until}": must be decided')
+    options = conductor.Options(smoke, rescore, _causes(retry), until == "decided", patience)
     code = 0
     for study in studies:
         try:

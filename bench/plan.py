@@ -176,6 +176,8 @@ class PlanFile(Frozen):
     """With ``[tune]``: one per arm."""
     shared: tuple[PlannedArm, ...] = ()
     """With ``tune.shared``: every arm but the baseline, with the baseline's tuned values."""
+    looks: tuple[int, ...] = ()
+    """Declared by ``--until decided``: numbers of seeds at which the comparisons are judged."""
     again: PlannedArm | None = None
     """With ``aa``: the baseline on the same splits, with other initialisation and order."""
 
@@ -227,6 +229,8 @@ class Plan:
     """Candidates that tuning waits for; each may stand for several arms."""
     shared: tuple[Run, ...] = ()
     """Replicates of the other arms with the baseline's tuned values."""
+    looks: tuple[int, ...] = ()
+    """Declared by ``--until decided``: ``runs`` are what the looks so far ask for."""
     again: tuple[Run, ...] = ()
     """With ``aa``: the baseline's replicates trained once more, with other initialisation and order."""
 
@@ -248,6 +252,7 @@ class Plan:
             searches=self.searches,
             shared=tuple(_planned_arm(label, self.shared, SHARED) for label in shared),
             again=_planned_arm(self.study.baseline, self.again, AGAIN) if self.again else None,
+            looks=self.looks,
         )
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,6 +81,8 @@ class Options:
     """Train again what a new hidden set cannot be scored from, because no weights were kept."""
     retry: tuple[str, ...] = ()
     """Causes of failed trials to run again."""
+    until_decided: bool = False
+    """Judge at the study's looks, and train each arm only until it is decided."""
     patience: Patience = field(default_factory=Patience)
     """What is put up with before a trial, or the run, is given up."""
 
@@ -112,21 +114,63 @@ def prepare(path: Path, machine: Machine, *, smoked: bool = False) -> Plan:
 class Planning:
     """A study's file, read once, and its plan, made anew whenever records have told more."""
 
-    def __init__(self, path: Path, machine: Machine, *, smoked: bool, retry: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        machine: Machine,
+        *,
+        smoked: bool,
+        retry: Sequence[str] = (),
+        until_decided: bool = False,
+    ) -> None:
         """Raises UserError for a study with mistakes.
 
-        retry   causes of failed candidates to run again, once
+        retry           causes of failed candidates to run again, once
+        until_decided   declare the study's looks; what is declared stays so
         """
         study = load(path)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
+        self.looks = () if smoked else self._declared(until_decided)
+        if self.looks:
+            self.study = self.study.model_copy(update={"seeds": tuple(range(self.looks[-1]))})
         self._locator = DiskLocator(machine, path.resolve().parent)
         self._retry = retry
         self._failed: dict[str, int] = {}
 
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
-        return tune.plan(self.study, self._locator, self._read, self.store.history)
+        plan = tune.plan(self.study, self._locator, self._read, self.store.history)
+        return plan if not self.looks else self._undecided(replace(plan, looks=self.looks))
+
+    def _declared(self, now: bool) -> tuple[int, ...]:
+        """The looks that were declared before the first score, or are now."""
+        study, file = self.study, self.store.study_dir(self.study.name) / "plan.json"
+        before = read_plan_file(file) if file.is_file() else None
+        if before and before.looks:
+            return before.looks
+        if not now:
+            return ()
+        if study.folds or study.seeds != tuple(range(len(study.seeds))):
+            raise UserError("--until decided counts seeds from 0: give seeds = 5, no list and no folds")
+        if before and any(self.store.read(trial.id) for arm in before.arms for trial in arm.trials):
+            raise UserError(
+                f"{study.name} has been scored without looks; --until decided comes before the first score\n"
+                "    give the study another name, or more seeds: what those find is exploratory"
+            )
+        return study.looks
+
+    def _undecided(self, plan: Plan) -> Plan:
+        """The plan without the seeds that no look has asked for yet."""
+        from bench.report.looks import wanted_seeds  # imports numpy and scipy
+
+        wanted, first = wanted_seeds(self.study, plan.file, self.store), self.looks[0]
+        return replace(
+            plan,
+            runs=tuple(run for run in plan.runs if run.trial.replicate.seed < wanted[run.arm]),
+            shared=tuple(run for run in plan.shared if run.trial.replicate.seed < first),
+            again=tuple(run for run in plan.again if run.trial.replicate.repeats < first),
+        )
 
     def untuned(self) -> tuple[Run, ...]:
         """The replicates as the recipes stand: what can be checked of them before tuning ends."""
@@ -183,7 +227,9 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
 
     Raises UserError before the first trial.
     """
-    planning = Planning(path, machine, smoked=options.smoke, retry=options.retry)
+    planning = Planning(
+        path, machine, smoked=options.smoke, retry=options.retry, until_decided=options.until_decided
+    )
     study, store = planning.study, planning.store
     plan = planning.plan()
     store.check_writable()
@@ -205,7 +251,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
                 machine, store.root, terminal, patience, keep_weights=keep, smoked=options.smoke
             ) as hands:
                 plan = conduct.tune(plan, hands)
-                conduct.train(plan, hands)
+                plan = conduct.train(plan, hands)
         report = write_report(study, plan.file.model_copy(update=_whence(path, store, options.smoke)), store)
         write_index(store)
     counts = Counter(state for _, state, _ in states(plan, store))
@@ -253,11 +299,17 @@ class _Conduct:
         arms = {arm.label: arm for arm in study.arms}
         database.update(store.study_dir(study.name) / "search.db", plan, arms, store.read)
 
-    def train(self, plan: Plan, hands: Crew) -> None:
-        """Run the replicates that are missing."""
-        jobs = _jobs(plan, self.planning.store, self.options, self.terminal)
-        self.failures += hands.run(plan.study.name, jobs, cells(states(plan, self.planning.store)))
-        self.ran += len(jobs)
+    def train(self, plan: Plan, hands: Crew) -> Plan:
+        """Run the replicates that are missing, look after look where looks were declared; the last plan."""
+        store = self.planning.store
+        while jobs := _jobs(plan, store, self.options, self.terminal):
+            self.failures += hands.run(plan.study.name, jobs, cells(states(plan, store)))
+            self.ran += len(jobs)
+            if not plan.looks:
+                break
+            plan = self.planning.plan()  # with the seeds that the next look asks for
+            _claim_folder(plan, self.path, store, smoked=self.options.smoke)
+        return plan
 
 
 def _attempt(record: Record | None) -> int:

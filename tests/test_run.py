@@ -243,3 +243,23 @@ def test_a_full_disk_is_the_machines_fault(tmp_path: Path) -> None:
     assert cause_of(RuntimeError("I/O error: No space left on device (os error 28)")) == "interrupted"
     assert cause_of(MemoryError()) == "oom"
     assert cause_of(ValueError("a bug")) == "error"
+
+
+def test_looks_are_declared_before_the_first_score_and_stay(tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=3, hidden=HIDDEN)
+    study.write_text("looks = [2, 3]\n" + study.read_text())
+    ending = go(study, tmp_path, Options(until_decided=True))
+    assert dict(ending.counts) == {"done": 6}, "two seeds cannot decide, so the second look is taken"
+    assert "Looked at after 2, 3 seeds" in ending.report.read_text()
+    assert go(study, tmp_path).ran == 0, "without the option it goes on as declared"
+    other = write_study(tmp_path, seeds=2, hidden=HIDDEN, name="scored")
+    go(other, tmp_path)
+    with pytest.raises(UserError, match="before the first score"):
+        go(other, tmp_path, Options(until_decided=True))
+
+
+def test_looks_count_seeds_from_zero(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    study.write_text(study.read_text().replace("seeds = 1", "seeds = [3, 4]"))
+    with pytest.raises(UserError, match="counts seeds from 0"):
+        go(study, tmp_path, Options(until_decided=True))

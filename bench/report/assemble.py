@@ -27,6 +27,7 @@ from bench.report.document import (
 )
 from bench.report.evidence import Evidence, Metric, cost, device, parse, trained
 from bench.report.judging import Rulings, references, wanted_scores
+from bench.report.looks import SequentialRulings
 from bench.report.outcomes import Outcome, Outcomes, count, notes, read_outcomes
 from bench.space import tuned_study
 from bench.store import Record, Store
@@ -41,9 +42,11 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     """Everything the report says. ``study`` is as its file says; what tuning chose stands in the plan."""
     written = study
     study = tuned_study(written, {search.arm: search.values for search in plan.searches})
+    if plan.looks:
+        study = study.model_copy(update={"seeds": tuple(range(plan.looks[-1]))})
     outcomes = read_outcomes(study, plan, store)
     evidence = Evidence(study, outcomes, store, wanted_scores(study))
-    rulings = Rulings(study, evidence)
+    rulings = SequentialRulings(study, evidence, plan.looks) if plan.looks else Rulings(study, evidence)
     primary = parse(study.primary, [TEST, *study.hidden])
     gap_set = primary.set if primary.set in study.hidden else next(iter(study.hidden), None)
     findings: dict[str, Finding] = {}
@@ -100,6 +103,7 @@ def _rules(study: Study, plan: PlanFile, family: int) -> Rules:
         folds=study.folds.k if study.folds else None,
         replicates=replicates,
         divergence_bound=stats.diverged_share(0, max(1, replicates)).high,
+        looks=tuple(zip(plan.looks, stats.levels(len(plan.looks)), strict=True)) if plan.looks else (),
     )
 
 

@@ -410,6 +410,8 @@ class Rules:
     """Trials per arm."""
     divergence_bound: float
     """Share of seeds that may diverge although none of the replicates did."""
+    looks: tuple[tuple[int, float], ...] = ()
+    """(seeds, level) of each look that was declared."""
 
 
 @dataclass(frozen=True)

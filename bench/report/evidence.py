@@ -70,6 +70,11 @@ class Contrast:
     """Of the pairs that both finished, when some did not."""
 
     @property
+    def hopeless(self) -> bool:
+        """No further seed would make it testable."""
+        return " failed (" in self.reason or self.reason.startswith(("not judged", "a calibration error"))
+
+    @property
     def of_finished(self) -> stats.Interval | None:
         """The interval of pairs that both finished."""
         usable = self.finished if self.diverged or self.diverged_reference else self.test

@@ -171,9 +171,9 @@ def _boards(found: Sequence[Place]) -> list[str]:
         more = [f"{len(rows) - MOST_PLACES} more.", ""]
         lines += ["", *(more if len(rows) > MOST_PLACES else [])]
     lines.append(
-        "Mean accuracy ± sd over finished seeds, arms of different studies on the same images. No comparison: "
-        "these arms differ in more than one thing, and the first of many is there by luck too. Verdicts are "
-        "in the studies."
+        "Mean accuracy ± sd over finished seeds, arms of different studies on the same images. No comparison:"
+        " these arms differ in more than one thing, and the first of many is there by luck too. Verdicts are"
+        " in the studies."
     )
     return lines
 

@@ -82,6 +82,8 @@ class Rulings:
             stats.settle(judgement, contrast.diverged, contrast.diverged_reference)
             for judgement, contrast in zip(stats.judge(self.members), self.contrasts, strict=True)
         ]
+        self.levels_of = [stats.LEVEL] * len(self.keys)
+        """Level of each comparison's interval."""
 
     def _member(self, key: Key, contrast: Contrast) -> stats.Comparison:
         metric, test = parse(key[2], self.sets), contrast.test
@@ -101,7 +103,7 @@ class Rulings:
         contrast, judgement = self.contrasts[i], self.judgements[i]
         metric = parse(key[2], self.sets)
         conditional = judgement.word == "unstable"
-        effect = _effect(contrast.finished if conditional else contrast.test, metric)
+        effect = _effect(contrast.finished if conditional else contrast.test, metric, self.levels_of[i])
         verdict, detail = self._words(i, metric)
         return Finding(
             *key,
@@ -236,12 +238,16 @@ def _no_verdict(contrast: Contrast) -> str:
     return "inconclusive" if contrast.seeds else "not run yet"
 
 
-def _effect(test: stats.Interval | stats.SpreadTest | None, metric: Metric) -> Effect | None:
+def _effect(
+    test: stats.Interval | stats.SpreadTest | None, metric: Metric, level: float = stats.LEVEL
+) -> Effect | None:
     if not isinstance(test, stats.Interval):
         return None
+    half = test.half_width(level)
+    mean, low, high = test.mean, test.mean - half, test.mean + half
     if metric.kind == "cost":
-        return Effect(math.exp(test.mean), math.exp(test.low), math.exp(test.high), "ratio")
-    return Effect(test.mean, test.low, test.high)
+        return Effect(math.exp(mean), math.exp(low), math.exp(high), "ratio")
+    return Effect(mean, low, high)
 
 
 def points(fraction: float | None) -> str:

@@ -16,6 +16,7 @@ from bench.stats.intervals import (
 )
 from bench.stats.jackknife import CHANCE_AUC, JACKKNIFE, pseudo_values
 from bench.stats.power import assumed, measured, power_of, seeds_needed, smallest_effect, upper_sigma
+from bench.stats.sequential import LEVEL, levels, rejected_now
 from bench.stats.verdicts import (
     FEWEST_SEEDS,
     Comparison,
@@ -31,12 +32,14 @@ from bench.stats.verdicts import (
     settle,
     sides,
     untestable,
+    word,
 )
 
 __all__ = [
     "CHANCE_AUC",
     "FEWEST_SEEDS",
     "JACKKNIFE",
+    "LEVEL",
     "Comparison",
     "Interval",
     "Judgement",
@@ -54,10 +57,12 @@ __all__ = [
     "holm",
     "judge",
     "level",
+    "levels",
     "measured",
     "paired_t",
     "power_of",
     "pseudo_values",
+    "rejected_now",
     "seeds_needed",
     "settle",
     "sides",
@@ -65,4 +70,5 @@ __all__ = [
     "two_way",
     "untestable",
     "upper_sigma",
+    "word",
 ]

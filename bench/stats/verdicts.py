@@ -134,12 +134,13 @@ def _words(family: Sequence[Comparison], *, adjust: bool) -> list[Judgement]:
     negative = [None if member.delta is None else -member.delta for member in family]
     at_minus, _ = sides(family, negative, adjust=adjust)
     return [
-        Judgement(_word(zero, delta, minus), zero=zero, delta=delta, minus_delta=minus)
+        Judgement(word(zero, delta, minus), zero=zero, delta=delta, minus_delta=minus)
         for zero, delta, minus in zip(at_zero, at_delta, at_minus, strict=True)
     ]
 
 
-def _word(zero: int, delta: int, minus_delta: int) -> Word:
+def word(zero: int, delta: int, minus_delta: int) -> Word:
+    """The verdict that follows from the sides of the cuts 0, δ and −δ."""
     if zero < 0:
         return "harmful"
     if zero > 0:

@@ -75,7 +75,7 @@ def plan(study: Study, locator: Locator, read: Read, history: History) -> Plan:
         planned,
         tuple(pending.values()),
         tuple(_shared(study, chosen, planner)) if tune.shared else (),
-        planner.again() if study.baseline in chosen else (),
+        again=planner.again() if study.baseline in chosen else (),
     )
 
 

@@ -1,0 +1,140 @@
+"""``--until decided``: comparisons looked at several times, each arm only as long as it is undecided.
+
+Everything is told from records: look after look is gone through again, on the seeds each look had, whenever
+the report or the next plan is made.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench import stats
+from bench.plan import TEST, PlanFile
+from bench.report.evidence import Contrast, Evidence, parse
+from bench.report.judging import Key, Rulings, family_keys, wanted_scores
+from bench.report.outcomes import read_outcomes
+from bench.store import Store
+from bench.study import Study
+
+ENDED = ("done", "diverged", "failed")
+Cut = tuple[str, float]
+"""``zero``, ``delta``, ``minus`` or ``margin``, and a claim's margin as a fraction."""
+CUTS: tuple[Cut, ...] = (("zero", 0.0), ("delta", 1.0), ("minus", -1.0))
+
+
+@dataclass
+class _Course:
+    """One comparison through the looks."""
+
+    key: Key
+    contrast: Contrast
+    member: stats.Comparison
+    judgement: stats.Judgement
+    sides: dict[Cut, int]
+    stopped: int | None = None
+    """Look at which it was decided."""
+
+
+class SequentialRulings(Rulings):
+    """Verdicts of a family that was looked at several times."""
+
+    def __init__(self, study: Study, evidence: Evidence, looks: tuple[int, ...]) -> None:
+        """Go through the looks, as far as trials have ended."""
+        self.study, self.evidence = study, evidence
+        self.sets = [TEST, *study.hidden]
+        self.keys = family_keys(study)
+        self.looks, self.levels = looks, stats.levels(len(looks))
+        self._margins = {claim.margin / 100 for claim in study.claims if claim.margin}
+        self._courses = [self._course(key) for key in self.keys]
+        self.wanted = {arm.label: looks[0] for arm in study.arms}
+        """Arm → how many of its seeds are to be trained, as far as the looks have come."""
+        self.looked = 0
+        """Looks that are over."""
+        while self.looked < len(looks) and self._all_ended():
+            self._look()
+        self.contrasts = [course.contrast for course in self._courses]
+        self.members = [course.member for course in self._courses]
+        self.judgements = [course.judgement for course in self._courses]
+        last = max(0, self.looked - 1)
+        self.levels_of = [
+            self.levels[last if course.stopped is None else course.stopped] for course in self._courses
+        ]
+
+    def _course(self, key: Key) -> _Course:
+        nothing = Contrast(None, reason="not looked at yet")
+        return _Course(key, nothing, self._member(key, nothing), stats.Judgement("inconclusive"), {})
+
+    def _all_ended(self) -> bool:
+        return all(
+            outcome.state in ENDED
+            for label, wanted in self.wanted.items()
+            for outcome in self.evidence.outcomes[label][:wanted]
+        )
+
+    def _look(self) -> None:
+        seeds, level = self.looks[self.looked], self.levels[self.looked]
+        seen = _first(self.evidence, seeds)
+        running = [course for course in self._courses if course.stopped is None]
+        for course in running:
+            arm, reference, metric = course.key
+            course.contrast = seen.contrast(arm, reference, parse(metric, self.sets))
+            course.member = self._member(course.key, course.contrast)
+        for cut in (*CUTS, *(("margin", margin) for margin in sorted(self._margins))):
+            self._reject(cut, level)
+        for course in running:
+            course.judgement = self._judgement(course)
+            if course.judgement.word != "inconclusive" or course.contrast.hopeless:
+                course.stopped = self.looked
+        self.looked += 1
+        if self.looked < len(self.looks):
+            undecided = {label for c in self._courses if c.stopped is None for label in c.key[:2]}
+            self.wanted |= dict.fromkeys(undecided, self.looks[self.looked])
+
+    def _reject(self, cut: Cut, level: float) -> None:
+        """Holm at one cut, over those that were not rejected there before."""
+        before = [bool(course.sides.get(cut)) for course in self._courses]
+        stopped = [course.stopped is not None for course in self._courses]
+        where = [_place(course.member, cut) for course in self._courses]
+        p = [course.member.p(at) for course, at in zip(self._courses, where, strict=True)]
+        now = stats.rejected_now(p, before, stopped, level)
+        for course, at, rejected in zip(self._courses, where, now, strict=True):
+            if rejected and at is not None and course.member.test is not None:
+                course.sides[cut] = 1 if course.member.test.mean > at else -1
+
+    def _judgement(self, course: _Course) -> stats.Judgement:
+        zero, delta, minus = (course.sides.get(cut, 0) for cut in CUTS)
+        found = stats.Judgement(
+            stats.word(zero, delta, minus), course.member.reason, zero=zero, delta=delta, minus_delta=minus
+        )
+        return stats.settle(found, course.contrast.diverged, course.contrast.diverged_reference)
+
+    def _margin_sides(self, margin: float) -> dict[Key, int]:
+        return {course.key: course.sides.get(("margin", margin), 0) for course in self._courses}
+
+
+def _place(member: stats.Comparison, cut: Cut) -> float | None:
+    """Where a cut lies for one comparison."""
+    name, value = cut
+    if name == "zero":
+        return 0.0
+    if member.delta is None:
+        return None
+    return value if name == "margin" else value * member.delta
+
+
+def _first(evidence: Evidence, seeds: int) -> Evidence:
+    """The same evidence, of each arm's first trials alone."""
+    seen = copy.copy(evidence)
+    seen.outcomes = {label: trials[:seeds] for label, trials in evidence.outcomes.items()}
+    return seen
+
+
+def wanted_seeds(study: Study, plan: PlanFile, store: Store) -> Mapping[str, int]:
+    """How many seeds of each arm are to be trained by now.
+
+    study, plan   with as many seeds as the last look has
+    """
+    evidence = Evidence(study, read_outcomes(study, plan, store), store, wanted_scores(study))
+    return SequentialRulings(study, evidence, plan.looks).wanted
