@@ -9,13 +9,13 @@ import pytest
 from bench.families import families_of, severities_of
 from bench.plan import PlanFile, PlannedArm, PlannedTrial
 from bench.recipe import Choice, Corrupted, Data, Recipe, Shifted
-from bench.report import build, markdown
+from bench.report import FORMATS, files
 from bench.store import Predictions, Record, Store
 from bench.study import Arm, Study
 
 ARMS, SEEDS, IMAGES, CLASSES = 400, 5, 1700, 8
 KEYS = {"test": "a" * 64, "heavy": "b" * 64}
-SECONDS, GIGABYTES = 20, 2
+SECONDS, GIGABYTES, PAGE_BYTES = 20, 2, 5_000_000
 FAMILIES = families_of(Corrupted(kind="corrupted"))[:20]
 MICRO = Corrupted(kind="corrupted", profile="micro-c", families=FAMILIES)
 CONDITIONS = tuple(f"{family}/{s}" for family in FAMILIES for s in severities_of(MICRO))
@@ -102,8 +102,10 @@ def large(
 
 
 def test_a_report_on_two_thousand_records_takes_seconds_and_little_memory(benchmark, large):
-    text = benchmark.pedantic(lambda: markdown(build(*large)), rounds=1)
-    assert text.count("arm 399") > 3
+    made = benchmark.pedantic(lambda: files(*large, FORMATS), rounds=1)
+    assert made["report.md"].count("arm 399") > 3
+    assert made["report.html"].count("arm 399") > 3
+    assert len(made["report.html"]) < PAGE_BYTES
     assert benchmark.stats.stats.max <= SECONDS * SLACK
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 <= GIGABYTES
 
