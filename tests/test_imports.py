@@ -23,6 +23,8 @@ ORDER = (
     "board",
     "execute",
     "trial",
+    "export",
+    "explain",
     "train",
     "evaluate",
     "metrics",
@@ -219,7 +221,9 @@ def command(*arguments: str) -> str:
     ],
 )
 def test_what_only_reads_starts_without_torch_and_pandas(code: str):
-    done = run_without(HEAVY, code)
+    # A plan says what the study can detect: special functions of SciPy, a third of a second.
+    blocked = tuple(name for name in HEAVY if name != "scipy" or "'plan'" not in code)
+    done = run_without(blocked, code)
     assert done.returncode == 0, done.stderr
 
 
