@@ -1,0 +1,85 @@
+"""``bench report``: which files it writes, checks and prints, from records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import machine_in, write_study
+
+from bench.commands.report import Asked, reports
+from bench.errors import UserError
+from bench.machine import Machine
+from bench.report import parse_formats
+from bench.run import prepare
+from bench.store import Store
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A results folder with one planned study, whose trials have not run."""
+    study, machine = write_study(tmp_path), machine_in(tmp_path)
+    plan = prepare(study, machine)
+    store = Store(machine.results)
+    store.write_text(store.study_dir("tiny") / "plan.json", plan.file.model_dump_json())
+    store.write_text(store.study_dir("tiny") / "study.toml", study.read_text("utf-8"))
+    return machine
+
+
+def _run(machine: Machine, formats: str = "md", **flags: bool) -> int:
+    return reports(["tiny"], machine, Asked(parse_formats(formats), **flags), reference=False)
+
+
+def _kinds(machine: Machine) -> set[str]:
+    folder = machine.results / "tiny"
+    return {path.relative_to(folder).parent.as_posix() + "/*" + path.suffix for path in folder.rglob("*.*")}
+
+
+def test_each_format_writes_its_files(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(machine) == 0
+    assert capsys.readouterr().out.strip().endswith("report.md")
+    assert _kinds(machine) == {"./*.toml", "./*.json", "./*.md", "tables/*.csv"}
+    assert _run(machine, "html,tex") == 0
+    assert capsys.readouterr().out.strip().endswith("report.html")
+    assert _kinds(machine) == {"./*.toml", "./*.json", "./*.md", "tables/*.csv", "./*.html", "tables/*.tex"}
+
+
+def test_check_covers_every_file_that_is_there(machine: Machine) -> None:
+    assert _run(machine, check=True) == 1  # none was written yet
+    _run(machine)
+    assert _run(machine, check=True) == 0
+    _run(machine, "html")
+    assert _run(machine, check=True) == 0
+    for name in ("report.html", "tables/arms.csv", "report.md"):
+        file = machine.results / "tiny" / name
+        before = file.read_text("utf-8")
+        file.write_text(before + "more")
+        assert _run(machine, check=True) == 1, name
+        assert file.read_text("utf-8") == before + "more"
+        file.write_text(before)
+
+
+def test_tables_that_were_not_committed_are_not_missed(machine: Machine) -> None:
+    _run(machine, "md,html")
+    (machine.results / "tiny" / "tables" / "arms.csv").unlink()
+    assert _run(machine, check=True) == 0
+
+
+def test_no_cost_prints_one_report_as_it_is_and_writes_nothing(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = _kinds(machine)
+    _run(machine, no_cost=True)
+    assert capsys.readouterr().out.startswith("# tiny\n")
+    _run(machine, "html", no_cost=True)
+    assert capsys.readouterr().out.startswith("<!DOCTYPE html>")
+    _run(machine, "tex", no_cost=True)
+    out = capsys.readouterr().out
+    assert out.startswith("==> tables/arms.tex <==\n% tiny")
+    assert "train s" not in out
+    assert _kinds(machine) == before
+
+
+def test_an_unknown_format_is_a_mistake_that_can_be_mended() -> None:
+    with pytest.raises(UserError, match=r'"pdf" is no format\n.*md, csv, tex, html'):
+        parse_formats("md,pdf")
