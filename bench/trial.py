@@ -17,11 +17,10 @@ from bench import metrics, models, provenance
 from bench.data import provide
 from bench.data.images import Development, Samples
 from bench.data.resident import Resident
-from bench.errors import UserError
 from bench.evaluate import predict
 from bench.models.cost import flops_of
 from bench.models.network import Network
-from bench.models.weights import load_strictly, read
+from bench.models.stored import stored_network
 from bench.plan import VAL_SHIFT, ScoredSet, Trial
 from bench.recipe import Corrupted
 from bench.store import Predictions
@@ -143,7 +142,7 @@ def score_from_weights(trial: Trial, scored: Sequence[ScoredSet], weights: Path,
     """
     classes = provide.development(trial, setting.cache).classes
     with computing(trial.recipe, setting.device):
-        network = _stored_network(trial, weights)
+        network = stored_network(trial.recipe.model, trial.data.size_px, weights, trial.id)
         network.to(device=setting.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return _score(network, classes, trial, scored, setting)
 
@@ -268,22 +267,6 @@ def _probabilities(network: Network, samples: Samples, trial: Trial, device: str
     recipe = trial.recipe
     probabilities = predict(network, samples, device, tta=recipe.tta, precision=recipe.precision)
     return probabilities.astype(np.float16)
-
-
-def _stored_network(trial: Trial, weights: Path) -> Network:
-    """The trained network of ``trial``; its sizes are read off the stored tensors."""
-    state = read(weights)
-    try:
-        classes, channels = len(state["head.classifier.bias"]), state["mean"].shape[1]
-    except (KeyError, IndexError):
-        raise UserError(
-            f"{weights} holds {len(state)} tensors, but not those of a trained trial; "
-            "use --rescore to train it again"
-        ) from None
-    task = models.Task(classes, channels, trial.data.size_px)
-    network = models.architecture_of(trial.recipe.model).bare().build(trial.recipe.model.name, task, None)
-    load_strictly(network, state, f"{weights} is not of trial {trial.id}")
-    return network
 
 
 def _on_host(network: Network) -> dict[str, Tensor]:

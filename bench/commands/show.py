@@ -11,18 +11,24 @@ from bench.store import Record, Store
 def trial(wanted: str, machine: Machine, *, as_json: bool) -> str:
     """The record of the trial whose id starts with ``wanted``. Raises UserError for none or several."""
     store = Store(machine.results)
+    record = find(wanted, store)
+    return record.model_dump_json(indent=1) if as_json else _text(record, store)
+
+
+def find(wanted: str, store: Store) -> Record:
+    """The record of the one trial whose id starts with ``wanted``. Raises UserError."""
     found = [known for known in store.ids() if known.startswith(wanted)]
     if len(found) != 1:
         what = "no trial" if not found else f"{len(found)} trials"
         raise UserError(
-            f"{what} of {machine.results} have an id that starts with {wanted!r}; bench plan STUDY lists ids"
+            f"{what} of {store.root} have an id that starts with {wanted!r}; bench plan STUDY lists ids"
         )
     record = store.read(found[0])
     if record is None:
         raise UserError(
             f"the record of {found[0]} is damaged; delete {store.trial_dir(found[0])} and run again"
         )
-    return record.model_dump_json(indent=1) if as_json else _text(record, store)
+    return record
 
 
 def _text(record: Record, store: Store) -> str:
