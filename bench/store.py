@@ -199,6 +199,8 @@ class Store:
                 content = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except IsADirectoryError:
+            return Damage(id, "is a folder")
         try:
             record = Record.model_validate_json(content)
         except ValidationError as error:
@@ -220,7 +222,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "record.json").exists():
             # An old record must not stand beside new predictions, whenever this is cut short.
-            (folder / "record.json").unlink()
+            _remove(folder / "record.json")
             _sync_folder(folder)
         for old in (*(folder / part for part in PARTS), *folder.glob(".*.part")):
             old.unlink(missing_ok=True)
@@ -279,11 +281,16 @@ class Store:
             return {key: _read_predictions(file, key) for key in keys}
 
     def history(self, id: str) -> list[dict[str, Any]]:
-        """One table per evaluation of validation, in order; empty where there is none."""
-        path = self.trial_dir(id) / "history.jsonl"
+        """One table per evaluation of validation, in order, up to the first line that is damaged."""
+        path, found = self.trial_dir(id) / "history.jsonl", []
         if not path.is_file():
             return []
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        for line in path.read_text("utf-8", errors="replace").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+        return found
 
     def write_text(self, path: Path, text: str) -> None:
         """Write a file of the results folder, whole or not at all, making its folder."""
@@ -353,6 +360,14 @@ class Store:
 def equal_view(record: Record) -> dict[str, Any]:
     """What two runs of the same trial must agree on: the record without NOT_COMPARED."""
     return record.model_dump(exclude=set(NOT_COMPARED))
+
+
+def _remove(path: Path) -> None:
+    """A file, or the folder that someone put in its place."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _why(content: bytes, error: ValidationError) -> str:

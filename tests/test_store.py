@@ -10,7 +10,7 @@ import pytest
 
 from bench import store as store_module
 from bench.errors import UserError
-from bench.store import Leftover, Predictions, Record, Store, equal_view
+from bench.store import Damage, Leftover, Predictions, Record, Store, equal_view
 
 ID, OTHER = "0123456789abcdef", "fedcba9876543210"
 
@@ -334,3 +334,18 @@ def test_reading_records_imports_neither_torch_nor_pandas_nor_numpy():
     script = f"import sys, bench.store; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_damaged_history_is_read_up_to_the_damage(store: Store):
+    store.write(record(), history=[{"epoch": 1}, {"epoch": 2}, {"epoch": 3}], predictions={})
+    file = store.trial_dir(ID) / "history.jsonl"
+    file.write_bytes(file.read_bytes()[:-5])
+    assert store.history(ID) == [{"epoch": 1}, {"epoch": 2}]
+
+
+def test_a_folder_in_place_of_a_record_is_damage(store: Store):
+    (store.trial_dir(ID) / "record.json").mkdir(parents=True)
+    assert store.read(ID) is None
+    assert store.damaged() == [Damage(ID, "is a folder")]
+    store.write(record(), history=[], predictions={})
+    assert store.read(ID) == record()
