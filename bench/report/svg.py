@@ -65,6 +65,11 @@ class Figure:
     body: str
     """SVG markup."""
 
+    @property
+    def kind(self) -> str:
+        """``confusion``, ``search``, …: the first word of its name."""
+        return self.name.partition("-")[0]
+
     def inline(self) -> str:
         """For a page that has the colours."""
         return self._svg("", self.body)
