@@ -322,6 +322,62 @@ def show(
     print(commands.trial(trial, _machine(results=results), as_json=as_json))
 
 
+@app.command()
+def explain(
+    study: Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)],
+    arm: Annotated[
+        str, typer.Option("--arm", help="Arm to look at.  [default: the first with finished trials]")
+    ] = "",
+    against: Annotated[str, typer.Option("--against", help="Arm beside it.  [default: the baseline]")] = "",
+    scored: Annotated[str, typer.Option("--set", help="local, or the name of a hidden set.")] = "local",
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", help="Whose images to show.  [default: the first both finished]", show_default=False
+        ),
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="The same of folds.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for the page.  [default: results/<study>/explain/]", show_default=False
+        ),
+    ] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Of the smoke run.")] = False,
+    results: Results = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page about two arms, image by image: flips, confident errors, Grad-CAM, reliability."""
+    from bench.commands import explain as commands
+    from bench.terminal import Terminal
+
+    asked = commands.Asked(arm, against, scored, seed, fold, smoke)
+    print(commands.explain(study, asked, _machine(results=results), Terminal(quiet=quiet), out))
+
+
+@app.command()
+def export(
+    trial: Annotated[str, typer.Argument(help="A trial's id, or its first digits.")],
+    form: Annotated[
+        str, typer.Option("--format", help="safetensors, onnx or codabench.", metavar="FORMAT")
+    ] = "safetensors",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for the files.  [default: results/trials/<id>/export/]", show_default=False
+        ),
+    ] = None,
+    results: Results = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a trained network in a form that others can use, checked against the trial's own network."""
+    from bench.commands import export as commands
+    from bench.terminal import Terminal
+
+    for file in commands.export(trial, form, _machine(results=results), Terminal(quiet=quiet), out):
+        print(file)
+
+
 @app.command("list")
 def list_components(
     kind: Annotated[

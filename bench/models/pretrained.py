@@ -109,8 +109,8 @@ class TimmModel:
         head = classifier_head(features, task.classes, dropout=self.dropout, dense=self.dense)
         return Network(backbone, head, _groups(backbone), self._normalisation(backbone, task))
 
-    def _backbone(self, name: str, task: Task) -> nn.Module:
-        """The timm model without classifier, still with VGG's hidden one."""
+    def arguments(self, name: str, task: Task) -> dict[str, Any]:
+        """What ``timm.create_model`` is given beside ``name`` and ``pretrained``."""
         import timm as library
 
         arguments: dict[str, Any] = dict(self.extras, num_classes=0, in_chans=task.channels)
@@ -120,6 +120,13 @@ class TimmModel:
         if _is_vgg(name) and not self.pretrained:
             # its hidden classifier is thrown away below: make it one unit wide instead of 4,096
             arguments["mlp_ratio"] = 1 / 4096
+        return arguments
+
+    def _backbone(self, name: str, task: Task) -> nn.Module:
+        """The timm model without classifier, still with VGG's hidden one."""
+        import timm as library
+
+        arguments = self.arguments(name, task)
         try:
             model: nn.Module = library.create_model(name, pretrained=self.pretrained, **arguments)
         except FOREIGN as error:

@@ -1,0 +1,230 @@
+"""``bench export``: a trial's network as safetensors, ONNX or a submission, checked before it is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import tune
+from bench.commands.show import find
+from bench.errors import UserError, did_you_mean
+from bench.machine import Machine
+from bench.plan import PlanFile, Trial, read_plan_file
+from bench.recipe import Recipe
+from bench.run import DiskLocator
+from bench.smoke import smoke
+from bench.store import Record, Store
+from bench.study import parse
+from bench.terminal import Terminal
+
+if TYPE_CHECKING:
+    from bench.data.images import Samples
+    from bench.models.network import Network
+
+FORMATS = ("safetensors", "onnx", "codabench")
+CHECKED_ON = 512
+"""Validation images, at most, on which a form must say what the network says."""
+
+
+@dataclass(frozen=True)
+class _Export:
+    """One trained network on its way out."""
+
+    record: Record
+    recipe: Recipe
+    network: Network
+    store: Store
+    machine: Machine
+    terminal: Terminal
+
+    @property
+    def size_px(self) -> int:
+        """Height and width that it was trained with."""
+        return int(self.record.data["size_px"])
+
+    def about(self) -> dict[str, Any]:
+        """What a stranger needs to use the weights, and to know where they come from."""
+        record, network = self.record, self.network
+        return {
+            "id": record.id,
+            "classes": list(record.classes),
+            "size_px": self.size_px,
+            "channels": network.mean.shape[1],
+            "mean": network.mean.flatten().tolist(),
+            "std": network.std.flatten().tolist(),
+            "tta": self.recipe.tta,
+            "precision": self.recipe.precision,
+            "recipe": record.recipe,
+            "data": record.data,
+            "data_fingerprint": record.data_fingerprint,
+            "seed": record.seed,
+            "fold": record.fold,
+            "validation": dict(record.validation),
+            "versions": dict(record.versions),
+            "libraries": dict(record.libraries),
+            "commit": record.commit,
+        }
+
+    def validation(self, why: str) -> Samples:
+        """Some of the trial's own validation images. Raises UserError, ``why`` first, when they are gone."""
+        import numpy as np
+
+        from bench.data import provide
+
+        try:
+            trial = _trial_of(self.record, self.store, self.machine)
+            with self.terminal.counting("decoding images") as count:
+                images = provide.development(trial, self.machine.cache, count).val
+        except UserError as error:
+            raise UserError(
+                f"{why} is checked on validation images of trial {self.record.id}, which cannot be had\n"
+                f"    {error}\n    --format safetensors needs no images"
+            ) from None
+        return images.take(np.arange(min(CHECKED_ON, len(images))))
+
+
+def export(
+    wanted: str, form: str, machine: Machine, terminal: Terminal, out: Path | None = None
+) -> list[Path]:
+    """Write the network of the trial whose id starts with ``wanted``; returns the files. Raises UserError."""
+    if form not in FORMATS:
+        raise UserError(f'--format "{form}" is no form of a network; {did_you_mean(form, FORMATS)}')
+    if form == "onnx":
+        from bench.export import onnx
+
+        onnx.require()
+    from bench.models.stored import stored_network
+
+    store = Store(machine.results)
+    record = find(wanted, store)
+    weights = _weights_of(record, store)
+    recipe = Recipe.model_validate_json(json.dumps(record.recipe))
+    network = stored_network(recipe.model, int(record.data["size_px"]), weights, record.id).eval()
+    folder = out or store.trial_dir(record.id) / "export"
+    folder.mkdir(parents=True, exist_ok=True)
+    write = {"safetensors": _safetensors, "onnx": _onnx, "codabench": _codabench}[form]
+    return write(_Export(record, recipe, network, store, machine, terminal), folder)
+
+
+def _weights_of(record: Record, store: Store) -> Path:
+    """The trial's kept weights. Raises UserError that says why there are none."""
+    weights = store.weights_path(record.id)
+    if record.status != "done":
+        cause = f" ({record.cause})" if record.cause else ""
+        raise UserError(
+            f"trial {record.id} {record.status}{cause}: there is no trained network to export\n"
+            f"    bench show {record.id} tells more; export a trial that is done"
+        )
+    if not weights.is_file():
+        raise UserError(
+            f"{weights}: the weights of trial {record.id} were not kept\n"
+            "    (keep_weights = false, bench clean --weights, or a candidate of a search)\n"
+            f"    set keep_weights = true, delete {store.trial_dir(record.id)} and run the study again"
+        )
+    return weights
+
+
+def _safetensors(export: _Export, folder: Path) -> list[Path]:
+    """``<id>.safetensors``, every tensor by its name, and ``<id>.json`` about it."""
+    from safetensors.torch import save
+
+    from bench.data.files import write_whole
+
+    about = json.dumps(export.about(), indent=1, ensure_ascii=False)
+    state = {name: tensor.contiguous() for name, tensor in export.network.state_dict().items()}
+    content = save(state, metadata={"format": "pt", "bench": about})
+    id = export.record.id
+    return [
+        write_whole(folder / f"{id}.safetensors", content),
+        write_whole(folder / f"{id}.json", f"{about}\n".encode()),
+    ]
+
+
+def _onnx(export: _Export, folder: Path) -> list[Path]:
+    """``<id>.onnx``: bytes in, logits out; the same answers as torch on validation images."""
+    from bench.export import onnx
+
+    images = export.validation("--format onnx").images
+    notes = {
+        "input": f"images: uint8 (batch, {export.size_px}, {export.size_px}, channels), 0 to 255; "
+        "normalisation is inside",
+        "output": "logits: float32 (batch, classes); softmax gives probabilities",
+        "classes": json.dumps(export.record.classes, ensure_ascii=False),
+        "test_time_augmentation": "not in the graph"
+        + ("" if export.recipe.tta == "none" else f"; the trial's scores were made with {export.recipe.tta}"),
+        "bench": json.dumps(export.about(), ensure_ascii=False),
+    }
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as made:
+        with export.terminal.counting("exporting"):
+            file = onnx.write(export.network, export.size_px, notes, Path(made) / "model.onnx")
+        largest, differ = onnx.difference(export.network, file, images)
+        if differ or not largest <= onnx.TOLERANCE:
+            raise UserError(
+                f"trial {export.record.id}: the ONNX graph is not the network, and was not kept\n"
+                f"    on {len(images)} validation images {differ} answers differ, logits by up to "
+                f"{largest:.2g} (allowed: none, {onnx.TOLERANCE:g}); use --format safetensors"
+            )
+        export.terminal.note(
+            f"checked on {len(images)} validation images: the same answers, logits within {largest:.1g}"
+        )
+        return [_kept(file, folder / f"{export.record.id}.onnx")]
+
+
+def _codabench(export: _Export, folder: Path) -> list[Path]:
+    """``<id>.zip``: a submission that says, in a process of its own, what the trial's network says."""
+    import numpy as np
+
+    from bench.evaluate import predict
+    from bench.export import codabench
+
+    about = export.about() | {"model": codabench.layers(export.recipe, export.network, export.size_px)}
+    samples = export.validation("--format codabench")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as made:
+        file = codabench.write(export.network, about, Path(made) / "submission.zip")
+        with export.terminal.counting("running the submission"):
+            said = codabench.answers(file, samples.images)
+        tta, precision = export.recipe.tta, export.recipe.precision
+        ours = predict(export.network, samples, "cpu", tta=tta, precision=precision).astype(np.float16)
+        differ = int((said != ours.argmax(1)).sum())
+        if differ:
+            raise UserError(
+                f"trial {export.record.id}: the submission answers otherwise than the network on {differ} of "
+                f"{len(samples)} validation images, and was not kept\n    use --format safetensors or onnx"
+            )
+        export.terminal.note(f"checked on {len(samples)} validation images: the same answers")
+        return [_kept(file, folder / f"{export.record.id}.zip")]
+
+
+def _kept(file: Path, place: Path) -> Path:
+    os.replace(file, place)
+    return place
+
+
+def _trial_of(record: Record, store: Store, machine: Machine) -> Trial:
+    """The trial with its place on this machine's disk, from the study that ran it. Raises UserError."""
+    for file in sorted(store.root.glob("*/plan.json")):
+        planned = read_plan_file(file)
+        if record.id not in _ids(planned):
+            continue
+        # as it was run, seen from where it stood: the file itself may have been edited since
+        text = (file.parent / "study.toml").read_text("utf-8-sig")
+        study = parse(text, name=planned.study, file=str(file.parent / "study.toml"))
+        study = smoke(study) if planned.smoke else study
+        locator = DiskLocator(machine, (store.root / planned.file).resolve().parent)
+        plan = tune.plan(study, locator, store.read, store.history)
+        for run in plan.everything:
+            if run.trial.key == record.key:  # whatever the components' versions are today
+                return run.trial
+    raise UserError(
+        f"no study of {store.root} has a trial with these images any more: they or the study have changed"
+    )
+
+
+def _ids(planned: PlanFile) -> Iterator[str]:
+    arms = [*planned.arms, *planned.shared, *([planned.again] if planned.again else [])]
+    yield from (trial.id for arm in arms for trial in arm.trials)
