@@ -224,6 +224,8 @@ class Plan:
     """The replicates; of an arm whose tuning goes on there are none yet."""
     data_fingerprint: str
     """Of the baseline's images."""
+    sets: tuple[ScoredSet, ...] = ()
+    """What the baseline's first replicate is scored on, tuned or not."""
     searches: tuple[PlannedSearch, ...] = ()
     pending: tuple[Run, ...] = ()
     """Candidates that tuning waits for; each may stand for several arms."""
@@ -284,9 +286,7 @@ def make_plan(study: Study, locator: Locator) -> Plan:
     """
     planner = Planner(study, locator)
     runs = [run for arm in study.arms for run in planner.finals(arm)]
-    return Plan(
-        study, tuple(runs), planner.data_fingerprint(study.arm(study.baseline)), again=planner.again()
-    )
+    return Plan(study, tuple(runs), planner.data_fingerprint(), planner.sets(), again=planner.again())
 
 
 class Planner:
@@ -301,8 +301,13 @@ class Planner:
             if hidden.kind == "external"
         }
 
-    def data_fingerprint(self, arm: Arm) -> str:
-        """Hash of everything about an arm's images that can change a score."""
+    def sets(self) -> tuple[ScoredSet, ...]:
+        """What the baseline's first replicate is scored on."""
+        return self._sets(self.study.arm(self.study.baseline), self.replicates[0])
+
+    def data_fingerprint(self) -> str:
+        """Hash of everything about the baseline's images that can change a score."""
+        arm = self.study.arm(self.study.baseline)
         return self.locator.data_fingerprint(self.locator.source(arm.data.source, arm.data), arm.data)
 
     def finals(self, arm: Arm, replicates: Sequence[Replicate] | None = None) -> list[Run]:

@@ -41,7 +41,7 @@ def lines(plan: Plan, store: Store) -> list[str]:
     from bench.report.judging import family_keys  # imports numpy and scipy
 
     name, family = (TEST if of == "local" else of), len(family_keys(plan.study))
-    key = next((one.key for run in plan.runs for one in run.sets if one.name == name), "")
+    key = next((one.key for one in plan.sets if one.name == name), "")
     found = _measured(plan, store, key, score)
     seeds = len(plan.study.seeds)
     if found is None:

@@ -71,7 +71,8 @@ def plan(study: Study, locator: Locator, read: Read, history: History) -> Plan:
     return Plan(
         frozen,
         tuple(run for arm in frozen.arms if arm.label in chosen for run in planner.finals(arm)),
-        planner.data_fingerprint(frozen.arm(study.baseline)),
+        planner.data_fingerprint(),
+        planner.sets(),
         planned,
         tuple(pending.values()),
         tuple(_shared(study, chosen, planner)) if tune.shared else (),

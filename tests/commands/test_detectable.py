@@ -1,6 +1,7 @@
 """What ``bench plan`` says a study can detect."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ CLAIM = '[[claims]]\nsays = "x"\nbetter = "flips"\nthan = "cutmix"\nmetric = "lo
 
 def plan(rest: str = ARMS, *, name: str = "tiny", top: str = "") -> Plan:
     made = make_plan(read(rest, top=top), FakeLocator())
-    return Plan(made.study.model_copy(update={"name": name}), made.runs, made.data_fingerprint)
+    return replace(made, study=made.study.model_copy(update={"name": name}))
 
 
 def measured(store: Store, other: Plan, rows: str, at: int = 0) -> None:
