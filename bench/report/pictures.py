@@ -25,7 +25,7 @@ from bench.report.outcomes import Outcome, read_outcomes
 from bench.space import tuned_study
 from bench.store import Store
 from bench.study import Arm, Study
-from bench.study_file import Tune
+from bench.study_file import Range, Tune
 
 MOST_ARMS = 24
 """Arms that figures show: the baseline, and the first of the table."""
@@ -49,7 +49,7 @@ class Replicate:
     scores: tuple[float | None, ...]
     """Accuracy on each of Document.sets; of a diverged trial None."""
     primary: float | None
-    """The primary metric, where it is a score."""
+    """The primary metric's score: of a gap its hidden set's accuracy."""
 
     def __str__(self) -> str:
         return trial_name(self.seed, self.fold)
@@ -153,13 +153,15 @@ def gather(study: Study, plan: PlanFile, store: Store, document: Document) -> Pi
     primary = parse(study.primary, [TEST, *study.hidden])
     name = primary.set or TEST
     replicates = tuple(_replicates(outcomes, study, name, primary.score))
+    seeds = [r.primary for r in replicates if r.arm == document.baseline]
+    apart = primary.kind == "score" and study.folds is None  # folds share most of their training images
     searches = [search for search in plan.searches if search.arm in shown]
     return Pictures(
         arms=shown,
         of=len(document.arms),
         set=document.sets[[TEST, *study.hidden].index(name)],
         replicates=replicates,
-        noise=_noise([r.primary for r in replicates if r.arm == document.baseline]),
+        noise=_noise(seeds) if apart else None,
         curves=tuple(_curves(outcomes, store)),
         confusions=tuple(
             confusion
@@ -248,14 +250,16 @@ def _confusion(label: str, trials: Iterable[Outcome], name: str, store: Store) -
 
 def _searches(study: Study, searches: Sequence[PlannedSearch], document: Document) -> Iterator[SearchPicture]:
     assert study.tune is not None
+    tune = study.tune
     rows = document.tuning.rows if document.tuning else ()
     stood = {(row.arm, row.number): (row.state, row.value) for row in rows}
     for search in searches:
-        axes = tuple(_axes(study.tune, study.arm(search.arm)))
+        axes = tuple(_axes(tune, study.arm(search.arm)))
+        ranges = space.ranges(tune, search.arm)
         tried = []
         for candidate in search.candidates:
             state, value = stood.get((search.arm, candidate.number), ("missing", None))
-            places = tuple(_place(axis, candidate.values[axis.setting]) for axis in axes)
+            places = tuple(_place(ranges[axis.setting], candidate.values[axis.setting]) for axis in axes)
             chosen = candidate.number == search.chosen
             tried.append(Tried(candidate.number, state, value, places, chosen))
         yield SearchPicture(search.arm, axes, tuple(tried))
@@ -268,8 +272,8 @@ def _axes(tune: Tune, arm: Arm) -> Iterator[Axis]:
             yield Axis(key, 0, len(scale.choices) - 1, False, tuple(map(str, scale.choices)))
         else:
             low, high = scale.extremes(look_up(tree, key))
-            yield Axis(key, low, high, bool(scale.log))
+            yield Axis(key, low, high, scale.log and low > 0)
 
 
-def _place(axis: Axis, value: Any) -> float:
-    return float(axis.choices.index(str(value))) if axis.choices else float(value)
+def _place(scale: Range, value: Any) -> float:
+    return float(scale.choices.index(value)) if scale.choices is not None else float(value)

@@ -2,35 +2,11 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
-from dataclasses import replace
 
 import pytest
-from tuned import tuned
+from drawn import drawn, elements, texts, tips
 
-from bench.recipe import Corrupted
 from bench.report import build
-from bench.report.figures import figures
-from bench.report.pictures import gather
-from bench.report.svg import Figure
-
-
-def drawn(w, plan=None, **options) -> dict[str, Figure]:
-    plan = plan or w.plan
-    document = build(w.study, plan, w.store)
-    return {f.name: f for f in figures(document, gather(w.study, plan, w.store, document), **options)}
-
-
-def elements(figure: Figure, name: str, kind: str = "") -> list[ElementTree.Element]:
-    root = ElementTree.fromstring(f"<svg>{figure.body}</svg>")
-    return [e for e in root.iter(name) if not kind or kind in e.get("class", "").split()]
-
-
-def texts(figure: Figure) -> list[str]:
-    return ["".join(e.itertext()) for e in elements(figure, "text")]
-
-
-def tips(figure: Figure) -> list[str]:
-    return ["".join(e.itertext()) for e in elements(figure, "title")]
 
 
 def test_a_study_has_its_figures_and_each_is_well_formed(world):
@@ -95,64 +71,6 @@ def test_without_costs_arms_of_different_size_are_told_by_operations(make_world)
     assert "GFLOPs per image" in " ".join(texts(drawn(w, cost=False)["cost"]))
 
 
-def test_recall_changes_are_points_against_the_baseline(world):
-    document = build(world.study, world.plan, world.store)
-    figure = drawn(world)["recall"]
-    at = [arm.label for arm in document.arms].index("randaugment")
-    row = document.classes[0]
-    change = 100 * (row.recalls[at] - row.recalls[0])
-    assert f"+{change:.0f}" in texts(figure)
-    tip = f"randaugment, {row.name}: {100 * row.recalls[0]:.1f} → {100 * row.recalls[at]:.1f} %"
-    assert tip in tips(figure)
-
-
-def test_curves_have_a_panel_for_each_arm_and_the_baseline_behind(make_world):
-    w = make_world(seeds=(0, 1))
-    w.arm("a", 1.0)
-    w.arm("b", 1.5, ["flip"])
-    w.finish_all()
-    for label in w.skills:
-        for seed in w.seeds:
-            lines = [
-                f'{{"stage": {1 + e // 3}, "step": {10 * e}, "val_accuracy": 0.{e}}}' for e in range(1, 6)
-            ]
-            (w.store.trial_dir(w.id(label, seed)) / "history.jsonl").write_text("\n".join(lines))
-    figure = drawn(w)["curves"]
-    paths = [path.get("class") for path in elements(figure, "path")]
-    assert paths.count("base line") == 2
-    assert paths.count("good line") + paths.count("plain line") == 2
-    assert paths.count("plain faint") == 2
-    assert "a 50.0 %; b 50.0 %" in figure.alt
-
-
-def test_searches_show_the_chosen_candidate_and_the_ends_of_its_range(make_world):
-    w = make_world(seeds=(0, 1, 2))
-    w.arm("a", 1.0)
-    w.arm("b", 1.5, ["flip"])
-    plan = tuned(w)
-    w.finish_all()
-    found = drawn(w, plan)
-    assert [name for name in found if name.startswith("search")] == [
-        "search-history",
-        "search-slice-1",
-        "search-slice-2",
-        "search-best",
-    ]
-    history = found["search-history"]
-    assert tips(history).count("candidate 1, chosen") == 2
-    assert tips(history).count("candidate 2: diverged") == 2
-    assert not any("candidate 3" in tip for tip in tips(history))
-    assert history.alt.endswith("Chosen: a: candidate 1, 60.0 %; b: candidate 1, 60.0 %.")
-    rates = found["search-slice-1"]
-    assert "optimizer.lr" in rates.title
-    bands = elements(rates, "rect", "band")
-    ring = next(e for e in elements(rates, "circle") if e.get("r") == "7")
-    low, high = float(bands[1].get("x")), float(bands[1].get("x")) + float(bands[1].get("width"))
-    assert low < float(ring.get("cx")) < high  # 9e-3 lies in the outer tenth of 1e-4 … 1e-2
-    assert "constant" in texts(found["search-slice-2"])
-    assert "a 60.0 %; b 60.0 %" in found["search-best"].alt
-
-
 def test_hostile_names_are_text_in_every_figure(make_world):
     w = make_world()
     w.arm("base", 1.0)
@@ -170,28 +88,3 @@ def test_a_study_without_results_has_no_figure(make_world):
     w.arm("a", 1.0)
     w.arm("b", 1.5, ["flip"])
     assert drawn(w) == {}
-
-
-def test_families_that_an_arm_trains_with_are_marked(make_world):
-    w = make_world(seeds=(0, 1))
-    w.arm("a", 1.0)
-    w.arm("b", 1.5, ["randaugment"])
-    w.finish_all()
-    micro = Corrupted(kind="corrupted", profile="micro-c", families=("jpeg", "rotation"), severities=(1, 5))
-    w.extra = {"hidden": {"heavy": micro}}
-    conditions = {f"{f}/{s}": {"accuracy": 0.9 - 0.1 * s} for f in ("jpeg", "rotation") for s in (1, 5)}
-    for label in w.skills:
-        for seed in w.seeds:
-            record = w.store.read(w.id(label, seed))
-            said = w.store.predictions(record.id)
-            record = record.model_copy(update={"conditions": {w.keys()["heavy"]: conditions}})
-            w.store.write(record, history=[], predictions=said)
-    document = build(w.study, w.plan, w.store)
-    pictures = gather(w.study, w.plan, w.store, document)
-    figure = next(f for f in figures(document, pictures) if f.name == "corruptions-heavy")
-    cells = elements(figure, "rect", "cell")
-    assert [cell.get("fill-opacity") for cell in cells] == ["0.80", "0.40", "0.80", "0.40"] * 2
-    assert tips(figure).count("b trains with rotation") == 1
-    assert "Lowest: 40.0 %" in figure.alt
-    mixed = replace(document, corrupted=(replace(document.corrupted[0], by_family=False),))
-    assert not any(f.name.startswith("corruptions") for f in figures(mixed, pictures))

@@ -61,6 +61,16 @@ def test_two_seeds_have_no_noise_band(make_world):
     assert _gather(w).noise is None
 
 
+def test_folds_and_gaps_have_no_noise_band(make_world):
+    w = _two(make_world, folds=3, seeds=(0,))
+    w.finish_all()
+    assert _gather(w).noise is None
+    w = _two(make_world)
+    w.finish_all()
+    w.extra = {"primary": "gap.heavy"}
+    assert _gather(w).noise is None
+
+
 def test_a_curve_has_a_point_for_each_evaluation_and_says_where_stages_begin(make_world):
     w = _two(make_world, seeds=(0,))
     w.finish_all()
