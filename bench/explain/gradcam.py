@@ -41,10 +41,9 @@ def gradcam(network: Network, images: Tensor, classes: Tensor) -> Tensor:
         maps, gradient = maps.permute(0, 3, 1, 2), gradient.permute(0, 3, 1, 2)
     weights = gradient.mean((2, 3), keepdim=True)
     places = (weights * maps.detach()).sum(1, keepdim=True).relu()
-    strongest = places.amax((2, 3), keepdim=True)
-    places = places / strongest.where(strongest > 0, torch.ones_like(strongest))
-    large = F.interpolate(places, images.shape[2:], mode="bilinear", align_corners=False)
-    return large[:, 0].clamp(0, 1)
+    large = F.interpolate(places, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+    strongest = large.amax((1, 2), keepdim=True)
+    return large / strongest.where(strongest > 0, torch.ones_like(strongest))
 
 
 def _maps(network: Network, images: Tensor) -> Tensor | None:
