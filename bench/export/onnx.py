@@ -52,10 +52,10 @@ def write(network: Network, size_px: int, about: Mapping[str, str], file: Path) 
     about   text by name, kept in the file as its metadata
     """
     require()
-    model = FromBytes(network).eval()
+    model = FromBytes(network)
     example = torch.zeros(2, size_px, size_px, network.mean.shape[1], dtype=torch.uint8)
     shapes = {"images": {0: torch.export.Dim("batch")}}
-    with warnings.catch_warnings(), _silent("torch.onnx"), evaluating(network), torch.no_grad():
+    with warnings.catch_warnings(), _silent("torch.onnx"), evaluating(model), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter's own making
         program = torch.onnx.export(
             model,
