@@ -27,7 +27,7 @@ def page(document: Document, figures: Sequence[Figure], *, cost: bool = True) ->
     """The page, always the same bytes. ``cost=False``: without what may differ between equals."""
     names = {label: plain(name) for label, name in text.short_names([a.label for a in document.arms]).items()}
     ratios = _ratios(document) if cost else {}
-    style, script = _style(), _asset("page.js")
+    style, script = _tidy(_style()), _tidy(_asset("page.js"))
     head = document.rules.primary.partition(".")[0]
     html = _template().render(
         d=document,
@@ -45,7 +45,12 @@ def page(document: Document, figures: Sequence[Figure], *, cost: bool = True) ->
         script_hash=_hash(script),
         MOST=FINDINGS,
     )
-    return re.sub(r"\n\s*\n+", "\n", html).strip() + "\n"
+    return _tidy(html).strip() + "\n"
+
+
+def _tidy(text: str) -> str:
+    """Text without empty lines. Style and script first, then the page: their hashes must still fit."""
+    return re.sub(r"\n\s*\n+", "\n", text)
 
 
 def _sections(document: Document) -> Iterator[tuple[str, str]]:

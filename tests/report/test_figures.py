@@ -28,10 +28,11 @@ def test_effects_are_drawn_at_their_numbers(world):
     lines = elements(figure, "line", "thick")
     shown = [f for f in document.findings if f.effect]
     assert len(lines) == len(shown) == 5
-    widths = [float(line.get("x2")) - float(line.get("x1")) for line in lines]
-    spans = [f.effect.high - f.effect.low for f in shown]
-    scale = widths[0] / spans[0]
-    assert widths == pytest.approx([scale * span for span in spans], abs=0.2)
+    ticks = {t.text: float(t.get("x")) for t in elements(figure, "text", "middle") if "−" not in t.text}
+    zero, point = ticks["0"], (ticks["20"] - ticks["0"]) / 20
+    for line, finding in zip(lines, shown, strict=True):
+        ends = [zero + point * 100 * value for value in (finding.effect.low, finding.effect.high)]
+        assert [float(line.get("x1")), float(line.get("x2"))] == pytest.approx(ends, abs=0.3)
     assert ["good" in line.get("class") for line in lines] == [f.verdict.startswith("helps") for f in shown]
     assert "bad" in lines[-1].get("class")  # blur
     assert "randaugment: +31.0 [26.2, 35.8], helps, by more than 1 point" in figure.alt
