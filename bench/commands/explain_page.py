@@ -99,7 +99,7 @@ def build(pair: Pair, cache: Path, terminal: Terminal) -> Page:
         pair,
         f"{pair.arm.label} against {pair.reference.label}, on {where}",
         tuple(_facts(pair, album)),
-        tuple(_cautions(pair, album)),
+        tuple(_cautions(pair)),
         tuple(groups),
         recall_table(pair),
         matrices(pair),
@@ -133,11 +133,11 @@ def _facts(pair: Pair, album: _Album) -> Iterable[tuple[str, str]]:
             "by luck",
             (f"two seeds of {pair.reference.label} alone differ on {c.churn():.0f} images (mean over pairs)"),
         )
-    for label, why in album.without_maps.items():
-        yield f"no Grad-CAM of {label}", why
+    for label, told in album.maps.items():
+        yield f"Grad-CAM, {label}", told
 
 
-def _cautions(pair: Pair, album: _Album) -> Iterable[str]:
+def _cautions(pair: Pair) -> Iterable[str]:
     if pair.set != LOCAL:
         yield (
             f"{pair.set} is a hidden set, and to look at its images is a look: whoever chooses or changes an "
@@ -158,23 +158,26 @@ class _Album:
         self.samples: dict[Which, Samples] = {
             which: images_of(side, cache, terminal) for which, side in self.sides.items()
         }
-        self.without_maps: dict[str, str] = {}
+        self.maps: dict[str, str] = {}
+        """Arm → what Grad-CAM can tell of it."""
         self._networks = {which: self._network(side) for which, side in self.sides.items()}
         self._heat = self._heats()
 
     def _network(self, side: Side) -> Network | None:
         """The side's network, if its weights were kept and it is one that Grad-CAM can explain."""
-        from bench.explain.gradcam import has_maps
+        from bench.explain.gradcam import places_of
         from bench.models.stored import stored_network
 
         trial = side.run.trial
         if side.weights is None:
-            self.without_maps[side.label] = "its weights were not kept"
+            self.maps[side.label] = "none: its weights were not kept"
             return None
         network = stored_network(trial.recipe.model, trial.data.size_px, side.weights, trial.id).eval()
-        if not has_maps(network, trial.data.size_px):
-            self.without_maps[side.label] = f"{trial.recipe.model.name} has no feature maps; it is no CNN"
+        places = places_of(network, trial.data.size_px)
+        if places is None:
+            self.maps[side.label] = f"none: {trial.recipe.model.name} has no feature maps; it is no CNN"
             return None
+        self.maps[side.label] = f"{places[0]} × {places[1]} places in an image, nothing finer"
         return network
 
     def _wanted(self, which: Which) -> list[int]:
@@ -265,10 +268,15 @@ def _spotlight(pixels: Pixels, heat: NDArray[np.float32]) -> Pixels:
 
 
 def _png(pixels: Pixels) -> str:
-    from bench.data.sheets import enlarged
+    """An image (H, W, C) uint8 as base64; large ones are reduced, small ones are enlarged by the page."""
+    from PIL import Image
 
+    from bench.data.sheets import LARGEST_PX
+
+    image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
+    image.thumbnail((LARGEST_PX, LARGEST_PX), Image.Resampling.LANCZOS)
     stored = io.BytesIO()
-    enlarged(np.asarray(pixels)).save(stored, "PNG")
+    image.save(stored, "PNG", optimize=True)
     return base64.b64encode(stored.getvalue()).decode()
 
 

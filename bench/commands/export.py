@@ -150,15 +150,7 @@ def _onnx(export: _Export, folder: Path) -> list[Path]:
     from bench.export import onnx
 
     images = export.validation("--format onnx").images
-    notes = {
-        "input": f"images: uint8 (batch, {export.size_px}, {export.size_px}, channels), 0 to 255; "
-        "normalisation is inside",
-        "output": "logits: float32 (batch, classes); softmax gives probabilities",
-        "classes": json.dumps(export.record.classes, ensure_ascii=False),
-        "test_time_augmentation": "not in the graph"
-        + ("" if export.recipe.tta == "none" else f"; the trial's scores were made with {export.recipe.tta}"),
-        "bench": json.dumps(export.about(), ensure_ascii=False),
-    }
+    notes = _notes(export)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as made:
         with export.terminal.counting("exporting"):
             file = onnx.write(export.network, export.size_px, notes, Path(made) / "model.onnx")
@@ -173,6 +165,22 @@ def _onnx(export: _Export, folder: Path) -> list[Path]:
             f"checked on {len(images)} validation images: the same answers, logits within {largest:.1g}"
         )
         return [_kept(file, folder / f"{export.record.id}.onnx")]
+
+
+def _notes(export: _Export) -> dict[str, str]:
+    """What the graph's metadata says: what goes in and out, and what of the recipe is not in it."""
+    tta, precision = export.recipe.tta, export.recipe.precision
+    return {
+        "input": f"images: uint8 (batch, {export.size_px}, {export.size_px}, channels), 0 to 255; "
+        "normalisation is inside",
+        "output": "logits: float32 (batch, classes); softmax gives probabilities",
+        "classes": json.dumps(export.record.classes, ensure_ascii=False),
+        "test_time_augmentation": "not in the graph"
+        + ("" if tta == "none" else f"; the trial's scores were made with {tta}"),
+        "precision": "fp32"
+        + ("" if precision == "fp32" else f"; the trial's scores were made with {precision}"),
+        "bench": json.dumps(export.about(), ensure_ascii=False),
+    }
 
 
 def _codabench(export: _Export, folder: Path) -> list[Path]:

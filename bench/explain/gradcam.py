@@ -9,11 +9,18 @@ from torch import Tensor
 from bench.models.network import Network, evaluating
 
 
-def has_maps(network: Network, size_px: int) -> bool:
-    """Whether the backbone ends in feature maps, as every CNN's does; a sequence of tokens has no place."""
+def places_of(network: Network, size_px: int) -> tuple[int, int] | None:
+    """Height and width of the last feature maps: all that Grad-CAM can tell apart in an image.
+
+    None for a backbone that ends in a sequence of tokens, which have no place; every CNN ends in maps.
+    """
     channels = network.mean.shape[1]
     with evaluating(network), torch.no_grad():
-        return _maps(network, torch.zeros(1, channels, size_px, size_px)) is not None
+        maps = _maps(network, torch.zeros(1, channels, size_px, size_px))
+    if maps is None:
+        return None
+    height, width = maps.shape[1:3] if _channels_last(network) else maps.shape[2:]
+    return height, width
 
 
 def gradcam(network: Network, images: Tensor, classes: Tensor) -> Tensor:
@@ -31,7 +38,7 @@ def gradcam(network: Network, images: Tensor, classes: Tensor) -> Tensor:
     with evaluating(network), torch.no_grad():
         maps = _maps(network, images)
     if maps is None:
-        raise ValueError(f"a {type(network.backbone).__name__} has no feature maps; ask has_maps first")
+        raise ValueError(f"a {type(network.backbone).__name__} has no feature maps; ask places_of first")
     with evaluating(network), torch.enable_grad():
         maps = maps.detach().requires_grad_()
         logits = _answer(network, maps)

@@ -104,6 +104,8 @@ def test_the_page_counts_what_the_predictions_say(page: explain_page.Page, pair:
     }
     assert "in all 2 seeds" in facts
     assert "by luck" in facts
+    assert facts["Grad-CAM, none"] == "8 × 8 places in an image, nothing finer"
+    assert facts["Grad-CAM, flips"] == "12 × 12 places in an image, nothing finer"
 
 
 def test_a_flip_s_card_shows_the_image_and_what_each_arm_saw(page: explain_page.Page, pair: Pair) -> None:
@@ -218,7 +220,7 @@ def test_a_network_without_maps_is_shown_without_grad_cam(home: Path, plan: Plan
     pair = gather(plan, Asked(arm="<b>vit"), Store(home / "results"))
     page = explain_page.build(pair, home / "cache", QUIET)
     assert (
-        dict(page.facts)["no Grad-CAM of <b>vit"] == "vit_tiny_patch16_224 has no feature maps; it is no CNN"
+        dict(page.facts)["Grad-CAM, <b>vit"] == "none: vit_tiny_patch16_224 has no feature maps; it is no CNN"
     )
     own = next(group for group in page.groups if group.heading.startswith("Confident errors of <b>vit"))
     assert own.cards
@@ -237,7 +239,7 @@ def test_without_weights_the_rest_is_shown(copy: Store, home: Path, plan: Plan) 
         leftover.path.unlink()
     page = explain_page.build(gather(plan, Asked(), copy), home / "cache", QUIET)
     facts = dict(page.facts)
-    assert facts["no Grad-CAM of none"] == facts["no Grad-CAM of flips"] == "its weights were not kept"
+    assert facts["Grad-CAM, none"] == facts["Grad-CAM, flips"] == "none: its weights were not kept"
     assert {len(card.pictures) for group in page.groups for card in group.cards} == {1}
 
 

@@ -20,8 +20,9 @@ from bench.commands.export import export
 from bench.data import provide
 from bench.errors import UserError
 from bench.export import codabench, submission
+from bench.models.stored import stored_network
 from bench.plan import TEST, Run
-from bench.recipe import Recipe
+from bench.recipe import Choice, Recipe
 from bench.run import Options, prepare, run_study
 from bench.store import Record, Store
 from bench.terminal import Terminal
@@ -65,6 +66,10 @@ def test_safetensors_hold_every_tensor_and_the_recipe(home: Path, tmp_path: Path
     assert (told["size_px"], told["channels"], told["tta"]) == (16, 3, "none")
     assert Recipe.model_validate_json(json.dumps(told["recipe"])).model.params["widths"] == [4]
     np.testing.assert_allclose(told["mean"], stored["mean"].flatten().numpy())
+    again = stored_network(
+        Choice.model_validate(told["recipe"]["model"]), told["size_px"], weights, told["id"]
+    )
+    assert torch.equal(again.head.classifier.bias, stored["head.classifier.bias"])
     with safe_open(weights, "pt") as file:
         assert json.loads(file.metadata()["bench"]) == told
 
@@ -86,6 +91,7 @@ def test_onnx_answers_as_the_network_that_was_scored(home: Path, tmp_path: Path)
     session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     notes = session.get_modelmeta().custom_metadata_map
     assert json.loads(notes["bench"])["id"] == run.trial.id
+    assert notes["precision"] == "fp32"
     assert notes["test_time_augmentation"] == "not in the graph; the trial's scores were made with flips"
     samples = provide.held_out(run.trial, run.sets[0], home / "cache")
     images = np.ascontiguousarray(samples.images)

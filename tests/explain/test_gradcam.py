@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import models
-from bench.explain.gradcam import gradcam, has_maps
+from bench.explain.gradcam import gradcam, places_of
 from bench.models.network import Network
 from bench.recipe import Choice
 from bench.registry import models as registered
@@ -52,20 +52,22 @@ def by_hooks(network: Network, layer: nn.Module, image: Tensor, chosen: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "size_px", "layer"),
+    ("name", "size_px", "layer", "grid"),
     [
-        ("custom_cnn", 32, "backbone"),
-        ("resnet10t", 64, "backbone.layer4"),
-        ("mobilenetv2_035", 64, "backbone.bn2"),
-        ("efficientnet_b0", 64, "backbone.bn2"),
-        ("convnext_atto", 64, "backbone.stages"),
-        ("vgg11", 64, "backbone.features"),
+        ("custom_cnn", 32, "backbone", (8, 8)),
+        ("resnet10t", 64, "backbone.layer4", (2, 2)),
+        ("mobilenetv2_035", 64, "backbone.bn2", (2, 2)),
+        ("efficientnet_b0", 64, "backbone.bn2", (2, 2)),
+        ("convnext_atto", 64, "backbone.stages", (2, 2)),
+        ("vgg11", 64, "backbone.features", (2, 2)),
     ],
 )
-def test_every_cnn_is_explained_as_the_paper_has_it(name: str, size_px: int, layer: str) -> None:
+def test_every_cnn_is_explained_as_the_paper_has_it(
+    name: str, size_px: int, layer: str, grid: tuple[int, int]
+) -> None:
     given = {"widths": [4, 8], "dense": 8} if name == "custom_cnn" else {}
     network = built(name, size_px, **given).eval()
-    assert has_maps(network, size_px)
+    assert places_of(network, size_px) == grid
     images = torch.rand(5, 3, size_px, size_px)
     found = gradcam(network, images, torch.arange(5))
     assert found.amax((1, 2)).sum() >= 1  # of some classes everything speaks against
@@ -78,6 +80,7 @@ def test_places_of_maps_with_channels_last_are_found_too() -> None:
     network = built("swin_tiny_patch4_window7_224", 64)
     images = torch.rand(2, 3, 64, 64)
     found = gradcam(network, images, torch.tensor([0, 1]))
+    assert places_of(network, 64) == (2, 2)
     assert found.shape == (2, 64, 64)
     assert found.min() >= 0
     assert found.max() <= 1
@@ -85,7 +88,7 @@ def test_places_of_maps_with_channels_last_are_found_too() -> None:
 
 def test_tokens_have_no_place_and_say_so() -> None:
     network = built("vit_tiny_patch16_224", 32)
-    assert not has_maps(network, 32)
+    assert places_of(network, 32) is None
     with pytest.raises(ValueError, match="no feature maps"):
         gradcam(network, torch.rand(1, 3, 32, 32), torch.tensor([0]))
 
