@@ -181,6 +181,13 @@ class PlanFile(Frozen):
     again: PlannedArm | None = None
     """With ``aa``: the baseline on the same splits, with other initialisation and order."""
 
+    @property
+    def ids(self) -> set[str]:
+        """Every trial that the study's report may look at, candidates included."""
+        arms = [*self.arms, *self.shared, *([self.again] if self.again else [])]
+        candidates = (candidate for search in self.searches for candidate in search.candidates)
+        return {t.id for arm in arms for t in arm.trials} | {t.id for c in candidates for t in c.trials}
+
 
 class Locator(Protocol):
     """What a plan must ask the machine."""

@@ -176,6 +176,10 @@ class Planning:
         """The replicates as the recipes stand: what can be checked of them before tuning ends."""
         return make_plan(self.study, self._locator).runs
 
+    def ends(self) -> tuple[Run, ...]:
+        """The same, and every arm with each tuned setting at either end of its range, or at each choice."""
+        return (*self.untuned(), *tune.ends(self.study, self._locator))
+
     def _read(self, id: str) -> Record | None:
         """A record, but for a failed one that is to be tried again and was not yet."""
         record = self.store.read(id)
@@ -240,10 +244,10 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     with store.lock():
         _refuse_foreign_folder(plan, path, store)
         jobs = _jobs(plan, store, options, terminal)
-        ahead = [*plan.pending, *planning.untuned()] if plan.pending else [job.run for job in jobs]
+        ahead = [*plan.pending, *planning.ends()] if plan.pending else [job.run for job in jobs]
         if ahead:
             check(study.name, ahead, machine, terminal)
-        _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
+        changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
         conduct = _Conduct(planning, options, terminal, path)
         if ahead:
             keep, patience = study.keep_weights, options.patience
@@ -252,6 +256,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             ) as hands:
                 plan = conduct.tune(plan, hands)
                 plan = conduct.train(plan, hands)
+        elif plan.searches and (changed or not conduct.database.is_file()):
+            conduct.show(plan)
         report = write_report(study, plan.file.model_copy(update=_whence(path, store, options.smoke)), store)
         write_index(store)
     counts = Counter(state for _, state, _ in states(plan, store))
@@ -266,7 +272,7 @@ class _Conduct:
         self.ran = 0
         self.failures: list[str] = []
         """A line for each replicate that failed; a failed candidate is a result of the search."""
-        self._shown = -math.inf
+        self.shown = -math.inf
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
@@ -277,27 +283,32 @@ class _Conduct:
             if asked == before:  # nothing was recorded: asking again would never end
                 raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
             before = asked
-            self._show(plan)
-            hands.after_each = functools.partial(self._show, plan, every_s=SHOWN_EVERY_S)
+            self.show(plan)
+            hands.after_each = functools.partial(self.show, plan, every_s=SHOWN_EVERY_S)
             hands.run(f"{plan.study.name} tuning", jobs)
             self.ran += len(jobs)
             plan = self.planning.plan()
             _claim_folder(plan, self.path, store, smoked=self.options.smoke)
         hands.after_each = lambda: None
         if plan.searches:
-            self._show(plan)
+            self.show(plan)
         return plan
 
-    def _show(self, plan: Plan, every_s: float = 0.0) -> None:
+    def show(self, plan: Plan, every_s: float = 0.0) -> None:
         """Bring the study's ``search.db`` up to its records, for optuna-dashboard; not too often."""
-        if time.monotonic() < self._shown + every_s:
+        if time.monotonic() < self.shown + every_s:
             return
-        self._shown = time.monotonic()
+        self.shown = time.monotonic()
         from bench.tune import database  # imports optuna and SQLAlchemy
 
         study, store = self.planning.study, self.planning.store
         arms = {arm.label: arm for arm in study.arms}
-        database.update(store.study_dir(study.name) / "search.db", plan, arms, store.read)
+        database.update(self.database, plan, arms, store.read)
+
+    @property
+    def database(self) -> Path:
+        """The study's ``search.db``."""
+        return self.planning.store.study_dir(self.planning.study.name) / "search.db"
 
     def train(self, plan: Plan, hands: Crew) -> Plan:
         """Run the replicates that are missing, look after look where looks were declared; the last plan."""
@@ -347,12 +358,15 @@ def _refuse_foreign_folder(plan: Plan, path: Path, store: Store) -> None:
         )
 
 
-def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> None:
-    """Write what the report is made from."""
+def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> bool:
+    """Write what the report is made from; whether that is another plan than was there."""
     folder = store.study_dir(plan.study.name)
     plan_file = plan.file.model_copy(update=_whence(path, store, smoked))
     store.write_text(folder / "study.toml", path.read_text("utf-8"))
-    store.write_text(folder / "plan.json", plan_file.model_dump_json(indent=1) + "\n")
+    text, file = plan_file.model_dump_json(indent=1) + "\n", folder / "plan.json"
+    changed = not file.is_file() or file.read_text("utf-8") != text
+    store.write_text(file, text)
+    return changed
 
 
 def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> list[Job]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.errors import UserError
 from bench.recipe import Choice, Corrupted, Data, External, Hidden, Recipe, Shifted, Stage
 from bench.study import Arm, Study
+from bench.study_file import Tune
 
 SIZE_PX = 32
 IMAGES = 160
@@ -32,9 +33,23 @@ def smoke(study: Study) -> Study:
         "val_shift": study.val_shift and _hidden(study.val_shift),
         "seeds": study.seeds[:1],
         "folds": study.folds and study.folds.model_copy(update={"k": 2}),
-        "tune": study.tune and study.tune.model_copy(update=TUNE),
+        "tune": study.tune and _tune(study.tune),
     }
     return study.model_copy(update=changes)
+
+
+def _tune(tune: Tune) -> Tune | None:
+    """One candidate; what stages it tunes is left out, for a smoke run counts steps."""
+    space = {key: scale for key, scale in tune.space.items() if not key.startswith("stages.")}
+    arms = {
+        arm: {key: scale for key, scale in own.items() if not key.startswith("stages.")}
+        for arm, own in tune.arms.items()
+    }
+    return (
+        tune.model_copy(update={**TUNE, "space": space, "arms": arms})
+        if space or any(arms.values())
+        else None
+    )
 
 
 def _data(data: Data) -> Data:

@@ -5,18 +5,18 @@ Pure and light: a plan must know every candidate's id without importing a search
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from bench.errors import UserError
 from bench.patch import apply, look_up
 from bench.recipe import Recipe, Stage
 from bench.resolve import resolve
 from bench.streams import derive
 from bench.study import Arm, Study
-from bench.study_file import MOST_TUNED, Range, Tune
+from bench.study_file import MOST_TUNED, Range, Tune, ranges_of, tuned_keys
 
 Values = dict[str, Any]
 """Dotted key of a recipe → what it is set to."""
@@ -75,28 +75,10 @@ def _directions(dimension: int) -> tuple[int, ...]:
     return tuple(v)
 
 
-def keys(tune: Tune) -> list[str]:
-    """Every tuned key, in the study's order: its place is its dimension of the unit cube."""
-    return list(dict.fromkeys([*tune.space, *(key for own in tune.arms.values() for key in own)]))
-
-
-def ranges(tune: Tune, label: str) -> dict[str, Range]:
-    """What is tuned in the arm ``label``; a later table of ``[tune.arms]`` wins over an earlier one."""
-    own = [space for pattern, space in tune.arms.items() if _means(pattern, label)]
-    merged = dict(tune.space)
-    for space in own:
-        merged |= space
-    return {key: merged[key] for key in keys(tune) if key in merged}
-
-
-def _means(pattern: str, label: str) -> bool:
-    return pattern == label or fnmatch.fnmatchcase(label, pattern)
-
-
 def grid_points(tune: Tune, label: str, count: int) -> list[dict[str, float]]:
     """The unit coordinates of an arm's first ``count`` candidates by tuned key, paired across arms."""
-    dimension = {key: j for j, key in enumerate(keys(tune))}
-    mine = ranges(tune, label)
+    dimension = {key: j for j, key in enumerate(tuned_keys(tune))}
+    mine = ranges_of(tune, label)
     return [
         {key: point[dimension[key]] for key in mine} for point in points(count, len(dimension), tune.seed)
     ]
@@ -105,7 +87,7 @@ def grid_points(tune: Tune, label: str, count: int) -> list[dict[str, float]]:
 def values_at(tune: Tune, arm: Arm, point: Mapping[str, float]) -> Values:
     """The settings that an arm's candidate has at a point of the unit cube."""
     tree = arm.recipe.model_dump(mode="json")
-    mine = ranges(tune, arm.label)
+    mine = ranges_of(tune, arm.label)
     return {key: value_at(mine[key], look_up(tree, key), u) for key, u in point.items()}
 
 
@@ -127,10 +109,10 @@ def _between(low: float, high: float, u: float, log: bool) -> float:
 
 
 def position(scale: Range, base: Any, value: Any) -> float | None:
-    """Where ``value`` lies in its range, 0 to 1; None where the choices have no order."""
+    """Where ``value`` lies in its range, 0 to 1; None where choices have no order, or just two ends."""
     if scale.choices is not None:
         numbers = [c for c in scale.choices if isinstance(c, int | float) and not isinstance(c, bool)]
-        if len(numbers) < len(scale.choices) or value not in scale.choices:
+        if len(numbers) < max(len(scale.choices), 3) or value not in scale.choices:
             return None
         return sorted(numbers).index(value) / (len(numbers) - 1)
     low, high = scale.extremes(base)
@@ -148,10 +130,10 @@ def at_edge(scale: Range, base: Any, value: Any) -> Literal["low", "high"] | Non
 
 
 def tuned(arm: Arm, values: Mapping[str, Any]) -> Arm:
-    """The arm with tuned settings in its recipe. Raises ValueError for values it cannot take."""
+    """The arm with tuned settings in its recipe. Raises UserError for values it cannot take together."""
     recipe, problems = resolve(apply(arm.recipe.model_dump(mode="json"), values))
     if recipe is None:
-        raise ValueError(f"arm {arm.label} cannot take {dict(values)}: {problems[0].text}")
+        raise UserError(f"[tune] arm {arm.label} cannot take {dict(values)} together: {problems[0].text}")
     return arm.model_copy(update={"recipe": recipe})
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
+import math
 import re
 import tomllib
 from collections.abc import Sequence
@@ -19,7 +21,17 @@ from bench.patch import PatchError, Tree, apply, look_up
 from bench.recipe import HIDDEN_NAME, Data, Frozen, Hidden, Recipe
 from bench.registry import metrics
 from bench.resolve import resolve
-from bench.study_file import ClaimTable, Delta, Ensemble, Folds, Range, StudyFile, Tune, contradictions
+from bench.study_file import (
+    ClaimTable,
+    Delta,
+    Ensemble,
+    Folds,
+    Range,
+    StudyFile,
+    Tune,
+    contradictions,
+    ranges_of,
+)
 
 __all__ = ["PATCHABLE_DATA", "Arm", "Claim", "Delta", "Ensemble", "Folds", "Study", "Tune", "load", "parse"]
 
@@ -299,6 +311,10 @@ class _Reader:
                 problems = (tuning_problem(arm, key, scale) for arm in _different(mine, key))
                 if problem := next(filter(None, problems), None):
                     self._add(f"{table} {key}", None, problem)
+        if not self.mistakes:
+            clashes = (space_clash(arm, tune) for arm in built.arms)
+            if clash := next(filter(None, clashes), None):
+                self._add("[tune.space]", None, clash)
 
 
 def _matching(labels: Sequence[str], pattern: str) -> list[str]:
@@ -322,6 +338,10 @@ def tuning_problem(arm: Arm, key: str, scale: Range) -> str | None:
         return str(error) + suffix
     if scale.choices is None and (isinstance(value, bool) or not isinstance(value, int | float)):
         return f"{shorten(value)} is not a number, so it needs {{ choices = […] }}" + suffix
+    if isinstance(value, int) and scale.choices is None:
+        low, high = scale.extremes(value)
+        if math.ceil(low) > math.floor(high):
+            return f"holds no whole number, and {shorten(value)} is one" + suffix
     if scale.around and value <= 0:
         return f"is {shorten(value)} in the recipe, which no range centres on; give {{ low, high }}" + suffix
     for candidate in scale.extremes(value):
@@ -329,6 +349,26 @@ def tuning_problem(arm: Arm, key: str, scale: Range) -> str | None:
         _, problems = resolve(apply(tree, {key: tried}))
         if problems:
             return f"{shorten(tried)} is out of reach: {problems[0].text}" + suffix
+    return None
+
+
+def space_clash(arm: Arm, tune: Tune) -> str | None:
+    """Why two tuned settings of an arm cannot go together, though each can alone; or None."""
+    tree = arm.recipe.model_dump(mode="json")
+    ends: dict[str, list[Any]] = {}
+    for key, scale in ranges_of(tune, arm.label).items():
+        value = look_up(tree, key)
+        whole = isinstance(value, int) and scale.choices is None
+        ends[key] = [round(end) if whole else end for end in scale.extremes(value)]
+    for one, other in itertools.combinations(ends, 2):
+        for a, b in itertools.product(ends[one], ends[other]):
+            try:
+                _, problems = resolve(apply(tree, {one: a, other: b}))
+            except PatchError as error:
+                return f"{one} = {shorten(a)} leaves no {other}: {error} (arm {shorten(arm.label)})"
+            if problems:
+                found = f"{one} = {shorten(a)} does not go with {other} = {shorten(b)}"
+                return f"{found}: {problems[0].text} (arm {shorten(arm.label)})"
     return None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -94,6 +96,8 @@ class Range(Frozen):
             raise ValueError(f"low must be below high, these are {self.low:g} and {self.high:g}")
         if self.log and self.low is not None and self.low <= 0:
             raise ValueError("a log range needs low > 0")
+        if self.choices is not None and len({repr(choice) for choice in self.choices}) < len(self.choices):
+            raise ValueError("names a choice twice")
         return self
 
     def extremes(self, value: float) -> tuple[Any, ...]:
@@ -135,9 +139,25 @@ class Tune(Frozen):
             raise ValueError(f"tunes {len(tuned)} settings, at most {MOST_TUNED} at once; fix some of them")
         if self.pruner == "median" and self.metric != "val.accuracy":
             raise ValueError('pruner = "median" goes by the accuracy of each epoch: metric = "val.accuracy"')
-        if self.pruner == "wilcoxon" and self.seeds < 2:
-            raise ValueError('pruner = "wilcoxon" compares seeds: give seeds = 2 or more, better 5')
+        if self.pruner == "wilcoxon" and self.seeds < 5:
+            raise ValueError('pruner = "wilcoxon" cuts nobody by fewer than 4 seeds: give seeds = 5 or more')
+        if self.epochs is not None and any(re.fullmatch(r"stages\.\d+\.epochs", key) for key in tuned):
+            raise ValueError("epochs shortens every candidate, so no stage's epochs can be tuned; drop one")
         return self
+
+
+def tuned_keys(tune: Tune) -> list[str]:
+    """Every tuned key, in the study's order: its place is its dimension of the unit cube."""
+    return list(dict.fromkeys([*tune.space, *(key for own in tune.arms.values() for key in own)]))
+
+
+def ranges_of(tune: Tune, label: str) -> dict[str, Range]:
+    """What is tuned in the arm ``label``; a later table of ``[tune.arms]`` wins over an earlier one."""
+    merged = dict(tune.space)
+    for pattern, space in tune.arms.items():
+        if pattern == label or fnmatch.fnmatchcase(label, pattern):
+            merged |= space
+    return {key: merged[key] for key in tuned_keys(tune) if key in merged}
 
 
 class StudyFile(Frozen):

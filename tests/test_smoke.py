@@ -124,3 +124,11 @@ def test_every_committed_study_has_a_smoke_form(study: Path):
     assert [arm.label for arm in small.arms] == [arm.label for arm in whole.arms]
     replicates = 2 if whole.folds else 1
     assert len(make_plan(small, FakeLocator()).runs) == len(whole.arms) * replicates
+
+
+def test_a_smoke_run_counts_steps_and_tunes_no_epochs():
+    space = '[tune]\n[tune.space]\n"stages.1.epochs" = { low = 1, high = 4 }\n'
+    assert smoke(read(ARMS + space)).tune is None
+    both = smoke(read(ARMS + space + '"optimizer.lr" = { low = 1e-4, high = 1e-2 }')).tune
+    assert both is not None
+    assert list(both.space) == ["optimizer.lr"]

@@ -538,3 +538,26 @@ def test_the_order_of_mistakes_does_not_depend_on_hashing():
 def test_every_committed_study_loads(study: Path):
     loaded = load(study)
     assert loaded.arm(loaded.baseline).recipe == loaded.recipe
+
+
+@pytest.mark.parametrize(
+    ("space", "tune", "problem"),
+    [
+        (
+            '"optimizer.name" = { choices = ["adam", "sgd"] }\n"optimizer.beta1" = { low = 0.8, high = 0.9 }',
+            "",
+            "optimizer.name",
+        ),
+        ("batch_size = { low = 16.2, high = 16.8 }", "", "holds no whole number"),
+        ("batch_size = { choices = [16, 16] }", "", "names a choice twice"),
+        ('"optimizer.lr" = { low = 1e-4, high = 1e-2 }', 'pruner = "wilcoxon"\nseeds = 4', "seeds = 5"),
+        ('"stages.0.epochs" = { low = 1, high = 4 }', "epochs = 1", "no stage's epochs can be tuned"),
+        (
+            '"optimizer.lr" = { low = 1e-4, high = 1e-2 }',
+            'pruner = "median"\nmetric = "val.nll"',
+            "val.accuracy",
+        ),
+    ],
+)
+def test_what_cannot_be_tuned_together_is_said_before_anything_is_tuned(space: str, tune: str, problem: str):
+    assert problem in complaint(tuned(space, tune))

@@ -63,7 +63,7 @@ def _stale(store: Store) -> list[Leftover]:
     current = dict(ROOMS)
     for registry in REGISTRIES.values():
         current |= {f"{component.kind}:{component.name}": component.version for component in registry}
-    listed = {t.id for name in planned(store) for arm in read_plan(name, store).arms for t in arm.trials}
+    listed = {id for name in planned(store) for id in read_plan(name, store).ids}
     return store.stale(
         lambda record: record.id in listed or all(current.get(n) == v for n, v in record.versions.items())
     )

@@ -38,12 +38,14 @@ def lines(plan: Plan, store: Store) -> list[str]:
     of, _, score = plan.study.primary.partition(".")
     if plan.study.folds or not score or len(plan.study.arms) < 2:
         return []
+    seeds = max(plan.looks, default=len(plan.study.seeds))
+    if seeds < FEWEST_SEEDS:
+        return [f"no verdict with fewer than {FEWEST_SEEDS} seeds"]
     from bench.report.judging import family_keys  # imports numpy and scipy
 
     name, family = (TEST if of == "local" else of), len(family_keys(plan.study))
     key = next((one.key for one in plan.sets if one.name == name), "")
     found = _measured(plan, store, key, score)
-    seeds = len(plan.study.seeds)
     if found is None:
         return list(_assumed(plan, name, seeds, family))
     smallest, if_luck = (_smallest(sigma, found.f, seeds, found.images, family) for sigma in _sigmas(found))
@@ -59,10 +61,10 @@ def lines(plan: Plan, store: Store) -> list[str]:
 
 
 def points(fraction: float) -> str:
-    """``3.4 points``."""
+    """``3.4 points``; no score differs by 100."""
     from bench.report.judging import points as spelled
 
-    return spelled(fraction)
+    return spelled(fraction) if fraction < 1 else "more points than there are"
 
 
 def _more(seeds: int) -> list[int]:

@@ -14,8 +14,8 @@ from bench.machine import Machine
 from bench.plan import Plan, Run, replicates_of
 from bench.run import State, cells, prepare, states, store_of
 from bench.screen import duration
-from bench.space import keys
 from bench.store import Record, Store
+from bench.study_file import tuned_keys
 
 LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
@@ -74,7 +74,7 @@ def _tuning(plan: Plan) -> list[str]:
         return []
     tune, arms = plan.study.tune, plan.study.arms
     runs = f" × {tune.seeds} seeds" if tune.seeds > 1 else ""
-    text = f"{len(arms)} arms × {tune.candidates} candidates{runs} for {', '.join(keys(tune))} · "
+    text = f"{len(arms)} arms × {tune.candidates} candidates{runs} for {', '.join(tuned_keys(tune))} · "
     ended = sum(search.ended for search in plan.searches)
     text += "done" if ended == len(arms) else f"{ended} arms done, {len(plan.pending)} trials to run next"
     again = (len(arms) - 1) * len(replicates_of(plan.study))
@@ -147,6 +147,7 @@ def plan_json(path: Path, machine: Machine, smoked: bool) -> str:
         "study": plan.study.name,
         "baseline": plan.study.baseline,
         "primary": plan.study.primary,
+        "searches": [search.model_dump(mode="json") for search in plan.searches],
         "trials": trials,
     }
     return json.dumps(about, indent=1, ensure_ascii=False)

@@ -19,7 +19,7 @@ from bench.machine import Machine
 from bench.plan import Run, Trial
 from bench.preflight import check
 from bench.recipe import Choice, Recipe, Stage
-from bench.run import prepare, states, store_of
+from bench.run import Planning, states
 from bench.screen import duration
 from bench.terminal import Terminal
 
@@ -94,11 +94,15 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
 
     Raises UserError for what `bench run` would refuse, but for weights that only a hub has.
     """
-    plan = prepare(path, machine, smoked=smoked)
-    standing = states(plan, store_of(machine, smoked=smoked))
+    planning = Planning(path, machine, smoked=smoked)
+    plan = planning.plan()
+    standing = states(plan, planning.store)
+    tuned = {run.arm for run in plan.runs}
+    waiting = [run for run in planning.untuned() if run.arm not in tuned]  # an arm that is tuned first
     missing = {run.trial.id for run, state, _ in standing if state == "missing"}
+    missing |= {run.trial.id for run in waiting}
     arms: dict[tuple[str, str], list[Run]] = {}
-    for run in plan.runs:
+    for run in (*plan.runs, *waiting):
         arms.setdefault((run.trial.recipe.model_dump_json(), run.trial.data_fingerprint), []).append(run)
     device = device_of(machine)
     first = [dataclasses.replace(of[0], trial=_without_hub(of[0].trial), sets=()) for of in arms.values()]

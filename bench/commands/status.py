@@ -71,6 +71,7 @@ def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> St
         for search in plan.searches
         for candidate in search.candidates
         for trial in candidate.trials
+        if not search.ended or candidate.number not in search.pruned or store.read(trial.id)
     ]
     standing = []
     for label, trial in trials:

@@ -97,7 +97,7 @@ def write_failure(job: Job, setting: Setting, cause: Cause, message: str, traceb
     store = Store(setting.results)
     before = store.read(job.run.trial.id)
     # A finished trial stays finished: what broke was scoring an added set, or training it once more.
-    if before is None or before.status == "failed":
+    if before is None or before.status in ("failed", "pruned"):
         fields = base(job, setting)
         record = Record(**fields, status="failed", cause=cause, message=message, traceback=traceback)
         store.write(record, history=[], predictions={})

@@ -299,6 +299,8 @@ class TunedArm:
     """Against the baseline on the primary metric, each arm with its own tuned values."""
     shared: Effect | None
     """The same with the baseline's tuned values in both."""
+    shared_diverged: tuple[int, int]
+    """Of the shared runs: how many diverged, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,8 @@ class Tuning:
     rows: tuple[CandidateRow, ...]
     order: tuple[str, ...] | None
     """The arms, best first, as half the candidates would order them by the metric; None: as all do."""
+    settled: bool
+    """Half the candidates order the arms as all do."""
     enough_to_rank: int
     """Finished candidates below which ``correlations`` stay empty."""
 

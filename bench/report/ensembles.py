@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ def rows(study: Study, outcomes: Outcomes, store: Store) -> tuple[EnsembleRow, .
 
 def _row(name: str, arm: str, study: Study, trials: Sequence[Outcome], store: Store) -> EnsembleRow:
     done = [o for o in trials if o.state == "done" and o.planned.fold is None]
-    said = [(o, store.predictions(o.planned.id)) for o in done]
+    said = [(o, _said(o, store)) for o in done]
     scores: list[float | None] = []
     members: list[float | None] = []
     for one in (TEST, *study.hidden):
@@ -33,6 +34,14 @@ def _row(name: str, arm: str, study: Study, trials: Sequence[Outcome], store: St
         scores.append(together)
         members.append(alone)
     return EnsembleRow(name, arm, len(done), tuple(scores), tuple(members))
+
+
+def _said(outcome: Outcome, store: Store) -> dict[str, Predictions]:
+    """What a trial said; nothing where its file is damaged, which the report tells elsewhere."""
+    try:
+        return store.predictions(outcome.planned.id)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}
 
 
 def _accuracies(found: Sequence[Predictions]) -> tuple[float | None, float | None]:

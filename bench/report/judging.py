@@ -170,6 +170,8 @@ class Rulings:
             return ""
         alpha, family = stats.level(test.seeds), len(self.keys)
         smallest = stats.smallest_effect(test, alpha, family)
+        if smallest >= 1:
+            return "detects no difference that a score can have"
         text = f"detects {points(smallest)} or more"
         if self.study.folds is not None or smallest <= delta:
             return text

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import space
 from bench.patch import look_up
 from bench.plan import TEST, PlanFile, PlannedSearch
 from bench.report.document import Document
@@ -25,7 +24,7 @@ from bench.report.outcomes import Outcome, read_outcomes
 from bench.space import tuned_study
 from bench.store import Store
 from bench.study import Arm, Study
-from bench.study_file import Range, Tune
+from bench.study_file import Range, Tune, ranges_of
 
 MOST_ARMS = 24
 """Arms that figures show: the baseline, and the first of the table."""
@@ -255,7 +254,7 @@ def _searches(study: Study, searches: Sequence[PlannedSearch], document: Documen
     stood = {(row.arm, row.number): (row.state, row.value) for row in rows}
     for search in searches:
         axes = tuple(_axes(tune, study.arm(search.arm)))
-        ranges = space.ranges(tune, search.arm)
+        ranges = ranges_of(tune, search.arm)
         tried = []
         for candidate in search.candidates:
             state, value = stood.get((search.arm, candidate.number), ("missing", None))
@@ -267,7 +266,7 @@ def _searches(study: Study, searches: Sequence[PlannedSearch], document: Documen
 
 def _axes(tune: Tune, arm: Arm) -> Iterator[Axis]:
     tree = arm.recipe.model_dump(mode="json")
-    for key, scale in space.ranges(tune, arm.label).items():
+    for key, scale in ranges_of(tune, arm.label).items():
         if scale.choices is not None:
             yield Axis(key, 0, len(scale.choices) - 1, False, tuple(map(str, scale.choices)))
         else:

@@ -24,7 +24,7 @@ from bench.report.settings import spell
 from bench.space import tuned_study
 from bench.store import Store
 from bench.study import Arm, Study
-from bench.study_file import Range, Tune
+from bench.study_file import Range, Tune, ranges_of, tuned_keys
 
 ENOUGH_TO_RANK = 40
 """Finished candidates below which a measure of a setting's importance misleads."""
@@ -41,10 +41,16 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
         return None
     found = {search.arm: standings(search, store.read, tune.metric) for search in plan.searches}
     own, shared = _effects(study, plan, store, evidence) if tune.shared else ({}, {})
+    ended = {
+        arm.label: [record.status for trial in arm.trials if (record := store.read(trial.id))]
+        for arm in plan.shared
+    }
     arms = []
     for search in plan.searches:
         looked = _Search(tune, study.arm(search.arm), search, found[search.arm])
-        arms.append(looked.row(own.get(search.arm), shared.get(search.arm)))
+        states = ended.get(search.arm, [])
+        diverged = states.count("diverged"), len(states)
+        arms.append(looked.row(own.get(search.arm), shared.get(search.arm), diverged))
     return Tuning(
         metric=tune.metric,
         sampler=tune.sampler,
@@ -54,10 +60,11 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
         epochs=tune.epochs,
         minutes=tune.minutes,
         shared=tune.shared,
-        settings=tuple(space.keys(tune)),
+        settings=tuple(tuned_keys(tune)),
         arms=tuple(arms),
         rows=tuple(_row(search.arm, each) for search in plan.searches for each in found[search.arm]),
-        order=_order(found, tune.metric, tune.candidates // 2),
+        order=_order(found, tune.metric),
+        settled=_settled(found, tune.metric),
         enough_to_rank=ENOUGH_TO_RANK,
     )
 
@@ -84,11 +91,11 @@ class _Search:
     search: PlannedSearch
     found: Sequence[Standing]
 
-    def row(self, own: Effect | None, shared: Effect | None) -> TunedArm:
+    def row(self, own: Effect | None, shared: Effect | None, diverged: tuple[int, int]) -> TunedArm:
         """The arm's line in the ledger."""
         states = Counter(each.state for each in self.found)
         done = [each for each in self.found if each.state == "done"]
-        half = winner(self.found[: self.tune.candidates // 2], self.tune.metric)
+        half = winner(self.found[: len(self.found) // 2], self.tune.metric)
         chosen = self.search.chosen
         return TunedArm(
             label=self.arm.label,
@@ -107,11 +114,12 @@ class _Search:
             minutes=sum(each.seconds for each in self.found) / 60,
             own=own,
             shared=shared,
+            shared_diverged=diverged,
         )
 
     def _chosen(self) -> tuple[Tuned, ...]:
         tree = self.arm.recipe.model_dump(mode="json")
-        ranges = space.ranges(self.tune, self.arm.label)
+        ranges = ranges_of(self.tune, self.arm.label)
         return tuple(
             Tuned(
                 key,
@@ -134,7 +142,7 @@ class _Search:
             return []
         tree = self.arm.recipe.model_dump(mode="json")
         found = []
-        for key, scale in space.ranges(self.tune, self.arm.label).items():
+        for key, scale in ranges_of(self.tune, self.arm.label).items():
             base = look_up(tree, key)
             where = [space.position(scale, base, each.candidate.values[key]) for each in done]
             known = [place for place in where if place is not None]
@@ -162,17 +170,26 @@ def _spelled(scale: Range, base: object) -> str:
     return f"{low:.3g} to {high:.3g}" + (", log" if scale.log else "")
 
 
-def _order(found: Mapping[str, Sequence[Standing]], metric: str, half: int) -> tuple[str, ...] | None:
+def _ranking(found: Mapping[str, Sequence[Standing]], metric: str, share: float) -> tuple[str, ...]:
+    """The arms that have a finished one among the first of their candidates, best first."""
+    firsts = {arm: all_of[: int(len(all_of) * share)] for arm, all_of in found.items()}
+    tops = {
+        arm: max((goodness(each.value, metric) for each in some), default=-math.inf)
+        for arm, some in firsts.items()
+    }
+    return tuple(sorted((arm for arm in tops if tops[arm] > -math.inf), key=lambda arm: -tops[arm]))
+
+
+def _order(found: Mapping[str, Sequence[Standing]], metric: str) -> tuple[str, ...] | None:
     """The arms by their best candidate, if the first half of the candidates would order them otherwise."""
+    half = _ranking(found, metric, 0.5)
+    return half if half and half != _ranking(found, metric, 1.0) else None
 
-    def best(few: int | None) -> tuple[str, ...]:
-        tops = {
-            arm: max((goodness(each.value, metric) for each in all_of[:few]), default=-math.inf)
-            for arm, all_of in found.items()
-        }
-        return tuple(sorted(tops, key=lambda arm: -tops[arm]))
 
-    return None if half < 1 or best(half) == best(None) else best(half)
+def _settled(found: Mapping[str, Sequence[Standing]], metric: str) -> bool:
+    """Whether half the candidates order two or more arms as all of them do."""
+    half = _ranking(found, metric, 0.5)
+    return len(half) > 1 and half == _ranking(found, metric, 1.0)
 
 
 def _effects(
@@ -189,9 +206,7 @@ def _effects(
         return tuned, {}
     common = {
         label: {
-            key: value
-            for key, value in values[study.baseline].items()
-            if key in space.ranges(study.tune, label)
+            key: value for key, value in values[study.baseline].items() if key in ranges_of(study.tune, label)
         }
         for label in [study.baseline, *labels]
     }

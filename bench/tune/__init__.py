@@ -13,15 +13,18 @@ from typing import Any
 
 from bench import space
 from bench.candidates import Standing, standing, winner
+from bench.patch import look_up
 from bench.plan import SHARED, Candidate, Locator, Plan, PlannedSearch, Planner, Run, make_plan, planned_trial
 from bench.store import Record
 from bench.study import Arm, Study
-from bench.study_file import SEEDS_EACH, TUNING_SEEDS, Tune
+from bench.study_file import SEEDS_EACH, TUNING_SEEDS, Tune, ranges_of
 from bench.tune import prune
 
 Read = Callable[[str], Record | None]
 History = Callable[[str], list[dict[str, Any]]]
 
+NOT_BUILT = ("optimizer.", "schedule.", "loss.")
+"""Settings that neither the network nor the batches depend on; the study's own check covers them."""
 STARTUP = 10
 """Most candidates that ``tpe`` takes from the paired points before it goes by results."""
 
@@ -80,6 +83,24 @@ def plan(study: Study, locator: Locator, read: Read, history: History) -> Plan:
     )
 
 
+def ends(study: Study, locator: Locator) -> Iterator[Run]:
+    """Every arm with each tuned setting at the ends of its range, for checks before anything is trained."""
+    if study.tune is None:
+        return
+    planner = Planner(study, locator)
+    for arm in study.arms:
+        tree = arm.recipe.model_dump(mode="json")
+        for key, scale in ranges_of(study.tune, arm.label).items():
+            if key.startswith(NOT_BUILT):
+                continue
+            base = look_up(tree, key)
+            for end in scale.extremes(base):
+                whole = isinstance(base, int) and scale.choices is None
+                tried = space.tuned(arm, {key: round(end) if whole else end})
+                named = tried.model_copy(update={"label": f"{arm.label}, [tune] {key}"})
+                yield from planner.candidates(named, seeds(study.tune)[:1], 0)
+
+
 def _shared(study: Study, chosen: Mapping[str, Mapping[str, Any]], planner: Planner) -> Iterator[Run]:
     """Replicates of every other arm with the baseline's tuned values, as far as it has such settings."""
     assert study.tune is not None
@@ -88,7 +109,7 @@ def _shared(study: Study, chosen: Mapping[str, Mapping[str, Any]], planner: Plan
     for arm in study.arms:
         if arm.label == study.baseline:
             continue
-        mine = space.ranges(study.tune, arm.label)
+        mine = ranges_of(study.tune, arm.label)
         values = {key: value for key, value in chosen[study.baseline].items() if key in mine}
         for run in planner.finals(space.tuned(arm, values)):
             yield replace(run, arm=run.arm + SHARED)

@@ -19,7 +19,7 @@ from bench.candidates import Standing, goodness
 from bench.patch import look_up
 from bench.streams import derive
 from bench.study import Arm
-from bench.study_file import Range, Tune
+from bench.study_file import Range, Tune, ranges_of
 
 WORSE_P = 0.1
 """One-sided p below which a candidate's seeds count as worse."""
@@ -55,7 +55,7 @@ def tpe(tune: Tune, arm: Arm, told: Sequence[Standing], count: int) -> list[spac
 def distributions(tune: Tune, arm: Arm) -> dict[str, BaseDistribution]:
     """What an arm's settings may be, in Optuna's terms."""
     tree = arm.recipe.model_dump(mode="json")
-    return {key: _distribution(s, look_up(tree, key)) for key, s in space.ranges(tune, arm.label).items()}
+    return {key: _distribution(s, look_up(tree, key)) for key, s in ranges_of(tune, arm.label).items()}
 
 
 def _distribution(scale: Range, base: Any) -> BaseDistribution:
@@ -81,7 +81,7 @@ def to_optuna(values: Mapping[str, Any], kinds: Mapping[str, BaseDistribution]) 
 def from_optuna(params: Mapping[str, Any], tune: Tune, arm: Arm) -> space.Values:
     """Settings as a recipe takes them, numbers rounded to what a report prints."""
     found = {}
-    for key, scale in space.ranges(tune, arm.label).items():
+    for key, scale in ranges_of(tune, arm.label).items():
         value = params[key]
         if scale.choices is not None:
             value = next(choice for choice in scale.choices if _plain(choice) == value)

@@ -69,7 +69,8 @@ class Median:
     def __init__(self, told: Sequence[Standing], history: History) -> None:
         self._history = history
         done = [each.candidate.trials[0].id for each in told if each.state == "done"]
-        self.floors = _medians([self._course(id) for id in done]) if len(done) >= ENOUGH else ()
+        courses = [course for id in done if (course := self._course(id))]  # a history may be damaged
+        self.floors = _medians(courses) if len(courses) >= ENOUGH else ()
 
     def judge(self, candidate: Candidate, records: Records, plain: Standing) -> Judged:
         """The other seeds are wanted once the first has kept up."""

@@ -157,3 +157,14 @@ def test_an_ensemble_averages_what_its_seeds_say(make_world):
     alone = [(p.probabilities.argmax(1) == p.labels).mean() for p in said]
     assert row.members[1] == pytest.approx(np.mean(alone))
     assert "| b-x: b | 4 |" in markdown(document)
+
+
+def test_a_torn_file_of_predictions_leaves_an_ensemble_without_scores(make_world):
+    w = make_world()
+    w.arm("a", 1.0)
+    w.arm("b", 1.5, ["flip"])
+    w.finish_all()
+    w.extra = {"ensembles": {"b-x": Ensemble(arm="b")}}
+    file = w.store.trial_dir(w.id("b", w.seeds[0])) / "predictions.npz"
+    file.write_bytes(file.read_bytes()[:500])
+    assert build(w.study, w.plan, w.store).ensembles[0].scores == (None, None)

@@ -12,6 +12,7 @@ import pytest
 from tiny import machine_in
 
 from bench import run as conductor
+from bench.commands import clean
 from bench.errors import UserError
 from bench.execute import work as working
 from bench.plan import Trial, read_plan_file
@@ -164,9 +165,11 @@ def test_a_report_of_a_search_that_goes_on_says_so(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(working, "run_trial", interrupted)
     with pytest.raises(KeyboardInterrupt):
         go(write(tmp_path), tmp_path)
-    from bench.commands.report import reports
+    from bench.commands.report import as_used
+    from bench.report import write_report
 
-    reports(["tuned"], machine_in(tmp_path), check=False, no_cost=False, reference=False)
+    store, folder = Store(tmp_path / "results"), tmp_path / "results" / "tuned"
+    write_report(as_used(folder / "study.toml"), read_plan_file(folder / "plan.json"), store)
     text = (tmp_path / "results" / "tuned" / "report.md").read_text()
     assert "**adam**: 3 of 4 candidates have ended; the same bench run continues." in text
 
@@ -181,6 +184,40 @@ def test_tuning_by_shifted_validation_images(tmp_path: Path) -> None:
     tuned = [record for record in store.records() if record.role == "tune"]
     assert all(len(record.scores) == 1 for record in tuned)
     assert all(store.predictions(record.id) == {} for record in tuned)
+
+
+def test_ends_of_ranges_are_checked_before_anything_is_trained(tmp_path: Path) -> None:
+    """A batch that is larger than the split, which only a later generation would propose."""
+    space = '"batch_size" = { low = 8, high = 4000, log = true }\n"optimizer.lr" ='
+    study = write(tmp_path, **{'"optimizer.lr" =': space, "shared = true": 'sampler = "tpe"\ngeneration = 1'})
+    with pytest.raises(UserError, match=r"arm adam, \[tune\] batch_size: batch_size = 4000: an epoch has"):
+        go(study, tmp_path)
+    assert Store(tmp_path / "results").ids() == []
+
+
+def test_the_database_is_made_again_when_nothing_is_left_to_run(tmp_path: Path) -> None:
+    go(write(tmp_path), tmp_path)
+    database = tmp_path / "results" / "tuned" / "search.db"
+    database.unlink()
+    assert go(tmp_path / "tuned.toml", tmp_path).ran == 0
+    assert database.is_file()
+
+
+def test_a_clean_of_stale_trials_leaves_what_a_study_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(write(tmp_path, **{"seeds = 2": "seeds = 2\naa = true"}), tmp_path)
+    before = Store(tmp_path / "results").ids()
+    monkeypatch.setattr(clean, "ROOMS", {"train": -1})
+    clean.clean(machine_in(tmp_path), clean.Wanted(stale=True), delete=True)
+    assert Store(tmp_path / "results").ids() == before
+
+
+def test_a_probe_builds_arms_that_are_tuned_first(tmp_path: Path) -> None:
+    from bench.commands.probe import probe
+
+    costs = probe(write(tmp_path), machine_in(tmp_path), False, Terminal(quiet=True))
+    assert [cost.arms for cost in costs] == [("adam",), ("sgd",)]
 
 
 def test_tuning_and_cross_validation_do_not_go_together(tmp_path: Path) -> None:
