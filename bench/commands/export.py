@@ -106,7 +106,10 @@ def export(
     recipe = Recipe.model_validate_json(json.dumps(record.recipe))
     network = stored_network(recipe.model, int(record.data["size_px"]), weights, record.id).eval()
     folder = out or store.trial_dir(record.id) / "export"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {folder}: {error.strerror}; name a folder that can be written") from None
     write = {"safetensors": _safetensors, "onnx": _onnx, "codabench": _codabench}[form]
     return write(_Export(record, recipe, network, store, machine, terminal), folder)
 

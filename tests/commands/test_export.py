@@ -304,3 +304,10 @@ def test_a_study_file_that_was_edited_since_is_no_hindrance(home: Path, tmp_path
         assert len(export(id, "codabench", machine_in(home), QUIET, tmp_path)) == 1
     finally:
         file.write_text(text)
+
+
+def test_a_file_is_no_folder_to_write_into(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(UserError, match=r"--out .*taken: File exists; name a folder"):
+        made(home, "none", "safetensors", tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
