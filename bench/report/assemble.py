@@ -150,6 +150,8 @@ def _arm_row(
         label=label,
         is_baseline=label == study.baseline,
         accuracies=tuple(Mean.over(_scores(trials, name, "accuracy")) for name in (TEST, *study.hidden)),
+        intervals=tuple(Effect.of(evidence.mean(label, name)) for name in (TEST, *study.hidden)),
+        ece=Mean.over(_scores(trials, primary.set or TEST, "ece")),
         finding=finding,
         gap=Effect.of(evidence.gap(label, gap_set)) if gap_set else None,
         worst=min(recalls.items(), key=lambda item: (item[1], item[0])) if recalls else None,

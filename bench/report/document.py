@@ -108,6 +108,10 @@ class ArmRow:
     is_baseline: bool
     accuracies: tuple[Mean | None, ...]
     """Local, then each hidden set; None: not scored."""
+    intervals: tuple[Effect | None, ...]
+    """Of the same, over new seeds and images; None where fewer than two seeds finished."""
+    ece: Mean | None
+    """Calibration error on the primary metric's set."""
     finding: Finding | None
     """Against the baseline on the primary metric; None for the baseline."""
     gap: Effect | None

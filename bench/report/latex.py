@@ -134,7 +134,7 @@ def _arms(document: Document, cost: bool) -> Iterator[Cells]:
         finding = arm.finding
         before = "if it converges: " if finding and finding.if_converges else ""
         row = [_arm(arm, names), tex(text.seeds(arm.seeds)), _verdict(finding), _worst(arm)]
-        row += [before + _effect(finding.effect if finding else None), *map(_mean, arm.accuracies)]
+        row += [before + _effect(finding.effect if finding else None), *_accuracies(arm)]
         row += [tex(text.width(arm.gap))] if document.gap_set else []
         yield [*row, *([tex(text.thousands(arm.seconds))] if cost else [])]
 
@@ -142,6 +142,10 @@ def _arms(document: Document, cost: bool) -> Iterator[Cells]:
 def _arm(arm: ArmRow, names: dict[str, str]) -> str:
     name = names[arm.label]
     return rf"\textbf{{{name}}} (baseline)" if arm.is_baseline else name
+
+
+def _accuracies(arm: ArmRow) -> list[str]:
+    return [tex(text.within(m, i)) for m, i in zip(arm.accuracies, arm.intervals, strict=True)]
 
 
 def _worst(arm: ArmRow) -> str:

@@ -151,6 +151,7 @@ def _template() -> Template:
         "ratio": text.ratio,
         "rho": text.rho,
         "width": text.width,
+        "within": text.within,
         "count": text.seeds,
         "thousands": text.thousands,
     }

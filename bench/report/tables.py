@@ -81,18 +81,25 @@ FINDING = ("effect", "low", "high", "verdict", "dagger", "if_converges", "detail
 
 
 def _arms(document: Document, cost: bool) -> Iterable[Row]:
-    means = [f"{name}_{part}" for name in document.sets for part in ("accuracy", "sd", "seeds")]
+    means = [
+        f"{name}_{part}" for name in document.sets for part in ("accuracy", "sd", "seeds", "low", "high")
+    ]
     costs = ("train_seconds", "images_per_s", "peak_memory_mb") if cost else ()
     yield ("arm", "baseline", *means, *FINDING, "gap", "gap_low", "gap_high", "worst_class", "worst_recall",
-           "seeds", "parameters", "trained_parameters", "flops", "epochs", *costs)  # fmt: skip
+           "ece", "seeds", "parameters", "trained_parameters", "flops", "epochs", *costs)  # fmt: skip
     for arm in document.arms:
-        accuracies = [value for mean in arm.accuracies for value in _mean(mean)]
+        accuracies = [
+            value
+            for mean, interval in zip(arm.accuracies, arm.intervals, strict=True)
+            for value in (*_mean(mean), *_effect(interval)[1:])
+        ]
         worst = arm.worst or (None, None)
         measured = (arm.seconds, arm.images_per_s, arm.memory_mb) if cost else ()
         head = (arm.label, "yes" if arm.is_baseline else "no", *accuracies, *_finding(arm.finding))
         sizes = (arm.parameters, arm.trained_parameters, arm.flops)
         tail = (seeds(arm.seeds), *sizes, arm.epochs, *measured)
-        yield (*head, *_effect(arm.gap), *worst, *tail)
+        ece = arm.ece.mean if arm.ece else None
+        yield (*head, *_effect(arm.gap), *worst, ece, *tail)
 
 
 def _scores(document: Document) -> Iterable[Row]:

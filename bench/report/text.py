@@ -36,6 +36,7 @@ def _template() -> Template:
         "long": functools.partial(md, longest=2000),
         "pct": percent,
         "mean": mean,
+        "within": within,
         "score": score,
         "effect": effect,
         "ratio": ratio,
@@ -88,6 +89,13 @@ def mean(value: Mean | None, digits: int = 1) -> str:
         return "not scored"
     spread = f" ± {100 * value.sd:.{digits}f}" if value.sd is not None else ""
     return f"{100 * value.mean:.{digits}f}{spread}"
+
+
+def within(value: Mean | None, interval: Effect | None) -> str:
+    """``97.0 ± 0.4``, half the 95 % interval; without one the mean alone."""
+    if value is None:
+        return "not scored"
+    return percent(value.mean) if interval is None else width(interval)
 
 
 def score(value: Mean | None, metric: str) -> str:
