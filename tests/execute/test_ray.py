@@ -20,6 +20,8 @@ from bench.execute.local import Local
 from bench.run import prepare
 from bench.store import Store, equal_view
 
+# Read when ray is imported: under "uv run" it would start uv again in every worker.
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 pytest.importorskip("ray", reason="needs the extra bench[ray]")
 
 from bench.execute.ray import TOKEN, Cluster, Ray, _look
