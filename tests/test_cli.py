@@ -229,18 +229,29 @@ def test_a_new_study_runs_in_smoke_form(bench: Bench, tmp_path: Path) -> None:
 
 
 def _seconds(*arguments: str) -> float:
-    """Processor time of the command: other work on the machine does not count."""
+    """Processor time of a Python process: waiting for other work on the machine does not count."""
     before = os.times()
-    subprocess.run([sys.executable, "-m", "bench", *arguments], check=True, capture_output=True, cwd=ROOT)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, cwd=ROOT)
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def test_help_and_a_plan_of_500_trials_are_there_at_once(tmp_path: Path) -> None:
-    """The bars are 0.5 s and 1.0 s; a slower processor may take half as much again."""
+    """Ratios to the imports that both stand on: seconds would also measure what else the machine does.
+
+    Measured 2.1 and 1.5; the bars are 0.5 s and 1.0 s on a quiet machine.
+    """
     study = write_study(tmp_path, seeds=250)
-    assert min(_seconds("--help") for _ in range(3)) < 0.75
-    assert min(_seconds("plan", str(study)) for _ in range(3)) < 1.5
+    commands = {
+        "help": ("-m", "bench", "--help"),
+        "its imports": ("-c", "import typer, rich.console, rich.panel, rich.table"),
+        "plan": ("-m", "bench", "plan", str(study)),
+        "plan's imports": ("-c", "import typer, rich.table, pydantic, numpy, scipy.special"),
+    }
+    rounds = [{name: _seconds(*command) for name, command in commands.items()} for _ in range(3)]
+    best = {name: min(seconds[name] for seconds in rounds) for name in commands}
+    assert best["help"] < 3.5 * best["its imports"]
+    assert best["plan"] < 2.2 * best["plan's imports"]
 
 
 def test_ctrl_c_stops_the_workers_and_the_same_command_continues(tmp_path: Path) -> None:
