@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -280,11 +281,18 @@ class _Builder:
     def _check_different(self, arms: Sequence[Arm]) -> None:
         seen: dict[str, str] = {}
         for arm in arms:
-            content = f"{arm.recipe.model_dump_json()}{arm.data.model_dump_json()}"
+            content = f"{arm.recipe.model_dump_json()}{arm.data.model_dump_json()}{self._searched(arm.label)}"
             if content in seen:
                 problem = f"is the same recipe as {shorten(seen[content])}; an arm must change something"
                 self._add(f"arm {shorten(arm.label)}", None, problem)
             seen.setdefault(content, arm.label)
+
+    def _searched(self, label: str) -> str:
+        """What is tuned of this arm beyond what is tuned of all: arms that start alike may end apart."""
+        tune = self.table.get("tune")
+        own = tune.get("arms") if isinstance(tune, dict) else None
+        spaces = own.items() if isinstance(own, dict) else ()
+        return repr([s for pattern, s in spaces if pattern == label or fnmatch.fnmatchcase(label, pattern)])
 
 
 def _matches(rule: Tree, factors: Sequence[designs.Factor], combination: designs.Combination) -> bool:

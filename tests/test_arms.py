@@ -119,6 +119,18 @@ def test_an_arm_must_change_something():
     assert text == mistake('arm "b"', "", 'is the same recipe as "a"; an arm must change something')
 
 
+def test_arms_that_start_alike_may_be_tuned_apart():
+    from bench.study import parse
+
+    arms = '[arms]\na = {}\nb = {}\n[tune.space]\n"optimizer.lr" = { low = 1e-4, high = 1e-2 }\n'
+    assert 'is the same recipe as "a"' in complaint(arms)
+    head = 'question = "q"\n[data]\nsource = "synthetic"\n[recipe]\nmodel = "custom_cnn"\n'
+    study = parse(
+        head + arms + "[tune.arms.b]\nema = { choices = [0.0, 0.9] }", name="tiny", file="tiny.toml"
+    )
+    assert [arm.label for arm in study.arms] == ["a", "b"]
+
+
 @pytest.mark.parametrize("label", ["", "  ", "a\\u001b[31m", "a\\nb"])
 def test_an_arm_has_a_printable_name(label: str):
     text = complaint(f'[arms]\na = {{}}\n"{label}" = {{ batch_size = 8 }}')
