@@ -1,8 +1,8 @@
-"""Make an npz like the contest's training set: cells of a folder of classes, and copies of two foreign pictures.
+"""Make an npz like the contest's training set: cells of a folder, and copies of two foreign pictures.
 
 The contest (AN2DL 2024) gave 13,759 images: 11,951 clean ones, 1,600 copies of one picture spread evenly over
-all classes, so that its labels conflict, 200 of another in one class, and 8 exact duplicates. Here the foreign
-pictures are drawn. ``python scripts/contest_like.py CELLS OUT.npz --clean 4500`` keeps the proportions.
+all classes, so that its labels conflict, 200 of another in one class, and 8 exact duplicates. Here the
+foreign pictures are drawn. ``python scripts/contest_like.py CELLS OUT.npz --clean 4500`` keeps proportions.
 """
 
 from __future__ import annotations
