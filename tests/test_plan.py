@@ -280,9 +280,9 @@ def test_ids_never_change_by_accident(monkeypatch: pytest.MonkeyPatch):
 def test_five_hundred_trials_are_planned_at_once():
     table = "[arms]\n" + "\n".join(f"a{i} = {{ batch_size = {i + 1} }}" for i in range(100))
     study = read(table).model_copy(update={"seeds": (0, 1, 2, 3, 4)})
-    started = time.perf_counter()
+    started = time.process_time()
     plan = make_plan(study, FakeLocator())
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     assert len(plan.runs) == 500
     assert seconds < 1.0
 

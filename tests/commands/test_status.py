@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import json
 import time
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def test_a_study_that_never_ran_is_told_apart_from_an_empty_folder(tmp_path: Pat
         status([Path("ablations/other.toml")], machine, as_json=False)
 
 
-def test_five_thousand_records_take_two_seconds_at_most(tmp_path: Path) -> None:
+def test_five_thousand_records_are_told_in_little_more_than_it_takes_to_read_them(tmp_path: Path) -> None:
+    """Measured 0.7 and 2.2 times that; in seconds, on a quiet machine, 0.5 and 1.0 (bar 2), on a busy one 1.9."""
     arms = "\n".join(f"a{i} = {{ batch_size = {i} }}" for i in range(1, 4))
     study, machine, runs = planned(tmp_path, seeds=1000, hidden=HIDDEN, arms=f"{arms}\n{FLIPS}")
     trials = {run.trial.id: run for run in runs}
@@ -99,9 +101,14 @@ def test_five_thousand_records_take_two_seconds_at_most(tmp_path: Path) -> None:
         one = record.model_copy(update={"id": id, "scores": scores})
         (folder / "record.json").write_text(one.model_dump_json(indent=1))
     begun = time.process_time()
+    found = [json.loads(file.read_text()) for file in machine.results.glob("trials/*/record.json")]
+    reading = time.process_time() - begun
+    assert len(found) == 5000
+    begun = time.process_time()
     assert "5000 done" in status([], machine, as_json=False)
-    took = time.process_time() - begun
+    looking = time.process_time() - begun
     begun = time.process_time()
     assert "done      5000" in plan_text(study, machine, False)
-    assert took < 2
-    assert time.process_time() - begun < 2
+    planning = time.process_time() - begun
+    assert looking < 2 * reading
+    assert planning < 5 * reading
