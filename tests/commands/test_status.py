@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import json
 import time
 from pathlib import Path
 
@@ -85,7 +84,7 @@ def test_a_study_that_never_ran_is_told_apart_from_an_empty_folder(tmp_path: Pat
 
 
 def test_five_thousand_records_are_told_in_little_more_than_it_takes_to_read_them(tmp_path: Path) -> None:
-    """Measured 0.7 and 2.2 times that; in seconds, on a quiet machine, 0.5 and 1.0 (bar 2), on a busy one 1.9."""
+    """Measured 0.7 and 2.2 times that; on a quiet machine 0.5 and 1.0 s (bar 2), on a busy one up to 1.9."""
     arms = "\n".join(f"a{i} = {{ batch_size = {i} }}" for i in range(1, 4))
     study, machine, runs = planned(tmp_path, seeds=1000, hidden=HIDDEN, arms=f"{arms}\n{FLIPS}")
     trials = {run.trial.id: run for run in runs}
