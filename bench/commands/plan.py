@@ -123,7 +123,7 @@ def _grid(plan: Plan, standing: Standing) -> list[str]:
     columns = [max(2, len(name)) for name in names]
     many = len(names) > MOST_MARKS
     head = " " * width + "  " + " ".join(f"{n:<{c}}" for n, c in zip(names, columns, strict=True))
-    lines = [] if many else [f"{head}  trials" if names else head.rstrip()]
+    lines = [] if many or not names else [f"{head}  trials"]
     for arm, of in by_arm.items():
         marks = " ".join(f"{MARKS[state]:<{c}}" for (_, state, _), c in zip(of, columns, strict=False))
         ids = " ".join(run.trial.id[:8] for run, _, _ in of[:6]) + (" …" if len(of) > 6 else "")

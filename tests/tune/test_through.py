@@ -13,6 +13,7 @@ from tiny import machine_in
 
 from bench import run as conductor
 from bench.commands import clean
+from bench.commands.plan import plan_text
 from bench.errors import UserError
 from bench.execute import work as working
 from bench.plan import Trial, read_plan_file
@@ -96,6 +97,12 @@ def test_a_study_is_tuned_and_then_trained(tmp_path: Path) -> None:
     again = go(tmp_path / "tuned.toml", tmp_path)
     assert again.ran == 0
     assert again.report.read_text() == ending.report.read_text()
+
+
+def test_a_plan_of_arms_that_are_all_tuned_first_has_no_empty_heading(tmp_path: Path) -> None:
+    text = plan_text(write(tmp_path), machine_in(tmp_path), smoked=False)
+    assert "\n\nadam  is tuned first\nsgd   is tuned first\n" in text
+    assert "\n\n\n" not in text
 
 
 def test_more_candidates_keep_the_ones_there_are(tmp_path: Path) -> None:
