@@ -422,7 +422,8 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
-    probabilities, labels, ids = (file[f"{key}/{name}"] for name in ("probabilities", "labels", "ids"))
+    images = str(file[f"{key}/images_of"]) if f"{key}/images_of" in file else key
+    probabilities, labels, ids = file[f"{key}/probabilities"], file[f"{images}/labels"], file[f"{images}/ids"]
     if f"{key}/conditions" not in file:
         return Predictions(probabilities, labels, ids)
     names = tuple(file[f"{key}/condition_names"].tolist())
@@ -432,16 +433,26 @@ def _read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
 def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -> None:
     import numpy as np
 
-    arrays = {
-        f"{key}/{name}": getattr(prediction, name)
-        for key, prediction in predictions.items()
-        for name in ("probabilities", "labels", "ids")
-    }
+    arrays: dict[str, Any] = {}
+    written: dict[str, Predictions] = {}
     for key, prediction in predictions.items():
+        arrays[f"{key}/probabilities"] = prediction.probabilities
+        # Ids do not compress, and a corrupted set mostly has the local test's images, in their order.
+        if like := next((k for k, other in written.items() if _same_images(prediction, other)), None):
+            arrays[f"{key}/images_of"] = np.array(like)
+        else:
+            arrays |= {f"{key}/labels": prediction.labels, f"{key}/ids": prediction.ids}
+            written[key] = prediction
         if prediction.conditions is not None:
             arrays[f"{key}/conditions"] = prediction.conditions
             arrays[f"{key}/condition_names"] = np.array(prediction.condition_names)
     np.savez_compressed(file, **arrays)
+
+
+def _same_images(a: Predictions, b: Predictions) -> bool:
+    import numpy as np
+
+    return np.array_equal(a.ids, b.ids) and np.array_equal(a.labels, b.labels)
 
 
 def _leftover(path: Path) -> Leftover:

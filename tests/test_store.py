@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +262,23 @@ def test_predictions_of_a_wrong_shape_are_refused():
         Predictions(np.zeros((2, 2), np.float32), np.zeros(2, np.int64), np.zeros(2, np.uint64))
     with pytest.raises(ValueError, match=r"\[2, 3, 2\]"):
         Predictions(np.zeros((2, 2), np.float16), np.zeros(3, np.int64), np.zeros(2, np.uint64))
+
+
+def test_images_that_two_sets_share_are_stored_once(store: Store):
+    local = predictions()
+    worse = replace(local, probabilities=local.probabilities[::-1].copy())
+    other = replace(local, ids=local.ids + np.uint64(1))
+    store.write(record(), history=[], predictions={"local": local, "heavy": worse, "other": other})
+    with np.load(store.trial_dir(ID) / "predictions.npz") as file:
+        assert sorted(n for n in file.files if n.endswith(("/ids", "/images_of"))) == [
+            "heavy/images_of",
+            "local/ids",
+            "other/ids",
+        ]
+    back = store.predictions(ID)
+    for name, given in {"local": local, "heavy": worse, "other": other}.items():
+        for part in ("probabilities", "labels", "ids"):
+            assert np.array_equal(getattr(back[name], part), getattr(given, part)), (name, part)
 
 
 def test_pickled_predictions_are_not_executed(store: Store):
