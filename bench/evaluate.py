@@ -14,11 +14,15 @@ from bench.models.network import evaluating, forward_in
 from bench.recipe import Precision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 TestTime = Literal["none", "flips"]
 MIRRORS: dict[TestTime, tuple[tuple[int, ...], ...]] = {"none": ((),), "flips": ((), (2,), (3,), (2, 3))}
 """Axes of (B, C, H, W) that each view mirrors."""
+PORTION = 512 * 2**20
+"""Most bytes of a scored set that are on the device at once."""
 
 
 def predict(
@@ -37,15 +41,26 @@ def predict(
 
     The network evaluates, then each module's own mode is restored. One transfer to the host, at the end.
     """
-    images = samples if isinstance(samples, Resident) else Resident(samples, device)
-    count = len(images.labels)
     parts = []
     with evaluating(network), torch.no_grad():
-        for start in range(0, count, batch_size):
-            index = torch.arange(start, min(start + batch_size, count), device=images.labels.device)
-            parts.append(_probabilities(network, images.batch(index), tta, precision))
+        for images in _portions(samples, device, batch_size):
+            for start in range(0, len(images), batch_size):
+                end = min(start + batch_size, len(images))
+                index = torch.arange(start, end, device=images.labels.device)
+                parts.append(_probabilities(network, images.batch(index), tta, precision))
     probabilities: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return probabilities
+
+
+def _portions(samples: Samples | Resident, device: str, batch_size: int) -> Iterator[Resident]:
+    """Images on the device, a whole number of batches at a time: a large set need not fit there whole."""
+    if isinstance(samples, Resident):
+        yield samples
+        return
+    size = max(1, PORTION // max(1, batch_size * int(np.prod(samples.images.shape[1:])))) * batch_size
+    for start in range(0, len(samples), size):
+        part = slice(start, start + size)
+        yield Resident(Samples(samples.images[part], samples.labels[part], samples.ids[part]), device)
 
 
 def _probabilities(network: nn.Module, images: Tensor, tta: TestTime, precision: Precision) -> Tensor:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
+from bench import evaluate
 from bench.data.images import Samples
 from bench.data.resident import Resident
 from bench.evaluate import evaluating, predict
@@ -33,6 +35,23 @@ def test_probabilities_come_in_the_images_order_whatever_the_batch_size() -> Non
     assert np.array_equal(whole, predict(network, images, "cpu", batch_size=3))
     red = torch.from_numpy(images.images[:, 0, 0, 0] / 255) / np.sqrt(1 + 1e-5)
     assert np.allclose(whole[:, 0], torch.sigmoid(red), atol=1e-6)
+
+
+def test_a_large_set_goes_to_the_device_in_portions_of_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, images = TopLeft(), samples(17)
+    whole = predict(network, images, "cpu", batch_size=2)
+    sizes = []
+    resident = evaluate.Resident
+
+    class Counted(resident):  # type: ignore[misc, valid-type]
+        def __init__(self, part: Samples, device: str) -> None:
+            sizes.append(len(part))
+            super().__init__(part, device)
+
+    monkeypatch.setattr(evaluate, "Resident", Counted)
+    monkeypatch.setattr(evaluate, "PORTION", 5 * 48)  # bytes of five images
+    assert np.array_equal(predict(network, images, "cpu", batch_size=2), whole)
+    assert sizes == [4, 4, 4, 4, 1]
 
 
 def test_images_already_on_the_device_are_used_as_they_are() -> None:
