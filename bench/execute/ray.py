@@ -165,7 +165,7 @@ class Ray:
             raise UserError(
                 f"not every node of the Ray cluster can work in {self._setting.results}:\n"
                 + "\n".join(problems)
-                + "\n    put the results folder on storage that all nodes share (docs/execution.md)"
+                + "\n    put the results folder on storage that all nodes share (docs/cluster.md)"
             )
 
     def _answer(self, ref: Any) -> str:
