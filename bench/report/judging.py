@@ -164,21 +164,31 @@ class Rulings:
         return f"its sd over seeds is {points(abs(contrast.test.mean))} apart"
 
     def _what_would_settle(self, i: int, metric: Metric) -> str:
-        """Smallest detectable effect, and the seeds that δ would take."""
-        test, delta = self.contrasts[i].test, self._delta(metric)
-        if not isinstance(test, stats.Interval) or delta is None:
+        """Smallest detectable effect; the seeds that δ, and as large a difference as was seen, would take."""
+        test, delta, family = self.contrasts[i].test, self._delta(metric), len(self.keys)
+        if isinstance(test, stats.SpreadTest):
+            return _more_seeds_for_spread(test, family)
+        if test is None:
             return ""
-        alpha, family = stats.level(test.seeds), len(self.keys)
-        smallest = stats.smallest_effect(test, alpha, family)
+        level = stats.level(test.seeds + 1)
+        seen = abs(test.mean)
+        if delta is None:
+            needed = stats.seeds_needed(test, seen, level, family)
+            return f"as large as seen, it would take {needed} seeds" if needed else ""
+        smallest = stats.smallest_effect(test, stats.level(test.seeds), family)
         if smallest >= 1:
             return "detects no difference that a score can have"
         text = f"detects {points(smallest)} or more"
         if self.study.folds is not None or smallest <= delta:
             return text
-        needed = stats.seeds_needed(test, delta, stats.level(test.seeds + 1), family)
+        needed = stats.seeds_needed(test, delta, level, family)
+        as_seen = stats.seeds_needed(test, seen, level, family) if delta < seen < smallest else None
+        further = f"; as large as seen, it would take {as_seen}" if as_seen else ""
         if needed is None:
-            return f"{text}; {points(delta)} needs more images, not seeds"
-        return f"{text}; {points(delta)} would take {needed} seeds"
+            return (
+                f"{text}; {points(delta)} needs more images, not seeds{further}{' seeds' if further else ''}"
+            )
+        return f"{text}; {points(delta)} would take {needed} seeds{further}"
 
     def claim(self, claim: Claim) -> ClaimRow:
         """A claim about every pair of its arms: supported when all bear it out, refuted by one."""
@@ -230,6 +240,12 @@ def _together(outcomes: Sequence[stats.Outcome | None]) -> stats.Outcome | Liter
     if "refuted" in outcomes:
         return "refuted"
     return "supported" if set(outcomes) == {"supported"} else "inconclusive"
+
+
+def _more_seeds_for_spread(test: stats.SpreadTest, family: int) -> str:
+    sds = f"its sd over seeds is {points(abs(test.mean))} {'larger' if test.mean > 0 else 'smaller'}"
+    needed = stats.spread_seeds_needed(test.ratio, stats.level(test.seeds + 1), family)
+    return f"{sds}; as large as seen, that would take {needed} seeds at least" if needed else sds
 
 
 def _no_verdict(contrast: Contrast) -> str:

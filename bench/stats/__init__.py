@@ -15,7 +15,15 @@ from bench.stats.intervals import (
     two_way,
 )
 from bench.stats.jackknife import CHANCE_AUC, JACKKNIFE, pseudo_values
-from bench.stats.power import assumed, measured, power_of, seeds_needed, smallest_effect, upper_sigma
+from bench.stats.power import (
+    assumed,
+    measured,
+    power_of,
+    seeds_needed,
+    smallest_effect,
+    spread_seeds_needed,
+    upper_sigma,
+)
 from bench.stats.sequential import LEVEL, levels, rejected_now
 from bench.stats.verdicts import (
     FEWEST_SEEDS,
@@ -67,6 +75,7 @@ __all__ = [
     "settle",
     "sides",
     "smallest_effect",
+    "spread_seeds_needed",
     "two_way",
     "untestable",
     "upper_sigma",

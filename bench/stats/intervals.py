@@ -185,6 +185,8 @@ class SpreadTest:
     """Standard deviation of B minus that of A."""
     p_zero: float
     seeds: int
+    ratio: float = math.nan
+    """Standard deviation of B over that of A; NaN where either is 0."""
 
     def p(self, value: float) -> float:
         """p for "equal spread"; 1 for any other value, which has no test."""
@@ -199,10 +201,11 @@ def brown_forsythe(reference: Floats, arm: Floats) -> SpreadTest:
     Source: Brown & Forsythe 1974 (Levene's test around the median).
     """
     a, b = np.asarray(reference, dtype=float), np.asarray(arm, dtype=float)
-    difference = float(b.std(ddof=1) - a.std(ddof=1))
+    of_a, of_b = float(a.std(ddof=1)), float(b.std(ddof=1))
+    difference, ratio = of_b - of_a, of_b / of_a if of_a > 0 and of_b > 0 else math.nan
     far_a, far_b = np.abs(a - np.median(a)), np.abs(b - np.median(b))
     within = float(far_a.var(ddof=1) / len(a) + far_b.var(ddof=1) / len(b))
     if within == 0:
-        return SpreadTest(difference, 1.0, len(a))
+        return SpreadTest(difference, 1.0, len(a), ratio)
     F = float(far_a.mean() - far_b.mean()) ** 2 / within
-    return SpreadTest(difference, float(special.fdtrc(1, 2 * len(a) - 2, F)), len(a))
+    return SpreadTest(difference, float(special.fdtrc(1, 2 * len(a) - 2, F)), len(a), ratio)

@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -172,7 +173,19 @@ def test_an_inconclusive_finding_says_what_would_settle_it(make_world):
     interval = stats.two_way(_right(w, "b", "heavy") - _right(w, "a", "heavy"))
     assert found.verdict == "inconclusive"
     assert found.detail.startswith(f"detects {points(stats.smallest_effect(interval))} or more")
-    assert found.detail.endswith((" seeds", "needs more images, not seeds"))
+    assert re.search(r"would take \d+ seeds|needs more images, not seeds", found.detail)
+
+
+def test_an_inconclusive_finding_says_what_a_difference_as_large_as_the_seen_one_would_take(make_world):
+    w = _two(make_world, 1.1, images=300)
+    w.finish_all()
+    found = _finding(w)
+    interval = stats.two_way(_right(w, "b", "heavy") - _right(w, "a", "heavy"))
+    assert found.verdict == "inconclusive"
+    assert 0.01 < abs(interval.mean) < stats.smallest_effect(interval)
+    needed = stats.seeds_needed(interval, abs(interval.mean))
+    assert needed
+    assert re.search(rf"as large as seen, it would take {needed}( seeds)?$", found.detail)
 
 
 def _claims(make_world, *claims: Claim, skills=(1.0, 1.9, 2.0)):
@@ -245,6 +258,13 @@ def test_spread_over_seeds_is_compared_by_brown_and_forsythe(make_world):
     found = rulings.contrasts[1].test
     assert (found.mean, found.p_zero) == pytest.approx((expected.mean, expected.p_zero))
     assert rulings.members[1].test.mean == -found.mean
+    detail = rulings.finding(("b", "a", "seed_sd")).detail
+    larger = "larger" if expected.mean > 0 else "smaller"
+    needed = stats.spread_seeds_needed(b.std(ddof=1) / a.std(ddof=1), family=len(rulings.keys))
+    assert detail.startswith(
+        f"its sd over seeds is {points(abs(expected.mean))} {larger}; as large as seen, "
+    )
+    assert detail.endswith(f"would take {needed} seeds at least")
 
 
 def test_with_folds_images_are_inside_the_folds_and_hidden_rows_inflated(make_world):

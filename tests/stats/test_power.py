@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from bench.stats import assumed, measured, seeds_needed, smallest_effect, two_way, upper_sigma
+from bench.stats import (
+    assumed,
+    measured,
+    seeds_needed,
+    smallest_effect,
+    spread_seeds_needed,
+    two_way,
+    upper_sigma,
+)
 
 
 def test_with_seeds_alone_it_is_the_textbook_power_of_a_t_test():
@@ -56,3 +64,20 @@ def test_what_was_measured_plans_the_next_study():
 
 def test_an_sd_from_five_seeds_may_be_half_as_large_again():
     assert upper_sigma(1.0, 5) == pytest.approx(1.558, abs=1e-3)
+
+
+@pytest.mark.parametrize(("ratio", "family"), [(2.0, 1), (0.5, 1), (3.0, 5)])
+def test_seeds_for_a_difference_in_spread_are_those_of_the_f_test(ratio: float, family: int):
+    needed = spread_seeds_needed(ratio, 0.05, family)
+    assert needed
+
+    def power(seeds: int) -> float:
+        f = scipy_stats.f(seeds - 1, seeds - 1)
+        return f.sf(f.ppf(1 - 0.05 / family / 2) / max(ratio, 1 / ratio) ** 2)
+
+    assert power(needed - 1) < 0.8 <= power(needed)
+
+
+def test_equal_spreads_take_no_number_of_seeds():
+    assert spread_seeds_needed(1.0) is None
+    assert spread_seeds_needed(float("nan")) is None
