@@ -285,7 +285,7 @@ def report(
         str,
         typer.Option(
             "--format",
-            help="Some of md (csv comes with it), csv, tex, html; what is there stays up to date too.",
+            help="Some of md (csv comes with it), csv, tex, html, svg; what is there stays up to date too.",
             metavar="LIST",
         ),
     ] = "md",

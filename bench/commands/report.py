@@ -58,13 +58,12 @@ def _one(name: str, store: Store, asked: Asked) -> bool:
         _print(report.files(study, plan, store, asked.formats, cost=False))
         return False
     if not asked.check:
-        print(report.write_report(study, plan, store, formats=asked.formats))
+        written = report.write_report(study, plan, store, formats=asked.formats)
+        there = written.is_file() or any(written.iterdir() if written.is_dir() else ())
+        print(written if there else f"{name}: no figures, for no trial has scores yet")
         return False
     made = report.files(study, plan, store, {"md", *report.present(folder)})
-    stale = not (folder / "report.md").is_file() or any(
-        (folder / file).is_file() and (folder / file).read_text("utf-8") != text
-        for file, text in made.items()
-    )
+    stale = not (folder / "report.md").is_file() or report.differs(folder, made)
     print(f"{name}: {'stale, run bench report' if stale else 'as its records say'}", file=sys.stderr)
     return stale
 

@@ -6,8 +6,9 @@ spell it. Nothing heavy is imported before a report is made.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from bench.store import Store
     from bench.study import Study
 
-FORMATS = ("md", "csv", "tex", "html")
-"""``report.md``, ``tables/*.csv``, ``tables/*.tex``, ``report.html`` with ``figures/*.svg``."""
+FORMATS = ("md", "csv", "tex", "html", "svg")
+"""``report.md``, ``tables/*.csv``, ``tables/*.tex``, ``report.html`` with ``figures/*.svg``, these alone."""
 USUAL = ("md", "csv", "html")
 """What ``bench run`` writes."""
 
@@ -77,10 +78,11 @@ def files(
         found |= {f"tables/{k}.csv": v for k, v in tables.tables(document, cost=cost).items()}
     if "tex" in formats:
         found |= {f"tables/{k}.tex": v for k, v in latex.tables(document, cost=cost).items()}
-    if "html" in formats:
-        drawn = _figures(study, plan, store, document, cost)
-        found |= {f"figures/{figure.name}.svg": figure.file() for figure in drawn}
-        found["report.html"] = page.page(document, drawn, cost=cost)
+    if "html" in formats or "svg" in formats:
+        drawings = _figures(study, plan, store, document, cost)
+        found |= _drawn_files(drawings)
+        if "html" in formats:
+            found["report.html"] = page.page(document, drawings, cost=cost)
     if "md" in formats:
         found["report.md"] = markdown(document, cost=cost)
     return found
@@ -90,6 +92,18 @@ def _figures(study: Study, plan: PlanFile, store: Store, document: Document, cos
     from bench.report import figures, pictures
 
     return figures.figures(document, pictures.gather(study, plan, store, document), cost=cost)
+
+
+def _drawn_files(drawings: Sequence[Figure]) -> dict[str, str]:
+    """A file for each figure, also where long names of hidden sets begin alike, or differ in A and a only."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for figure in drawings:
+        further = (f"{figure.name}-{n}" for n in itertools.count(2))
+        name = next(n for n in itertools.chain([figure.name], further) if n.lower() not in taken)
+        taken.add(name.lower())
+        found[f"figures/{name}.svg"] = figure.file()
+    return found
 
 
 def write_report(
@@ -107,8 +121,8 @@ def write_report(
     folder = store.study_dir(study.name)
     wanted = [*formats, *(each for each in present(folder) if each not in formats)]
     made = files(study, plan, store, wanted, cost=cost)
-    for old in _leftovers(folder, made):
-        old.unlink()
+    for old in drawn(folder) - set(made):
+        (folder / old).unlink()
     for name, text in made.items():
         store.write_text(folder / name, text)
     return folder / main_file(formats)
@@ -118,20 +132,29 @@ def main_file(formats: Collection[str]) -> str:
     """What to open first, of a report in these formats."""
     if "md" in formats:
         return "report.md"
-    return "report.html" if "html" in formats else "tables"
+    if "html" in formats:
+        return "report.html"
+    return "figures" if set(formats) == {"svg"} else "tables"
 
 
 def present(folder: Path) -> list[str]:
     """Formats of which a study's folder has files."""
     patterns = {"md": "report.md", "csv": "tables/*.csv", "tex": "tables/*.tex", "html": "report.html"}
-    return [name for name in FORMATS if any(folder.glob(patterns[name]))]
+    found = [name for name, pattern in patterns.items() if any(folder.glob(pattern))]
+    return [*found, "svg"] if drawn(folder) else found
 
 
-def _leftovers(folder: Path, made: Collection[str]) -> list[Path]:
-    """Figures of an earlier report that this one does not have; files that people put there stay."""
+def differs(folder: Path, made: Mapping[str, str]) -> bool:
+    """Whether a file that is there is not as it was made now, or figures are there, but not these."""
+    figures = drawn(folder)
+    if figures and figures != {name for name in made if name.startswith("figures/")}:
+        return True
+    there = ((folder / name, text) for name, text in made.items() if (folder / name).is_file())
+    return any(file.read_text("utf-8") != text for file, text in there)
+
+
+def drawn(folder: Path) -> set[str]:
+    """Figures in a study's folder that a report left, as paths inside it; not those that people put there."""
     ours = "effects|seeds|cost|recall|curves|(local|corruptions|confusion|search)-[\\w-]+"
-    return [
-        path
-        for path in folder.glob("figures/*.svg")
-        if re.fullmatch(ours, path.stem) and f"figures/{path.name}" not in made and "report.html" in made
-    ]
+    found = folder.glob("figures/*.svg")
+    return {f"figures/{path.name}" for path in found if re.fullmatch(ours, path.stem, re.ASCII)}

@@ -1,12 +1,13 @@
 """Drawing: marks on a plane as SVG text, without a plotting library, so that equal numbers make equal bytes.
 
-Colours are classes: the page gives them a light and a dark form, a file of its own carries ``STYLE``.
+Colours are classes: the page gives them a light and a dark form, a file of its own carries both.
 Coordinates are pixels from the top left corner.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -43,6 +44,11 @@ STYLE = (
     ".cell{stroke:var(--paper)}"
 )
 
+PAPER = "svg{background:var(--paper)}.paper{fill:var(--paper)}"
+"""Of a file, which brings its own paper along. On none, the colours would follow the reader's system and the
+paper the page around it: GitHub lets people choose its scheme apart from their system's, and ink would fall
+on its like. The rectangle is for programs that know no CSS background, the background for a window's edge."""
+
 
 def palette(scheme: int) -> str:
     """The colours as CSS variables: 0 light, 1 dark."""
@@ -72,18 +78,31 @@ class Figure:
 
     def inline(self) -> str:
         """For a page that has the colours."""
-        return self._svg("", self.body)
+        return f'<svg {self._size} role="img" aria-label="{escape(self.alt)}">{self.body}</svg>'
 
     def file(self) -> str:
-        """A file of its own, on white paper."""
-        style = f"<style>svg{{{palette(0)}background:var(--paper)}}{STYLE}</style>"
-        title = f"<title>{escape(self.title)}</title>"
-        return self._svg(' xmlns="http://www.w3.org/2000/svg"', title + style + self.body) + "\n"
+        """A file of its own, light or dark as its reader's screen, light in print and outside of browsers."""
+        dark = f"@media screen and (prefers-color-scheme:dark){{{_coloured(1)}}}"
+        words = f"<title>{escape(self.title)}</title><desc>{escape(self.alt)}</desc>"
+        paper = '<rect class="paper" width="100%" height="100%"/>'
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" {self._size} role="img">{words}'
+            f"<style>{_coloured(0)}{dark}</style>{paper}{self.body}</svg>\n"
+        )
 
-    def _svg(self, more: str, content: str) -> str:
+    @property
+    def _size(self) -> str:
         width, height = number(self.width), number(self.height)
-        size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-        return f'<svg{more} {size} role="img" aria-label="{escape(self.alt)}">{content}</svg>'
+        return f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+
+
+def _coloured(scheme: int) -> str:
+    """A file's rules: 0 light, 1 dark. Programs that draw SVG outside of browsers know no CSS variables.
+
+    Inkscape 1.2 lets ``font`` win over the ``font-size`` of a later rule, so it stands in its parts.
+    """
+    rules = re.sub(r"font:(\w+) ([^}]+)", r"font-size:\1;font-family:\2", PAPER + STYLE)
+    return re.sub(r"var\(--(\w+)\)", lambda name: COLOURS[name[1]][scheme], rules)
 
 
 def number(value: float) -> str:

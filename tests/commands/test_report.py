@@ -65,6 +65,21 @@ def test_tables_that_were_not_committed_are_not_missed(machine: Machine) -> None
     assert _run(machine, check=True) == 0
 
 
+def test_a_figure_of_an_earlier_report_is_found_and_goes(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(machine)
+    left = machine.results / "tiny" / "figures" / "effects.svg"
+    left.parent.mkdir()
+    left.write_text("<svg/>")
+    assert _run(machine, check=True) == 1
+    capsys.readouterr()
+    assert _run(machine, "svg") == 0
+    assert capsys.readouterr().out == "tiny: no figures, for no trial has scores yet\n"
+    assert not left.exists()
+    assert _run(machine, check=True) == 0
+
+
 def test_no_cost_prints_one_report_as_it_is_and_writes_nothing(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,5 +96,5 @@ def test_no_cost_prints_one_report_as_it_is_and_writes_nothing(
 
 
 def test_an_unknown_format_is_a_mistake_that_can_be_mended() -> None:
-    with pytest.raises(UserError, match=r'"pdf" is no format\n.*md, csv, tex, html'):
+    with pytest.raises(UserError, match=r'"pdf" is no format\n.*md, csv, tex, html, svg'):
         parse_formats("md,pdf")

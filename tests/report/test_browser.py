@@ -159,11 +159,28 @@ def test_no_text_of_a_figure_is_cut_off(chromium, page):
     assert cut == []
 
 
-def test_a_figure_stands_on_its_own_on_white_paper(chromium, page):
-    file = page.parent / "figures" / "effects.svg"
-    chromium.open(file, dark=True)
+@pytest.mark.parametrize(
+    ("how", "ink", "paper"),
+    [
+        ({}, "rgb(27, 31, 36)", "rgb(255, 255, 255)"),
+        ({"dark": True}, "rgb(230, 233, 237)", "rgb(20, 23, 27)"),
+        ({"dark": True, "print_": True}, "rgb(27, 31, 36)", "rgb(255, 255, 255)"),
+    ],
+    ids=["light", "dark", "printed"],
+)
+def test_a_figure_stands_on_its_own_on_its_own_paper(chromium, page, how, ink, paper):
+    chromium.open(page.parent / "figures" / "effects.svg", **how)
     assert chromium.complaints() == []
-    assert (
-        chromium.run("getComputedStyle(document.querySelector('text:not(.muted)')).fill") == "rgb(27, 31, 36)"
-    )
-    assert ElementTree.parse(file).getroot().tag.endswith("svg")
+    fill = "getComputedStyle(document.querySelector({!r})).fill"
+    assert chromium.run(fill.format("text:not(.muted)")) == ink
+    assert chromium.run(fill.format("rect.paper")) == paper
+
+
+def test_a_screen_reader_is_told_title_and_content_of_a_figure_s_file(chromium, page):
+    file = page.parent / "figures" / "effects.svg"
+    chromium.open(file)
+    nodes = chromium.call("Accessibility.getFullAXTree")["nodes"]
+    shown = next(node for node in nodes if node["role"]["value"] in ("image", "img") and not node["ignored"])
+    root = ElementTree.parse(file).getroot()
+    words = [root.findtext(f"{{http://www.w3.org/2000/svg}}{name}") for name in ("title", "desc")]
+    assert [shown["name"]["value"], shown["description"]["value"]] == words

@@ -16,7 +16,7 @@ def test_a_study_has_its_figures_and_each_is_well_formed(world):
     for figure in found.values():
         root = ElementTree.fromstring(figure.file())
         assert root.get("role") == "img"
-        assert len(root.get("aria-label")) > 20
+        assert len(root.findtext("{http://www.w3.org/2000/svg}desc")) > 20
         assert re.fullmatch(r"[\w-]+", figure.name)
         for text in root.iter("{http://www.w3.org/2000/svg}text"):
             assert -1 <= float(text.get("y")) <= figure.height, figure.name

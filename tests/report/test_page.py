@@ -15,7 +15,7 @@ from tuned import tuned
 from bench.errors import UserError
 from bench.families import families_of
 from bench.recipe import Corrupted
-from bench.report import build, files, markdown, parse_formats, present, write_report
+from bench.report import build, differs, drawn, files, markdown, parse_formats, present, write_report
 from bench.report.document import Effect, EnsembleRow, FactorEffect, Ingredient
 from bench.report.page import page as spell
 from bench.store import Store
@@ -346,7 +346,7 @@ def test_a_page_of_twelve_arms_and_eight_seeds_is_small(make_world):
 
 def test_what_an_earlier_report_left_is_kept_up_to_date(world):
     folder = write_report(world.study, world.plan, world.store, formats=("md", "html", "tex")).parent
-    assert present(folder) == ["md", "tex", "html"]
+    assert present(folder) == ["md", "tex", "html", "svg"]
     for name in ("report.html", "tables/arms.tex"):
         (folder / name).write_text("stale")
     (folder / "figures" / "search-history.svg").write_text("of an earlier study file")
@@ -362,9 +362,62 @@ def test_what_an_earlier_report_left_is_kept_up_to_date(world):
     assert not list(folder.glob("tables/*.csv"))
 
 
+def test_figures_alone_are_those_of_the_page_and_nothing_else(world):
+    of_page = files(world.study, world.plan, world.store, ["html"])
+    alone = files(world.study, world.plan, world.store, ["svg"])
+    assert alone == {name: text for name, text in of_page.items() if name != "report.html"}
+    ids = {a["id"] for tag, a in Reader(of_page["report.html"]).tags if tag == "figure"}
+    assert {f"figures/{id.removeprefix('figure-')}.svg" for id in ids} == set(alone)
+    folder = write_report(world.study, world.plan, world.store, formats=("svg",)).parent
+    assert present(folder) == ["svg"]
+    assert drawn(folder) == set(alone)
+
+
+def test_a_figure_that_is_changed_missing_or_of_an_earlier_report_is_noticed(world):
+    folder = write_report(world.study, world.plan, world.store, formats=("md", "svg")).parent
+    made = files(world.study, world.plan, world.store, present(folder))
+    file = folder / "figures" / "effects.svg"
+    before = file.read_text("utf-8")
+    assert not differs(folder, made)
+    file.write_text(before.replace("helps", "harms"), "utf-8")
+    assert differs(folder, made)
+    file.unlink()
+    assert differs(folder, made)
+    file.write_text(before, "utf-8")
+    (folder / "figures" / "mine.svg").write_text("put there by a person")
+    assert not differs(folder, made)
+    (folder / "figures" / "search-history.svg").write_text("of an earlier study file")
+    assert differs(folder, made)
+    for name in drawn(folder):
+        (folder / name).unlink()
+    assert not differs(folder, made)  # as tables: those that nobody committed are not missed
+
+
+def test_figures_of_a_person_are_no_format_that_is_there(tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mine.svg").write_text("<svg/>")
+    assert present(tmp_path) == []
+
+
+def test_sets_whose_names_begin_alike_or_differ_in_case_have_files_of_their_own(make_world):
+    names = ["heavy", "Heavy", "x" * 61 + "1", "x" * 61 + "2"]
+    w = make_world()
+    w.arm("a", 1.0)
+    w.arm("b", 1.9, ["flip"])
+    w.keys = lambda fold=None: {"test": "a" * 64} | {name: str(i) * 64 for i, name in enumerate(names)}
+    w.extra = {"hidden": dict.fromkeys(names, w.study.hidden["heavy"])}
+    w.finish_all()
+    made = files(w.study, w.plan, w.store, ["svg"])
+    local = sorted(name for name in made if name.startswith("figures/local-"))
+    x = "x" * 60
+    assert local == sorted(f"figures/local-{n}.svg" for n in ("heavy", "Heavy-2", x, f"{x}-2"))
+    assert f"Local against {names[3]}" in made[f"figures/local-{x}-2.svg"]
+
+
 def test_formats_are_named_with_commas_and_a_wrong_one_is_told():
     assert parse_formats("md") == ("md", "csv")
     assert parse_formats("html, tex") == ("html", "tex")
-    for wrong, said in (("htm", 'did you mean "html"'), ("", "md, csv, tex, html")):
+    assert parse_formats("svg") == ("svg",)
+    for wrong, said in (("htm", 'did you mean "html"'), ("", "md, csv, tex, html, svg")):
         with pytest.raises(UserError, match=said):
             parse_formats(wrong)

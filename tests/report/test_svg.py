@@ -1,6 +1,7 @@
 """Drawing: scales, ticks, marks, and colours that can be told apart and read."""
 
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -57,12 +58,32 @@ def test_marks_are_well_formed_whatever_the_text():
     Axes(Scale(0, 1, 40, 100), Scale(0, 1, 80, 10)).draw(canvas, across="x & y", up="<z>")
     figure = canvas.figure((100, 50), "f", "t <", alt='say "hi" & <bye>', note="n")
     root = ElementTree.fromstring(figure.file())
-    assert root.get("aria-label") == 'say "hi" & <bye>'
     assert root.get("role") == "img"
-    ElementTree.fromstring(figure.inline())
+    inline = ElementTree.fromstring(figure.inline())
+    assert inline.get("aria-label") == 'say "hi" & <bye>'
     assert "var(" not in figure.inline()
     cell = next(e for e in root.iter() if "cell" in e.get("class", ""))
     assert cell.get("fill-opacity") == f"{STRONGEST:.2f}"
+
+
+def test_a_file_brings_its_words_size_and_colours_along_and_nothing_from_elsewhere():
+    canvas = Canvas()
+    canvas.point("good", 5, 5, "tip", "up")
+    file = canvas.figure((100, 50.26), "f", "t <", alt='say "hi" & <bye>', note="n").file()
+    root, svg = ElementTree.fromstring(file), "{http://www.w3.org/2000/svg}"
+    assert root.tag == f"{svg}svg"
+    assert [root.get(key) for key in ("width", "height", "viewBox")] == ["100", "50.3", "0 0 100 50.3"]
+    assert [child.tag for child in root][:4] == [
+        f"{svg}{name}" for name in ("title", "desc", "style", "rect")
+    ]
+    assert (root.findtext(f"{svg}title"), root.findtext(f"{svg}desc")) == ("t <", 'say "hi" & <bye>')
+    light, _, dark = root.findtext(f"{svg}style").partition("@media screen and (prefers-color-scheme:dark)")
+    for scheme, rules in enumerate((light, dark)):
+        for name in ("ink", "muted", "grid", "paper", "good", "bad"):
+            assert COLOURS[name][scheme] in rules, name
+        assert f".paper{{fill:{COLOURS['paper'][scheme]}}}" in rules
+        assert "font-size:12px;font-family:system-ui,sans-serif}" in rules
+    assert not re.search(r"var\(|url\(|@import|href|<script|font:", file)
 
 
 def test_names_beside_points_never_cover_one_another():
