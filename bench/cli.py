@@ -60,7 +60,7 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         min=0,
-        help="Trials at once; 0: one per core, or one per GPU.  [default: 0]",
+        help="Trials at once; 0: one per core, or as many as fit a GPU.  [default: 0]",
         show_default=False,
     ),
 ]
