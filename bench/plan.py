@@ -189,6 +189,16 @@ class PlanFile(Frozen):
         return {t.id for arm in arms for t in arm.trials} | {t.id for c in candidates for t in c.trials}
 
 
+def look_seeds(study: Study, looks: Sequence[int], declared: PlanFile | None = None) -> tuple[int, ...]:
+    """The seeds that looks may come to, up from the first one.
+
+    declared   the plan with which the looks were declared: it says which seed is the first
+    """
+    planned = [trial.seed for arm in declared.arms for trial in arm.trials] if declared else []
+    first = min(planned, default=study.seeds[0])
+    return tuple(range(first, first + looks[-1]))
+
+
 class Locator(Protocol):
     """What a plan must ask the machine."""
 

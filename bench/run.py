@@ -21,13 +21,24 @@ from bench.execute import Job
 from bench.execute.records import MACHINE_CAUSES
 from bench.launch import Crew, Patience, crew
 from bench.machine import Machine
-from bench.plan import Plan, Replicate, Run, ScoredSet, Source, make_plan, read_plan_file
+from bench.plan import (
+    Plan,
+    PlanFile,
+    Replicate,
+    Run,
+    ScoredSet,
+    Source,
+    look_seeds,
+    make_plan,
+    read_plan_file,
+)
 from bench.preflight import check
 from bench.recipe import Data, Hidden
 from bench.report import write_index, write_report
 from bench.smoke import smoke
 from bench.store import MOST_ATTEMPTS, Record, Store
 from bench.study import load
+from bench.study_file import REPLICATE_SEEDS
 from bench.terminal import Terminal
 
 State = Literal["done", "diverged", "failed", "missing", "unscored"]
@@ -131,43 +142,66 @@ class Planning:
         study = load(path)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
-        self.looks = () if smoked else self._declared(until_decided)
-        if self.looks:
-            self.study = self.study.model_copy(update={"seeds": tuple(range(self.looks[-1]))})
         self._locator = DiskLocator(machine, path.resolve().parent)
         self._retry = retry
         self._failed: dict[str, int] = {}
+        self.looks = () if smoked else self._declare_looks(until_decided)
 
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
         plan = tune.plan(self.study, self._locator, self._read, self.store.history)
         return plan if not self.looks else self._undecided(replace(plan, looks=self.looks))
 
-    def _declared(self, now: bool) -> tuple[int, ...]:
-        """The looks that were declared before the first score, or are now."""
+    def _declare_looks(self, now: bool) -> tuple[int, ...]:
+        """The looks that were declared before the first score, or are now; the study gets their seeds."""
         study, file = self.study, self.store.study_dir(self.study.name) / "plan.json"
         before = read_plan_file(file) if file.is_file() else None
         if before and before.looks:
+            seeds = look_seeds(study, before.looks, before)
+            self.study = study.model_copy(update={"seeds": seeds})
             return before.looks
         if not now:
             return ()
-        if study.folds or study.seeds != tuple(range(len(study.seeds))):
-            raise UserError("--until decided counts seeds from 0: give seeds = 5, no list and no folds")
-        if before and any(self.store.read(trial.id) for arm in before.arms for trial in arm.trials):
+        seeds = look_seeds(study, study.looks)
+        neighbours = tuple(range(seeds[0], seeds[0] + len(study.seeds)))
+        if study.folds or study.seeds != neighbours or seeds[-1] >= REPLICATE_SEEDS:
             raise UserError(
-                f"{study.name} has been scored without looks; --until decided comes before the first score\n"
-                "    give the study another name, or more seeds: what those find is exploratory"
+                f"--until decided counts seeds up from the first, but seeds = {list(study.seeds)}"
+                f"{' with folds' if study.folds else ''}\n"
+                f"    give seeds = 5, or neighbours as [100, 101, 102] below {REPLICATE_SEEDS}, and no folds"
             )
+        self.study = study.model_copy(update={"seeds": seeds})
+        self._refuse_scored(before)
         return study.looks
+
+    def _refuse_scored(self, before: PlanFile | None) -> None:
+        """Raise UserError when a declared comparison was scored before its looks were declared."""
+        from bench.report.looks import scored_pairs  # imports numpy and scipy
+
+        now = tune.plan(self.study, self._locator, self._read, self.store.history).file
+        pairs = [
+            pair for plan in (now, before) if plan for pair in scored_pairs(self.study, plan, self.store)
+        ]
+        if not pairs:
+            return
+        shown = [f"{arm} against {reference}" for arm, reference in dict.fromkeys(pairs)]
+        more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+        first, far = self.study.seeds[0], self.study.seeds[0] + 100
+        raise UserError(
+            f"{self.study.name}: --until decided must come before the first score, and {self.store.root} "
+            f"holds scores of {', '.join(shown[:3])}{more}, with seeds from {first} on\n"
+            f"    take new seeds: seeds = [{far}, {far + 1}, …], or run without --until decided"
+        )
 
     def _undecided(self, plan: Plan) -> Plan:
         """The plan without the seeds that no look has asked for yet."""
         from bench.report.looks import wanted_seeds  # imports numpy and scipy
 
-        wanted, first = wanted_seeds(self.study, plan.file, self.store), self.looks[0]
+        wanted, start = wanted_seeds(self.study, plan.file, self.store), self.study.seeds[0]
+        first = start + self.looks[0]
         return replace(
             plan,
-            runs=tuple(run for run in plan.runs if run.trial.replicate.seed < wanted[run.arm]),
+            runs=tuple(run for run in plan.runs if run.trial.replicate.seed < start + wanted[run.arm]),
             shared=tuple(run for run in plan.shared if run.trial.replicate.seed < first),
             again=tuple(run for run in plan.again if run.trial.replicate.repeats < first),
         )

@@ -254,14 +254,39 @@ def test_looks_are_declared_before_the_first_score_and_stay(tmp_path: Path) -> N
     assert dict(ending.counts) == {"done": 6}, "two seeds cannot decide, so the second look is taken"
     assert "Looked at after 2, 3 seeds" in ending.report.read_text()
     assert go(study, tmp_path).ran == 0, "without the option it goes on as declared"
-    other = write_study(tmp_path, seeds=2, hidden=HIDDEN, name="scored")
-    go(other, tmp_path)
-    with pytest.raises(UserError, match="before the first score"):
-        go(other, tmp_path, Options(until_decided=True))
 
 
-def test_looks_count_seeds_from_zero(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tiny", "decide"])
+def test_looks_cannot_be_declared_once_a_comparison_was_scored(tmp_path: Path, name: str) -> None:
+    """By this study or, its trials being the same, by another."""
+    study = write_study(tmp_path, seeds=2, hidden=HIDDEN)
+    study.write_text("looks = [2, 3]\n" + study.read_text())
+    go(study, tmp_path)
+    copy = study.rename(tmp_path / f"{name}.toml")
+    with pytest.raises(UserError) as refused:
+        go(copy, tmp_path, Options(until_decided=True))
+    assert "must come before the first score" in str(refused.value)
+    assert "holds scores of flips against none, with seeds from 0 on" in str(refused.value)
+    assert "seeds = [100, 101, …], or run without --until decided" in str(refused.value)
+    copy.write_text(copy.read_text().replace("seeds = 2", "seeds = [100, 101]"))
+    ending = go(copy, tmp_path, Options(until_decided=True))
+    assert (ending.ran, dict(ending.counts)) == (6, {"done": 6})
+    records = Store(tmp_path / "results").records()
+    assert {record.seed for record in records} == {0, 1, 100, 101, 102}
+    assert "Looked at after 2, 3 seeds" in ending.report.read_text()
+    assert go(copy, tmp_path).ran == 0
+
+
+def test_looks_may_share_a_baseline_that_another_study_trained(tmp_path: Path) -> None:
+    go(write_study(tmp_path, seeds=2, arms='flips = { augment = ["rotate"] }'), tmp_path)
+    study = write_study(tmp_path, seeds=2, name="decide")
+    study.write_text("looks = [2, 3]\n" + study.read_text())
+    assert go(study, tmp_path, Options(until_decided=True)).ran == 4
+
+
+@pytest.mark.parametrize("seeds", ["[3, 5]", "[4, 3]"])
+def test_looks_count_seeds_up_from_the_first(tmp_path: Path, seeds: str) -> None:
     study = write_study(tmp_path)
-    study.write_text(study.read_text().replace("seeds = 1", "seeds = [3, 4]"))
-    with pytest.raises(UserError, match="counts seeds from 0"):
+    study.write_text(study.read_text().replace("seeds = 1", f"seeds = {seeds}"))
+    with pytest.raises(UserError, match="counts seeds up from the first"):
         go(study, tmp_path, Options(until_decided=True))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench import stats
-from bench.plan import AGAIN, TEST, PlanFile
+from bench.plan import AGAIN, TEST, PlanFile, look_seeds
 from bench.report import ensembles, factorial, robustness, settings, tuning
 from bench.report.document import (
     LOCAL,
@@ -43,7 +43,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     written = study
     study = tuned_study(written, {search.arm: search.values for search in plan.searches})
     if plan.looks:
-        study = study.model_copy(update={"seeds": tuple(range(plan.looks[-1]))})
+        study = study.model_copy(update={"seeds": look_seeds(study, plan.looks, plan)})
     outcomes = read_outcomes(study, plan, store)
     evidence = Evidence(study, outcomes, store, wanted_scores(study))
     rulings = SequentialRulings(study, evidence, plan.looks) if plan.looks else Rulings(study, evidence)

@@ -138,3 +138,14 @@ def wanted_seeds(study: Study, plan: PlanFile, store: Store) -> Mapping[str, int
     """
     evidence = Evidence(study, read_outcomes(study, plan, store), store, wanted_scores(study))
     return SequentialRulings(study, evidence, plan.looks).wanted
+
+
+def scored_pairs(study: Study, plan: PlanFile, store: Store) -> list[tuple[str, str]]:
+    """Declared comparisons whose two arms have both been scored with one of the study's seeds."""
+    scored: dict[str, set[tuple[int, int | None]]] = {}
+    for arm in plan.arms:
+        records = {(t.seed, t.fold): store.read(t.id) for t in arm.trials if t.seed in study.seeds}
+        ended = {at for at, record in records.items() if record and record.status in ("done", "diverged")}
+        scored[arm.label] = ended
+    pairs = dict.fromkeys((arm, reference) for arm, reference, _ in family_keys(study))
+    return [pair for pair in pairs if scored.get(pair[0], set()) & scored.get(pair[1], set())]
