@@ -192,7 +192,7 @@ def run(
 
 
 def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
-    """Failures and a count to stderr, the report's place to stdout."""
+    """Failures, a count and the verdicts to stderr, the report's place to stdout."""
     from bench.screen import duration
 
     for failure in ending.failures:
@@ -201,12 +201,22 @@ def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None
         what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
         print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
     if not as_json:
-        print(ending.report)
+        print(ending.report, flush=True)
+        if not quiet:
+            _say_verdicts(ending)
         return
     import json
 
     about = {"event": "report", "study": study.stem, "file": str(ending.report), "ran": ending.ran}
     print(json.dumps(about | {"counts": dict(ending.counts)}, ensure_ascii=False))
+
+
+def _say_verdicts(ending: Ending) -> None:
+    for line in ending.verdicts:
+        print(f"  {line}", file=sys.stderr)
+    page = ending.report.with_name("report.html")
+    if page.is_file():
+        print(f"with figures: {page}", file=sys.stderr)
 
 
 def _causes(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench import tune
 from bench.board import Cell
@@ -34,12 +34,15 @@ from bench.plan import (
 )
 from bench.preflight import check
 from bench.recipe import Data, Hidden
-from bench.report import write_index, write_report
+from bench.report import build, verdicts, write_index, write_report
 from bench.smoke import smoke
 from bench.store import MOST_ATTEMPTS, Record, Store
 from bench.study import load
 from bench.study_file import REPLICATE_SEEDS
 from bench.terminal import Terminal
+
+if TYPE_CHECKING:
+    from bench.report.looks import Progress
 
 State = Literal["done", "diverged", "failed", "missing", "unscored"]
 SMOKE_FOLDER = "smoke-runs"
@@ -107,6 +110,8 @@ class Ending:
     ran: int
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+    verdicts: tuple[str, ...] = ()
+    """The report's, a line for each arm; none of a smoke run."""
 
     @property
     def exit_code(self) -> int:
@@ -146,6 +151,8 @@ class Planning:
         self._retry = retry
         self._failed: dict[str, int] = {}
         self.looks = () if smoked else self._declare_looks(until_decided)
+        self.progress: Progress | None = None
+        """How far the looks have come, by the last plan; None without looks."""
 
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
@@ -195,9 +202,10 @@ class Planning:
 
     def _undecided(self, plan: Plan) -> Plan:
         """The plan without the seeds that no look has asked for yet."""
-        from bench.report.looks import wanted_seeds  # imports numpy and scipy
+        from bench.report.looks import progress  # imports numpy and scipy
 
-        wanted, start = wanted_seeds(self.study, plan.file, self.store), self.study.seeds[0]
+        self.progress = progress(self.study, plan.file, self.store)
+        wanted, start = self.progress.wanted, self.study.seeds[0]
         first = start + self.looks[0]
         return replace(
             plan,
@@ -292,10 +300,13 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
                 plan = conduct.train(plan, hands)
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
-        report = write_report(study, plan.file.model_copy(update=_whence(path, store, options.smoke)), store)
+        made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
+        document = build(study, made_of, store)
+        report = write_report(study, made_of, store, document=document)
         write_index(store)
     counts = Counter(state for _, state, _ in states(plan, store))
-    return Ending(report, counts, conduct.ran, time.perf_counter() - started, conduct.failures)
+    said = () if options.smoke else verdicts(document)
+    return Ending(report, counts, conduct.ran, time.perf_counter() - started, conduct.failures, said)
 
 
 class _Conduct:
@@ -346,7 +357,8 @@ class _Conduct:
 
     def train(self, plan: Plan, hands: Crew) -> Plan:
         """Run the replicates that are missing, look after look where looks were declared; the last plan."""
-        store = self.planning.store
+        store, progress = self.planning.store, self.planning.progress
+        looked = progress.looked if progress else 0
         while jobs := _jobs(plan, store, self.options, self.terminal):
             self.failures += hands.run(plan.study.name, jobs, cells(states(plan, store)))
             self.ran += len(jobs)
@@ -354,7 +366,19 @@ class _Conduct:
                 break
             plan = self.planning.plan()  # with the seeds that the next look asks for
             _claim_folder(plan, self.path, store, smoked=self.options.smoke)
+            looked = self._say_looks(looked)
+        if self.planning.progress and self.planning.progress.end:
+            self.terminal.note(f"{plan.study.name}: {self.planning.progress.end}")
         return plan
+
+    def _say_looks(self, said: int) -> int:
+        """A line for each look that is over and was not said yet; how many are over."""
+        progress = self.planning.progress
+        if progress is None:
+            return said
+        for line in filter(None, map(progress.line, range(said, progress.looked))):
+            self.terminal.note(line)
+        return progress.looked
 
 
 def _attempt(record: Record | None) -> int:

@@ -64,9 +64,14 @@ def test_a_study_runs_and_the_last_line_names_the_report(bench: Bench, tmp_path:
     assert code == 0
     assert out.strip() == str(tmp_path / "results" / "tiny" / "report.md")
     assert "2 trials" in err
+    assert "\n  flips: inconclusive on local.accuracy (" in err
+    assert err.strip().endswith(f"with figures: {tmp_path / 'results' / 'tiny' / 'report.html'}")
     code, out, err = bench("run", write_study(tmp_path))
     assert code == 0
     assert "nothing to do, all is done" in err
+    assert "flips: inconclusive" in err
+    for option in ("--quiet", "--json"):
+        assert "flips: inconclusive" not in bench("run", write_study(tmp_path), option)[2]
 
 
 def test_an_own_folder_of_images_runs(bench: Bench, tmp_path: Path) -> None:

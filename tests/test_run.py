@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,24 @@ def test_a_study_runs_from_file_to_report(tmp_path: Path) -> None:
         "report.md",
         "tables",
     }
+
+
+def test_a_run_ends_with_the_verdicts_of_its_report(tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=2, hidden=HIDDEN)
+    (line,) = go(study, tmp_path).verdicts
+    assert re.fullmatch(r"flips: inconclusive, \S+ \[\S+, \S+\] points on other-lab\.accuracy", line), line
+    assert go(study, tmp_path).verdicts == (line,), "also when there was nothing to do"
+    assert go(study, tmp_path, Options(smoke=True)).verdicts == (), "its numbers mean nothing"
+
+
+def test_each_look_is_a_line_of_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = write_study(tmp_path, seeds=3)
+    study.write_text("looks = [2, 3]\n" + study.read_text())
+    run_study(study, machine_in(tmp_path), Options(until_decided=True), Terminal())
+    lines = capsys.readouterr().err.splitlines()
+    first = lines.index("look 1 of 2 after 2 seeds: continue with flips")
+    assert lines[first + 1 :].index("look 2 of 2 after 3 seeds: undecided flips") > 0
+    assert lines[-1] == "tiny: undecided after 3 seeds: flips"
 
 
 def test_a_finished_study_has_nothing_to_do_and_the_same_report(tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ def markdown(document: Document, *, cost: bool = True) -> str:
     return text.markdown(document, cost=cost)
 
 
+def verdicts(document: Document) -> tuple[str, ...]:
+    """The report's findings as a terminal shows them: a line for each arm, of very many the first ones."""
+    from bench.report import brief
+
+    return brief.verdicts(document)
+
+
 def write_index(store: Store) -> Path:
     """Write ``index.md``: the studies of a folder, who looked at which hidden set. Returns its path."""
     from bench.report import index
@@ -67,12 +74,21 @@ def parse_formats(asked: str) -> tuple[str, ...]:
 
 
 def files(
-    study: Study, plan: PlanFile, store: Store, formats: Collection[str], *, cost: bool = True
+    study: Study,
+    plan: PlanFile,
+    store: Store,
+    formats: Collection[str],
+    *,
+    cost: bool = True,
+    document: Document | None = None,
 ) -> dict[str, str]:
-    """Every file of a report in these formats: path inside the study's folder → text."""
+    """Every file of a report in these formats: path inside the study's folder → text.
+
+    document   what ``build`` made of the three, where someone has it already
+    """
     from bench.report import latex, page, tables
 
-    document = build(study, plan, store)
+    document = document or build(study, plan, store)
     found: dict[str, str] = {}
     if "csv" in formats:
         found |= {f"tables/{k}.csv": v for k, v in tables.tables(document, cost=cost).items()}
@@ -113,14 +129,16 @@ def write_report(
     *,
     formats: Collection[str] = USUAL,
     cost: bool = True,
+    document: Document | None = None,
 ) -> Path:
     """Write a report into the study's folder; returns the path of the last format's main file.
 
     What an earlier report left in another format is written anew too, so that no two files disagree.
+    document   as in ``files``
     """
     folder = store.study_dir(study.name)
     wanted = [*formats, *(each for each in present(folder) if each not in formats)]
-    made = files(study, plan, store, wanted, cost=cost)
+    made = files(study, plan, store, wanted, cost=cost, document=document)
     for old in drawn(folder) - set(made):
         (folder / old).unlink()
     for name, text in made.items():

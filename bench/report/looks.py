@@ -110,6 +110,18 @@ class SequentialRulings(Rulings):
         )
         return stats.settle(found, course.contrast.diverged, course.contrast.diverged_reference)
 
+    def progress(self) -> Progress:
+        """How far the looks have come."""
+        stopped: dict[str, int | None] = {}
+        for course in self._courses:
+            for label in course.key[:2]:
+                before = stopped.get(label, 0)
+                later = None if before is None or course.stopped is None else max(before, course.stopped)
+                stopped[label] = later
+        stopped.pop(self.study.baseline, None)
+        given_up = {c.key[0] for c in self._courses if c.stopped is not None and c.contrast.hopeless}
+        return Progress(self.looks, self.wanted, self.looked, stopped, frozenset(given_up))
+
     def _margin_sides(self, margin: float) -> dict[Key, int]:
         return {course.key: course.sides.get(("margin", margin), 0) for course in self._courses}
 
@@ -131,13 +143,55 @@ def _first(evidence: Evidence, seeds: int) -> Evidence:
     return seen
 
 
-def wanted_seeds(study: Study, plan: PlanFile, store: Store) -> Mapping[str, int]:
-    """How many seeds of each arm are to be trained by now.
+@dataclass(frozen=True)
+class Progress:
+    """How far the looks have come."""
+
+    looks: tuple[int, ...]
+    wanted: Mapping[str, int]
+    """Arm → how many of its seeds are to be trained by now."""
+    looked: int
+    """Looks that are over."""
+    stopped: Mapping[str, int | None]
+    """Arm, but for the baseline → look after which it needs no further seed; None: not yet."""
+    hopeless: frozenset[str]
+    """Arms that were stopped because no further seed would give a verdict."""
+
+    def line(self, look: int) -> str:
+        """``look 1 of 3 after 5 seeds: decided a, b; continue with c``; empty where nothing was left."""
+        now = [arm for arm, at in self.stopped.items() if at == look]
+        further = [arm for arm, at in self.stopped.items() if at is None or at > look]
+        parts = [
+            ("decided ", [arm for arm in now if arm not in self.hopeless]),
+            ("no verdict is possible of ", [arm for arm in now if arm in self.hopeless]),
+            ("continue with " if look + 1 < len(self.looks) else "undecided ", further),
+        ]
+        said = "; ".join(what + ", ".join(arms) for what, arms in parts if arms)
+        return f"look {look + 1} of {len(self.looks)} after {self.looks[look]} seeds: {said}" if said else ""
+
+    @property
+    def end(self) -> str:
+        """What came of it; empty while looks are ahead."""
+        undecided = [arm for arm, at in self.stopped.items() if at is None]
+        if undecided:
+            over = self.looked == len(self.looks)
+            return f"undecided after {self.looks[-1]} seeds: {', '.join(undecided)}" if over else ""
+        without = [arm for arm in self.stopped if arm in self.hopeless]
+        return f"all decided but {', '.join(without)}" if without else "all decided" if self.stopped else ""
+
+
+def progress(study: Study, plan: PlanFile, store: Store) -> Progress:
+    """How far the looks have come, as the records tell.
 
     study, plan   with as many seeds as the last look has
     """
     evidence = Evidence(study, read_outcomes(study, plan, store), store, wanted_scores(study))
-    return SequentialRulings(study, evidence, plan.looks).wanted
+    return SequentialRulings(study, evidence, plan.looks).progress()
+
+
+def wanted_seeds(study: Study, plan: PlanFile, store: Store) -> Mapping[str, int]:
+    """How many seeds of each arm are to be trained by now; ``study`` and ``plan`` as in ``progress``."""
+    return progress(study, plan, store).wanted
 
 
 def scored_pairs(study: Study, plan: PlanFile, store: Store) -> list[tuple[str, str]]:

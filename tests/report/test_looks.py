@@ -5,7 +5,7 @@ import pytest
 
 from bench import stats
 from bench.report import build, markdown
-from bench.report.looks import wanted_seeds
+from bench.report.looks import progress, scored_pairs, wanted_seeds
 from bench.study import Claim
 
 LOOKS = (5, 8, 12)
@@ -94,3 +94,39 @@ def test_an_arm_that_fails_by_its_own_fault_is_not_trained_on(world):
     for seed in range(5):
         world.fail("same", seed, "oom", "too large")
     assert wanted_seeds(world.study, _plan(world), world.store) == {"none": 5, "good": 5, "same": 5}
+
+
+def test_each_look_says_what_it_decided_and_the_end_what_stayed_open(world):
+    _finish(world, none=5, good=5, same=5)
+    first = progress(world.study, _plan(world), world.store)
+    assert (first.looked, first.end) == (1, "")
+    assert first.line(0) == "look 1 of 3 after 5 seeds: decided good; continue with same"
+    _finish(world, none=12, same=12)
+    last = progress(world.study, _plan(world), world.store)
+    assert last.line(1) == "look 2 of 3 after 8 seeds: continue with same"
+    assert last.line(2) == "look 3 of 3 after 12 seeds: undecided same"
+    assert last.end == "undecided after 12 seeds: same"
+
+
+def test_when_all_is_decided_further_looks_are_not_spoken_of(world):
+    _finish(world, none=5, good=5)
+    for seed in range(5):
+        world.fail("same", seed, "oom", "too large")
+    said = progress(world.study, _plan(world), world.store)
+    assert [said.line(look) for look in range(said.looked)] == [
+        "look 1 of 3 after 5 seeds: decided good; no verdict is possible of same",
+        "",
+        "",
+    ]
+    assert said.end == "all decided but same"
+
+
+def test_a_comparison_counts_as_scored_when_both_arms_have_a_seed_in_common(world):
+    plan = _plan(world)
+    _finish(world, none=3)
+    assert scored_pairs(world.study, plan, world.store) == []
+    world.finish("good", 3)
+    world.fail("same", 0, "oom", "too large")
+    assert scored_pairs(world.study, plan, world.store) == [], "another seed, and a failure"
+    world.finish("good", 2)
+    assert scored_pairs(world.study, plan, world.store) == [("good", "none")]

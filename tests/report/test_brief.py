@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import pytest
+
+from bench.report import build, verdicts
+from bench.report.brief import MOST
+from bench.report.document import Document, Effect
+
+
+@pytest.fixture
+def document(make_world) -> Document:
+    world = make_world()
+    world.arm("none", 1.0)
+    world.arm("flips", 1.5, ["flip"])
+    for label in ("none", "flips"):
+        for seed in range(5):
+            world.finish(label, seed)
+    return build(world.study, world.plan, world.store)
+
+
+def test_a_finding_is_one_plain_line(document: Document):
+    found = replace(
+        document.findings[0],
+        verdict="inconclusive",
+        detail="detects 9 points or more",
+        effect=Effect(0.064, -0.03, 0.159),
+        dagger=False,
+    )
+    lines = verdicts(replace(document, findings=(found,)))
+    assert lines == (f"flips: inconclusive, +6.4 [−3.0, 15.9] points on {found.metric}",)
+    ratio = replace(found, effect=Effect(1.18, 1.1, 1.27, "ratio"), reference="full", dagger=True)
+    assert verdicts(replace(document, findings=(ratio,))) == (
+        f"flips: inconclusive†, ×1.18 [1.10, 1.27] on {found.metric} against full",
+    )
+    diverges = replace(found, verdict="unstable (2/5 diverged)", if_converges=True)
+    assert verdicts(replace(document, findings=(diverges,)))[0].startswith(
+        "flips: unstable (2/5 diverged), if it converges +6.4 ["
+    )
+
+
+def test_without_an_effect_it_says_why(document: Document):
+    found = replace(document.findings[0], verdict="inconclusive", detail="one seed", effect=None)
+    assert verdicts(replace(document, findings=(found,))) == (
+        f"flips: inconclusive on {found.metric} (one seed)",
+    )
+
+
+def test_of_very_many_arms_the_first_are_said_and_the_others_counted(document: Document):
+    lines = verdicts(replace(document, findings=document.findings * (MOST + 3)))
+    assert len(lines) == MOST
+    assert lines[-1] == "… and 4 more in the report"
+    assert len(verdicts(replace(document, findings=document.findings * MOST))) == MOST
+    assert lines[0].startswith("flips: ")
