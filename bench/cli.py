@@ -48,7 +48,20 @@ def _common(
     pass
 
 
-Studies = Annotated[list[Path], typer.Argument(help="Study files (TOML).", show_default=False)]
+def _found(study: Path) -> Path:
+    from bench.study import find
+
+    return find(study)
+
+
+def _all_found(studies: list[Path]) -> list[Path]:
+    return [_found(study) for study in studies]
+
+
+Studies = Annotated[
+    list[Path], typer.Argument(help="Study files (TOML).", show_default=False, callback=_all_found)
+]
+OneStudy = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False, callback=_found)]
 Results = Annotated[
     Path | None, typer.Option("--results", help="Results folder.  [default: results/]", show_default=False)
 ]
@@ -334,7 +347,7 @@ def show(
 
 @app.command()
 def explain(
-    study: Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)],
+    study: OneStudy,
     arm: Annotated[
         str, typer.Option("--arm", help="Arm to look at.  [default: the first with finished trials]")
     ] = "",
@@ -519,7 +532,7 @@ def data_inspect(
 
 @data_app.command("preview")
 def data_preview(
-    study: Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)],
+    study: OneStudy,
     out: Annotated[
         Path | None,
         typer.Option(

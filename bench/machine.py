@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 
@@ -38,11 +38,12 @@ class Machine:
     address: str = ""
     """Ray cluster of ``executor = "ray"``; empty: one is started here."""
     paths: Mapping[str, Path] = field(default_factory=dict)
-    """Named folders: a study writes ``folder:@pbc96``, this says where that is."""
+    """Named folders and files: a study writes ``folder:@pbc96``, this says where that is."""
 
-    def resolve(self, written: str, relative_to: Path) -> Path:
+    def resolve(self, written: str, relative_to: Path, *, kind: Literal["file", "folder"] = "folder") -> Path:
         """The file or folder a study means: ``@name[/rest]`` through ``[paths]``, else relative to the study.
 
+        kind   what it should be; ``@name/rest`` needs a folder under that name all the same
         Raises UserError for a name ``[paths]`` does not have.
         """
         if not written.startswith("@"):
@@ -50,9 +51,10 @@ class Machine:
         name, _, rest = written[1:].partition("/")
         if name not in self.paths:
             hint = did_you_mean(name, self.paths) if self.paths else "it names none yet"
+            what = "FILE" if kind == "file" and not rest else "FOLDER"
             raise UserError(
                 f'"@{name}" is not in [paths] of bench.toml; {hint}\n'
-                f'    add  {name} = "FOLDER"  under [paths], or set BENCH_PATHS_{_env_name(name)}=FOLDER'
+                f'    add  {name} = "{what}"  under [paths], or set BENCH_PATHS_{_env_name(name)}={what}'
             )
         return _absolute(rest, self.paths[name])
 

@@ -78,7 +78,7 @@ class DiskLocator:
 
     def weights(self, written: str) -> tuple[Path, str]:
         """A weight file and its SHA-256 hex."""
-        path = self.machine.resolve(written, self.folder)
+        path = self.machine.resolve(written, self.folder, kind="file")
         if not path.is_file():
             raise UserError(
                 f'[recipe] model.weights = "{written}"\n    there is no such file; looked for {path}'

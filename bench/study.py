@@ -87,11 +87,26 @@ class Study(Frozen):
         return {arm.label: arm for arm in self.arms}[label]
 
 
+def find(written: Path) -> Path:
+    """The study file that a person means by ``mine``: ``mine.toml`` or ``ablations/mine.toml``.
+
+    What ends in ``.toml``, is a file itself or finds neither stays as it is.
+    """
+    if written.suffix == ".toml" or written.is_file():
+        return written
+    named = written.with_name(f"{written.name}.toml") if written.name else written
+    return next((path for path in (named, Path("ablations") / named) if path.is_file()), written)
+
+
 def load(path: Path) -> Study:
     """The study in the file at ``path``. Raises UserError that lists all its mistakes."""
     try:
         if not path.exists():
-            raise UserError(f"{path}: no such file; bench new NAME writes a study to start from")
+            near = find(Path(path.stem))
+            hint = (
+                f"did you mean {near}?" if near.is_file() else "bench new NAME writes a study to start from"
+            )
+            raise UserError(f"{path}: no such file; {hint}")
         if path.is_dir():
             raise UserError(f"{path}: is a folder, not a study file; name one of the .toml files in it")
         text = path.read_text("utf-8-sig")  # some editors put a mark before UTF-8

@@ -92,6 +92,14 @@ def test_a_missing_study_file(bench: Bench) -> None:
     _refused(bench("run", "nowhere.toml"), "nowhere.toml", "no such file")
 
 
+def test_a_study_of_the_usual_folder_is_found_by_its_name(bench: Bench, tmp_path: Path) -> None:
+    write_study(tmp_path / "ablations")
+    code, out, _ = bench("plan", "tiny")
+    assert code == 0
+    assert out.startswith("tiny — Does a flip help?")
+    _refused(bench("explain", "tiny"), "have no pair of finished trials")
+
+
 def test_a_typo_in_a_key(bench: Bench, tmp_path: Path) -> None:
     study = write_study(tmp_path)
     study.write_text(study.read_text().replace("batch_size", "batchsize"))

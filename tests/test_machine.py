@@ -198,6 +198,12 @@ def test_an_unknown_name_says_how_to_add_it(tmp_path: Path, paths: dict[str, Pat
     )
 
 
+@pytest.mark.parametrize(("written", "what"), [("@mobilenet", "FILE"), ("@weights/mobilenet.pth", "FOLDER")])
+def test_an_unknown_name_of_a_file_asks_for_a_file(tmp_path: Path, written: str, what: str):
+    with pytest.raises(UserError, match=f' = "{what}"  under .*={what}$'):
+        Machine().resolve(written, tmp_path, kind="file")
+
+
 def test_a_hostile_path_in_a_study_is_the_persons_mistake(tmp_path: Path):
     for written in ("a\0b", "~nobody-of-that-name", "@cells/a\0b"):
         with pytest.raises(UserError, match="is no path"):

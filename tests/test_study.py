@@ -6,7 +6,7 @@ from studies import ARMS, complaint, mistake, read, text
 
 from bench.errors import UserError
 from bench.recipe import Corrupted, External, Shifted, Split
-from bench.study import Claim, load, parse
+from bench.study import Claim, find, load, parse
 from bench.study_file import Delta
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +38,21 @@ def test_names_that_the_results_folder_uses_are_refused(name: str):
 def test_a_name_that_could_be_a_path_is_refused(name: str):
     with pytest.raises(UserError, match="a study is named after its file"):
         parse(text(), name=name, file="x.toml")
+
+
+def test_a_study_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ablations").mkdir()
+    (tmp_path / "mine").mkdir()
+    file = Path("ablations/mine.toml")
+    file.write_text(text())
+    assert find(Path("mine")) == find(Path("ablations/mine")) == file
+    assert find(file) == file
+    assert find(Path("other")) == Path("other")
+    with pytest.raises(UserError, match=r"^mine\.toml: no such file; did you mean ablations/mine\.toml\?$"):
+        load(find(Path("mine.toml")))
+    Path("mine.toml").write_text(text())
+    assert find(Path("mine")) == Path("mine.toml")
 
 
 def test_a_file_that_is_not_there_or_a_folder_is_said(tmp_path: Path):

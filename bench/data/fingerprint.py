@@ -49,7 +49,7 @@ def locate(source: str, data: Data, machine: Machine, relative_to: Path) -> Sour
     if kind == "bloodmnist":
         file = bloodmnist.file_for(data.size_px)
         return Source("bloodmnist", machine.cache / "downloads" / file.name, f"md5:{file.md5}")
-    path = machine.resolve(written, relative_to)
+    path = machine.resolve(written, relative_to, kind="folder" if kind == "folder" else "file")
     _check_path(source, kind, path)
     try:
         if kind == "folder":
