@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from bench.commands.status import planned, read_plan
 from bench.errors import UserError
 from bench.machine import Machine
+from bench.plan import TEST
+from bench.report.document import LOCAL
 from bench.screen import duration
 from bench.store import Record, Store
 
@@ -12,17 +17,38 @@ def trial(wanted: str, machine: Machine, *, as_json: bool) -> str:
     """The record of the trial whose id starts with ``wanted``. Raises UserError for none or several."""
     store = Store(machine.results)
     record = find(wanted, store)
-    return record.model_dump_json(indent=1) if as_json else _text(record, store)
+    return record.model_dump_json(indent=1) if as_json else _text(record, store, set_names(record, store))
+
+
+def set_names(record: Record, store: Store) -> dict[str, str]:
+    """What the folder's studies call the sets that a trial was scored on: key → ``local``, ``second-lab``.
+
+    A study that planned the trial says so before any other; where studies of one sort differ, each is said.
+    """
+    mine: dict[str, set[str]] = {}
+    others: dict[str, set[str]] = {}
+    for study in planned(store):
+        try:
+            plan = read_plan(study, store)
+        except UserError:  # damaged: it has no say
+            continue
+        names = mine if record.id in plan.ids else others
+        arms = [*plan.arms, *plan.shared, *([plan.again] if plan.again else [])]
+        trials = [trial for arm in arms for trial in arm.trials]
+        trials += [trial for s in plan.searches for one in s.candidates for trial in one.trials]
+        for name, key in {item for trial in trials for item in trial.sets.items()}:
+            if key in record.scores:
+                names.setdefault(key, set()).add(LOCAL if name == TEST else name)
+    return {key: " / ".join(sorted(names)) for key, names in (others | mine).items()}
 
 
 def find(wanted: str, store: Store) -> Record:
     """The record of the one trial whose id starts with ``wanted``. Raises UserError."""
     found = [known for known in store.ids() if known.startswith(wanted)]
     if len(found) != 1:
-        what = "no trial" if not found else f"{len(found)} trials"
-        raise UserError(
-            f"{what} of {store.root} have an id that starts with {wanted!r}; bench plan STUDY lists ids"
-        )
+        where = f"of {store.root}"
+        what = f"{len(found)} trials {where} have" if found else f"no trial {where} has"
+        raise UserError(f"{what} an id that starts with {wanted!r}; bench plan STUDY lists ids")
     record = store.read(found[0])
     if record is None:
         raise UserError(
@@ -31,7 +57,7 @@ def find(wanted: str, store: Store) -> Record:
     return record
 
 
-def _text(record: Record, store: Store) -> str:
+def _text(record: Record, store: Store, names: Mapping[str, str]) -> str:
     replicate = f"seed {record.seed}" + (f", fold {record.fold}" if record.fold is not None else "")
     lines = [
         f"{record.id}  {record.status}  {replicate}  on {record.source}",
@@ -41,7 +67,7 @@ def _text(record: Record, store: Store) -> str:
         *(f"  {key:<14}{_short(value)}" for key, value in record.recipe.items()),
         "",
         *_curve(store.history(record.id)),
-        *_scores(record),
+        *_scores(record, names),
         f"parameters  {record.parameters or 0:,}, {record.trainable_parameters or 0:,} of them trained",
         "time        " + "  ".join(_times(record)),
         "machine     " + "  ".join(f"{key} {value}" for key, value in record.machine.items()),
@@ -88,14 +114,16 @@ def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _scores(record: Record) -> list[str]:
-    """Scores of every set, sets by the first digits of their key; validation first."""
-    tables = {"validation": record.validation} | {key[:12]: scores for key, scores in record.scores.items()}
-    metrics = list(dict.fromkeys(metric for scores in tables.values() for metric in scores))
+def _scores(record: Record, names: Mapping[str, str]) -> list[str]:
+    """Scores of every set, one that no study names by the first digits of its key; validation first."""
+    rows = [("validation", record.validation)]
+    rows += [(names.get(key, key[:12]), scores) for key, scores in record.scores.items()]
+    metrics = list(dict.fromkeys(metric for _, scores in rows for metric in scores))
     if not metrics:
         return []
-    lines = [" " * 12 + "  ".join(f"{metric:>18}" for metric in metrics)]
-    for name, scores in tables.items():
+    width = max(12, *(len(name) for name, _ in rows))
+    lines = [" " * width + "  ".join(f"{metric:>18}" for metric in metrics)]
+    for name, scores in rows:
         cells = (f"{scores[metric]:>18.4f}" if metric in scores else f"{'–':>18}" for metric in metrics)
-        lines.append(f"{name:<12}" + "  ".join(cells))
+        lines.append(f"{name:<{width}}" + "  ".join(cells))
     return [*lines, ""]

@@ -77,7 +77,7 @@ def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> St
     for label, trial in trials:
         record = store.read(trial.id)
         state: State = "running" if trial.id in running else _state(trial, record)
-        words = f"failed ({record.cause})" if state == "failed" and record else state
+        words = _failure(record) if state == "failed" and record else state
         standing.append((Cell(trial.id, label, state), words))
     return standing
 
@@ -88,6 +88,11 @@ def _state(trial: PlannedTrial, record: Record | None) -> State:
     if record.status == "done" and any(key not in record.scores for key in trial.sets.values()):
         return "unscored"
     return record.status
+
+
+def _failure(record: Record) -> str:
+    """``failed (oom)``; what a person stopped did not fail."""
+    return record.cause if record.cause == "interrupted" else f"failed ({record.cause})"
 
 
 def _counts(standing: Standing) -> dict[str, int]:

@@ -6,6 +6,7 @@ import pytest
 from bench.commands.show import trial
 from bench.errors import UserError
 from bench.machine import Machine
+from bench.plan import PlanFile, PlannedArm, PlannedTrial
 from bench.store import Record, Store
 
 ID, OTHER = "0123456789abcdef", "0123ffffffffffff"
@@ -67,6 +68,27 @@ def test_a_trial_is_shown_whole(machine: Machine):
     assert lines[-1] == "commit      unknown   attempts 1"
 
 
+def plan_of(store: Store, study: str, id: str, sets: dict[str, str]) -> None:
+    trial = PlannedTrial(id=id, seed=3, fold=None, sets=sets)
+    arms = (PlannedArm(label="none", trials=(trial,)),)
+    plan = PlanFile(study=study, baseline="none", data_fingerprint="x", arms=arms)
+    store.write_text(store.study_dir(study) / "plan.json", plan.model_dump_json())
+
+
+def test_sets_are_called_as_the_studies_of_the_folder_call_them(machine: Machine):
+    store, local, other = Store(machine.results), "c" * 20, "d" * 20
+    plan_of(store, "elsewhere", OTHER, {"test": local, "lab": other})
+    rows = [line.split() for line in show(machine, record()).splitlines()]
+    assert ["local", "0.7500", "–"] in rows
+    assert ["lab", "–", "0.5000"] in rows
+    plan_of(store, "mine", ID, {"test": local, "microscope-2": other})
+    rows = [line.split() for line in show(machine, record()).splitlines()]
+    assert ["microscope-2", "–", "0.5000"] in rows, "its own study's word counts"
+    assert ["local", "0.7500", "–"] in rows
+    (store.study_dir("mine") / "plan.json").write_text("{")
+    assert "lab" in trial(ID, machine, as_json=False), "a damaged plan has no say"
+
+
 def test_a_failed_trial_shows_its_cause_and_traceback(machine: Machine):
     failed = record(
         status="failed",
@@ -93,7 +115,7 @@ def test_the_first_digits_must_tell_one_trial(machine: Machine):
         UserError, match=r"2 trials of .* have an id that starts with '0123'; bench plan STUDY"
     ):
         trial("0123", machine, as_json=False)
-    with pytest.raises(UserError, match=r"no trial of .* have an id that starts with '\.\./x'"):
+    with pytest.raises(UserError, match=r"no trial of .* has an id that starts with '\.\./x'"):
         trial("../x", machine, as_json=False)
 
 

@@ -60,6 +60,16 @@ def test_every_state_is_counted_and_drawn(tmp_path: Path) -> None:
     }
 
 
+def test_what_a_person_stopped_did_not_fail(tmp_path: Path) -> None:
+    _, machine, runs = planned(tmp_path, seeds=2)
+    store = Store(machine.results)
+    for run, cause in zip(runs, ("interrupted", "interrupted", "oom"), strict=False):
+        failed = finish(run, machine, status="failed", cause=cause, scores={})
+        store.write(failed, history=[], predictions={})
+    first = status([], machine, as_json=False).splitlines()[0]
+    assert first == "tiny  2 interrupted · 1 failed (oom) · 1 missing"
+
+
 def test_another_terminal_sees_what_runs_now(tmp_path: Path) -> None:
     _, machine, runs = planned(tmp_path, seeds=2)
     jobs = [Job(run) for run in runs]
