@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.data.listing import ImageFile, list_images
 from bench.errors import UserError
-from bench.plan import TEST, Plan, read_plan_file
-from bench.recipe import Corrupted, Shifted, Split
+from bench.plan import TEST, Plan, Source, read_plan_file
+from bench.recipe import Corrupted, External, Shifted, Split
 from bench.store import Store
 
 ASSUMED = {True: ((0.003, 0.005, 0.007), 0.003), False: ((0.015, 0.03, 0.045), 0.03)}
@@ -17,6 +18,8 @@ ASSUMED = {True: ((0.003, 0.005, 0.007), 0.003), False: ((0.015, 0.03, 0.045), 0
 UNKNOWN_IMAGES = 1000
 FEWEST_SEEDS = 3
 MORE_SEEDS = 8
+FEWEST_PER_CLASS = 10
+"""Test images, on average over classes, below which one image moves a class's recall by over 10 points."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,20 @@ def lines(plan: Plan, store: Store) -> list[str]:
     from bench.report.judging import family_keys  # imports numpy and scipy
 
     name, family = (TEST if of == "local" else of), len(family_keys(plan.study))
+    return [*_found(plan, store, name, seeds, family), *_too_few(plan)]
+
+
+def _found(plan: Plan, store: Store, name: str, seeds: int, family: int) -> list[str]:
+    """The effects, from measured noise if there is any."""
+    score = plan.study.primary.partition(".")[2]
     key = next((one.key for one in plan.sets if one.name == name), "")
     found = _measured(plan, store, key, score)
     if found is None:
         return list(_assumed(plan, name, seeds, family))
     smallest, if_luck = (_smallest(sigma, found.f, seeds, found.images, family) for sigma in _sigmas(found))
-    text = (
-        f"detects {points(smallest)} or more (seed sd {points(found.sigma)} measured in {found.study} over "
-    )
-    text += f"{found.seeds} seeds; {points(if_luck)} if that was a lucky draw)"
+    lucky = f"; {points(if_luck)} if that was a lucky draw" if smallest < 1 else ""
+    text = f"detects {_or_more(smallest)} (seed sd {points(found.sigma)} measured in {found.study} over "
+    text += f"{found.seeds} seeds{lucky})"
     more = [
         f"with seeds = {n}: {points(_smallest(found.sigma, found.f, n, found.images, family))}"
         for n in _more(seeds)
@@ -64,7 +72,11 @@ def points(fraction: float) -> str:
     """``3.4 points``; no score differs by 100."""
     from bench.report.judging import points as spelled
 
-    return spelled(fraction) if fraction < 1 else "more points than there are"
+    return spelled(fraction) if fraction < 1 else "no difference that a score can have"
+
+
+def _or_more(fraction: float) -> str:
+    return points(fraction) + (" or more" if fraction < 1 else "")
 
 
 def _more(seeds: int) -> list[int]:
@@ -90,21 +102,56 @@ def _assumed(plan: Plan, name: str, seeds: int, family: int) -> Iterator[str]:
         "" if known else f"; {images:,} images taken for granted"
     )
     for sigma in sigmas:
-        smallest = points(_smallest(sigma, f, seeds, images, family))
-        yield f"detects {smallest} or more if the seed sd is {points(sigma)}"
+        smallest = _or_more(_smallest(sigma, f, seeds, images, family))
+        yield f"detects {smallest} if the seed sd is {points(sigma)}"
 
 
 def _images(plan: Plan, name: str) -> tuple[int, bool]:
-    """Images of a set, as far as the study's file tells."""
+    """Images of a set, as far as the study's file or the names in a folder tell; outliers not counted out."""
     data, hidden = plan.study.data, plan.study.hidden.get(name)
     if isinstance(hidden, Shifted):
         return hidden.images, True
     if isinstance(hidden, Corrupted) and hidden.images:
         return hidden.images, True
-    if data.source == "synthetic" and not (name != TEST and hidden is None):
-        share = (data.split if isinstance(data.split, Split) else Split()).test
-        return round(data.n_images * share), True
+    if isinstance(hidden, External):
+        listed = _listed(next((one.source for one in plan.sets if one.name == name), None))
+        return (len(listed), True) if listed else (UNKNOWN_IMAGES, False)
+    images = data.n_images if data.source == "synthetic" else len(_listed(_local(plan)))
+    if images and not (name != TEST and hidden is None):
+        return round(images * _test_share(plan)), True
     return UNKNOWN_IMAGES, False
+
+
+def _test_share(plan: Plan) -> float:
+    split = plan.study.data.split
+    return (split if isinstance(split, Split) else Split()).test
+
+
+def _local(plan: Plan) -> Source | None:
+    """Where the baseline's images are."""
+    trials = (run.trial for run in (*plan.runs, *plan.pending))
+    return next((t.source for t in trials if t.data == plan.study.data), None)
+
+
+def _listed(source: Source | None) -> list[ImageFile]:
+    """The images of a folder, told from names; none of any other source, or where there is no such folder."""
+    if source is None or source.kind != "folder" or source.path is None:
+        return []
+    try:
+        return list_images(source.path)
+    except (OSError, UserError):
+        return []
+
+
+def _too_few(plan: Plan) -> list[str]:
+    """A warning where a folder holds so few images that chance would decide on its test set."""
+    listed = _listed(_local(plan))
+    classes = len({file.class_name for file in listed})
+    test = round(len(listed) * _test_share(plan))
+    if not listed or test >= FEWEST_PER_CLASS * classes:
+        return []
+    few = f"{FEWEST_PER_CLASS} of each are few"
+    return [f"too few images for a verdict: about {test} to test {classes} classes on; {few}"]
 
 
 def _measured(plan: Plan, store: Store, key: str, score: str) -> _Noise | None:

@@ -9,7 +9,7 @@ from studies import FakeLocator, read
 
 from bench import stats
 from bench.commands import detectable
-from bench.plan import Plan, make_plan
+from bench.plan import Plan, Source, make_plan
 from bench.store import Store
 
 HEAVY = '[hidden.heavy]\nkind = "corrupted"\nimages = 40\n'
@@ -93,3 +93,66 @@ def test_nothing_is_said_where_nothing_is_compared(tmp_path: Path):
 
 def test_fewer_than_three_seeds_decide_nothing(tmp_path: Path):
     assert detectable.lines(plan(seeds=2), Store(tmp_path)) == ["no verdict with fewer than 3 seeds"]
+
+
+def folder_of(root: Path, **classes: int) -> Path:
+    for name, number in classes.items():
+        (root / name).mkdir(parents=True)
+        for i in range(number):
+            (root / name / f"{i}.png").touch()
+    return root
+
+
+def located(made: Plan, name: str, source: Source) -> Plan:
+    """The same plan with a set, or ``test``: the study's own images, where ``source`` says."""
+    if name == "test":
+        data = made.study.data.model_copy(update={"source": "folder:cells"})
+        runs = tuple(replace(run, trial=replace(run.trial, source=source, data=data)) for run in made.runs)
+        return replace(made, study=made.study.model_copy(update={"data": data}), runs=runs)
+    sets = tuple(replace(one, source=source) if one.name == name else one for one in made.sets)
+    return replace(made, sets=sets)
+
+
+FOLDER = '[hidden.lab]\nkind = "external"\nsource = "folder:lab"\n'
+
+
+def test_the_images_of_a_folder_are_counted_by_their_names(tmp_path: Path):
+    lab = folder_of(tmp_path / "lab", a=30, b=20)
+    (lab / "a" / "notes.txt").touch()
+    (lab / "a" / ".hidden.png").touch()
+    made = located(plan(ARMS + FOLDER), "lab", Source("folder", lab, "x"))
+    lines = detectable.lines(made, Store(tmp_path / "results"))
+    assert lines[0] == "assumed, not measured: no other study here has scored this set"
+    assert lines[1] == f"detects {smallest(0.015, 0.03, 5, 50, 2)} or more if the seed sd is 1.5 points"
+
+
+def test_what_is_not_counted_as_cheaply_is_taken_for_granted(tmp_path: Path):
+    for source in (Source("npz", tmp_path / "x.npz", "x"), Source("folder", tmp_path / "nowhere", "x")):
+        made = located(plan(ARMS + FOLDER), "lab", source)
+        assert detectable.lines(made, Store(tmp_path))[0].endswith("; 1,000 images taken for granted")
+
+
+@pytest.mark.parametrize(("images", "warned"), [(90, True), (100, False)])
+def test_a_folder_with_few_images_for_testing_is_warned_of(tmp_path: Path, images: int, warned: bool):
+    """80/10/10: of 2 × 90 images 18 are for testing, nine of a class."""
+    cells = folder_of(tmp_path / "cells", a=images, b=images)
+    made = located(plan(), "test", Source("folder", cells, "x"))
+    lines = detectable.lines(made, Store(tmp_path / "results"))
+    said = "too few images for a verdict: about 18 to test 2 classes on; 10 of each are few"
+    assert lines[4:] == ([said] if warned else [])
+    of = round(0.1 * 2 * images)
+    assert lines[1] == f"detects {smallest(0.003, 0.003, 5, of, 2)} or more if the seed sd is 0.3 points"
+
+
+def test_what_no_score_can_show_is_said_so(tmp_path: Path):
+    store, mine = Store(tmp_path), plan(ARMS + HEAVY, seeds=3)
+    row = f"heavy,accuracy,{key(mine, 'heavy')},{{}},0.01,5,40\n"
+    measured(store, plan(ARMS + HEAVY, name="other"), row.format(0.9))
+    nothing = "no difference that a score can have"
+    assert detectable.lines(mine, store)[0] == (
+        f"detects {nothing} (seed sd 90 points measured in other over 5 seeds)"
+    )
+    measured(store, plan(ARMS + HEAVY, name="other"), row.format(0.13))
+    first = detectable.lines(mine, store)[0]
+    assert " points or more (" in first
+    assert first.endswith(f"; {nothing} if that was a lucky draw)")
