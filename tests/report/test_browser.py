@@ -124,6 +124,38 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(chromium, page):
     assert sizes[0] <= sizes[1] == 390
 
 
+def test_a_phone_shows_every_interval_of_the_first_figure(chromium, make_world):
+    w = make_world()
+    for label, skill in (
+        ("none", 1.0),
+        ("randaugment-cutmix-mixup", 1.9),
+        ("randaugment-with-cutmix", 0.4),
+    ):
+        w.arm(label, skill)
+    w.finish_all()
+    chromium.open(write_report(w.study, w.plan, w.store, formats=("html",)), width=390)
+    numbers = chromium.run(
+        "Array.from(document.querySelectorAll('#figure-effects svg text.small')).map(text =>"
+        " [text.textContent, text.getBoundingClientRect().right,"
+        " text.ownerSVGElement.parentNode.getBoundingClientRect().right])"
+    )
+    assert len([text for text, _, _ in numbers if "[" in text]) == 2
+    assert [text for text, right, end in numbers if right > end] == []
+    names = chromium.run(
+        "Array.from(document.querySelectorAll('#figure-effects svg text.end')).map(text =>"
+        " text.getBoundingClientRect().left - text.ownerSVGElement.getBoundingClientRect().left)"
+    )
+    assert min(names) >= 0
+
+
+def test_what_scrolls_sideways_has_a_shade_at_its_end(chromium, page):
+    chromium.open(page, width=390)
+    wide = "Array.from(document.querySelectorAll('.scroll')).find(t => t.scrollWidth > t.clientWidth)"
+    assert chromium.run(f"getComputedStyle({wide}).backgroundAttachment") == "local, local, scroll, scroll"
+    chromium.open(page)
+    assert chromium.run("getComputedStyle(document.querySelector('.scroll')).backgroundImage") == "none"
+
+
 def test_paper_is_white_and_opens_what_is_folded(chromium, page):
     chromium.open(page, dark=True, print_=True)
     assert chromium.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
