@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,16 +47,19 @@ def lines(plan: Plan, store: Store) -> list[str]:
     from bench.report.judging import family_keys  # imports numpy and scipy
 
     name, family = (TEST if of == "local" else of), len(family_keys(plan.study))
-    return [*_found(plan, store, name, seeds, family), *_too_few(plan)]
+    local = _listed(_local(plan))
+    return [*_found(plan, store, name, seeds, family, local), *_too_few(plan, local)]
 
 
-def _found(plan: Plan, store: Store, name: str, seeds: int, family: int) -> list[str]:
+def _found(
+    plan: Plan, store: Store, name: str, seeds: int, family: int, local: Sequence[ImageFile]
+) -> list[str]:
     """The effects, from measured noise if there is any."""
     score = plan.study.primary.partition(".")[2]
     key = next((one.key for one in plan.sets if one.name == name), "")
     found = _measured(plan, store, key, score)
     if found is None:
-        return list(_assumed(plan, name, seeds, family))
+        return list(_assumed(plan, name, seeds, family, local))
     smallest, if_luck = (_smallest(sigma, found.f, seeds, found.images, family) for sigma in _sigmas(found))
     lucky = f"; {points(if_luck)} if that was a lucky draw" if smallest < 1 else ""
     text = f"detects {_or_more(smallest)} (seed sd {points(found.sigma)} measured in {found.study} over "
@@ -95,9 +98,9 @@ def _sigmas(found: _Noise) -> tuple[float, float]:
     return found.sigma, stats.upper_sigma(found.sigma, found.seeds)
 
 
-def _assumed(plan: Plan, name: str, seeds: int, family: int) -> Iterator[str]:
+def _assumed(plan: Plan, name: str, seeds: int, family: int, local: Sequence[ImageFile]) -> Iterator[str]:
     sigmas, f = ASSUMED[name == TEST]
-    images, known = _images(plan, name)
+    images, known = _images(plan, name, local)
     yield "assumed, not measured: no other study here has scored this set" + (
         "" if known else f"; {images:,} images taken for granted"
     )
@@ -106,7 +109,7 @@ def _assumed(plan: Plan, name: str, seeds: int, family: int) -> Iterator[str]:
         yield f"detects {smallest} if the seed sd is {points(sigma)}"
 
 
-def _images(plan: Plan, name: str) -> tuple[int, bool]:
+def _images(plan: Plan, name: str, local: Sequence[ImageFile]) -> tuple[int, bool]:
     """Images of a set, as far as the study's file or the names in a folder tell; outliers not counted out."""
     data, hidden = plan.study.data, plan.study.hidden.get(name)
     if isinstance(hidden, Shifted):
@@ -116,7 +119,7 @@ def _images(plan: Plan, name: str) -> tuple[int, bool]:
     if isinstance(hidden, External):
         listed = _listed(next((one.source for one in plan.sets if one.name == name), None))
         return (len(listed), True) if listed else (UNKNOWN_IMAGES, False)
-    images = data.n_images if data.source == "synthetic" else len(_listed(_local(plan)))
+    images = data.n_images if data.source == "synthetic" else len(local)
     if images and not (name != TEST and hidden is None):
         return round(images * _test_share(plan)), True
     return UNKNOWN_IMAGES, False
@@ -143,9 +146,8 @@ def _listed(source: Source | None) -> list[ImageFile]:
         return []
 
 
-def _too_few(plan: Plan) -> list[str]:
+def _too_few(plan: Plan, listed: Sequence[ImageFile]) -> list[str]:
     """A warning where a folder holds so few images that chance would decide on its test set."""
-    listed = _listed(_local(plan))
     classes = len({file.class_name for file in listed})
     test = round(len(listed) * _test_share(plan))
     if not listed or test >= FEWEST_PER_CLASS * classes:
