@@ -4,8 +4,7 @@ Importing the package fills the registries by listing the modules that register 
 imports torch, timm, kornia or numpy before something is built, so ``bench --help`` stays instant.
 """
 
-from bench import augment, metrics, models, train
-from bench.data import corruptions
+from bench import augment, corruptions, metrics, models, train
 
 __all__ = ["__version__", "augment", "corruptions", "metrics", "models", "train"]
 __version__ = "0.1.0"

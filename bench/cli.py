@@ -13,7 +13,7 @@ from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.machine import Machine
-    from bench.run import Ending
+    from bench.run.conductor import Ending
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,7 +49,7 @@ def _common(
 
 
 def _found(study: Path) -> Path:
-    from bench.study import find
+    from bench.study.read import find
 
     return find(study)
 
@@ -178,9 +178,9 @@ def run(
     """
     import signal
 
-    from bench import run as conductor
-    from bench.launch import Patience, seconds_of
-    from bench.terminal import Terminal
+    from bench.progress.terminal import Terminal
+    from bench.run import conductor
+    from bench.run.crew import Patience, seconds_of
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
 
@@ -206,7 +206,7 @@ def run(
 
 def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
     """Failures, a count and the verdicts to stderr, the report's place to stdout."""
-    from bench.screen import duration
+    from bench.progress.screen import duration
 
     for failure in ending.failures:
         print(f"failed: {failure}", file=sys.stderr)
@@ -324,11 +324,11 @@ def report(
     ] = False,
 ) -> None:
     """Write the report of studies from their records: no GPU, no data, no network."""
-    from bench.commands.report import Asked, reports
+    from bench.commands.report import Wanted, reports
     from bench.report import parse_formats
 
     machine, wanted = _machine(results=results), parse_formats(formats)
-    asked = Asked(wanted, check=check, no_cost=no_cost)
+    asked = Wanted(wanted, check=check, no_cost=no_cost)
     stale = reports(studies or [], machine, asked, reference=results is None)
     raise typer.Exit(1 if stale else 0)
 
@@ -372,9 +372,10 @@ def explain(
 ) -> None:
     """Write a page about two arms, image by image: flips, confident errors, Grad-CAM, reliability."""
     from bench.commands import explain as commands
-    from bench.terminal import Terminal
+    from bench.explain.pair import Asked
+    from bench.progress.terminal import Terminal
 
-    asked = commands.Asked(arm, against, scored, seed, fold, smoke)
+    asked = Asked(arm, against, scored, seed, fold, smoke)
     print(commands.explain(study, asked, _machine(results=results), Terminal(quiet=quiet), out))
 
 
@@ -395,7 +396,7 @@ def export(
 ) -> None:
     """Write a trained network in a form that others can use, checked against the trial's own network."""
     from bench.commands import export as commands
-    from bench.terminal import Terminal
+    from bench.progress.terminal import Terminal
 
     for file in commands.export(trial, form, _machine(results=results), Terminal(quiet=quiet), out):
         print(file)
@@ -481,7 +482,7 @@ def data_fetch(
 ) -> None:
     """Download a source into the cache, with checksum and resume."""
     from bench.commands.data import fetch
-    from bench.terminal import Terminal
+    from bench.progress.terminal import Terminal
 
     print(fetch(source, size_px, _machine(), Terminal()))
 
@@ -521,7 +522,7 @@ def data_inspect(
     """Look at images: classes, sizes, copies, near-duplicates, suspects; what dropping outliers leaves."""
     from bench.commands import inspect as commands
     from bench.commands import inspect_page as pages
-    from bench.terminal import Terminal
+    from bench.progress.terminal import Terminal
 
     seen = commands.inspect(source, size_px, _machine(), Terminal(quiet=quiet))
     print(commands.as_json(seen) if as_json else commands.as_text(seen))
@@ -546,7 +547,7 @@ def data_preview(
 ) -> None:
     """Write contact sheets of what a study shows its models: splits, balance, augmentations, hidden sets."""
     from bench.commands.preview import preview
-    from bench.terminal import Terminal
+    from bench.progress.terminal import Terminal
 
     for file in preview(study, _machine(results=results), Terminal(quiet=quiet), out):
         print(file)

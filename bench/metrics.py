@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Probabilities = NDArray[np.floating[Any]]
     Labels = NDArray[np.integer[Any]]
 
-Metric = Callable[["Probabilities", "Labels"], float]
+Score = Callable[["Probabilities", "Labels"], float]
 """Probabilities (N, K), labels (N,) → score; nan where it is undefined."""
 
 ECE_BINS = 15
@@ -47,13 +47,13 @@ def recalls(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]
 
 
 @metrics.register("accuracy")
-def accuracy() -> Metric:
+def accuracy() -> Score:
     """Share of images whose most probable class is right, in [0, 1]."""
     return lambda probabilities, labels: float((probabilities.argmax(1) == labels).mean())
 
 
 @metrics.register("balanced_accuracy")
-def balanced_accuracy() -> Metric:
+def balanced_accuracy() -> Score:
     """Mean recall of the classes present, in [0, 1].
 
     Source: Brodersen et al. 2010.
@@ -64,7 +64,7 @@ def balanced_accuracy() -> Metric:
 
 
 @metrics.register("worst_recall")
-def worst_recall() -> Metric:
+def worst_recall() -> Score:
     """Recall of the class that is recognised worst, in [0, 1]."""
     import numpy as np
 
@@ -72,13 +72,13 @@ def worst_recall() -> Metric:
 
 
 @metrics.register("macro_f1")
-def macro_f1() -> Metric:
+def macro_f1() -> Score:
     """Mean F1 of the classes present, in [0, 1]; a class never predicted counts 0."""
     return _macro_f1
 
 
 @metrics.register("auc")
-def auc() -> Metric:
+def auc() -> Score:
     """Mean area under the ROC curve, each class present against the rest, in [0, 1]; ties count one half.
 
     Source: Hand and Till 2001; one against rest as MedMNIST does.
@@ -87,7 +87,7 @@ def auc() -> Metric:
 
 
 @metrics.register("ece")
-def ece() -> Metric:
+def ece() -> Score:
     """Expected calibration error, in [0, 1]: mean gap of confidence and accuracy over 15 equal-mass bins.
 
     Source: Guo et al. 2017; bins of equal mass, Nixon et al. 2019.
@@ -96,7 +96,7 @@ def ece() -> Metric:
 
 
 @metrics.register("nll")
-def nll() -> Metric:
+def nll() -> Score:
     """Mean negative log probability of the right class, in nats; probabilities below 2⁻²⁴ count as that."""
     return _nll
 

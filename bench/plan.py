@@ -18,10 +18,10 @@ from pydantic import Field, ValidationError
 from bench.errors import UserError
 from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
 from bench.registry import augmentations, losses, models, optimizers, schedules
-from bench.resolve import with_parts
 from bench.streams import derive
-from bench.study import Arm, Study
-from bench.study_file import AGAIN_SEEDS, TUNING_SEEDS
+from bench.study.file import AGAIN_SEEDS, TUNING_SEEDS
+from bench.study.read import Arm, Study
+from bench.study.resolve import with_parts
 
 ID_LENGTH = 20
 """Hex digits of a trial id: 80 bits, so that millions of trials meet no collision."""

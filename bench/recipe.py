@@ -211,7 +211,7 @@ class Corrupted(Frozen):
         return tuple(value) if isinstance(value, list) else value
 
 
-Shift = Annotated[float, Field(ge=0, le=3)]
+Knob = Annotated[float, Field(ge=0, le=3)]
 
 
 class Shifted(Frozen):
@@ -219,10 +219,10 @@ class Shifted(Frozen):
 
     kind: Literal["synthetic"]
     images: Annotated[int, Field(ge=8)] = 1000
-    stain: Shift = 1.0
-    illumination: Shift = 1.0
-    scale: Shift = 1.0
-    focus: Shift = 1.0
+    stain: Knob = 1.0
+    illumination: Knob = 1.0
+    scale: Knob = 1.0
+    focus: Knob = 1.0
 
 
 Hidden = Annotated[External | Corrupted | Shifted, Field(discriminator="kind")]

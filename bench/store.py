@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from bench.errors import UserError, shorten
+from bench.files import move, sync_folder, write_whole
 from bench.recipe import HIDDEN_NAME, Frozen
-from bench.study import RESERVED
+from bench.study.read import RESERVED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ MOST_ATTEMPTS = 3
 PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+Whole = Annotated[int, Field(ge=0)]
 
 
 class Record(Frozen):
@@ -63,8 +63,8 @@ class Record(Frozen):
     data_fingerprint: str
     source: str
     """Where the images came from, as the study writes it."""
-    seed: Count
-    fold: Count | None = None
+    seed: Whole
+    fold: Whole | None = None
     versions: dict[str, int]
     """``kind:name`` → version, of every component used."""
     classes: list[str] = Field(default_factory=list)
@@ -72,16 +72,16 @@ class Record(Frozen):
     """Key of the scored set → score → value, 0 to 1; a score undefined on a set is left out."""
     recalls: dict[str, dict[str, Finite]] = Field(default_factory=dict)
     """Key of the scored set → class → share of its images that were recognised."""
-    sizes: dict[str, Count] = Field(default_factory=dict)
+    sizes: dict[str, Whole] = Field(default_factory=dict)
     """Key of the scored set → images."""
     conditions: dict[str, dict[str, dict[str, Finite]]] = Field(default_factory=dict)
     """Key of a corrupted set → condition (``defocus/3``) → score → value."""
     validation: dict[str, Finite] = Field(default_factory=dict)
     training: list[dict[str, Any]] = Field(default_factory=list)
     """One table per stage: what was trained, epochs, steps, best epoch."""
-    parameters: Count | None = None
-    trainable_parameters: Count | None = None
-    flops: Count | None = None
+    parameters: Whole | None = None
+    trainable_parameters: Whole | None = None
+    flops: Whole | None = None
     """Floating-point operations of one image's way through the network; a multiply-accumulate is two."""
     libraries: dict[str, str] = Field(default_factory=dict)
     # From here on nothing takes part in "equal" (NOT_COMPARED).
@@ -223,22 +223,22 @@ class Store:
         if (folder / "record.json").exists():
             # An old record must not stand beside new predictions, whenever this is cut short.
             _remove(folder / "record.json")
-            _sync_folder(folder)
+            sync_folder(folder)
         for old in (*(folder / part for part in PARTS), *folder.glob(".*.part")):
             old.unlink(missing_ok=True)
         lines = "".join(json.dumps(line, allow_nan=True) + "\n" for line in history)
-        write_whole(folder / "history.jsonl", lambda file: file.write(lines.encode()))
+        write_whole(folder / "history.jsonl", lines.encode())
         if predictions:
             write_whole(folder / "predictions.npz", lambda file: _save_predictions(file, predictions))
         if weights_file is not None:
-            _move(weights_file, self.weights_path(record.id))
+            move(weights_file, self.weights_path(record.id))
         self._commit(record)
         if record.cause not in CONTINUED:
             (folder / "checkpoint.pt").unlink(missing_ok=True)
 
     def _commit(self, record: Record) -> None:
         text = record.model_dump_json(indent=1) + "\n"
-        write_whole(self.trial_dir(record.id) / "record.json", lambda file: file.write(text.encode()))
+        write_whole(self.trial_dir(record.id) / "record.json", text.encode())
 
     def add_scores(
         self,
@@ -294,8 +294,7 @@ class Store:
 
     def write_text(self, path: Path, text: str) -> None:
         """Write a file of the results folder, whole or not at all, making its folder."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda file: file.write(text.encode("utf-8")))
+        write_whole(path, text.encode("utf-8"))
 
     def check_writable(self) -> None:
         """Raise UserError when nothing can be written here: better before the first trial than after it."""
@@ -380,48 +379,6 @@ def _why(content: bytes, error: ValidationError) -> str:
         return f"has schema_version {version}, this bench reads {SCHEMA_VERSION}"
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Write through a temporary file beside ``path`` that takes its name only once it is on the disk."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(part, "xb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename in (None, str(part), part):
-            error.filename = str(path)  # the name that a person knows
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system can."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows has no handle of a folder
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move a finished file, to the disk before to its name."""
-    with open(source, "rb+") as file:
-        os.fsync(file.fileno())
-    if source.parent == target.parent:
-        os.replace(source, target)
-        return
-    with open(source, "rb") as content:
-        write_whole(target, lambda file: shutil.copyfileobj(content, file))
-    source.unlink()
 
 
 def _read_predictions(file: Mapping[str, Any], key: str) -> Predictions:

@@ -37,7 +37,7 @@ Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Setting:
+class Surroundings:
     """Where a trial runs. Nothing in it changes a score on one machine."""
 
     device: str
@@ -96,7 +96,7 @@ class Result:
     """The network's state, normalisation included, on the CPU; None when diverged."""
 
 
-def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Result:
+def run_trial(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) -> Result:
     """Train one trial and score it: on validation, then once on each of ``scored``.
 
     A candidate of a search reaches no held-out image: ``scored`` may only shift its validation images.
@@ -104,10 +104,10 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Re
     Divergence is a result; anything else that goes wrong is raised.
     """
     clock = _Clock()
-    reset_peak_memory(setting.device)
-    with computing(trial.recipe, setting.device):
+    reset_peak_memory(where.device)
+    with computing(trial.recipe, where.device):
         with clock("data"):
-            development = provide.development(trial, setting.cache)
+            development = provide.development(trial, where.cache)
         with clock("build"):
             network = build_network(trial, development)
             parameters = sum(p.numel() for p in network.parameters())
@@ -117,34 +117,36 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], setting: Setting) -> Re
         try:
             with clock("train"):
                 seed = trial.replicate.stream_seed
-                checkpoint = _checkpoint(trial, setting)
-                hooks = Hooks(setting.on_progress, checkpoint, setting.floors, setting.on_note)
-                done = fit(network, development, trial.recipe, seed, setting.device, hooks)
+                checkpoint = _checkpoint(trial, where)
+                hooks = Hooks(where.on_progress, checkpoint, where.floors, where.on_note)
+                done = fit(network, development, trial.recipe, seed, where.device, hooks)
         except Diverged as diverged:
             result = replace(result, status=diverged.status, cause=diverged.cause, message=str(diverged))
-            return _with_course(result, diverged.fit, clock, setting)
+            return _with_course(result, diverged.fit, clock, where)
         with clock("evaluate"):
-            validation = _probabilities(network, development.val, trial, setting.device)
+            validation = _probabilities(network, development.val, trial, where.device)
             scores = metrics.score_all(validation, development.val.labels)
             if trial.role == "tune":
-                seen = _score_shifted(network, development, trial, scored, setting)
+                seen = _score_shifted(network, development, trial, scored, where)
             else:
                 # Held-out images are opened here for the first time, when nothing is left to choose.
-                seen = _score(network, development.classes, trial, scored, setting)
+                seen = _score(network, development.classes, trial, scored, where)
     result = replace(result, validation=scores, **vars(seen), weights=_on_host(network))
-    return _with_course(result, done, clock, setting)
+    return _with_course(result, done, clock, where)
 
 
-def score_from_weights(trial: Trial, scored: Sequence[ScoredSet], weights: Path, setting: Setting) -> Scored:
+def score_from_weights(
+    trial: Trial, scored: Sequence[ScoredSet], weights: Path, where: Surroundings
+) -> Scored:
     """Score sets that were added after the trial was trained.
 
     weights   the trial's own ``weights.safetensors``, normalisation included
     """
-    classes = provide.development(trial, setting.cache).classes
-    with computing(trial.recipe, setting.device):
+    classes = provide.development(trial, where.cache).classes
+    with computing(trial.recipe, where.device):
         network = stored_network(trial.recipe.model, trial.data.size_px, weights, trial.id)
-        network.to(device=setting.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return _score(network, classes, trial, scored, setting)
+        network.to(device=where.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return _score(network, classes, trial, scored, where)
 
 
 def build_network(trial: Trial, development: Development) -> Network:
@@ -167,18 +169,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
-def _checkpoint(trial: Trial, setting: Setting) -> Checkpoint | None:
+def _checkpoint(trial: Trial, where: Surroundings) -> Checkpoint | None:
     """The trial's checkpoint, which continues only what would end bit for bit the same on a CPU."""
-    if setting.checkpoint is None:
+    if where.checkpoint is None:
         return None
     identity = {
         "trial": trial.id,
         "versions": dict(trial.versions),
         "libraries": provenance.libraries(),
-        "device": torch.device(setting.device).type,
+        "device": torch.device(where.device).type,
     }
-    note, stop = setting.on_note or (lambda text: None), setting.stop or (lambda: False)
-    return Checkpoint(setting.checkpoint, identity, note, stop)
+    note, stop = where.on_note or (lambda text: None), where.stop or (lambda: False)
+    return Checkpoint(where.checkpoint, identity, note, stop)
 
 
 class _Clock:
@@ -196,7 +198,7 @@ class _Clock:
             self.seconds[phase] = time.perf_counter() - begun
 
 
-def _with_course(result: Result, done: Fit, clock: _Clock, setting: Setting) -> Result:
+def _with_course(result: Result, done: Fit, clock: _Clock, where: Surroundings) -> Result:
     """``result`` with the course of training and what it cost."""
     speeds = [entry["images_per_s"] for entry in done.history]
     # the median: the first evaluations hold the warm-up
@@ -208,7 +210,7 @@ def _with_course(result: Result, done: Fit, clock: _Clock, setting: Setting) -> 
         training=tuple(done.stages),
         trainable_parameters=max((stage["trainable_parameters"] for stage in done.stages), default=0),
         timings=timings,
-        memory={"peak_mb": peak_memory_mb(setting.device)},
+        memory={"peak_mb": peak_memory_mb(where.device)},
     )
 
 
@@ -217,13 +219,13 @@ def _score(
     classes: tuple[str, ...],
     trial: Trial,
     scored: Sequence[ScoredSet],
-    setting: Setting,
+    where: Surroundings,
 ) -> Scored:
     """Scores come from the stored probabilities, so that a report that reads those finds the same numbers."""
     seen = Scored()
     for one in scored:
-        samples = provide.held_out(trial, one, setting.cache)
-        probabilities = _probabilities(network, samples, trial, setting.device)
+        samples = provide.held_out(trial, one, where.cache)
+        probabilities = _probabilities(network, samples, trial, where.device)
         seen.predictions[one.key] = Predictions(
             probabilities, samples.labels, samples.ids, samples.conditions, samples.condition_names
         )
@@ -236,15 +238,19 @@ def _score(
 
 
 def _score_shifted(
-    network: Network, development: Development, trial: Trial, scored: Sequence[ScoredSet], setting: Setting
+    network: Network,
+    development: Development,
+    trial: Trial,
+    scored: Sequence[ScoredSet],
+    where: Surroundings,
 ) -> Scored:
     """What tuning by ``val_shift`` may see: the validation images, corrupted. Only scores are kept of it."""
     seen = Scored()
     for one in scored:
         if one.name != VAL_SHIFT or not isinstance(one.hidden, Corrupted):
             raise ValueError(f"a candidate is never scored on {one.name}")
-        samples = provide.val_shift(one.hidden, development, setting.cache)
-        probabilities = _probabilities(network, samples, trial, setting.device)
+        samples = provide.val_shift(one.hidden, development, where.cache)
+        probabilities = _probabilities(network, samples, trial, where.device)
         seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
     return seen
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
+from bench.judge.pictures import gather
 from bench.report import build
 from bench.report.figures import figures
-from bench.report.pictures import gather
 from bench.report.svg import Figure
 
 

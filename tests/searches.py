@@ -11,7 +11,7 @@ from studies import FakeLocator
 from bench import tune
 from bench.plan import Plan, Run
 from bench.store import Record
-from bench.study import Study
+from bench.study.read import Study
 
 Objective = Callable[[Run], float | str]
 """Validation accuracy of a candidate, or how else it ends: ``diverged``, ``oom``, ``killed``."""

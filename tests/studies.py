@@ -8,7 +8,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.plan import Replicate, Source, fingerprint
 from bench.recipe import Data, Hidden
-from bench.study import Study, parse
+from bench.study.read import Study, parse
 
 HEAD = """\
 question = "Which helps?"

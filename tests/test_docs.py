@@ -12,10 +12,10 @@ from bench.cli import app
 from bench.commands.reference import markdown
 from bench.recipe import Corrupted, Data, External, Recipe, Shifted, Stage
 from bench.registry import REGISTRIES
-from bench.smoke import smoke
 from bench.store import Record
-from bench.study import load, parse
-from bench.study_file import ClaimTable, StudyFile, Tune
+from bench.study.file import ClaimTable, StudyFile, Tune
+from bench.study.read import load, parse
+from bench.study.smoke import smoke
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = sorted((ROOT / "ablations").glob("*.toml"))

@@ -14,11 +14,12 @@ from bench.commands.plan import plan_text
 from bench.data import provide
 from bench.machine import Machine
 from bench.plan import Plan, Replicate
+from bench.progress.terminal import Terminal
 from bench.report import build
-from bench.run import Options, prepare, run_study, store_of
+from bench.run.conductor import Options, run_study
+from bench.run.planning import prepare, store_of
 from bench.stats import fold_interval
 from bench.store import Store
-from bench.terminal import Terminal
 
 STUDY = """
 question = "Does a flip help?"

@@ -11,8 +11,8 @@ from bench import plan as plans
 from bench.plan import PlanFile, Replicate, fingerprint, make_plan
 from bench.recipe import Data
 from bench.registry import augmentations, optimizers
-from bench.study import Study, parse
-from bench.study_file import Folds
+from bench.study.file import Folds
+from bench.study.read import Study, parse
 
 
 def ids(study: Study, locator: FakeLocator | None = None) -> dict[tuple[str, int], str]:

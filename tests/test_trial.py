@@ -22,7 +22,7 @@ from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
 from bench.recipe import Corrupted, Data, External, Recipe
 from bench.train import checkpoint
 from bench.train.loop import Progress
-from bench.trial import Result, Setting, is_out_of_memory, run_trial, score_from_weights
+from bench.trial import Result, Surroundings, is_out_of_memory, run_trial, score_from_weights
 
 CLASSES = ("blue", "green", "red")
 LOCAL = ScoredSet(TEST, "key-of-test")
@@ -62,8 +62,8 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Trial]:
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    return Setting("cpu", tmp_path_factory.mktemp("cache"))
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Surroundings:
+    return Surroundings("cpu", tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def hidden(tmp_path_factory: pytest.TempPathFactory) -> ScoredSet:
 
 
 def test_a_trial_is_trained_and_scored_on_every_set(
-    make: Callable[..., Trial], setting: Setting, hidden: ScoredSet
+    make: Callable[..., Trial], setting: Surroundings, hidden: ScoredSet
 ) -> None:
     told: list[Progress] = []
     result = run_trial(make(), [LOCAL, hidden], replace(setting, on_progress=told.append))
@@ -103,7 +103,7 @@ def test_a_trial_is_trained_and_scored_on_every_set(
 
 
 def test_a_corrupted_set_is_scored_as_a_whole_and_per_condition(
-    make: Callable[..., Trial], setting: Setting
+    make: Callable[..., Trial], setting: Surroundings
 ) -> None:
     micro = Corrupted(
         kind="corrupted", profile="micro-c", families=("brightness-down", "hue"), severities=(1, 5)
@@ -124,7 +124,9 @@ def test_a_corrupted_set_is_scored_as_a_whole_and_per_condition(
     assert "h" not in result.conditions
 
 
-def test_scores_are_those_of_the_stored_probabilities(make: Callable[..., Trial], setting: Setting) -> None:
+def test_scores_are_those_of_the_stored_probabilities(
+    make: Callable[..., Trial], setting: Surroundings
+) -> None:
     result = run_trial(make(), [LOCAL], setting)
     stored = result.predictions["key-of-test"]
     assert metrics.score_all(stored.probabilities, stored.labels) == result.scores["key-of-test"]
@@ -132,7 +134,7 @@ def test_scores_are_those_of_the_stored_probabilities(make: Callable[..., Trial]
     assert result.validation["accuracy"] == pytest.approx(kept, abs=1e-9)
 
 
-def test_the_same_trial_twice_is_bit_identical(make: Callable[..., Trial], setting: Setting) -> None:
+def test_the_same_trial_twice_is_bit_identical(make: Callable[..., Trial], setting: Surroundings) -> None:
     first, second = (run_trial(make(seed=4), [LOCAL], setting) for _ in range(2))
     one, two = (r.predictions["key-of-test"].probabilities for r in (first, second))
     assert np.array_equal(one, two)
@@ -142,7 +144,7 @@ def test_the_same_trial_twice_is_bit_identical(make: Callable[..., Trial], setti
 
 
 def test_a_trial_after_another_is_bit_identical_to_one_in_a_fresh_process(
-    make: Callable[..., Trial], setting: Setting, tmp_path: Path
+    make: Callable[..., Trial], setting: Surroundings, tmp_path: Path
 ) -> None:
     """The other one shares its images and its model, and changes those images for itself."""
     augment = [{"name": "flip", **registry.augmentations["flip"].parameters({})}]
@@ -168,7 +170,7 @@ with open(sys.argv[1], "rb") as job, open(sys.argv[2], "wb") as answer:
 
 
 def test_a_tuning_trial_opens_no_held_out_set(
-    make: Callable[..., Trial], setting: Setting, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Trial], setting: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object) -> None:
         raise AssertionError("a held-out set was opened")
@@ -183,7 +185,7 @@ def test_a_tuning_trial_opens_no_held_out_set(
 
 
 def test_held_out_sets_are_opened_after_training_only(
-    make: Callable[..., Trial], setting: Setting, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Trial], setting: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Progress] = []
     opened_at = []
@@ -193,7 +195,7 @@ def test_held_out_sets_are_opened_after_training_only(
     assert opened_at == [8]
 
 
-def test_divergence_is_a_result_without_scores(make: Callable[..., Trial], setting: Setting) -> None:
+def test_divergence_is_a_result_without_scores(make: Callable[..., Trial], setting: Surroundings) -> None:
     stages = [{"train": "all", "epochs": 2}, {"train": "all", "epochs": 2, "lr_scale": 1e30}]
     result = run_trial(make(stages=stages), [LOCAL], setting)
     assert (result.status, result.cause) == ("diverged", "not finite")
@@ -205,7 +207,7 @@ def test_divergence_is_a_result_without_scores(make: Callable[..., Trial], setti
 
 
 def test_a_set_added_later_is_scored_from_the_weights_as_training_would_have(
-    make: Callable[..., Trial], setting: Setting, hidden: ScoredSet, tmp_path: Path
+    make: Callable[..., Trial], setting: Surroundings, hidden: ScoredSet, tmp_path: Path
 ) -> None:
     trial = make(tta="flips")
     result = run_trial(trial, [LOCAL, hidden], setting)
@@ -218,7 +220,7 @@ def test_a_set_added_later_is_scored_from_the_weights_as_training_would_have(
 
 
 def test_weights_of_another_recipe_do_not_score(
-    make: Callable[..., Trial], setting: Setting, tmp_path: Path
+    make: Callable[..., Trial], setting: Surroundings, tmp_path: Path
 ) -> None:
     trial = make(stages=[{"train": "all", "epochs": 3}])
     result = run_trial(trial, [], setting)
@@ -251,7 +253,7 @@ def test_out_of_memory_is_told_from_other_errors(error: BaseException, expected:
 
 
 def test_a_trial_is_scored_in_the_precision_it_was_trained_in(
-    make: Callable[..., Trial], setting: Setting, tmp_path: Path
+    make: Callable[..., Trial], setting: Surroundings, tmp_path: Path
 ) -> None:
     trial = make(precision="bf16", stages=[{"train": "all", "epochs": 3}])
     result = run_trial(trial, [LOCAL], setting)
@@ -298,7 +300,7 @@ STAGES = [{"train": "head", "epochs": 1}, {"train": "all", "steps": 14, "eval_ev
 
 @pytest.mark.parametrize("timm", [False, True])
 def test_a_killed_trial_continues_and_ends_bit_for_bit_as_if_it_had_not_been(
-    timm: bool, make: Callable[..., Trial], setting: Setting, tmp_path: Path
+    timm: bool, make: Callable[..., Trial], setting: Surroundings, tmp_path: Path
 ) -> None:
     given = {"stages": STAGES, "ema": 0.9, "augment": ["rotate"]}
     trial = make(**given, model=MOBILENET) if timm else make(**given)
@@ -330,7 +332,7 @@ def untimed(result: Result) -> tuple[object, ...]:
 
 
 def test_a_checkpoint_of_another_trial_device_or_library_is_ignored_with_a_note(
-    make: Callable[..., Trial], setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Trial], setting: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "SHARE", math.inf)
     trial, kept = make(stages=[{"train": "all", "epochs": 4}]), tmp_path / "checkpoint.pt"
@@ -352,7 +354,7 @@ def test_a_checkpoint_of_another_trial_device_or_library_is_ignored_with_a_note(
 
 
 def test_seconds_of_training_hold_those_before_the_checkpoint(
-    make: Callable[..., Trial], setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Trial], setting: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "SHARE", math.inf)
     trial, kept = make(stages=[{"train": "all", "epochs": 4}]), tmp_path / "checkpoint.pt"

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.plan import Candidate, PlanFile, PlannedSearch, PlannedTrial
 from bench.recipe import Choice
-from bench.study_file import Range, Tune
+from bench.study.file import Range, Tune
 
 TRIED = ((1e-3, "cosine"), (9e-3, "constant"), (2e-4, "constant"), (4e-3, "cosine"))
 """Candidate → learning rate, schedule. The second lies at its range's edge."""

@@ -54,7 +54,7 @@ def fuse(group: Sequence[Geometric], space: Space) -> Step:
 
 
 @dataclass(frozen=True)
-class Flip:
+class FlipMove:
     """Prepared by ``flip``."""
 
     p: float
@@ -114,7 +114,7 @@ class Zoom:
 
 
 @dataclass(frozen=True)
-class Shift:
+class ShiftMove:
     """Prepared by ``shift``."""
 
     fraction: float
@@ -170,7 +170,7 @@ def flip(p: Probability = 0.5, vertical_p: Probability = 0.0) -> Augmentation:
 
     Source: Krizhevsky et al. 2012, section 4.1.
     """
-    return Flip(p, vertical_p)
+    return FlipMove(p, vertical_p)
 
 
 @augmentations.register("rotate", geometric=True)
@@ -231,7 +231,7 @@ def shift(
 
     Source: the translation of Kornia's RandomAffine, which this equals.
     """
-    return Shift(fraction, p, fill)
+    return ShiftMove(fraction, p, fill)
 
 
 @augmentations.register("shear", geometric=True)

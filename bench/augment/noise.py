@@ -22,7 +22,7 @@ PLACES = 2**20
 
 
 @dataclass(frozen=True)
-class Noise:
+class AddedNoise:
     """Prepared by ``noise``."""
 
     low: float
@@ -75,4 +75,4 @@ def noise(low: Deviation = 0.0, high: Deviation = 0.1, p: Probability = 0.5) -> 
     Source: Kornia's RandomGaussianNoise; the table: Salimans et al. 2017, arXiv:1703.03864, section 2.1.
     """
     ordered("noise", low, high)
-    return Noise(low, high, p)
+    return AddedNoise(low, high, p)

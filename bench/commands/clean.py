@@ -11,7 +11,7 @@ from bench.commands.status import planned, read_plan
 from bench.machine import Machine
 from bench.plan import ROOMS
 from bench.registry import REGISTRIES
-from bench.run import SMOKE_FOLDER
+from bench.run.planning import SMOKE_FOLDER
 from bench.store import Leftover, Store
 
 CACHED = ("images", "corrupted", "inspected", "downloads")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.terminal import Terminal
+from bench.progress.terminal import Terminal
 
 SOURCES = (
     ("synthetic", "drawings of stained blood cells, made on the spot; the default to try things with"),

@@ -44,7 +44,7 @@ def lines(plan: Plan, store: Store) -> list[str]:
     seeds = max(plan.looks, default=len(plan.study.seeds))
     if seeds < FEWEST_SEEDS:
         return [f"no verdict with fewer than {FEWEST_SEEDS} seeds"]
-    from bench.report.judging import family_keys  # imports numpy and scipy
+    from bench.judge.rulings import family_keys  # imports numpy and scipy
 
     name, family = (TEST if of == "local" else of), len(family_keys(plan.study))
     local = _listed(_local(plan))
@@ -73,7 +73,7 @@ def _found(
 
 def points(fraction: float) -> str:
     """``3.4 points``; no score differs by 100."""
-    from bench.report.judging import points as spelled
+    from bench.judge.rulings import points as spelled
 
     return spelled(fraction) if fraction < 1 else "no difference that a score can have"
 

@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 from bench import provenance
-from bench.board import read_beacon
 from bench.machine import Machine
+from bench.progress.board import read_beacon
 
 LEAST_FREE = 1e9
 """Bytes: less is soon filled by decoded images or by weights."""

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.commands.explain import LOCAL, Pair, Side, images_of, spelled
 from bench.commands.explain_tables import Matrix, Table, matrices, recall_table, reliability_figure
 from bench.commands.preview import slug
 from bench.data.images import Pixels, Samples
-from bench.terminal import Terminal
+from bench.explain.pair import LOCAL, Pair, Side, images_of, spelled
+from bench.progress.terminal import Terminal
 
 if TYPE_CHECKING:
-    from bench.explain.comparison import Kind
-    from bench.explain.comparison import Side as Which
+    from bench.explain.comparison import Kind, Which
     from bench.models.network import Network
     from bench.report.svg import Figure
 
@@ -82,11 +81,11 @@ class Page:
 
 def write(pair: Pair, folder: Path, cache: Path, terminal: Terminal) -> Path:
     """Draw the page and write it into ``folder``; returns its file."""
-    from bench.data.files import write_whole
+    from bench.files import hand_over
 
     replicate = spelled(pair.shown).replace(", ", "-").replace(" ", "")
     name = "-".join(map(slug, (pair.arm.label, "vs", pair.reference.label, pair.set, replicate)))
-    return write_whole(folder / f"{name}.html", render(build(pair, cache, terminal)).encode())
+    return hand_over(folder / f"{name}.html", render(build(pair, cache, terminal)).encode())
 
 
 def build(pair: Pair, cache: Path, terminal: Terminal) -> Page:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.commands.explain import Pair
+from bench.explain.pair import Pair
 
 if TYPE_CHECKING:
-    from bench.explain.comparison import Side as Which
+    from bench.explain.comparison import Which
     from bench.report.svg import Figure
 
 STRONGEST = 0.5
@@ -26,7 +26,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Tinted:
     """A number of a matrix, and how strongly it is tinted."""
 
     text: str
@@ -42,7 +42,7 @@ class Matrix:
 
     title: str
     classes: tuple[str, ...]
-    cells: tuple[tuple[Cell, ...], ...]
+    cells: tuple[tuple[Tinted, ...], ...]
 
 
 def recall_table(pair: Pair) -> Table:
@@ -83,12 +83,12 @@ def matrices(pair: Pair) -> tuple[Matrix, ...]:
     )
 
 
-def _counted(counts: np.ndarray) -> tuple[tuple[Cell, ...], ...]:
+def _counted(counts: np.ndarray) -> tuple[tuple[Tinted, ...], ...]:
     """Counts (K, K), tinted by their share of the true class."""
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     return tuple(
         tuple(
-            Cell(
+            Tinted(
                 f"{n:,}" if n else "",
                 "good" if i == j else "bad",
                 _strength(shares[i, j] * (1 if i == j else 2)),
@@ -99,12 +99,12 @@ def _counted(counts: np.ndarray) -> tuple[tuple[Cell, ...], ...]:
     )
 
 
-def _changed(change: np.ndarray, before: np.ndarray) -> tuple[tuple[Cell, ...], ...]:
+def _changed(change: np.ndarray, before: np.ndarray) -> tuple[tuple[Tinted, ...], ...]:
     """Changes (K, K), tinted by their share of the true class: more right or fewer wrong is good."""
     shares = np.abs(change) / np.maximum(before.sum(1, keepdims=True), 1)
     return tuple(
         tuple(
-            Cell(_whole(n), "good" if (n > 0) == (i == j) else "bad", _strength(4 * shares[i, j]))
+            Tinted(_whole(n), "good" if (n > 0) == (i == j) else "bad", _strength(4 * shares[i, j]))
             for j, n in enumerate(row)
         )
         for i, row in enumerate(change)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from bench import tune
 from bench.commands.show import find
+from bench.data.locator import DiskLocator
 from bench.errors import UserError, did_you_mean
 from bench.machine import Machine
 from bench.plan import PlanFile, Trial, read_plan_file
+from bench.progress.terminal import Terminal
 from bench.recipe import Recipe
-from bench.run import DiskLocator
-from bench.smoke import smoke
 from bench.store import Record, Store
-from bench.study import parse
-from bench.terminal import Terminal
+from bench.study.read import parse
+from bench.study.smoke import smoke
 
 if TYPE_CHECKING:
     from bench.data.images import Samples
@@ -136,15 +136,15 @@ def _safetensors(export: _Export, folder: Path) -> list[Path]:
     """``<id>.safetensors``, every tensor by its name, and ``<id>.json`` about it."""
     from safetensors.torch import save
 
-    from bench.data.files import write_whole
+    from bench.files import hand_over
 
     about = json.dumps(export.about(), indent=1, ensure_ascii=False)
     state = {name: tensor.contiguous() for name, tensor in export.network.state_dict().items()}
     content = save(state, metadata={"format": "pt", "bench": about})
     id = export.record.id
     return [
-        write_whole(folder / f"{id}.safetensors", content),
-        write_whole(folder / f"{id}.json", f"{about}\n".encode()),
+        hand_over(folder / f"{id}.safetensors", content),
+        hand_over(folder / f"{id}.json", f"{about}\n".encode()),
     ]
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError, shorten
 from bench.machine import Machine
 from bench.plan import Replicate, Source, replicates_of
+from bench.progress.terminal import Terminal
 from bench.recipe import Data
-from bench.terminal import Terminal
 
 if TYPE_CHECKING:
     from bench.data.inspect import Inspection
@@ -33,8 +33,8 @@ def inspect(written: str, size_px: int | None, machine: Machine, terminal: Termi
 def _subject(written: str, size_px: int | None, machine: Machine) -> tuple[Data, Source, Replicate]:
     from pydantic import ValidationError
 
-    from bench.run import DiskLocator
-    from bench.study import load
+    from bench.data.locator import DiskLocator
+    from bench.study.read import load
 
     folder, replicate = Path.cwd(), Replicate(0)
     if written.endswith(".toml"):

@@ -95,8 +95,8 @@ def write_html(seen: Inspection, file: Path) -> Path:
     """One page with everything in it: no other file, no script, nothing from the network."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from bench.data.files import write_whole
     from bench.data.sheets import jpeg
+    from bench.files import hand_over
 
     environment = Environment(
         loader=PackageLoader("bench.commands"),
@@ -117,4 +117,4 @@ def write_html(seen: Inspection, file: Path) -> Path:
     page = environment.get_template("inspect.html.j2").render(
         source=seen.data.source, text=as_text(seen), sections=sections
     )
-    return write_whole(file, page.encode())
+    return hand_over(file, page.encode())

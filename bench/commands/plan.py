@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.board import MARKS, MOST_MARKS, row
 from bench.commands import detectable
 from bench.machine import Machine
 from bench.plan import Plan, Run, replicates_of
-from bench.run import State, cells, prepare, states, store_of
-from bench.screen import duration
+from bench.progress.board import MARKS, MOST_MARKS, row
+from bench.progress.screen import duration
+from bench.run.planning import TrialState, cells, prepare, states, store_of
 from bench.store import Record, Store
-from bench.study_file import tuned_keys
+from bench.study.file import tuned_keys
 
 LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
-Standing = list[tuple[Run, State, Record | None]]
+States = list[tuple[Run, TrialState, Record | None]]
 
 
 def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
@@ -56,9 +56,9 @@ def _decides(plan: Plan, store: Store) -> list[str]:
     return [head] + [f"          {line}" for line in detectable.lines(plan, store)]
 
 
-def _done_line(counts: Counter[State]) -> str:
+def _done_line(counts: Counter[TrialState]) -> str:
     ended = counts["done"] + counts["diverged"]
-    words: dict[State, str] = {
+    words: dict[TrialState, str] = {
         "missing": "to run",
         "unscored": "to score on added sets",
         "failed": "failed (--retry)",
@@ -93,7 +93,7 @@ def _data_line(plan: Plan) -> str:
     return " · ".join(parts)
 
 
-def _cost(standing: Standing) -> list[str]:
+def _cost(standing: States) -> list[str]:
     """What the missing trials will take, from finished trials of this study; nothing where there are none."""
     seconds: dict[str, list[float]] = {}
     for run, _, record in standing:
@@ -113,9 +113,9 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _grid(plan: Plan, standing: Standing) -> list[str]:
+def _grid(plan: Plan, standing: States) -> list[str]:
     """Arms down, replicates across, one mark each, and the ids' first digits; counts of very many."""
-    by_arm: dict[str, Standing] = {arm.label: [] for arm in plan.study.arms}
+    by_arm: dict[str, States] = {arm.label: [] for arm in plan.study.arms}
     for one in standing:
         by_arm.setdefault(one[0].arm, []).append(one)  # arms with shared values come last
     width = min(48, max(map(len, by_arm)))
@@ -153,7 +153,7 @@ def plan_json(path: Path, machine: Machine, smoked: bool) -> str:
     return json.dumps(about, indent=1, ensure_ascii=False)
 
 
-def _as_data(run: Run, state: State) -> dict[str, Any]:
+def _as_data(run: Run, state: TrialState) -> dict[str, Any]:
     replicate = run.trial.replicate
     sets = {scored.name: scored.key for scored in run.sets}
     return {

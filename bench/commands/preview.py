@@ -15,9 +15,9 @@ import numpy as np
 from bench.commands.preview_parts import DRAWS, balanced, draws, mixture, spread, written
 from bench.machine import Machine
 from bench.plan import Plan, Run, ScoredSet
+from bench.progress.terminal import Terminal
 from bench.recipe import Corrupted
-from bench.run import prepare, store_of
-from bench.terminal import Terminal
+from bench.run.planning import prepare, store_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -245,8 +245,8 @@ class _Show:
 
     def _severities(self, name: str, hidden: Corrupted, base: Samples) -> Image:
         """Every family at every severity, on the same few images."""
+        from bench.corruptions.families import severities_of
         from bench.data.corrupted import corrupted_samples
-        from bench.families import severities_of
         from bench.registry import corruptions
 
         few = min(BASES, len(base), hidden.images or BASES)

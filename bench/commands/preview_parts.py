@@ -90,8 +90,8 @@ def written(choice: Choice) -> str:
 
 def mixture(hidden: Corrupted, image_id: int, channels: int) -> str:
     """Operations of one image of a ``heavy-mix``, a line each: ``hue/2``."""
-    from bench.data.corruptions.profiles import heavy_mix
-    from bench.families import families_of, severities_of
+    from bench.corruptions.families import families_of, severities_of
+    from bench.corruptions.profiles import heavy_mix
     from bench.registry import corruptions
 
     families = [f for f in families_of(hidden) if channels == 3 or not corruptions[f].traits.get("colour")]

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.execute import slots
-from bench.launch import device_of
 from bench.machine import Machine
 from bench.plan import Run, Trial
-from bench.preflight import check
+from bench.progress.screen import duration
+from bench.progress.terminal import Terminal
 from bench.recipe import Choice, Recipe, Stage
-from bench.run import Planning, states
-from bench.screen import duration
-from bench.terminal import Terminal
+from bench.run.crew import device_of
+from bench.run.planning import Planning, states
+from bench.run.preflight import check
 
 if TYPE_CHECKING:
     from bench.data.images import Development

@@ -11,14 +11,14 @@ from bench import report
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.run import SMOKE_FOLDER
-from bench.smoke import smoke
+from bench.run.planning import SMOKE_FOLDER
 from bench.store import Store
-from bench.study import Study, parse
+from bench.study.read import Study, parse
+from bench.study.smoke import smoke
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wanted:
     """What is wanted of the reports."""
 
     formats: tuple[str, ...] = ("md", "csv")
@@ -28,7 +28,7 @@ class Asked:
     """Write nothing, print without what equal runs may differ in."""
 
 
-def reports(studies: Sequence[str], machine: Machine, asked: Asked, *, reference: bool) -> int:
+def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, reference: bool) -> int:
     """Write (or check, or print without costs) the reports; return how many are stale.
 
     reference   with check and no study named: look at the committed results instead
@@ -50,7 +50,7 @@ def reports(studies: Sequence[str], machine: Machine, asked: Asked, *, reference
     return stale
 
 
-def _one(name: str, store: Store, asked: Asked) -> bool:
+def _one(name: str, store: Store, asked: Wanted) -> bool:
     plan = read_plan(name, store)
     folder = store.study_dir(name)
     study = as_used(folder / "study.toml", smoked=plan.smoke)
@@ -86,4 +86,4 @@ def as_used(file: Path, *, smoked: bool = False) -> Study:
     return smoke(study) if smoked else study
 
 
-__all__ = ["SMOKE_FOLDER", "Asked", "as_used", "reports"]
+__all__ = ["SMOKE_FOLDER", "Wanted", "as_used", "reports"]

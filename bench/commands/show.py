@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError
+from bench.judge.findings import LOCAL
 from bench.machine import Machine
 from bench.plan import TEST
-from bench.report.document import LOCAL
-from bench.screen import duration
+from bench.progress.screen import duration
 from bench.store import Record, Store
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.board import Cell, State, read_beacon
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
-from bench.run import store_of
-from bench.screen import duration, grid_lines, running_rows
+from bench.progress.board import Cell, CellState, read_beacon
+from bench.progress.screen import duration, grid_lines, running_rows
+from bench.run.planning import store_of
 from bench.store import Record, Store
 
 
@@ -56,11 +56,11 @@ def read_plan(name: str, store: Store) -> PlanFile:
     return read_plan_file(file)
 
 
-Standing = list[tuple[Cell, str]]
+States = list[tuple[Cell, str]]
 """Trials, and how each stands in words."""
 
 
-def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> Standing:
+def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> States:
     """Every trial of a plan, candidates of its searches too."""
     running = {trial["trial"] for trial in beacon["running"]} if beacon else set()
     arms = [(arm, "") for arm in plan.arms] + [(arm, SHARED) for arm in plan.shared]
@@ -76,13 +76,13 @@ def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> St
     standing = []
     for label, trial in trials:
         record = store.read(trial.id)
-        state: State = "running" if trial.id in running else _state(trial, record)
+        state: CellState = "running" if trial.id in running else _state(trial, record)
         words = _failure(record) if state == "failed" and record else state
         standing.append((Cell(trial.id, label, state), words))
     return standing
 
 
-def _state(trial: PlannedTrial, record: Record | None) -> State:
+def _state(trial: PlannedTrial, record: Record | None) -> CellState:
     if record is None:
         return "missing"
     if record.status == "done" and any(key not in record.scores for key in trial.sets.values()):
@@ -95,7 +95,7 @@ def _failure(record: Record) -> str:
     return record.cause if record.cause == "interrupted" else f"failed ({record.cause})"
 
 
-def _counts(standing: Standing) -> dict[str, int]:
+def _counts(standing: States) -> dict[str, int]:
     """Words → trials, candidates of searches apart."""
     counts: Counter[str] = Counter()
     for cell, words in standing:

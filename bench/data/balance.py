@@ -16,7 +16,7 @@ from bench.data.images import Index, Labels
 from bench.recipe import Balance
 from bench.streams import stream
 
-Floats = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Deck:
 
     index: Index
     copy: Index
-    odds: Floats | None = None
-    class_weights: Floats | None = None
+    odds: Doubles | None = None
+    class_weights: Doubles | None = None
 
     def __len__(self) -> int:
         return len(self.index)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError
+from bench.files import Count
 
 if TYPE_CHECKING:
     import requests
@@ -36,8 +37,6 @@ CLASSES = (
     "neutrophil",
     "platelet",
 )
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def file_for(size_px: int) -> PublishedFile:
     return next((file for file in FILES if file.size_px >= size_px), FILES[-1])
 
 
-def fetch(path: Path, progress: Progress | None = None) -> Path:
+def fetch(path: Path, progress: Count | None = None) -> Path:
     """Download the published file named like ``path`` to ``path``, unless it is there; checked by MD5.
 
     progress  called with (bytes done, bytes in all); default: a bar on stderr when that is a terminal
@@ -86,7 +85,7 @@ def fetch(path: Path, progress: Progress | None = None) -> Path:
     return path
 
 
-def _download(url: str, file: PublishedFile, path: Path, progress: Progress | None) -> None:
+def _download(url: str, file: PublishedFile, path: Path, progress: Count | None) -> None:
     import pooch
     import requests
 
@@ -137,7 +136,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _resume(url: str, part: Path, progress: Progress | None) -> None:
+def _resume(url: str, part: Path, progress: Count | None) -> None:
     """Bring ``part`` to its full length, asking only for the bytes that are missing (HTTP Range)."""
     import requests
 
@@ -163,7 +162,7 @@ def _end_of_range(response: requests.Response, part: Path, have: int) -> None:
         raise requests.ConnectionError("what was downloaded before is not part of this file")
 
 
-def _write(chunks: Iterable[bytes], part: Path, extent: tuple[int, int], progress: Progress | None) -> None:
+def _write(chunks: Iterable[bytes], part: Path, extent: tuple[int, int], progress: Count | None) -> None:
     """Append ``chunks`` at byte ``extent[0]`` of ``part``; the whole has ``extent[1]`` bytes, 0: unknown."""
     from tqdm import tqdm
 

@@ -25,6 +25,7 @@ from bench.data.outliers import GRAY_PX, perceptual_hash
 from bench.data.reader import BrokenImageError, Reader
 from bench.data.sources import open_source
 from bench.errors import UserError
+from bench.files import Count
 from bench.plan import Source, fingerprint
 from bench.recipe import Data
 
@@ -35,14 +36,12 @@ THREADS = 2
 BLOCK = 512
 SHOWN_BROKEN = 20
 
-Progress = Callable[[int, int], None]
-
 
 class _DamagedError(Exception):
     """A cache folder that is not what its meta.json says."""
 
 
-def open_images(data: Data, source: Source, cache: Path, progress: Progress | None = None) -> Images:
+def open_images(data: Data, source: Source, cache: Path, progress: Count | None = None) -> Images:
     """Every image of a source at ``data.size_px``, decoded on the first call, memory-mapped afterwards.
 
     progress  called with (images done, images in all) while decoding
@@ -53,7 +52,7 @@ def open_images(data: Data, source: Source, cache: Path, progress: Progress | No
 
 
 def open_reader(
-    key: str, reader: Callable[[], Reader], size_px: int, cache: Path, progress: Progress | None = None
+    key: str, reader: Callable[[], Reader], size_px: int, cache: Path, progress: Count | None = None
 ) -> Images:
     """The images that ``reader()`` gives, square at ``size_px``, under ``key`` in the cache.
 
@@ -103,7 +102,7 @@ def _checked(file: Path, sha256: str) -> npt.NDArray[Any]:
     return array
 
 
-def _build(folder: Path, reader: Reader, size_px: int, progress: Progress | None) -> None:
+def _build(folder: Path, reader: Reader, size_px: int, progress: Count | None) -> None:
     """Decode into a temporary folder beside ``folder``, then rename: whole or not at all."""
     count = len(reader.labels)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
@@ -136,7 +135,7 @@ def _save(file: Path, array: npt.NDArray[Any]) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _decode(reader: Reader, images: Pixels, progress: Progress | None) -> dict[str, npt.NDArray[Any]]:
+def _decode(reader: Reader, images: Pixels, progress: Count | None) -> dict[str, npt.NDArray[Any]]:
     """Fill ``images`` (N, S, S, C); returns labels, ids, phash and, where there is one, split, each (N,).
 
     Native pixels are read once: for the image, its id and its perceptual hash.

@@ -12,18 +12,19 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.data.corruptions.base import CORRUPTIONS_VERSION, one_thread
-from bench.data.corruptions.profiles import Operation, draws, heavy_mix, micro_c
+from bench.corruptions.base import CORRUPTIONS_VERSION, one_thread
+from bench.corruptions.families import families_of, severities_of
+from bench.corruptions.profiles import Operation, draws, heavy_mix, micro_c
 from bench.data.images import Conditions, Index, Pixels, Samples
 from bench.errors import UserError
-from bench.families import families_of, severities_of
+from bench.files import Count
 from bench.plan import fingerprint
 from bench.recipe import Corrupted
 from bench.registry import corruptions
@@ -35,11 +36,9 @@ if TYPE_CHECKING:
 BLOCK = 256
 """Copies that leave the device, and enter the file, together."""
 
-Progress = Callable[[int, int], None]
-
 
 def corrupted_samples(
-    hidden: Corrupted, base: Samples, cache: Path, device: str = "cpu", progress: Progress | None = None
+    hidden: Corrupted, base: Samples, cache: Path, device: str = "cpu", progress: Count | None = None
 ) -> Samples:
     """Corrupted copies of ``base``; each has the label and the id of its base image.
 
@@ -199,7 +198,7 @@ def _load(folder: Path, work: _Work) -> Samples:
         raise _DamagedError(str(error)) from error
 
 
-def _build(folder: Path, work: _Work, device: str, progress: Progress | None) -> None:
+def _build(folder: Path, work: _Work, device: str, progress: Count | None) -> None:
     """Make all copies in a temporary folder beside ``folder``, then rename: whole or not at all."""
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
     try:
@@ -219,7 +218,7 @@ def _build(folder: Path, work: _Work, device: str, progress: Progress | None) ->
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_images(path: Path, work: _Work, device: str, progress: Progress | None) -> str:
+def _write_images(path: Path, work: _Work, device: str, progress: Count | None) -> str:
     """Write the file block by block, so that a set larger than memory can be made; its SHA-256 hex."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(

@@ -10,17 +10,17 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from bench.corruptions import CORRUPTIONS_VERSION
+from bench.corruptions.families import families_of, severities_of
 from bench.data import bloodmnist
-from bench.data.corruptions import CORRUPTIONS_VERSION
 from bench.data.listing import ImageFile, list_images
 from bench.errors import UserError, shorten
-from bench.families import families_of, severities_of
+from bench.files import write_whole
 from bench.machine import Machine
 from bench.plan import Replicate, Source, fingerprint
 from bench.recipe import Corrupted, Data, External, Hidden, Split
@@ -41,7 +41,7 @@ def locate(source: str, data: Data, machine: Machine, relative_to: Path) -> Sour
     """
     kind, _, written = source.partition(":")
     if kind == "synthetic":
-        from bench.data import synthetic
+        from bench.data.synthetic import draw as synthetic
 
         return Source(
             "synthetic", None, fingerprint({"synthetic": synthetic.VERSION, "n_images": data.n_images})
@@ -163,7 +163,7 @@ def hidden_key(hidden: Hidden, source: Source | None, test_key: str) -> str:
                 "test": test_key,
             }
         )
-    from bench.data import synthetic
+    from bench.data.synthetic import draw as synthetic
 
     return fingerprint({"set": hidden.model_dump(mode="json"), "version": synthetic.VERSION})
 
@@ -207,13 +207,7 @@ def _remembered(memo: Path, path: Path, stamp: str, compute: Callable[[], str]) 
         pass  # not hashed before, or a damaged memo: hash it
     sha256 = compute()
     with contextlib.suppress(OSError):  # a read-only cache costs time, never a result
-        _write_whole(file, json.dumps({"path": str(path), "stamp": stamp, "sha256": sha256}))
+        write_whole(
+            file, json.dumps({"path": str(path), "stamp": stamp, "sha256": sha256}).encode(), safe=False
+        )
     return sha256
-
-
-def _write_whole(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.stem)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        out.write(text)
-    os.replace(temporary, file)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.cache import CACHE_VERSION, open_images, open_reader
-from bench.data.corrupted import Progress, corrupted_samples
+from bench.data.corrupted import corrupted_samples
 from bench.data.images import Images, Labels, Samples
 from bench.data.sources import synthetic_reader
 from bench.errors import UserError, did_you_mean, shorten
+from bench.files import Count
 from bench.plan import ScoredSet, fingerprint
 from bench.recipe import Corrupted, Data, External, Shifted
 
@@ -24,7 +25,7 @@ def hidden_samples(
     test: Samples,
     data: Data,
     cache: Path,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> Samples:
     """Images of a hidden set, in the classes of the study.
 
@@ -102,7 +103,7 @@ def _translate(
 
 def _shifted(name: str, hidden: Shifted, local: Images, data: Data, cache: Path) -> Samples:
     """Drawings from another laboratory; they have the classes of drawings, as must the local source."""
-    from bench.data import synthetic
+    from bench.data.synthetic import draw as synthetic
 
     if data.source != "synthetic":
         raise UserError(

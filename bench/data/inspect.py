@@ -19,19 +19,18 @@ import numpy as np
 
 from bench.data import origins, outliers, split, suspects
 from bench.data.cache import open_images
-from bench.data.files import write_whole
 from bench.data.images import Images, Index
 from bench.data.origins import Size
 from bench.data.outliers import Cluster, Findings
 from bench.data.suspects import Suspect
 from bench.errors import UserError
+from bench.files import Count, hand_over
 from bench.plan import Replicate, Source, fingerprint
 from bench.recipe import Data
 
 VERSION = 1
 """Raised when native sizes would be read differently; suspects have a version of their own."""
 
-Count = Callable[[int, int], None]
 Counting = Callable[[str], AbstractContextManager[Count]]
 """Opens a counter of (done, total) for something that takes a while."""
 
@@ -138,7 +137,7 @@ def _remembered(
         "suspects": [asdict(suspect) for suspect in found],
     }
     with contextlib.suppress(UserError):  # a cache that cannot be written costs time, never a result
-        write_whole(file, json.dumps(stored).encode())
+        hand_over(file, json.dumps(stored).encode())
     return sizes, found
 
 

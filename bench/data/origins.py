@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bench.data.listing import list_images
 from bench.errors import UserError
+from bench.files import Count
 from bench.plan import Source
 
-Progress = Callable[[int, int], None]
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -34,7 +34,7 @@ def names(source: Source, count: int) -> Sequence[str]:
     return [f"{name}[{i}]" for name, shape in _npz_shapes(source.path).items() for i in range(shape[0])]
 
 
-def native_sizes(source: Source, progress: Progress | None = None) -> Counter[Size]:
+def native_sizes(source: Source, progress: Count | None = None) -> Counter[Size]:
     """How many images have which native size; empty for drawings, which have none.
 
     progress  called with (images done, images in all)

@@ -14,6 +14,7 @@ from bench.data.hidden import hidden_samples
 from bench.data.images import Development, Images, Samples
 from bench.data.outliers import Findings, find
 from bench.errors import UserError
+from bench.files import Count
 from bench.plan import ScoredSet, Source, Trial
 from bench.recipe import Corrupted, Data
 
@@ -23,11 +24,10 @@ OPENED = 4
 KEPT_BYTES = 1 << 28
 """Splits that a process keeps: all seeds share their test images, all arms of a seed its training images."""
 
-Progress = Callable[[int, int], None]
 Split = TypeVar("Split", Development, Samples)
 
 
-def development(trial: Trial, cache: Path, progress: Progress | None = None) -> Development:
+def development(trial: Trial, cache: Path, progress: Count | None = None) -> Development:
     """Training and validation images of a trial: all that its training may know. Not to be written into.
 
     cache     folder of decoded images
@@ -41,7 +41,7 @@ def development(trial: Trial, cache: Path, progress: Progress | None = None) -> 
     return _keep(("development", trial.source, trial.data.model_dump_json(), trial.replicate, cache), take)
 
 
-def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Progress | None = None) -> Samples:
+def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Count | None = None) -> Samples:
     """The images of one scored set, local test or hidden; to be asked for after training, once.
 
     progress  called with (images done, images in all) while a corrupted set is made for the first time
@@ -61,7 +61,7 @@ def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Progress | 
 
 
 def val_shift(
-    corrupted: Corrupted, development: Development, cache: Path, progress: Progress | None = None
+    corrupted: Corrupted, development: Development, cache: Path, progress: Count | None = None
 ) -> Samples:
     """The validation images of a trial, corrupted: what ``[val_shift]`` lets tuning see.
 
@@ -93,7 +93,7 @@ def _keep(key: tuple[object, ...], make: Callable[[], Split]) -> Split:
 _opened: OrderedDict[tuple[object, ...], tuple[Images, Findings]] = OrderedDict()
 
 
-def _open(data: Data, source: Source, cache: Path, progress: Progress | None) -> tuple[Images, Findings]:
+def _open(data: Data, source: Source, cache: Path, progress: Count | None) -> tuple[Images, Findings]:
     """A source and what is unusual about it, kept for the next trial of this process."""
     key = (source, data.n_images, data.size_px, data.classes, cache)
     if key not in _opened:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data.files import write_whole
 from bench.data.images import Pixels
+from bench.files import hand_over
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -199,7 +199,7 @@ def save(sheet: Image.Image, file: Path) -> Path:
     """Write a sheet as PNG, whole or not at all; makes the folder."""
     stored = io.BytesIO()
     sheet.save(stored, "PNG")
-    return write_whole(file, stored.getvalue())
+    return hand_over(file, stored.getvalue())
 
 
 @functools.cache

@@ -44,7 +44,7 @@ def synthetic_reader(
     Other ``classes`` than the generator's rename its eight; with another number of names the drawings are
     dealt out to the classes in turn: smoke runs need some image of every class, not a sensible one.
     """
-    from bench.data import synthetic
+    from bench.data.synthetic import draw as synthetic
 
     drawn, labels = synthetic.draw(n_images, size_px, seed, **(shift or {}))
     small = drawn

@@ -6,13 +6,13 @@ the most ordinary of all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.data.images import Images, Index, Pixels
+from bench.files import Count
 
 VERSION = 1
 """Raised when other images would be suspected."""
@@ -26,7 +26,6 @@ BLOCK = 512
 NORMAL = 1.4826
 """Median absolute deviation of a normal distribution, times this, is its standard deviation."""
 
-Progress = Callable[[int, int], None]
 Floats = npt.NDArray[np.float32]
 
 
@@ -44,7 +43,7 @@ class Suspect:
     z: float
 
 
-def find(images: Images, progress: Progress | None = None) -> tuple[Suspect, ...]:
+def find(images: Images, progress: Count | None = None) -> tuple[Suspect, ...]:
     """Suspects among the distinct images, the farthest first; none among too few or all-alike images.
 
     progress  called with (images done, images in all)
@@ -77,7 +76,7 @@ def neighbour_distance(points: Floats) -> Floats:
     return distance
 
 
-def embedding(pixels: Pixels, positions: Index, progress: Progress | None = None) -> Floats:
+def embedding(pixels: Pixels, positions: Index, progress: Count | None = None) -> Floats:
     """Where the images (N, S, S, C) uint8 at ``positions`` (M,) lie: (M, D) float32, D at most 64.
 
     Coarse pixels (8 × 8) and a histogram of 16 levels for each channel, each block scaled to total variance

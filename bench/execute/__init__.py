@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from bench.plan import Run, ScoredSet
-from bench.study_file import SEEDS_EACH
+from bench.study.file import SEEDS_EACH
 
 
 @dataclass(frozen=True)
-class Setting:
+class Place:
     """What a worker must know about the machine. Nothing in it can change a score."""
 
     results: Path

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.execute import Event, Job, Listener, Setting
+from bench.execute import Event, Job, Listener, Place
 
 
 class Inline:
     """An executor that holds nothing."""
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting, self._stopping = setting, False
+    def __init__(self, place: Place) -> None:
+        self._place, self._stopping = place, False
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
         """Yield the last event of each job, in the order given."""
@@ -20,7 +20,7 @@ class Inline:
         for job in jobs:
             if self._stopping:
                 return
-            yield work(job, self._setting, listen, lambda: self._stopping)
+            yield work(job, self._place, listen, lambda: self._stopping)
 
     def stop(self) -> None:
         """Begin no further job; the running one ends at its next checkpoint."""

@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from bench.errors import UserError
-from bench.execute import Event, Job, Listener, Setting
+from bench.execute import Event, Job, Listener, Place
 from bench.execute.order import next_for
 
 MOST_DEATHS = 5
@@ -45,13 +45,13 @@ class _Worker:
 class Local:
     """An executor with worker processes; the first batch spawns them, they live until it is closed."""
 
-    def __init__(self, slots: Sequence[str], setting: Setting, timeout_s: float | None = None) -> None:
+    def __init__(self, slots: Sequence[str], place: Place, timeout_s: float | None = None) -> None:
         """Nothing is spawned yet.
 
         slots      one per worker: the GPU it sees, as in CUDA_VISIBLE_DEVICES, or "" for whatever is there
         timeout_s  longest time a job may take, in seconds
         """
-        self._slots, self._setting, self._timeout_s = tuple(slots), setting, timeout_s
+        self._slots, self._place, self._timeout_s = tuple(slots), place, timeout_s
         self._crew: list[_Worker] = []
         self._stopping = False
         self._deaths = 0
@@ -105,7 +105,7 @@ class Local:
     def _hand_out(self, waiting: list[Job]) -> None:
         """Give every idle worker a job, spawning those that are missing."""
         for slot in self._free_slots()[: max(0, len(waiting) + len(self._busy()) - len(self._crew))]:
-            self._crew.append(_spawn(self._setting, slot))
+            self._crew.append(_spawn(self._place, slot))
         for worker in self._crew:
             if waiting and worker.job is None:
                 worker.job, worker.since = next_for(worker.last, waiting), None
@@ -132,7 +132,7 @@ class Local:
                 continue
             if last:
                 worker.last, worker.job = worker.job, None
-                if _spent(event, self._setting):
+                if _spent(event, self._place):
                     self._crew.remove(worker)
                     worker.pipe.close()  # which ends it
                 yield event
@@ -150,7 +150,7 @@ class Local:
         self._crew.remove(worker)
         if worker.job is not None:
             message = f"its worker process ended with code {worker.process.exitcode}"
-            yield write_killed(worker.job, self._setting, message)
+            yield write_killed(worker.job, self._place, message)
 
     def _overdue(self) -> Iterator[Event]:
         """End what takes too long: only killing ends a process that hangs."""
@@ -165,20 +165,20 @@ class Local:
                 worker.process.join()
                 self._crew.remove(worker)
                 message = f"took longer than {self._timeout_s:g} s (--timeout)"
-                yield write_failure(worker.job, self._setting, "timeout", message)
+                yield write_failure(worker.job, self._place, "timeout", message)
 
 
-def _spawn(setting: Setting, slot: str) -> _Worker:
+def _spawn(place: Place, slot: str) -> _Worker:
     # "spawn": a forked child would inherit torch's threads and a CUDA context that does not work there.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, setting, slot), daemon=True, name="bench-worker")
+    process = context.Process(target=_serve, args=(theirs, place, slot), daemon=True, name="bench-worker")
     process.start()
     theirs.close()  # the worker holds the only other end, so its death is an end of file here
     return _Worker(process, ours, slot)
 
 
-def _serve(pipe: Any, setting: Setting, slot: str) -> None:
+def _serve(pipe: Any, place: Place, slot: str) -> None:
     """A worker's whole life: take a job, work, say how it ended. It does not outlive its conductor."""
     stops: list[int] = []
     # Ctrl-C reaches the whole group; the conductor decides what ends.
@@ -202,7 +202,7 @@ def _serve(pipe: Any, setting: Setting, slot: str) -> None:
         except EOFError:
             return
         try:
-            event = work(job, setting, lambda news: tell(False, news), lambda: bool(stops))
+            event = work(job, place, lambda news: tell(False, news), lambda: bool(stops))
         except OSError as error:
             if error.errno not in DISK:
                 raise
@@ -210,9 +210,9 @@ def _serve(pipe: Any, setting: Setting, slot: str) -> None:
         tell(True, event)
 
 
-def _spent(event: Event, setting: Setting) -> bool:
+def _spent(event: Event, place: Place) -> bool:
     """Whether a worker makes room for a fresh one: told to stop, or nothing works after a CUDA error."""
-    return event.cause == "interrupted" or (setting.device != "cpu" and event.cause in ("error", "oom"))
+    return event.cause == "interrupted" or (place.device != "cpu" and event.cause in ("error", "oom"))
 
 
 def _die_with_parent() -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.errors import UserError
-from bench.execute import Event, Job, Listener, Setting
+from bench.execute import Event, Job, Listener, Place
 from bench.execute.records import write_failure
 from bench.store import Store
 
@@ -42,11 +42,11 @@ class Cluster:
 class Ray:
     """An executor whose workers Ray places; connects at once."""
 
-    def __init__(self, cluster: Cluster, setting: Setting, timeout_s: float | None = None) -> None:
+    def __init__(self, cluster: Cluster, place: Place, timeout_s: float | None = None) -> None:
         """Raises UserError when Ray is not installed or not there, or a node does not see the results."""
         self._cluster, self._timeout_s, self._stopping = cluster, timeout_s, False
         self._ray = _connect(cluster)
-        self._setting = Setting(setting.results, setting.cache, self._device(setting), setting.keep_weights)
+        self._place = Place(place.results, place.cache, self._device(place), place.keep_weights)
         # max_calls: else Ray ends a process after its first GPU task
         self._work = self._ray.remote(max_retries=0, max_calls=0)(_task)
         self._mailbox = self._open_mailbox()
@@ -58,7 +58,7 @@ class Ray:
     @property
     def workers(self) -> int:
         """How many trials of one thread run at once, as far as is known: a cluster may grow."""
-        kind = "CPU" if self._setting.device == "cpu" else "GPU"
+        kind = "CPU" if self._place.device == "cpu" else "GPU"
         return self._cluster.workers or max(1, int(self._ray.cluster_resources().get(kind, 1)))
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
@@ -90,10 +90,10 @@ class Ray:
         """Leave the cluster, which ends this run's tasks; one that was started here ends."""
         self._ray.shutdown()
 
-    def _device(self, setting: Setting) -> str:
+    def _device(self, place: Place) -> str:
         """The cluster's, not the conductor's, which may have no GPU."""
         gpus = self._ray.cluster_resources().get("GPU", 0)
-        return "cuda" if setting.device != "cpu" and gpus else "cpu"
+        return "cuda" if place.device != "cpu" and gpus else "cpu"
 
     def _open_mailbox(self) -> Any:
         """Beside the conductor, so that no lost node takes it away."""
@@ -107,10 +107,10 @@ class Ray:
 
     def _submit(self, job: Job) -> Any:
         options: dict[str, Any] = {"num_cpus": job.run.trial.recipe.cpu_threads}
-        if self._setting.device != "cpu":
+        if self._place.device != "cpu":
             gpus = self._ray.cluster_resources()["GPU"]
             options["num_gpus"] = 1 if job.alone else min(1, gpus / self.workers)
-        return self._work.options(**options).remote(job, self._setting, self._mailbox)
+        return self._work.options(**options).remote(job, self._place, self._mailbox)
 
     def _read_mailbox(self, listen: Listener) -> None:
         for event in self._ray.get(self._mailbox.take.remote()):
@@ -130,10 +130,10 @@ class Ray:
         except exceptions.RayError as error:
             if self._overdue(begun):
                 message = f"took longer than {self._timeout_s:g} s (--timeout)"
-                return write_failure(job, self._setting, "timeout", message)
+                return write_failure(job, self._place, "timeout", message)
             if isinstance(error, exceptions.TaskCancelledError):
                 return None
-            return write_failure(job, self._setting, *_why(error))
+            return write_failure(job, self._place, *_why(error))
 
     def _overdue(self, begun: float | None) -> bool:
         limit = self._timeout_s
@@ -146,12 +146,12 @@ class Ray:
 
     def _check_nodes(self) -> None:
         """Raise UserError when a node has another results folder, no bench, or cannot write its cache."""
-        token, file = secrets.token_hex(8), self._setting.results / TOKEN
+        token, file = secrets.token_hex(8), self._place.results / TOKEN
         file.write_text(token)
         look = self._ray.remote(num_cpus=0, max_retries=0)(_look)
         asked = {
             node["NodeManagerHostname"]: look.options(scheduling_strategy=self._on(node["NodeID"])).remote(
-                self._setting, token
+                self._place, token
             )
             for node in self._ray.nodes()
             if node["Alive"]
@@ -163,7 +163,7 @@ class Ray:
             file.unlink(missing_ok=True)
         if problems:
             raise UserError(
-                f"not every node of the Ray cluster can work in {self._setting.results}:\n"
+                f"not every node of the Ray cluster can work in {self._place.results}:\n"
                 + "\n".join(problems)
                 + "\n    put the results folder on storage that all nodes share (docs/cluster.md)"
             )
@@ -234,15 +234,15 @@ def _connect(cluster: Cluster) -> Any:
     return ray
 
 
-def _look(setting: Setting, token: str) -> str:
+def _look(place: Place, token: str) -> str:
     """On a node: what keeps it from working for this conductor, or nothing."""
-    file = setting.results / TOKEN
+    file = place.results / TOKEN
     try:
         if file.read_text() != token:
             return f"{file} holds something else than the conductor wrote"
     except OSError as error:
         return f"does not see {file} ({error.strerror})"
-    for folder in (setting.results, setting.cache):
+    for folder in (place.results, place.cache):
         try:
             Store(folder).check_writable()
         except UserError:
@@ -250,7 +250,7 @@ def _look(setting: Setting, token: str) -> str:
     return ""
 
 
-def _task(job: Job, setting: Setting, mailbox: Any) -> Event:
+def _task(job: Job, place: Place, mailbox: Any) -> Event:
     """On a node: one job, from start to record."""
     import ray
 
@@ -259,7 +259,7 @@ def _task(job: Job, setting: Setting, mailbox: Any) -> Event:
     _watch(mailbox)
     return work(
         job,
-        setting,
+        place,
         lambda event: mailbox.put.remote(event),
         lambda: bool(ray.get(mailbox.stopping.remote())),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import provenance
-from bench.execute import Event, Job, Setting
+from bench.execute import Event, Job, Place
 from bench.store import Record, Store
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 Cause = Literal["oom", "killed", "timeout", "error", "interrupted"]
 
 
-def base(job: Job, setting: Setting) -> dict[str, Any]:
+def base(job: Job, place: Place) -> dict[str, Any]:
     """What every record of this job holds, however it ends."""
     trial = job.run.trial
     return {
@@ -34,19 +34,19 @@ def base(job: Job, setting: Setting) -> dict[str, Any]:
         "seed": trial.replicate.seed,
         "fold": trial.replicate.fold,
         "versions": dict(trial.versions),
-        "machine": provenance.machine(setting.device),
+        "machine": provenance.machine(place.device),
         "libraries": provenance.libraries(),
         "commit": provenance.commit(),
         "attempts": job.attempt,
     }
 
 
-def write_result(job: Job, setting: Setting, result: Result) -> Record:
+def write_result(job: Job, place: Place, result: Result) -> Record:
     """Record of a trial that ran to its end, done or diverged; weights are kept when the study keeps them."""
     trial = job.run.trial
-    store = Store(setting.results)
+    store = Store(place.results)
     record = Record(
-        **base(job, setting),
+        **base(job, place),
         status=result.status,
         cause=result.cause,
         message=result.message,
@@ -64,7 +64,7 @@ def write_result(job: Job, setting: Setting, result: Result) -> Record:
         memory=result.memory,
     )
     weights = None
-    keep = setting.keep_weights and trial.role == "final" and result.status == "done"
+    keep = place.keep_weights and trial.role == "final" and result.status == "done"
     if keep and result.weights is not None:
         from bench.models.weights import save
 
@@ -92,21 +92,21 @@ def cause_of(error: Exception) -> Cause:
     return "oom" if is_out_of_memory(error) else "error"
 
 
-def write_failure(job: Job, setting: Setting, cause: Cause, message: str, traceback: str = "") -> Event:
+def write_failure(job: Job, place: Place, cause: Cause, message: str, traceback: str = "") -> Event:
     """Record of a trial that broke."""
-    store = Store(setting.results)
+    store = Store(place.results)
     before = store.read(job.run.trial.id)
     # A finished trial stays finished: what broke was scoring an added set, or training it once more.
     if before is None or before.status in ("failed", "pruned"):
-        fields = base(job, setting)
+        fields = base(job, place)
         record = Record(**fields, status="failed", cause=cause, message=message, traceback=traceback)
         store.write(record, history=[], predictions={})
     return replace(ended(job, "failed", f"{cause}: {message}".partition("\n")[0]), cause=cause)
 
 
-def write_killed(job: Job, setting: Setting, message: str) -> Event:
+def write_killed(job: Job, place: Place, message: str) -> Event:
     """Record of a trial whose worker died under it."""
-    return write_failure(job, setting, "killed", message)
+    return write_failure(job, place, "killed", message)
 
 
 def ended(job: Job, kind: Literal["done", "diverged", "failed"], text: str, seconds: float = 0.0) -> Event:

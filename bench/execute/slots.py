@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.execute import Job, Setting
+from bench.execute import Job, Place
+from bench.files import write_whole
 from bench.machine import Machine
 from bench.plan import Trial
-from bench.store import Record, Store, write_whole
+from bench.store import Record, Store
 
 MOST_PER_GPU = 4
 """More share a GPU's time without adding to it (docs/performance.md)."""
@@ -35,7 +36,7 @@ class Gpu:
     free_mb: float
 
 
-def choose(machine: Machine, setting: Setting, jobs: Sequence[Job], *, smoked: bool = False) -> list[str]:
+def choose(machine: Machine, place: Place, jobs: Sequence[Job], *, smoked: bool = False) -> list[str]:
     """One entry per worker: the GPU it sees, or "" on a CPU.
 
     ``machine.workers`` where it is given. Else a worker for each ``cpu_threads`` cores, or as many per GPU as
@@ -44,12 +45,12 @@ def choose(machine: Machine, setting: Setting, jobs: Sequence[Job], *, smoked: b
     if machine.executor == "inline" or (smoked and not machine.workers):
         return [""]  # a smoke trial takes a second, a worker ten to import torch
     trials = [job.run.trial for job in jobs]
-    if setting.device == "cpu" or machine.workers:
-        return of_machine(machine, setting.device, max(trial.recipe.cpu_threads for trial in trials), None)
-    known = peaks_of(Store(setting.results).records())
-    for key, peak_mb in remembered_peaks(setting.cache).items():
+    if place.device == "cpu" or machine.workers:
+        return of_machine(machine, place.device, max(trial.recipe.cpu_threads for trial in trials), None)
+    known = peaks_of(Store(place.results).records())
+    for key, peak_mb in remembered_peaks(place.cache).items():
         known[key] = max(peak_mb, known.get(key, 0.0))
-    return of_machine(machine, setting.device, 1, most_of(trials, known))
+    return of_machine(machine, place.device, 1, most_of(trials, known))
 
 
 def of_machine(machine: Machine, device: str, threads: int, peak_mb: float | None) -> list[str]:
@@ -109,7 +110,7 @@ def remember_peaks(cache: Path, measured: Mapping[str, float]) -> None:
     with contextlib.suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
         text = json.dumps(remembered_peaks(cache) | dict(measured), indent=1)
-        write_whole(cache / PROBES, lambda file: file.write(text.encode()))
+        write_whole(cache / PROBES, text.encode())
 
 
 def about(trial: Trial) -> str:

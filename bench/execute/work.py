@@ -10,20 +10,19 @@ from dataclasses import replace
 from typing import Literal
 
 from bench.errors import UserError
-from bench.execute import Event, Job, Listener, Setting
+from bench.execute import Event, Job, Listener, Place
 from bench.execute.records import cause_of, ended, write_failure, write_result
 from bench.store import Store
 from bench.train.checkpoint import Interrupted
 from bench.train.device import peak_memory_mb
 from bench.train.loop import Progress
-from bench.trial import Setting as TrialSetting
-from bench.trial import run_trial, score_from_weights
+from bench.trial import Surroundings, run_trial, score_from_weights
 
 Stop = Callable[[], bool]
 NOWHERE: Mapping[str, float] = {}
 
 
-def work(job: Job, setting: Setting, listen: Listener, stop: Stop = lambda: False) -> Event:
+def work(job: Job, place: Place, listen: Listener, stop: Stop = lambda: False) -> Event:
     """Run ``job`` to a record and return its last event. Only KeyboardInterrupt comes out of it.
 
     stop   asked after each evaluation whether to write a checkpoint and end there, as ``interrupted``
@@ -36,30 +35,30 @@ def work(job: Job, setting: Setting, listen: Listener, stop: Stop = lambda: Fals
     )
     started = time.perf_counter()
     try:
-        event = _score(job, setting) if job.missing else _train(job, setting, listen, stop)
+        event = _score(job, place) if job.missing else _train(job, place, listen, stop)
     except Exception as error:
-        event = _failed(job, setting, error)
+        event = _failed(job, place, error)
     return Event(**(vars(event) | {"seconds": time.perf_counter() - started}))
 
 
-def _train(job: Job, setting: Setting, listen: Listener, stop: Stop) -> Event:
+def _train(job: Job, place: Place, listen: Listener, stop: Stop) -> Event:
     trial, replicate = job.run.trial, job.run.trial.replicate
 
     def on_progress(news: Progress) -> None:
         text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}  "
         text += f"val {100 * news.val_accuracy:.1f}  {news.images_per_s:.0f} img/s"
-        at = vars(news) | ({} if setting.device == "cpu" else {"memory_mb": peak_memory_mb(setting.device)})
+        at = vars(news) | ({} if place.device == "cpu" else {"memory_mb": peak_memory_mb(place.device)})
         tell("epoch", text, at)
 
     def tell(kind: Literal["epoch", "note"], text: str, at: Mapping[str, float] = NOWHERE) -> None:
         number, fold = job.run.candidate, replicate.fold
         listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, fold=fold, at=at, candidate=number))
 
-    checkpoint = Store(setting.results).trial_dir(trial.id) / "checkpoint.pt"
+    checkpoint = Store(place.results).trial_dir(trial.id) / "checkpoint.pt"
     note = functools.partial(tell, "note")
-    where = TrialSetting(setting.device, setting.cache, on_progress, note, checkpoint, stop, job.run.floors)
+    where = Surroundings(place.device, place.cache, on_progress, note, checkpoint, stop, job.run.floors)
     result = run_trial(trial, job.run.sets, where)
-    record = write_result(job, setting, result)
+    record = write_result(job, place, result)
     if record.status == "diverged":
         return ended(job, "diverged", record.message)
     if record.status == "pruned":
@@ -69,10 +68,10 @@ def _train(job: Job, setting: Setting, listen: Listener, stop: Stop) -> Event:
     return ended(job, "done", _scores(job, record.scores))
 
 
-def _score(job: Job, setting: Setting) -> Event:
+def _score(job: Job, place: Place) -> Event:
     """Score sets added to the study after this trial was trained, from its kept weights."""
-    store, trial = Store(setting.results), job.run.trial
-    where = TrialSetting(setting.device, setting.cache)
+    store, trial = Store(place.results), job.run.trial
+    where = Surroundings(place.device, place.cache)
     scored = score_from_weights(trial, job.missing, store.weights_path(trial.id), where)
     sizes = {key: len(prediction.labels) for key, prediction in scored.predictions.items()}
     store.add_scores(trial.id, scored.scores, scored.recalls, sizes, scored.predictions, scored.conditions)
@@ -85,14 +84,14 @@ def _scores(job: Job, scores: dict[str, dict[str, float]]) -> str:
     return "  ".join(f"{'local' if name == 'test' else name} {100 * value:.1f}" for name, value in shown)
 
 
-def _failed(job: Job, setting: Setting, error: Exception) -> Event:
+def _failed(job: Job, place: Place, error: Exception) -> Event:
     message = str(error) or type(error).__name__
     if isinstance(error, Interrupted):
         # Stopping a study often must not use up the attempts that a trial has.
         uncounted = replace(job, attempt=max(1, job.attempt - 1))
-        return write_failure(uncounted, setting, "interrupted", message)
+        return write_failure(uncounted, place, "interrupted", message)
     if not isinstance(error, UserError):
         message = f"{type(error).__name__}: {message}"
     if job.missing:  # the trial itself is done and stays so
         return ended(job, "failed", f"not scored: {message}".partition("\n")[0])
-    return write_failure(job, setting, cause_of(error), message, traceback.format_exc())
+    return write_failure(job, place, cause_of(error), message, traceback.format_exc())

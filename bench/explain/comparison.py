@@ -19,7 +19,7 @@ from bench.metrics import ECE_BINS
 from bench.store import Predictions
 
 Floats = NDArray[np.floating[Any]]
-Side = Literal["reference", "arm"]
+Which = Literal["reference", "arm"]
 Kind = Literal["gained", "lost", "moved"]
 """The reference was wrong and the arm is right; the other way round; both wrong, with different answers."""
 
@@ -62,17 +62,17 @@ class Comparison:
     shown           the replicate whose flips and errors are shown, 0 to S − 1
     """
 
-    probabilities: Mapping[Side, Floats]
+    probabilities: Mapping[Which, Floats]
     labels: Labels
     ids: Ids
     shown: int = 0
 
-    def said(self, side: Side) -> Labels:
+    def said(self, side: Which) -> Labels:
         """Answers (S, N)."""
         found: Labels = self.probabilities[side].argmax(2)
         return found
 
-    def right(self, side: Side) -> NDArray[np.bool_]:
+    def right(self, side: Which) -> NDArray[np.bool_]:
         """Whether each answer is right, (S, N)."""
         found: NDArray[np.bool_] = self.said(side) == self.labels
         return found
@@ -102,26 +102,26 @@ class Comparison:
         order = np.lexsort((self.ids[found], -change[found], -repeats[found]))
         return [Flip(int(i), int(repeats[i])) for i in found[order]]
 
-    def confident_errors(self, side: Side) -> list[int]:
+    def confident_errors(self, side: Which) -> list[int]:
         """Positions of the shown replicate's wrong answers, the surest first."""
         sure = self.probabilities[side][self.shown].max(1).astype(np.float64)
         wrong = np.flatnonzero(~self.right(side)[self.shown])
         return [int(i) for i in wrong[np.lexsort((self.ids[wrong], -sure[wrong]))]]
 
-    def confusion(self, side: Side) -> NDArray[np.int64]:
+    def confusion(self, side: Which) -> NDArray[np.int64]:
         """True class → answer → images, (K, K), all replicates together."""
         classes = self.probabilities[side].shape[2]
         cells = self.labels * classes + self.said(side)
         return np.bincount(cells.ravel(), minlength=classes**2).reshape(classes, classes)
 
-    def recalls(self, side: Side) -> Floats:
+    def recalls(self, side: Which) -> Floats:
         """Share of each class's images that are recognised, (S, K); nan for a class without images."""
         classes = self.probabilities[side].shape[2]
         counts = np.bincount(self.labels, minlength=classes)
         hits = np.stack([np.bincount(self.labels[row], minlength=classes) for row in self.right(side)])
         return np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
 
-    def reliability(self, side: Side, replicate: int) -> Reliability:
+    def reliability(self, side: Which, replicate: int) -> Reliability:
         """Confidence against accuracy in the 15 bins of equal mass of ``metrics.ece``."""
         confidence = self.probabilities[side][replicate].max(1).astype(np.float64)
         right = self.right(side)[replicate]

@@ -14,22 +14,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.errors import UserError
+from bench.files import move
 
-State = Mapping[str, Tensor]
+StateDict = Mapping[str, Tensor]
 WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts commonly put the weights of a checkpoint."""
 
 COUNTER = "num_batches_tracked"
 
 
-def save(state: State, path: Path) -> None:
+def save(state: StateDict, path: Path) -> None:
     """Write a network's state, buffers included, as safetensors; whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        move(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -70,7 +69,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Fitting:
     """How the tensors of a file fit a model, by name."""
 
     matching: list[str] = field(default_factory=list)
@@ -100,9 +99,9 @@ class Comparison:
         return "; ".join(parts)
 
 
-def compare(model: State, file: State) -> Comparison:
+def compare(model: StateDict, file: StateDict) -> Fitting:
     """Names and shapes of two states. Batch norm's counters may be missing: old files have none."""
-    found = Comparison()
+    found = Fitting()
     for name, tensor in model.items():
         if name not in file:
             if not name.endswith(COUNTER):
@@ -115,7 +114,7 @@ def compare(model: State, file: State) -> Comparison:
     return found
 
 
-def load_strictly(module: nn.Module, state: State, what: str) -> None:
+def load_strictly(module: nn.Module, state: StateDict, what: str) -> None:
     """Copy ``state`` into ``module``.
 
     Raises UserError that starts with ``what`` and counts what fits, when anything is missing, foreign or of

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from bench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from bench.judge.findings import Document
     from bench.plan import PlanFile
-    from bench.report.document import Document
     from bench.report.svg import Figure
     from bench.store import Store
-    from bench.study import Study
+    from bench.study.read import Study
 
 FORMATS = ("md", "csv", "tex", "html", "svg")
 """``report.md``, ``tables/*.csv``, ``tables/*.tex``, ``report.html`` with ``figures/*.svg``, these alone."""
@@ -29,7 +29,7 @@ USUAL = ("md", "csv", "html")
 
 def build(study: Study, plan: PlanFile, store: Store) -> Document:
     """Everything the report says, as numbers and plain text."""
-    from bench.report import assemble
+    from bench.judge import assemble
 
     return assemble.build(study, plan, store)
 
@@ -105,7 +105,8 @@ def files(
 
 
 def _figures(study: Study, plan: PlanFile, store: Store, document: Document, cost: bool) -> Sequence[Figure]:
-    from bench.report import figures, pictures
+    from bench.judge import pictures
+    from bench.report import figures
 
     return figures.figures(document, pictures.gather(study, plan, store, document), cost=cost)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.report.document import Document, Finding
+from bench.judge.findings import Document, Finding
 from bench.report.naming import plain
 from bench.report.text import effect, short_names
 

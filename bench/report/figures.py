@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
+from bench.judge.findings import Document, Effect, Finding
+from bench.judge.pictures import Pictures, SeedPoint
 from bench.report import grids, searching
-from bench.report.document import Document, Effect, Finding
 from bench.report.naming import Names, file_part, plain, replicates, tone
-from bench.report.pictures import Pictures, Replicate
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, labels, letters
 from bench.report.text import effect, percent, thousands
 
@@ -119,7 +119,7 @@ def seeds(document: Document, pictures: Pictures, names: Names) -> Figure | None
     )
 
 
-def _dots(canvas: Canvas, x: Scale, y: float, of: Sequence[tuple[Replicate, float]], names: Names) -> None:
+def _dots(canvas: Canvas, x: Scale, y: float, of: Sequence[tuple[SeedPoint, float]], names: Names) -> None:
     """One arm's trials on one set, and their mean."""
     for replicate, value in of:
         tip = f"{names[replicate.arm]}, {replicate}: {percent(value)} %"

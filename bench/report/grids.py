@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.report.document import ConditionScore, CorruptedArm, CorruptedSet, Document
+from bench.judge.findings import ConditionScore, CorruptedArm, CorruptedSet, Document
+from bench.judge.pictures import Confusion, Curve, Pictures, trial_name
 from bench.report.naming import Names, file_part, plain, replicates
-from bench.report.pictures import Confusion, Curve, Pictures, trial_name
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, letters
 from bench.report.text import percent
 

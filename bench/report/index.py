@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.judge.findings import Mean
 from bench.plan import TEST, PlanFile, PlannedArm, PlannedTrial, read_plan_file
-from bench.report.document import Mean
 from bench.report.text import md, mean
 from bench.store import Record, Store
 

@@ -6,8 +6,8 @@ import functools
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from bench.judge.findings import ArmRow, Document, Effect, Finding, Mean
 from bench.report import text
-from bench.report.document import ArmRow, Document, Effect, Finding, Mean
 from bench.report.naming import plain, replicates
 
 SPECIAL = {

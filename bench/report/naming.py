@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.report.document import ArmRow, Document, Finding
-from bench.report.pictures import Pictures
+from bench.judge.findings import ArmRow, Document, Finding
+from bench.judge.pictures import Pictures
 from bench.report.svg import cut, letters
 from bench.report.text import short_names
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from bench.judge.findings import Document
 from bench.report import text
-from bench.report.document import Document
 from bench.report.naming import file_part, plain, replicates, tone
 from bench.report.svg import STYLE, Figure, palette
 

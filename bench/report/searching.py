@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.report.document import Document, Tuning
+from bench.judge.findings import Document, Tuning
+from bench.judge.pictures import Axis, Pictures, SearchPicture, Tried
 from bench.report.naming import Names, plain
-from bench.report.pictures import Axis, Pictures, SearchPicture, Tried
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, spelled
-from bench.space import EDGE
+from bench.tune.space import EDGE
 
 WIDTH = 760
 IN_UNITS = ("nll", "ece")
@@ -21,7 +21,7 @@ def searches(document: Document, pictures: Pictures, names: Names) -> Iterator[F
     found = [s for s in pictures.searches if any(t.value is not None for t in s.tried)]
     if tuning is None or not found:
         return
-    metric = Metric(tuning)
+    metric = MetricAxis(tuning)
     yield _history(found, metric, names)
     yield from _slices(found, metric, names)
     best = _best(tuning, metric, names)
@@ -29,7 +29,7 @@ def searches(document: Document, pictures: Pictures, names: Names) -> Iterator[F
         yield best
 
 
-class Metric:
+class MetricAxis:
     """The tuning metric: its name, unit, and which way is better."""
 
     def __init__(self, tuning: Tuning) -> None:
@@ -50,7 +50,7 @@ class Metric:
         return Scale.around(values, start, end)
 
 
-def _history(searches: list[SearchPicture], metric: Metric, names: Names) -> Figure:
+def _history(searches: list[SearchPicture], metric: MetricAxis, names: Names) -> Figure:
     columns = min(3, len(searches))
     wide, high = (WIDTH - 10) / columns, 168
     most = max(t.number for s in searches for t in s.tried)
@@ -79,7 +79,7 @@ def _history(searches: list[SearchPicture], metric: Metric, names: Names) -> Fig
     )
 
 
-def _so_far(canvas: Canvas, search: SearchPicture, metric: Metric, x: Scale, y: Scale) -> None:
+def _so_far(canvas: Canvas, search: SearchPicture, metric: MetricAxis, x: Scale, y: Scale) -> None:
     best: float | None = None
     path: list[tuple[float, float]] = []
     for t in search.tried:
@@ -92,7 +92,7 @@ def _so_far(canvas: Canvas, search: SearchPicture, metric: Metric, x: Scale, y: 
         canvas.path("plain line", path)
 
 
-def _candidate(canvas: Canvas, t: Tried, metric: Metric, across: float, y: Scale) -> None:
+def _candidate(canvas: Canvas, t: Tried, metric: MetricAxis, across: float, y: Scale) -> None:
     """A dot for a finished candidate, a cross for another, nothing for one not tried."""
     if t.state == "missing":
         return
@@ -108,7 +108,7 @@ def _candidate(canvas: Canvas, t: Tried, metric: Metric, across: float, y: Scale
         canvas.mark("circle", "base line", f"candidate {t.number}, chosen", cx=across, cy=at, r=7)
 
 
-def _slices(searches: list[SearchPicture], metric: Metric, names: Names) -> Iterator[Figure]:
+def _slices(searches: list[SearchPicture], metric: MetricAxis, names: Names) -> Iterator[Figure]:
     """One figure for each tuned setting, a panel for each arm that tunes it."""
     settings = dict.fromkeys(axis.setting for s in searches for axis in s.axes)
     for number, setting in enumerate(settings):
@@ -141,7 +141,7 @@ def _value(axis: Axis, place: float) -> str:
 
 
 def _slice(
-    canvas: Canvas, search: SearchPicture, i: int, span: tuple[float, float], y: Scale, metric: Metric
+    canvas: Canvas, search: SearchPicture, i: int, span: tuple[float, float], y: Scale, metric: MetricAxis
 ) -> None:
     axis = search.axes[i]
     if axis.choices:
@@ -163,7 +163,7 @@ def _slice(
         _candidate(canvas, t, metric, x(t.places[i]), y)
 
 
-def _best(tuning: Tuning, metric: Metric, names: Names) -> Figure | None:
+def _best(tuning: Tuning, metric: MetricAxis, names: Names) -> Figure | None:
     shown = {arm.label for arm in names.arms}
     arms = [arm for arm in tuning.arms if len(arm.curve) > 1 and arm.label in shown]
     if not arms:

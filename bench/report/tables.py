@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from bench.report.document import CorruptedArm, CorruptedSet, Document, Effect, Finding, Mean, Tuning
+from bench.judge.findings import CorruptedArm, CorruptedSet, Document, Effect, Finding, Mean, Tuning
 from bench.report.text import seeds
 
 Row = Sequence[object]

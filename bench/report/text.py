@@ -6,7 +6,7 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
-from bench.report.document import Document, Effect, Mean, Seeds
+from bench.judge.findings import Document, Effect, Mean, Seeds
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 SMALLEST_P = 1e-15
 """p-values below this are returned as it: no decision depends on them and the tails are not exact there."""
@@ -86,7 +86,7 @@ class Interval:
         return math.exp((low + high) / 2)
 
 
-def by_item(values: NDArray[Any], items: NDArray[Any]) -> Floats:
+def by_item(values: NDArray[Any], items: NDArray[Any]) -> Doubles:
     """Average the copies of each item, items in ascending order of their id.
 
     values  (N,) or (S, N)
@@ -102,7 +102,7 @@ def by_item(values: NDArray[Any], items: NDArray[Any]) -> Floats:
     return sums if values.ndim == 2 else sums[0]
 
 
-def _components(d: Floats) -> tuple[float, float, float, float]:
+def _components(d: Doubles) -> tuple[float, float, float, float]:
     """Mean, V_seed, V_item and V_int of d (S, N)."""
     S, N = d.shape
     if S < 2 or N < 2:
@@ -122,7 +122,7 @@ def _clean(variance: float, mean: float) -> float:
     return 0.0 if variance <= (1e-14 * max(1.0, abs(mean))) ** 2 else variance
 
 
-def two_way(d: Floats, *, inflation: float = 1.0) -> Interval:
+def two_way(d: Doubles, *, inflation: float = 1.0) -> Interval:
     """The mean over S seeds and N items, both seen as draws: the target is new seeds and new images.
 
     d          (S, N) scores of an arm, or differences of two arms paired by seed and item; S, N ≥ 2
@@ -134,7 +134,7 @@ def two_way(d: Floats, *, inflation: float = 1.0) -> Interval:
     return Interval(mean, seed * inflation, item, interaction, *d.shape)
 
 
-def paired_t(x: Floats) -> Interval:
+def paired_t(x: Doubles) -> Interval:
     """The mean over seeds alone, as for a cost, which has no images: Student's t.
 
     x  (S,) one value per seed, for example log ratios of seconds; S ≥ 2
@@ -146,7 +146,7 @@ def paired_t(x: Floats) -> Interval:
     return Interval(mean, _clean(float(x.var(ddof=1)) / len(x), mean), 0.0, 0.0, len(x), 1)
 
 
-def fold_interval(x: Floats, share: float) -> Interval:
+def fold_interval(x: Doubles, share: float) -> Interval:
     """The mean over folds, whose training sets overlap. No item term: it is inside each fold's mean.
 
     x      (J,) mean difference over the images of each fold (average seeds first); J ≥ 2
@@ -159,7 +159,7 @@ def fold_interval(x: Floats, share: float) -> Interval:
     return Interval(plain.mean, variance, 0.0, 0.0, plain.seeds, 1)
 
 
-def difference_of_gaps(local: Floats, hidden: Floats) -> Interval:
+def difference_of_gaps(local: Doubles, hidden: Doubles) -> Interval:
     """Mean of local − hidden, for one arm's scores (its gap) or for paired differences (a gap's change).
 
     local   (S, N) on the local test set
@@ -193,7 +193,7 @@ class SpreadTest:
         return self.p_zero if value == 0 else 1.0
 
 
-def brown_forsythe(reference: Floats, arm: Floats) -> SpreadTest:
+def brown_forsythe(reference: Doubles, arm: Doubles) -> SpreadTest:
     """Brown–Forsythe over the seeds' scores of two arms.
 
     reference, arm  (S,) scores of the common seeds, S ≥ 2

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
-LeftOut = tuple[float, Floats]
+LeftOut = tuple[float, Doubles]
 """A score, and the scores (M,) without each item."""
 
 ECE_BINS = 15
@@ -24,7 +24,7 @@ CHANCE_AUC = 0.5
 
 def pseudo_values(
     metric: str, probabilities: NDArray[Any], labels: Ints, ids: NDArray[Any]
-) -> tuple[float, Floats | None]:
+) -> tuple[float, Doubles | None]:
     """A score and one pseudo-value per item: φ[i] = M·θ − (M−1)·θ[−i], shifted to the mean θ.
 
     metric         a key of JACKKNIFE
@@ -47,30 +47,30 @@ def pseudo_values(
     if M < 2:
         return theta, None
     phi = M * theta - (M - 1) * without
-    shifted: Floats = phi + (theta - phi.mean())
+    shifted: Doubles = phi + (theta - phi.mean())
     return theta, shifted
 
 
-def _accuracy(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+def _accuracy(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> LeftOut:
     """Mean share of right copies over items; those shares (M,) are their own pseudo-values."""
     right = (probabilities.argmax(axis=1) == labels).astype(float)
     share = np.bincount(group, weights=right, minlength=M) / np.bincount(group, minlength=M)
     return float(share.mean()), share
 
 
-def _table(group: Ints, column: Ints, M: int, K: int, weights: Floats | None = None) -> Floats:
+def _table(group: Ints, column: Ints, M: int, K: int, weights: Doubles | None = None) -> Doubles:
     """Sums (M, K) over the images of each item and column."""
     flat = np.bincount(group * K + column, weights=weights, minlength=M * K)
     return np.asarray(flat.reshape(M, K), dtype=float)
 
 
-def _ratio(top: Floats, bottom: NDArray[Any]) -> Floats:
+def _ratio(top: Doubles, bottom: NDArray[Any]) -> Doubles:
     result = np.zeros(np.shape(top))
     np.divide(top, bottom, out=result, where=bottom > 0)
     return result
 
 
-def _balanced_accuracy(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+def _balanced_accuracy(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> LeftOut:
     """Mean recall over the classes present; (M,) without each item."""
     K = probabilities.shape[1]
     hit = (probabilities.argmax(axis=1) == labels).astype(float)
@@ -81,7 +81,7 @@ def _balanced_accuracy(probabilities: Floats, labels: Ints, group: Ints, M: int)
     return float(_ratio(h, n)[present].mean()), without
 
 
-def _macro_f1(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+def _macro_f1(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> LeftOut:
     """Mean over the classes present of 2·TP / (images of the class + images called it); (M,) without each."""
     K = probabilities.shape[1]
     called = probabilities.argmax(axis=1)
@@ -93,7 +93,7 @@ def _macro_f1(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftO
     return float(_ratio(2 * h, n + c)[present].mean()), without
 
 
-def _auc(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+def _auc(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> LeftOut:
     """Mean over the classes present of one-vs-rest AUC; (M,) without each item.
 
     The number of rightly ordered pairs is a sum over positives (and over negatives); all copies of an item
@@ -118,25 +118,25 @@ def _auc(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
     return float(np.mean(values)), np.mean(without, axis=0)
 
 
-def _pairs_won(score: Floats, positive: NDArray[np.bool_]) -> Floats:
+def _pairs_won(score: Doubles, positive: NDArray[np.bool_]) -> Doubles:
     """For each image (N,): rightly ordered pairs with the other side, ties half."""
     within = np.empty(len(score))
     within[positive] = _ranks(score[positive])
     within[~positive] = _ranks(score[~positive])
     below_or_half = _ranks(score) - within  # images of the other side below, ties half
     others = np.where(positive, (~positive).sum(), positive.sum())
-    won: Floats = np.where(positive, below_or_half, others - below_or_half)
+    won: Doubles = np.where(positive, below_or_half, others - below_or_half)
     return won
 
 
-def _ranks(values: Floats) -> Floats:
+def _ranks(values: Doubles) -> Doubles:
     """Ranks (N,) from 1, ties share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    ranks: Doubles = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return ranks
 
 
-def _ece(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
+def _ece(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> LeftOut:
     """Expected calibration error over equal-mass bins of confidence; (M,) without each item, bins fixed.
 
     Source: Naeini et al. 2015; equal mass after Nixon et al. 2019.
@@ -153,7 +153,7 @@ def _ece(probabilities: Floats, labels: Ints, group: Ints, M: int) -> LeftOut:
     return float(np.abs(total).sum() / N), np.abs(total - own).sum(axis=1) / left
 
 
-JACKKNIFE: dict[str, Callable[[Floats, Ints, Ints, int], LeftOut]] = {
+JACKKNIFE: dict[str, Callable[[Doubles, Ints, Ints, int], LeftOut]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "macro_f1": _macro_f1,

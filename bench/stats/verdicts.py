@@ -25,7 +25,7 @@ Word = Literal[
     "inconclusive",
     "unstable",
 ]
-Outcome = Literal["supported", "refuted", "inconclusive"]
+ClaimOutcome = Literal["supported", "refuted", "inconclusive"]
 
 
 class Testable(Protocol):
@@ -44,7 +44,7 @@ class Testable(Protocol):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Hypothesis:
     """One member of the family: an arm against a reference on one metric, above 0 is better."""
 
     test: Testable | None
@@ -97,7 +97,7 @@ def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def sides(
-    family: Sequence[Comparison], cuts: Sequence[float | None], *, adjust: bool = True
+    family: Sequence[Hypothesis], cuts: Sequence[float | None], *, adjust: bool = True
 ) -> tuple[list[int], list[float]]:
     """On which side of its cut each comparison is seen to be: 1 above, −1 below, 0 unknown; and its p.
 
@@ -119,7 +119,7 @@ def sides(
     return found, adjusted
 
 
-def judge(family: Sequence[Comparison]) -> list[Judgement]:
+def judge(family: Sequence[Hypothesis]) -> list[Judgement]:
     """The verdict of every member, Holm at each of the cuts 0, δ and −δ."""
     cautious, bold = _words(family, adjust=True), _words(family, adjust=False)
     return [
@@ -128,7 +128,7 @@ def judge(family: Sequence[Comparison]) -> list[Judgement]:
     ]
 
 
-def _words(family: Sequence[Comparison], *, adjust: bool) -> list[Judgement]:
+def _words(family: Sequence[Hypothesis], *, adjust: bool) -> list[Judgement]:
     at_zero, _ = sides(family, [0.0] * len(family), adjust=adjust)
     at_delta, _ = sides(family, [member.delta for member in family], adjust=adjust)
     negative = [None if member.delta is None else -member.delta for member in family]
@@ -184,7 +184,7 @@ def settle(judgement: Judgement, diverged: int, diverged_reference: int) -> Judg
 
 def claim_outcome(
     expect: Literal["better", "no gain"], judgement: Judgement, margin_side: int | None = None
-) -> Outcome:
+) -> ClaimOutcome:
     """Whether a comparison bears out a claim.
 
     margin_side  side of the claim's margin as ``sides`` found it; None: the claim names no margin
@@ -223,6 +223,6 @@ def diverged_share(diverged: int, seeds: int) -> Share:
     return Share(diverged, seeds, low, high)
 
 
-def convergence_outcome(share: Share) -> Outcome:
+def convergence_outcome(share: Share) -> ClaimOutcome:
     """Whether "does not converge" is borne out: more than half of all seeds would diverge."""
     return "supported" if share.low > 0.5 else "refuted" if share.high < 0.5 else "inconclusive"

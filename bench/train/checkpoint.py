@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import shorten
-from bench.store import write_whole
+from bench.files import write_whole
 
 FORMAT = 1
 """Of the file; raised when what it holds changes."""
@@ -23,7 +23,7 @@ SHARE = 0.02
 SECONDS_PER_BYTE = 1 / 200e6
 """Assumed before the first is written: a slow disk that is waited for."""
 
-State = dict[str, Any]
+Snapshot = dict[str, Any]
 """What ``torch.load(weights_only=True)`` reads: tensors, numbers and text in lists and dicts."""
 
 
@@ -51,7 +51,7 @@ class Checkpoint:
         self._seconds_per_byte = SECONDS_PER_BYTE
         self._since = time.perf_counter()
 
-    def read(self, device: str) -> State | None:
+    def read(self, device: str) -> Snapshot | None:
         """What was kept, its tensors on ``device``; None where there is nothing to continue from."""
         if not self.path.exists():
             return None
@@ -66,7 +66,7 @@ class Checkpoint:
         self._note(f"continues from {self.path}")
         return state
 
-    def _differs(self, state: State) -> str:
+    def _differs(self, state: Snapshot) -> str:
         """Why ``state`` is not this trial's, or nothing."""
         if state["format"] != FORMAT:
             return f"has format {shorten(state['format'])}, this bench reads {FORMAT}"
@@ -75,7 +75,7 @@ class Checkpoint:
                 return f"is of another {key}: {shorten(there)}, here {shorten(here)}"
         return ""
 
-    def offer(self, state: State) -> bool:
+    def offer(self, state: Snapshot) -> bool:
         """Write ``state``, whole or not at all, if the time since the last one is worth it; return so.
 
         Raises Interrupted when training is to stop: then it was worth it.
@@ -87,12 +87,11 @@ class Checkpoint:
         since = time.perf_counter() - self._since
         return _bytes(state) * self._seconds_per_byte <= SHARE * since and self._write(state)
 
-    def _write(self, state: State) -> bool:
+    def _write(self, state: Snapshot) -> bool:
         """Write and remember how long it took; False, and a note, where the disk refuses."""
         now, size = time.perf_counter(), _bytes(state)
         content = {"format": FORMAT, "identity": self._identity, **state}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, lambda file: torch.save(content, file))
         except (OSError, RuntimeError) as error:  # RuntimeError: how torch tells of a disk that is full
             self._note(f"no checkpoint written to {self.path}: {str(error).partition(chr(10))[0]}")
@@ -118,7 +117,7 @@ def restore_generators(states: Mapping[str, Tensor], device: str) -> None:
         torch.cuda.set_rng_state(states["cuda"].cpu(), device)
 
 
-def _load(path: Path, device: str) -> State:
+def _load(path: Path, device: str) -> Snapshot:
     # torch does not check the checksums it writes
     with zipfile.ZipFile(path) as file:
         if (broken := file.testzip()) is not None:

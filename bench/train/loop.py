@@ -18,7 +18,7 @@ from bench.evaluate import predict
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.batches import Batches
-from bench.train.checkpoint import State, generators, restore_generators
+from bench.train.checkpoint import Snapshot, generators, restore_generators
 from bench.train.outcome import Best, Diverged, Fit, Hooks, NotLearned, Progress, Pruned
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
@@ -206,7 +206,7 @@ class _Loop:
                 }
             )
 
-    def _recall(self, kept: State) -> None:
+    def _recall(self, kept: Snapshot) -> None:
         """Take over what an interrupted run reached, all but the stage it was in."""
         self.history, self.stages = kept["history"], kept["stages"]
         for entry in self.history:

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench import space
-from bench.candidates import Standing, standing, winner
-from bench.patch import look_up
 from bench.plan import SHARED, Candidate, Locator, Plan, PlannedSearch, Planner, Run, make_plan, planned_trial
 from bench.store import Record
-from bench.study import Arm, Study
-from bench.study_file import SEEDS_EACH, TUNING_SEEDS, Tune, ranges_of
-from bench.tune import prune
+from bench.study.file import SEEDS_EACH, TUNING_SEEDS, Tune, ranges_of
+from bench.study.patch import look_up
+from bench.study.read import Arm, Study
+from bench.tune import prune, space
+from bench.tune.candidates import Standing, standing, winner
 
 Read = Callable[[str], Record | None]
 History = Callable[[str], list[dict[str, Any]]]

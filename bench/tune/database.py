@@ -16,11 +16,11 @@ from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.candidates import Standing, goodness, standings
 from bench.plan import Plan, PlannedSearch
 from bench.store import Record
-from bench.study import Arm
-from bench.study_file import Tune
+from bench.study.file import Tune
+from bench.study.read import Arm
+from bench.tune.candidates import Standing, goodness, standings
 from bench.tune.propose import distributions, to_optuna
 
 optuna.logging.set_verbosity(logging.WARNING)
@@ -54,12 +54,12 @@ def _update(
     storage = RDBStorage(f"sqlite:///{file}")
     try:
         for search in plan.searches:
-            _Search(storage, search, tune, arms[search.arm]).update(standings(search, read, tune.metric))
+            _Mirror(storage, search, tune, arms[search.arm]).update(standings(search, read, tune.metric))
     finally:
         storage.engine.dispose()
 
 
-class _Search:
+class _Mirror:
     """One arm's search as an Optuna study; the words "study" and "trial" are Optuna's here."""
 
     def __init__(self, storage: RDBStorage, search: PlannedSearch, tune: Tune, arm: Arm) -> None:

@@ -14,12 +14,12 @@ from optuna.pruners import WilcoxonPruner
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
-from bench import space
-from bench.candidates import Standing, goodness
-from bench.patch import look_up
 from bench.streams import derive
-from bench.study import Arm
-from bench.study_file import Range, Tune, ranges_of
+from bench.study.file import Range, Tune, ranges_of
+from bench.study.patch import look_up
+from bench.study.read import Arm
+from bench.tune import space
+from bench.tune.candidates import Standing, goodness
 
 WORSE_P = 0.1
 """One-sided p below which a candidate's seeds count as worse."""

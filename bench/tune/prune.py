@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from bench.candidates import Standing, score, usable
 from bench.plan import Candidate, PlannedTrial
 from bench.store import Record
-from bench.study_file import Tune
+from bench.study.file import Tune
+from bench.tune.candidates import Standing, score, usable
 
 History = Callable[[str], list[dict[str, Any]]]
 Records = Mapping[str, Record | None]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data import synthetic
 from bench.data.corrupted import corrupted_samples
 from bench.data.images import Samples
+from bench.data.synthetic import draw as synthetic
 from bench.recipe import Corrupted
 
 SIZE_PX = 96

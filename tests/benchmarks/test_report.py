@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.families import families_of, severities_of
+from bench.corruptions.families import families_of, severities_of
 from bench.plan import PlanFile, PlannedArm, PlannedTrial
 from bench.recipe import Choice, Corrupted, Data, Recipe, Shifted
 from bench.report import FORMATS, files
 from bench.store import Predictions, Record, Store
-from bench.study import Arm, Study
+from bench.study.read import Arm, Study
 
 ARMS, SEEDS, IMAGES, CLASSES = 400, 5, 1700, 8
 KEYS = {"test": "a" * 64, "heavy": "b" * 64}

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from tiny import machine_in, write_study
 
-from bench.execute import Job, Setting
+from bench.execute import Job, Place
 from bench.execute.local import Local
-from bench.run import prepare
+from bench.run.planning import prepare
 
 TRIALS = 8
 FREE = 1.75
@@ -35,7 +35,7 @@ def jobs(folder: Path) -> list[Job]:
 def seconds(folder: Path, workers: int) -> float:
     """Wall time of the trials that are measured."""
     every = jobs(folder)
-    executor = Local([""] * workers, Setting(folder / f"by-{workers}", folder / "cache", keep_weights=False))
+    executor = Local([""] * workers, Place(folder / f"by-{workers}", folder / "cache", keep_weights=False))
     warm_up = [replace(job) for job in every[:2]]
     assert len(list(executor.run(warm_up, lambda event: None))) == 2
     begun = time.perf_counter()

@@ -5,8 +5,8 @@ import pytest
 from bench.commands.data import SOURCES, fetch, sources
 from bench.errors import UserError
 from bench.machine import Machine
+from bench.progress.terminal import Terminal
 from bench.recipe import Data
-from bench.terminal import Terminal
 
 
 def test_the_sources_listed_are_those_a_study_can_name(tmp_path: Path):

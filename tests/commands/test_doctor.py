@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.board import Beacon, Board
 from bench.commands import doctor
 from bench.commands.doctor import examine
 from bench.machine import Machine
+from bench.progress.board import Beacon, Board
 from bench.store import Store
 
 

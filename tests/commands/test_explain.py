@@ -15,13 +15,15 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.commands import explain_page
-from bench.commands.explain import Asked, Pair, explain, gather, images_of
+from bench.commands.explain import explain
 from bench.commands.explain_tables import matrices, recall_table, reliability_figure
 from bench.errors import UserError
+from bench.explain.pair import Asked, Pair, gather, images_of
 from bench.plan import Plan
-from bench.run import Options, prepare, run_study
+from bench.progress.terminal import Terminal
+from bench.run.conductor import Options, run_study
+from bench.run.planning import prepare
 from bench.store import Store
-from bench.terminal import Terminal
 
 QUIET = Terminal(quiet=True)
 HIDDEN = """\

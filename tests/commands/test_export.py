@@ -22,10 +22,11 @@ from bench.errors import UserError
 from bench.export import codabench, submission
 from bench.models.stored import stored_network
 from bench.plan import TEST, Run
+from bench.progress.terminal import Terminal
 from bench.recipe import Choice, Recipe
-from bench.run import Options, prepare, run_study
+from bench.run.conductor import Options, run_study
+from bench.run.planning import prepare
 from bench.store import Record, Store
-from bench.terminal import Terminal
 
 QUIET = Terminal(quiet=True)
 ARMS = """\

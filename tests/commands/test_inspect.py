@@ -20,7 +20,7 @@ from bench.commands import inspect_page as pages
 from bench.data.inspect import Inspection
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.terminal import Terminal
+from bench.progress.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = Terminal(quiet=True)

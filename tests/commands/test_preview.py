@@ -15,7 +15,7 @@ from bench.commands.preview import preview
 from bench.data import provide, sheets
 from bench.data.sheets import Strip
 from bench.errors import UserError
-from bench.terminal import Terminal
+from bench.progress.terminal import Terminal
 
 QUIET = Terminal(quiet=True)
 HIDDEN = """\

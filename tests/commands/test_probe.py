@@ -12,9 +12,9 @@ from bench.commands.plan import plan_json
 from bench.commands.probe import ArmCost, StageCost, _length, added, as_data, as_text, probe
 from bench.errors import UserError
 from bench.models.cost import Block
+from bench.progress.terminal import Terminal
 from bench.recipe import Stage
-from bench.run import Options, run_study
-from bench.terminal import Terminal
+from bench.run.conductor import Options, run_study
 
 QUIET = Terminal(quiet=True)
 STAGES = (StageCost("head", 40, 100, 10, 0.01, 3200.0), StageCost("top:1", 90, 200, 20, 0.05, 640.0))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tiny import machine_in, write_study
 
-from bench.commands.report import Asked, reports
+from bench.commands.report import Wanted, reports
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.report import parse_formats
-from bench.run import prepare
+from bench.run.planning import prepare
 from bench.store import Store
 
 
@@ -27,7 +27,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def _run(machine: Machine, formats: str = "md", **flags: bool) -> int:
-    return reports(["tiny"], machine, Asked(parse_formats(formats), **flags), reference=False)
+    return reports(["tiny"], machine, Wanted(parse_formats(formats), **flags), reference=False)
 
 
 def _kinds(machine: Machine) -> set[str]:

@@ -10,7 +10,7 @@ from studies import FakeLocator, text
 from bench.commands import scaffold
 from bench.errors import UserError
 from bench.plan import make_plan
-from bench.study import load
+from bench.study.read import load
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from tiny import FLIPS, HIDDEN, machine_in, write_study
 
-from bench.board import Beacon, board
 from bench.commands.plan import plan_text
 from bench.commands.status import status
 from bench.errors import UserError
-from bench.execute import Event, Job, Setting
+from bench.execute import Event, Job, Place
 from bench.execute.records import base, write_failure
 from bench.machine import Machine
 from bench.plan import Run
-from bench.run import prepare
+from bench.progress.board import Beacon, board
+from bench.run.planning import prepare
 from bench.store import Record, Store
 
 AT = {
@@ -34,7 +34,7 @@ def planned(folder: Path, **parts: object) -> tuple[Path, Machine, tuple[Run, ..
 
 
 def finish(run: Run, machine: Machine, **changes: object) -> Record:
-    fields = base(Job(run), Setting(machine.results, machine.cache)) | {
+    fields = base(Job(run), Place(machine.results, machine.cache)) | {
         "status": "done",
         "scores": {scored.key: {"accuracy": 0.5} for scored in run.sets},
     }
@@ -49,7 +49,7 @@ def test_every_state_is_counted_and_drawn(tmp_path: Path) -> None:
     store.write(finish(none[0], machine), history=[], predictions={})
     store.write(finish(none[1], machine, scores={}), history=[], predictions={})
     store.write(finish(none[2], machine, status="diverged"), history=[], predictions={})
-    write_failure(Job(flips[0]), Setting(machine.results, machine.cache), "oom", "too large")
+    write_failure(Job(flips[0]), Place(machine.results, machine.cache), "oom", "too large")
     text = status([], machine, as_json=False)
     assert text.splitlines()[0] == ("tiny  1 done · 1 unscored · 1 diverged · 1 failed (oom) · 2 missing")
     assert "  none   ●◌✗" in text

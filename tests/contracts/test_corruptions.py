@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import bench  # noqa: F401
-from bench.data import synthetic
-from bench.data.corruptions.base import SEVERITIES
-from bench.data.corruptions.profiles import ORDER, Operation, draws
+from bench.corruptions.base import SEVERITIES
+from bench.corruptions.families import OPERATIONS
+from bench.corruptions.profiles import ORDER, Operation, draws
+from bench.data.synthetic import draw as synthetic
 from bench.errors import UserError
-from bench.families import OPERATIONS
 from bench.registry import Component, augmentations, corruptions
 
 EVERY = [pytest.param(component, id=component.name) for component in corruptions]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from bench.corruptions.profiles import Operation, draws, heavy_mix
 from bench.data import corrupted as module
-from bench.data import synthetic
 from bench.data.corrupted import chosen, corrupted_samples
-from bench.data.corruptions.profiles import Operation, draws, heavy_mix
 from bench.data.images import Samples
+from bench.data.synthetic import draw as synthetic
 from bench.errors import UserError
 from bench.recipe import Corrupted
 from bench.registry import corruptions

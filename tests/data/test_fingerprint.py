@@ -124,7 +124,7 @@ def test_bloodmnist_is_known_by_the_checksum_of_the_smallest_file_that_is_large_
 
 
 def test_synthetic_is_known_by_version_and_number(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.data import synthetic
+    from bench.data.synthetic import draw as synthetic
 
     def now(n: int) -> str:
         return locate("synthetic", Data(source="synthetic", n_images=n), machine, Path()).fingerprint

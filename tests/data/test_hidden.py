@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from samples import as_images, noise, write_folder
 
-from bench.data import synthetic
 from bench.data.hidden import SHIFTED_SEED, hidden_samples
 from bench.data.images import Images, Samples
+from bench.data.synthetic import draw as synthetic
 from bench.errors import UserError
 from bench.plan import ScoredSet, Source
 from bench.recipe import Corrupted, Data, External, Hidden, Shifted

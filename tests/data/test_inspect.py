@@ -11,10 +11,10 @@ from samples import noise, write_folder
 
 from bench.data import inspect, origins, provide, suspects
 from bench.data.inspect import Count, Inspection
+from bench.data.locator import DiskLocator
 from bench.machine import Machine
 from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
 from bench.recipe import Choice, Data, Recipe, Split
-from bench.run import DiskLocator
 
 CLEAN = 120
 """Different images of the small contest, 30 of each of four classes."""

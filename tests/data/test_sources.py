@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from samples import noise, write_folder
 
-from bench.data import synthetic
 from bench.data.cache import open_images
 from bench.data.sources import SYNTHETIC_ID_PX, open_source, synthetic_reader
+from bench.data.synthetic import draw as synthetic
 from bench.plan import Source
 from bench.recipe import Data
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tiny import machine_in, write_study
 
-from bench.execute import Event, Job, Setting, local
+from bench.execute import Event, Job, Place, local
 from bench.plan import Run, Trial
-from bench.run import prepare
+from bench.run.planning import prepare
 from bench.store import Store
 
 
@@ -26,7 +26,7 @@ def jobs(tmp_path: Path) -> list[Job]:
 
 
 def test_a_killed_worker_costs_one_trial_and_is_replaced(tmp_path: Path, jobs: list[Job]) -> None:
-    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    setting = Place(tmp_path / "results", tmp_path / "cache")
     killed: list[int] = []
 
     def listen(event: Event) -> None:
@@ -46,7 +46,7 @@ def test_a_killed_worker_costs_one_trial_and_is_replaced(tmp_path: Path, jobs: l
 
 
 def test_giving_up_half_way_ends_the_workers(tmp_path: Path, jobs: list[Job]) -> None:
-    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    setting = Place(tmp_path / "results", tmp_path / "cache")
     ends = local.Local(["", ""], setting).run(jobs, lambda event: None)
     next(ends)
     ends.close()
@@ -58,7 +58,7 @@ def test_giving_up_half_way_ends_the_workers(tmp_path: Path, jobs: list[Job]) ->
 
 def test_workers_live_from_batch_to_batch_until_the_executor_closes(tmp_path: Path) -> None:
     jobs = [Job(run) for run in prepare(write_study(tmp_path, seeds=3), machine_in(tmp_path)).runs][:3]
-    executor = local.Local(["", ""], Setting(tmp_path / "results", tmp_path / "cache"))
+    executor = local.Local(["", ""], Place(tmp_path / "results", tmp_path / "cache"))
     assert _workers() == [], "nothing is spawned before there is a job"
     assert len(list(executor.run(jobs[:1], lambda event: None))) == 1
     first = _workers()
@@ -76,7 +76,7 @@ def test_workers_live_from_batch_to_batch_until_the_executor_closes(tmp_path: Pa
 def test_what_takes_too_long_is_killed_and_the_next_trial_gets_a_fresh_worker(
     tmp_path: Path, jobs: list[Job]
 ) -> None:
-    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    setting = Place(tmp_path / "results", tmp_path / "cache")
     executor = local.Local([""], setting, timeout_s=5)
     slow = write_study(tmp_path, name="slow")
     slow.write_text(slow.read_text().replace("steps = 2", "steps = 100000"))
@@ -93,7 +93,7 @@ def test_what_takes_too_long_is_killed_and_the_next_trial_gets_a_fresh_worker(
 def test_asked_to_stop_running_trials_leave_checkpoints_and_no_other_begins(
     tmp_path: Path, jobs: list[Job]
 ) -> None:
-    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    setting = Place(tmp_path / "results", tmp_path / "cache")
     executor = local.Local(["", ""], setting)
     events: list[Event] = []
 
@@ -114,7 +114,7 @@ def test_asked_to_stop_running_trials_leave_checkpoints_and_no_other_begins(
 
 
 def test_a_cuda_error_or_a_stop_spends_a_worker_and_a_bug_on_a_cpu_does_not() -> None:
-    cpu, cuda = (Setting(Path(), Path(), device) for device in ("cpu", "cuda"))
+    cpu, cuda = (Place(Path(), Path(), device) for device in ("cpu", "cuda"))
     failed = {cause: Event("failed", "t", "a", 0, cause=cause) for cause in ("error", "oom", "interrupted")}
     assert [local._spent(event, cuda) for event in failed.values()] == [True, True, True]
     assert [local._spent(event, cpu) for event in failed.values()] == [False, False, True]

@@ -7,7 +7,7 @@ from tiny import machine_in, write_study
 
 from bench.execute import Job
 from bench.execute.order import next_for
-from bench.run import prepare
+from bench.run.planning import prepare
 
 ARMS = """
 small = { model = { name = "custom_cnn", widths = [2] } }

@@ -14,10 +14,10 @@ import pytest
 from tiny import HIDDEN, machine_in, write_study
 
 from bench.errors import UserError
-from bench.execute import Event, Executor, Job, Setting
+from bench.execute import Event, Executor, Job, Place
 from bench.execute.inline import Inline
 from bench.execute.local import Local
-from bench.run import prepare
+from bench.run.planning import prepare
 from bench.store import Store, equal_view
 
 # Read when ray is imported: under "uv run" it would start uv again in every worker.
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ray(folder: Path) -> Iterator[Ray]:
     """A cluster of two workers on this machine; it takes ten seconds to start."""
     (folder / "results").mkdir()
-    executor = Ray(Cluster(workers=2), Setting(folder / "results", folder / "cache"), timeout_s=60)
+    executor = Ray(Cluster(workers=2), Place(folder / "results", folder / "cache"), timeout_s=60)
     yield executor
     executor.close()
 
@@ -52,7 +52,7 @@ def jobs_of(folder: Path, steps: int = 2, seeds: int = 1, name: str = "tiny") ->
 def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
     """The first test: Ray connects once at a time."""
     with pytest.raises(UserError, match="Could not find any running Ray"):
-        Ray(Cluster("auto"), Setting(tmp_path, tmp_path))
+        Ray(Cluster("auto"), Place(tmp_path, tmp_path))
 
 
 def test_inline_local_and_ray_give_equal_records_and_the_same_bits(ray: Ray, folder: Path) -> None:
@@ -61,7 +61,7 @@ def test_inline_local_and_ray_give_equal_records_and_the_same_bits(ray: Ray, fol
     assert ray.workers == 2
     assert [event.kind for event in ray.run(jobs, QUIET)] == ["done"] * 4
     for name in ("inline", "local"):
-        setting = Setting(folder / name, folder / "cache")
+        setting = Place(folder / name, folder / "cache")
         executor: Executor = Inline(setting) if name == "inline" else Local(["", ""], setting)
         assert [event.kind for event in executor.run(jobs, QUIET)] == ["done"] * 4
         executor.close()
@@ -168,7 +168,7 @@ def wait_for(what: object, seconds: float) -> None:
 
 
 def test_a_node_must_see_the_results_of_the_conductor(tmp_path: Path) -> None:
-    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    setting = Place(tmp_path / "results", tmp_path / "cache")
     assert "does not see" in _look(setting, "abc")
     setting.results.mkdir()
     (setting.results / TOKEN).write_text("abc")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny import machine_in, write_study
 
-from bench.execute import Job, Setting, slots
+from bench.execute import Job, Place, slots
 from bench.execute.records import base
 from bench.execute.slots import (
     CONTEXT_MB,
@@ -20,7 +20,7 @@ from bench.execute.slots import (
     share_out,
 )
 from bench.machine import Machine
-from bench.run import prepare
+from bench.run.planning import prepare
 from bench.store import Record, Store
 
 
@@ -34,7 +34,7 @@ def local(folder: Path, workers: int = 0) -> Machine:
 
 
 def on_gpu(job: Job, peak_mb: float, **changes: object) -> Record:
-    fields = base(job, Setting(Path(), Path())) | {
+    fields = base(job, Place(Path(), Path())) | {
         "machine": {"device": "cuda"},
         "memory": {"peak_mb": peak_mb},
     }
@@ -45,7 +45,7 @@ def test_a_cpu_has_a_worker_for_each_core_or_what_is_asked(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots, "_cores", lambda: 6)
-    setting = Setting(tmp_path, tmp_path)
+    setting = Place(tmp_path, tmp_path)
     assert choose(local(tmp_path), setting, [job]) == [""] * 6
     assert choose(local(tmp_path, workers=3), setting, [job]) == [""] * 3
     assert choose(machine_in(tmp_path), setting, [job]) == [""], "inline"
@@ -58,7 +58,7 @@ def test_threads_of_a_trial_take_cores_from_others(tmp_path: Path, monkeypatch: 
     wide = Job(prepare(study, machine_in(tmp_path)).runs[0])
     for cores, workers in ((8, 2), (7, 1), (2, 1)):
         monkeypatch.setattr(slots, "_cores", lambda cores=cores: cores)
-        assert len(choose(local(tmp_path), Setting(tmp_path, tmp_path), [wide])) == workers
+        assert len(choose(local(tmp_path), Place(tmp_path, tmp_path), [wide])) == workers
 
 
 def test_gpus_are_shared_out_by_measured_memory_in_turns() -> None:
@@ -77,7 +77,7 @@ def test_workers_asked_for_go_round_the_gpus(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots, "_gpus", lambda: [Gpu("0", 1.0), Gpu("1", 1.0)])
-    assert choose(local(tmp_path, workers=3), Setting(tmp_path, tmp_path, "cuda"), [job]) == ["0", "1", "0"]
+    assert choose(local(tmp_path, workers=3), Place(tmp_path, tmp_path, "cuda"), [job]) == ["0", "1", "0"]
 
 
 def test_memory_is_known_from_trials_of_the_same_recipe_on_a_gpu(job: Job, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_memory_is_known_from_trials_of_the_same_recipe_on_a_gpu(job: Job, tmp_p
     assert most() is None
     assert most(on_gpu(job, 900), on_gpu(job, 1_200)) == 1_200
     on_cpu = on_gpu(job, 5_000, machine={"device": "cpu"})
-    larger = on_gpu(job, 5_000, data={**base(job, Setting(Path(), Path()))["data"], "size_px": 96})
+    larger = on_gpu(job, 5_000, data={**base(job, Place(Path(), Path()))["data"], "size_px": 96})
     assert most(on_cpu, larger) is None
 
 
@@ -95,7 +95,7 @@ def test_what_a_probe_measured_is_remembered_in_the_cache(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots, "_gpus", lambda: [Gpu("0", 8_000)])
-    setting = Setting(tmp_path / "results", tmp_path / "cache", "cuda")
+    setting = Place(tmp_path / "results", tmp_path / "cache", "cuda")
     remember_peaks(setting.cache, {"other": 1.0})
     remember_peaks(setting.cache, {about(job.run.trial): 2_500.0})
     assert remembered_peaks(setting.cache) == {"other": 1.0, about(job.run.trial): 2_500.0}
@@ -109,7 +109,7 @@ def test_finished_trials_decide_how_many_run_at_once(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots, "_gpus", lambda: [Gpu("0", 8_000)])
-    setting = Setting(tmp_path / "results", tmp_path, "cuda")
+    setting = Place(tmp_path / "results", tmp_path, "cuda")
     assert choose(local(tmp_path), setting, [job]) == ["0"]
     Store(setting.results).write(on_gpu(job, 1_000), history=[], predictions={})
     # 1.2 × 1,000 + 700 = 1,900 MB: four in 7,600 of 8,000 MB

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tiny import machine_in, write_study
 
-from bench.execute import Event, Job, Setting
+from bench.execute import Event, Job, Place
 from bench.execute.records import write_killed
 from bench.execute.work import work
-from bench.run import prepare
+from bench.run.planning import prepare
 from bench.store import Store, equal_view
 from bench.train import checkpoint
 
@@ -36,7 +36,7 @@ def test_a_job_that_was_interrupted_or_killed_continues_and_leaves_no_checkpoint
     killed: bool, tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "SHARE", math.inf)
-    setting, plain = (Setting(tmp_path / name, tmp_path / "cache") for name in ("results", "plain"))
+    setting, plain = (Place(tmp_path / name, tmp_path / "cache") for name in ("results", "plain"))
     id, events = job.run.trial.id, list[Event]()
     with pytest.raises(KeyboardInterrupt):
         work(job, setting, stop_after(2, events))  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def test_a_trial_that_failed_by_itself_starts_again(tmp_path: Path, job: Job) ->
     kept = store.trial_dir(job.run.trial.id) / "checkpoint.pt"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"x")
-    write_killed(job, Setting(store.root, tmp_path), "out of luck")
+    write_killed(job, Place(store.root, tmp_path), "out of luck")
     assert kept.exists()
     record = store.read(job.run.trial.id)
     assert record is not None
@@ -72,7 +72,7 @@ def test_a_trial_that_failed_by_itself_starts_again(tmp_path: Path, job: Job) ->
 
 
 def test_stopping_a_trial_time_and_again_uses_up_no_attempt(tmp_path: Path, job: Job) -> None:
-    setting = Setting(tmp_path / "results", tmp_path / "cache")
+    setting = Place(tmp_path / "results", tmp_path / "cache")
     store, id = Store(setting.results), job.run.trial.id
     seen = []
     for _ in range(5):

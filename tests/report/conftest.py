@@ -15,7 +15,7 @@ from bench.recipe import Choice, Data, Recipe, Shifted
 from bench.stats import pseudo_values
 from bench.store import Predictions, Record, Store
 from bench.streams import stream
-from bench.study import Arm, Claim, Folds, Study
+from bench.study.read import Arm, Claim, Folds, Study
 
 CLASSES = ("basophil", "monocyte", "platelet")
 LOCAL_KEY, HEAVY_KEY = "a" * 64, "b" * 64

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from bench.judge.findings import Document, Effect
 from bench.report import build, verdicts
 from bench.report.brief import MOST
-from bench.report.document import Document, Effect
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from drawn import drawn, elements, texts, tips
 
+from bench.judge.pictures import gather
 from bench.recipe import Corrupted
 from bench.report import build
 from bench.report.figures import figures
-from bench.report.pictures import gather
 
 
 def test_recall_changes_are_points_against_the_baseline(world):

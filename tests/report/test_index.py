@@ -4,10 +4,10 @@ from pathlib import Path
 
 from tiny import FLIPS, HIDDEN, machine_in, write_study
 
+from bench.progress.terminal import Terminal
 from bench.report import index
-from bench.run import Options, run_study
+from bench.run.conductor import Options, run_study
 from bench.store import Store
-from bench.terminal import Terminal
 
 
 def go(study: Path, folder: Path) -> Store:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from bench.judge.pictures import Pictures, gather
 from bench.report import build
 from bench.report.naming import Names, file_part, plain, tone
-from bench.report.pictures import Pictures, gather
 
 
 @pytest.mark.parametrize(

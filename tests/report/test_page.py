@@ -12,11 +12,11 @@ from html.parser import HTMLParser
 import pytest
 from tuned import tuned
 
+from bench.corruptions.families import families_of
 from bench.errors import UserError
-from bench.families import families_of
+from bench.judge.findings import Effect, EnsembleRow, FactorEffect, Ingredient
 from bench.recipe import Corrupted
 from bench.report import build, differs, drawn, files, markdown, parse_formats, present, write_report
-from bench.report.document import Effect, EnsembleRow, FactorEffect, Ingredient
 from bench.report.page import page as spell
 from bench.store import Store
 

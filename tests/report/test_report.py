@@ -16,7 +16,7 @@ from bench.recipe import Data
 from bench.report import build, markdown, write_report
 from bench.report.text import seeds
 from bench.store import Store
-from bench.study import Arm, Claim, Ensemble, Folds
+from bench.study.read import Arm, Claim, Ensemble, Folds
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "report.md"
 World = Callable[..., object]
@@ -281,7 +281,7 @@ def test_the_package_is_light_until_a_report_is_made():
     script = """
 import sys, bench.report
 print([m for m in ("torch", "pandas", "numpy", "scipy", "jinja2") if m in sys.modules])
-import bench.report.assemble, bench.report.text, bench.report.tables
+import bench.judge.assemble, bench.report.text, bench.report.tables
 bench.report.text._template()
 print([m for m in ("torch", "pandas") if m in sys.modules])
 """

@@ -6,9 +6,9 @@ from dataclasses import replace
 from drawn import drawn, elements, texts, tips
 from tuned import tuned
 
+from bench.judge.pictures import gather
 from bench.report import build
 from bench.report.figures import figures
-from bench.report.pictures import gather
 
 
 def test_searches_show_the_chosen_candidate_and_the_ends_of_its_range(make_world):

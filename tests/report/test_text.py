@@ -3,8 +3,8 @@ import io
 
 import pytest
 
+from bench.judge.findings import Effect, Mean, Seeds
 from bench.report import build
-from bench.report.document import Effect, Mean, Seeds
 from bench.report.tables import tables
 from bench.report.text import effect, md, mean, seeds, sentence, short_names, width
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bench.stats import (
-    Comparison,
+    Hypothesis,
     Interval,
     Judgement,
     SpreadTest,
@@ -25,7 +25,7 @@ def _interval(mean: float, sd: float = 0.001, seeds: int = 5) -> Interval:
 
 
 def _only(mean: float, sd: float = 0.001, delta: float = 0.01, seeds: int = 5) -> Judgement:
-    return judge([Comparison(_interval(mean, sd, seeds), delta)])[0]
+    return judge([Hypothesis(_interval(mean, sd, seeds), delta)])[0]
 
 
 def test_holm_worked_by_hand():
@@ -64,7 +64,7 @@ def test_at_three_seeds_the_level_is_halved():
 
 
 def test_a_dagger_marks_what_the_family_made_more_cautious():
-    family = [Comparison(_interval(0.0035), 0.01)] + [Comparison(_interval(0.0, 0.005), 0.01)] * 9
+    family = [Hypothesis(_interval(0.0035), 0.01)] + [Hypothesis(_interval(0.0, 0.005), 0.01)] * 9
     alone, among_ten = judge(family[:1])[0], judge(family)[0]
     assert (alone.word, alone.dagger) == ("helps, small", False)
     assert among_ten.word != alone.word
@@ -72,26 +72,26 @@ def test_a_dagger_marks_what_the_family_made_more_cautious():
 
 
 def test_a_comparison_without_test_counts_with_p_one():
-    strong = Comparison(_interval(0.02), 0.01)
-    assert sides([strong, Comparison(None, 0.01)], [0.0, 0.0])[1] == [2 * strong.p(0), 1.0]
-    assert judge([strong, Comparison(None, 0.01, "no seeds")])[1] == Judgement("inconclusive", "no seeds")
+    strong = Hypothesis(_interval(0.02), 0.01)
+    assert sides([strong, Hypothesis(None, 0.01)], [0.0, 0.0])[1] == [2 * strong.p(0), 1.0]
+    assert judge([strong, Hypothesis(None, 0.01, "no seeds")])[1] == Judgement("inconclusive", "no seeds")
 
 
 def test_a_reason_silences_a_comparison_that_would_else_be_clear():
-    assert judge([Comparison(_interval(0.02), 0.01, "2 common seeds, 3 needed")])[0].word == "inconclusive"
+    assert judge([Hypothesis(_interval(0.02), 0.01, "2 common seeds, 3 needed")])[0].word == "inconclusive"
 
 
 def test_what_a_clock_says_never_moves_the_verdict_on_a_score():
-    score = Comparison(_interval(0.0031), 0.01)
-    fast = Comparison(_interval(1.0), own=True)
-    slow = Comparison(_interval(0.0), own=True)
+    score = Hypothesis(_interval(0.0031), 0.01)
+    fast = Hypothesis(_interval(1.0), own=True)
+    slow = Hypothesis(_interval(0.0), own=True)
     assert judge([score, fast])[0] == judge([score, slow])[0]
     assert judge([score, fast])[1].word == "helps"
 
 
 def test_a_comparison_without_delta_is_never_called_no_gain():
-    assert judge([Comparison(_interval(0.0), None)])[0].word == "inconclusive"
-    assert judge([Comparison(SpreadTest(-0.01, 0.001, 5))])[0].word == "harmful"
+    assert judge([Hypothesis(_interval(0.0), None)])[0].word == "inconclusive"
+    assert judge([Hypothesis(SpreadTest(-0.01, 0.001, 5))])[0].word == "harmful"
 
 
 def test_reasons_come_in_the_order_of_the_method():
@@ -132,7 +132,7 @@ def test_claims_follow_from_verdicts(word: str):
 
 
 def test_a_claim_with_a_margin_needs_more_than_helping():
-    family = [Comparison(_interval(0.02), 0.01)]
+    family = [Hypothesis(_interval(0.02), 0.01)]
     judgement = judge(family)[0]
     for margin, outcome in [(0.01, "supported"), (0.0205, "inconclusive"), (0.03, "refuted")]:
         side = sides(family, [margin])[0][0]
@@ -167,6 +167,6 @@ def test_ten_equal_arms_seldom_have_a_winner_or_a_loser():
             (0.8 + item + 0.1 * rng.normal(size=(5, 1)) + 0.5 * rng.normal(size=(5, 200)) > 0)
             for _ in range(10)
         ]
-        family = [Comparison(two_way(arm.astype(float) - arms[0]), 0.01) for arm in arms[1:]]
+        family = [Hypothesis(two_way(arm.astype(float) - arms[0]), 0.01) for arm in arms[1:]]
         wrong += any(judgement.zero for judgement in judge(family))
     assert wrong / 150 <= 0.05

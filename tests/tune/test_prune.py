@@ -2,7 +2,7 @@ from searches import Desk
 from studies import read
 
 from bench.plan import Run
-from bench.study import Study
+from bench.study.read import Study
 
 ARMS = '[arms]\none = {}\nother = { augment = ["flip"] }\n'
 SPACE = '[tune.space]\n"optimizer.lr" = { low = 1e-4, high = 1e-2, log = true }\n'

@@ -7,7 +7,7 @@ from searches import Desk
 from studies import read
 
 from bench.plan import Run
-from bench.study import Study
+from bench.study.read import Study
 
 ARMS = '[arms]\nadam = {}\nlion = { optimizer = { name = "lion", lr = 1e-4 } }\n'
 SPACE = '[tune.space]\n"optimizer.lr" = { around = "recipe", times = 10000, log = true }\n'

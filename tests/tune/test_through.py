@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from tiny import machine_in
 
-from bench import run as conductor
 from bench.commands import clean
 from bench.commands.plan import plan_text
 from bench.errors import UserError
 from bench.execute import work as working
 from bench.plan import Trial, read_plan_file
-from bench.run import Ending, Options, run_study
+from bench.progress.terminal import Terminal
+from bench.run import conductor
+from bench.run.conductor import Ending, Options, run_study
 from bench.store import Store
-from bench.terminal import Terminal
 from bench.trial import Result, run_trial
 
 STUDY = """\

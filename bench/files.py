@@ -1,0 +1,77 @@
+"""Files that appear whole or not at all, and how far reading many of them has come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from bench.errors import UserError
+
+Count = Callable[[int, int], None]
+"""Is told (done, of) while something long goes on."""
+
+
+def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], object], *, safe: bool = True) -> None:
+    """Write through a temporary file beside ``path`` that takes its name once it is complete.
+
+    path      its folder is made where it is missing
+    content   the bytes, or what writes them into an open file
+    safe      be on the disk before the name is taken, so that a power cut leaves the old file or the new one
+
+    Raises OSError, with ``path`` as its file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            file.write(content) if isinstance(content, bytes) else content(file)
+            file.flush()
+            if safe:
+                os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(part), part):
+            error.filename = str(path)  # the name that a person knows
+        raise
+    if safe:
+        sync_folder(path.parent)
+
+
+def hand_over(path: Path, content: bytes) -> Path:
+    """Write a file that a person asked for; returns its path. Raises UserError where that fails."""
+    try:
+        write_whole(path, content, safe=False)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}; choose another place") from None
+    return path
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a finished file, to the disk before to its name. Raises OSError."""
+    with open(source, "rb+") as file:
+        os.fsync(file.fileno())
+    if source.parent == target.parent:
+        os.replace(source, target)
+        return
+    with open(source, "rb") as content:
+        write_whole(target, lambda file: shutil.copyfileobj(content, file))
+    source.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows has no handle of a folder
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Records → numbers: effects, intervals, verdicts, and every table of a report, once. Knows no format."""

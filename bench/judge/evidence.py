@@ -1,0 +1,368 @@
+"""Per-image scores of every trial, and the intervals between arms that they allow."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import stats
+from bench.judge.copies import Copies, Counts, count
+from bench.judge.findings import LOCAL
+from bench.judge.outcomes import Outcome, Outcomes
+from bench.plan import TEST
+from bench.store import Predictions, Store
+from bench.study.read import Study
+
+Doubles = NDArray[np.float64]
+Pairs = Sequence[tuple[Outcome, Outcome]]
+"""(reference, arm) of the same replicate."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric of the study, taken apart."""
+
+    kind: str
+    """``score``, ``gap``, ``cost``, ``seed_sd``, or ``unknown``."""
+    set: str = ""
+    """Name in the plan: ``test`` or a hidden set's."""
+    score: str = "accuracy"
+    families: tuple[str, ...] = ()
+    """Of a corrupted set, the only families that count; empty: all. Known of accuracy only."""
+
+    @property
+    def lower_is_better(self) -> bool:
+        """A smaller value wins."""
+        return self.kind != "score"
+
+
+def parse(metric: str, sets: Sequence[str]) -> Measure:
+    """``local.accuracy``, ``<hidden>.<score>``, ``gap.<hidden>``, ``cost.seconds|epochs`` or ``seed_sd``."""
+    left, _, right = metric.partition(".")
+    if metric == "seed_sd":
+        return Measure("seed_sd")
+    if left == "cost":
+        return Measure("cost", score=right) if right in ("seconds", "epochs") else Measure("unknown")
+    if left == "gap":
+        return Measure("gap", right) if right in sets and right != TEST else Measure("unknown")
+    left = TEST if left == LOCAL else left
+    return Measure("score", left, right) if left in sets and right else Measure("unknown")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """An arm against a reference on one metric: not yet judged. Always arm − reference."""
+
+    test: stats.Interval | stats.SpreadTest | None
+    seeds: int = 0
+    """Common replicates, diverged ones included."""
+    reason: str = ""
+    """Why it cannot be tested."""
+    disagreements: int | None = None
+    diverged: int = 0
+    diverged_reference: int = 0
+    finished: stats.Interval | None = None
+    """Of the pairs that both finished, when some did not."""
+
+    @property
+    def hopeless(self) -> bool:
+        """No further seed would make it testable."""
+        return " failed (" in self.reason or self.reason.startswith(("not judged", "a calibration error"))
+
+    @property
+    def of_finished(self) -> stats.Interval | None:
+        """The interval of pairs that both finished."""
+        usable = self.finished if self.diverged or self.diverged_reference else self.test
+        return usable if isinstance(usable, stats.Interval) else None
+
+
+class Evidence:
+    """Pseudo-values of all trials; reads each file of predictions once and keeps no probabilities."""
+
+    def __init__(
+        self, study: Study, outcomes: Outcomes, store: Store, wanted: Mapping[str, Sequence[str]]
+    ) -> None:
+        """wanted: for each set of the plan, the scores (keys of stats.JACKKNIFE) that are asked for."""
+        self.outcomes, self.study = outcomes, study
+        self.unreadable: dict[str, str] = {}
+        """Trial → why its predictions cannot be used."""
+        self._rows: dict[tuple[str, str, str], Doubles] = {}
+        self._items: dict[str, NDArray[np.uint64]] = {}
+        self._labels: dict[str, NDArray[np.int64]] = {}
+        self._copies: dict[tuple[str, str], Copies] = {}
+        self._made: dict[str, Counts] = {}
+        records = [o.record for trials in outcomes.values() for o in trials if o.record]
+        self._classes = max((len(record.classes) for record in records), default=0)
+        seen: set[str] = set()
+        for trials in outcomes.values():
+            for outcome in trials:
+                if outcome.state == "done" and outcome.planned.id not in seen:
+                    seen.add(outcome.planned.id)
+                    self._load(outcome, store, wanted)
+
+    def _load(self, outcome: Outcome, store: Store, wanted: Mapping[str, Sequence[str]]) -> None:
+        id = outcome.planned.id
+        try:
+            found = store.predictions(id)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            self.unreadable[id] = f"its predictions cannot be read ({type(error).__name__})"
+            return
+        for name, key in outcome.planned.sets.items():
+            if key in found:
+                self._reduce(id, key, found[key], wanted.get(name, ()))
+
+    def _reduce(self, id: str, key: str, said: Predictions, scores: Sequence[str]) -> None:
+        items, first, place = np.unique(said.ids, return_index=True, return_inverse=True)
+        if not np.array_equal(self._items.setdefault(key, items), items):
+            self.unreadable[id] = "its predictions are of other images"
+            return
+        self._labels.setdefault(key, said.labels[first])
+        if copies := count(said, place, len(items)):
+            made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
+            self._copies[id, key] = replace(copies, made=made)
+        for score in scores:
+            _, phi = stats.pseudo_values(score, said.probabilities, said.labels, said.ids)
+            if phi is not None:
+                self._rows[id, key, score] = phi
+
+    def row(self, outcome: Outcome, metric: Measure) -> Doubles | None:
+        """One trial's pseudo-values (M,) on a set; a diverged one's are those of chance on every image."""
+        key = outcome.planned.sets.get(metric.set, "")
+        if outcome.state == "diverged" and key in self._items and self._classes:
+            chance = stats.CHANCE_AUC if metric.score == "auc" else 1 / self._classes
+            return np.full(len(self._items[key]), chance)
+        if metric.families:
+            copies = self._copies.get((outcome.planned.id, key))
+            return copies.accuracy(metric.families) if copies else None
+        return self._rows.get((outcome.planned.id, key, metric.score))
+
+    def clean(self, outcome: Outcome, name: str) -> tuple[float, float] | None:
+        """A trial's accuracy and balanced accuracy on the undamaged base images of a corrupted set."""
+        sets = outcome.planned.sets
+        base, local = self._items.get(sets[name]), self._items.get(sets[TEST])
+        row = self.row(outcome, Measure("score", TEST))
+        if row is None or base is None or local is None or not np.isin(base, local).all():
+            return None
+        chosen = np.isin(local, base)
+        row, labels = row[chosen], self._labels[sets[TEST]][chosen]
+        return float(row.mean()), float(np.mean([row[labels == k].mean() for k in np.unique(labels)]))
+
+    def mean(self, arm: str, name: str) -> stats.Interval | None:
+        """An arm's mean accuracy over finished seeds and images; None with fewer than 2 seeds."""
+        metric = Measure("score", name)
+        found = [
+            (o, row)
+            for o in self.outcomes[arm]
+            if o.state == "done" and (row := self.row(o, metric)) is not None
+        ]
+        return self._interval([row for _, row in found], [o for o, _ in found], name)
+
+    def gap(self, arm: str, name: str) -> stats.Interval | None:
+        """An arm's local minus hidden accuracy over finished seeds; None with fewer than 2."""
+        found = [
+            (o, here, there)
+            for o in self.outcomes[arm]
+            if o.state == "done"
+            and (here := self.row(o, Measure("score", TEST))) is not None
+            and (there := self.row(o, Measure("score", name))) is not None
+        ]
+        local, hidden = [row for _, row, _ in found], [row for _, _, row in found]
+        return self._gap_interval(local, hidden, [o for o, _, _ in found], name)
+
+    def contrast(self, arm: str, reference: str, metric: Measure) -> Contrast:
+        """Arm minus reference on their common replicates."""
+        broken = [(o, name) for name in (arm, reference) for o in self.outcomes[name] if o.own_fault]
+        if broken:
+            outcome, name = broken[0]
+            cause = outcome.record.cause if outcome.record else ""
+            whose = "" if name == arm else "the reference's "
+            number = sum(name == other for _, other in broken)
+            return Contrast(
+                None, reason=f"{whose}{number} of {len(self.outcomes[name])} seeds failed ({cause})"
+            )
+        by_replicate = {o.replicate: o for o in self.outcomes[reference]}
+        pairs = [
+            (other, o) for o in self.outcomes[arm] if (other := by_replicate.get(o.replicate)) is not None
+        ]
+        pairs = [(a, b) for a, b in pairs if {a.state, b.state} <= {"done", "diverged"}]
+        make: dict[str, Callable[[Pairs, Measure], Contrast]] = {
+            "score": self._on_scores,
+            "gap": self._on_gap,
+            "cost": self._on_cost,
+            "seed_sd": self._on_spread,
+        }
+        if metric.kind not in make:
+            return Contrast(None, reason="not judged yet: bench does not know this metric")
+        found = make[metric.kind](pairs, metric)
+        return replace(
+            found,
+            diverged=sum(b.state == "diverged" for _, b in pairs),
+            diverged_reference=sum(a.state == "diverged" for a, _ in pairs),
+        )
+
+    def combination(self, weights: Mapping[str, float], metric: Measure) -> tuple[stats.Interval | None, int]:
+        """Σ weight · score over arms, on the seeds finished in all of them: its interval, and how many seeds.
+
+        The weights of a contrast add up to 0, so that what all arms have in common cancels out.
+        """
+        by_arm = {arm: {o.replicate: o for o in self.outcomes[arm] if o.state == "done"} for arm in weights}
+        common = [o.replicate for o in next(iter(self.outcomes.values())) if metric.kind == "score"]
+        kept: list[Outcome] = []
+        rows: list[Doubles] = []
+        for replicate in common:
+            outcomes = {arm: found.get(replicate) for arm, found in by_arm.items()}
+            parts = [
+                w * row
+                for arm, w in weights.items()
+                if (o := outcomes[arm]) and (row := self.row(o, metric)) is not None
+            ]
+            keys = {o.planned.sets.get(metric.set) for o in outcomes.values() if o}
+            if len(parts) == len(weights) and len(keys) == 1:
+                rows.append(np.sum(parts, axis=0))
+                kept.append(next(o for o in outcomes.values() if o))
+        return (self._interval(rows, kept, metric.set) if len(rows) > 1 else None), len(rows)
+
+    def _differences(self, pairs: Pairs, metric: Measure) -> tuple[Pairs, list[Doubles]]:
+        kept, rows = [], []
+        for a, b in pairs:
+            left, right = self.row(a, metric), self.row(b, metric)
+            if left is None or right is None:
+                continue
+            if a.planned.sets.get(metric.set) != b.planned.sets.get(metric.set):
+                continue
+            kept.append((a, b))
+            rows.append(right - left)
+        return kept, rows
+
+    def _interval(self, rows: Sequence[Doubles], of: Sequence[Outcome], name: str) -> stats.Interval | None:
+        """The interval over rows; with folds, over folds (seeds averaged first).
+
+        A fold's own images (its local test set, and what is corrupted of it) are inside its mean; a set that
+        every fold's model scored has rows of the same images.
+        """
+        folds = self.study.folds
+        if folds is None:
+            return stats.two_way(np.stack(rows)) if len(rows) > 1 and len(rows[0]) > 1 else None
+        by_fold: dict[int | None, list[Doubles]] = {}
+        for outcome, row in zip(of, rows, strict=True):
+            by_fold.setdefault(outcome.planned.fold, []).append(row)
+        averaged = [np.mean(group, axis=0) for group in by_fold.values()]
+        if len(averaged) < 2:
+            return None
+        if _apart(of, name):
+            return stats.fold_interval(np.array([row.mean() for row in averaged]), 1 / (folds.k - 1))
+        return stats.two_way(np.stack(averaged), inflation=1 + len(averaged) / (folds.k - 1))
+
+    def _gap_interval(
+        self, local: Sequence[Doubles], hidden: Sequence[Doubles], of: Sequence[Outcome], name: str
+    ) -> stats.Interval | None:
+        """The interval of local − hidden, over rows of the same trials. Both sets' item terms are added.
+
+        With folds the local images are inside their fold's mean, so that the hidden set's terms are left:
+        the fold's local mean minus each hidden image has just those.
+        """
+        if self.study.folds is not None:
+            rows = [mine.mean() - there for mine, there in zip(local, hidden, strict=True)]
+            return self._interval(rows, of, name)
+        if len(of) < 2:
+            return None
+        return stats.difference_of_gaps(np.stack(local), np.stack(hidden))
+
+    def _replicates(self, pairs: Pairs) -> int:
+        """Seeds, or folds, that a comparison rests on."""
+        return len({o.planned.fold for _, o in pairs}) if self.study.folds else len(pairs)
+
+    def _disagreements(self, pairs: Pairs, metric: Measure) -> int:
+        """Images on which finished pairs are not equally right; with folds, of all folds' images."""
+        done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
+        kept, rows = self._differences(done, replace(metric, score="accuracy"))
+        if _apart([b for _, b in kept], metric.set):
+            return int(sum((row != 0).sum() for row in rows))
+        return int(np.any([row != 0 for row in rows], axis=0).sum()) if rows else 0
+
+    def _on_scores(self, pairs: Pairs, metric: Measure) -> Contrast:
+        if metric.score == "ece":
+            return Contrast(None, reason="a calibration error has a value, never a verdict")
+        if metric.score not in stats.JACKKNIFE:
+            return Contrast(None, reason=f"not judged yet: no interval is known for {metric.score}")
+        kept, rows = self._differences(pairs, metric)
+        interval = self._interval(rows, [b for _, b in kept], metric.set)
+        finished, some = self._differences([(a, b) for a, b in kept if a.state == b.state == "done"], metric)
+        disagreements = self._disagreements(kept, metric)
+        seeds = self._replicates(kept)
+        counted = None if len(finished) < len(kept) else disagreements
+        return Contrast(
+            interval,
+            seeds,
+            stats.untestable(interval, seeds, counted),
+            disagreements,
+            finished=self._interval(some, [b for _, b in finished], metric.set)
+            if len(finished) < len(kept)
+            else None,
+        )
+
+    def _on_gap(self, pairs: Pairs, metric: Measure) -> Contrast:
+        here, there = Measure("score", TEST), Measure("score", metric.set)
+        kept, _ = self._differences(pairs, here)
+        kept, hidden = self._differences(kept, there)
+        _, local = self._differences(kept, here)
+        interval = self._gap_interval(local, hidden, [b for _, b in kept], metric.set)
+        disagreements = self._disagreements(kept, here) + self._disagreements(kept, there)
+        seeds = self._replicates(kept)
+        return Contrast(interval, seeds, stats.untestable(interval, seeds, disagreements), disagreements)
+
+    def _on_cost(self, pairs: Pairs, metric: Measure) -> Contrast:
+        done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
+        kinds = {device(o) for pair in done for o in pair}
+        if metric.score == "seconds" and len(kinds) > 1:
+            return Contrast(None, len(done), "more than one kind of device: " + ", ".join(sorted(kinds)))
+        costs = [(cost(a, metric.score), cost(b, metric.score)) for a, b in done]
+        known = [math.log(b / a) for a, b in costs if a and b]
+        interval = stats.paired_t(np.array(known)) if len(known) > 1 else None
+        return Contrast(interval, len(known), stats.untestable(interval, len(known)))
+
+    def _on_spread(self, pairs: Pairs, metric: Measure) -> Contrast:
+        primary = parse(self.study.primary, [TEST, *self.study.hidden])
+        values = []
+        for a, b in pairs:
+            left, right = self.row(a, primary), self.row(b, primary)
+            if a.state == b.state == "done" and left is not None and right is not None:
+                values.append((left.mean(), right.mean()))
+        if len(values) < stats.FEWEST_SEEDS:
+            return Contrast(None, len(values), stats.untestable(None, len(values)))
+        reference, arm = np.array(values).T
+        return Contrast(stats.brown_forsythe(reference, arm), len(values))
+
+
+def _apart(trials: Sequence[Outcome], name: str) -> bool:
+    """Whether a set holds other images in other trials, as the folds of a cross-validation do."""
+    return len({o.planned.sets.get(name) for o in trials}) > 1
+
+
+def device(outcome: Outcome) -> str:
+    """Kind of device a trial ran on."""
+    about = outcome.record.machine if outcome.record else {}
+    return str(about.get("device_name") or about.get("device") or "unknown device")
+
+
+def cost(outcome: Outcome, what: str) -> float | None:
+    """Seconds of training, or epochs trained."""
+    record = outcome.record
+    if record is None:
+        return None
+    if what == "seconds":
+        return record.seconds.get("train") or sum(record.seconds.values()) or None
+    return trained(outcome, "epochs")
+
+
+def trained(outcome: Outcome, what: str) -> float | None:
+    """``epochs`` or ``steps`` summed over the stages; None where a stage does not say."""
+    stages = outcome.record.training if outcome.record else []
+    values = [stage.get(what) for stage in stages if stage.get("train") != "none"]
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return float(sum(numbers)) if numbers and len(numbers) == len(values) else None

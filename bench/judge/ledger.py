@@ -1,0 +1,214 @@
+"""The fair-tuning ledger: what each arm's search tried, what it chose, and whether the choice was free."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.judge.evidence import Evidence, parse
+from bench.judge.findings import CandidateRow, Effect, Tuned, TunedArm, Tuning
+from bench.judge.outcomes import read_outcomes
+from bench.judge.settings import spell
+from bench.plan import TEST, PlanFile, PlannedSearch
+from bench.store import Store
+from bench.study.file import Range, Tune, ranges_of, tuned_keys
+from bench.study.patch import look_up
+from bench.study.read import Arm, Study
+from bench.tune import space
+from bench.tune.candidates import Standing, expected_best, goodness, standings, winner
+from bench.tune.space import tuned_study
+
+ENOUGH_TO_RANK = 40
+"""Finished candidates below which a measure of a setting's importance misleads."""
+
+
+def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tuning | None:
+    """The ledger of a study that tunes.
+
+    study      as its file says: ranges may be centred on an arm's own, untuned values
+    evidence   of the replicates with each arm's own tuned values
+    """
+    tune = study.tune
+    if tune is None or not plan.searches:
+        return None
+    found = {search.arm: standings(search, store.read, tune.metric) for search in plan.searches}
+    own, shared = _effects(study, plan, store, evidence) if tune.shared else ({}, {})
+    ended = {
+        arm.label: [record.status for trial in arm.trials if (record := store.read(trial.id))]
+        for arm in plan.shared
+    }
+    arms = []
+    for search in plan.searches:
+        looked = _Looked(tune, study.arm(search.arm), search, found[search.arm])
+        states = ended.get(search.arm, [])
+        diverged = states.count("diverged"), len(states)
+        arms.append(looked.row(own.get(search.arm), shared.get(search.arm), diverged))
+    return Tuning(
+        metric=tune.metric,
+        sampler=tune.sampler,
+        pruner=tune.pruner,
+        candidates=tune.candidates,
+        seeds=tune.seeds,
+        epochs=tune.epochs,
+        minutes=tune.minutes,
+        shared=tune.shared,
+        settings=tuple(tuned_keys(tune)),
+        arms=tuple(arms),
+        rows=tuple(_row(search.arm, each) for search in plan.searches for each in found[search.arm]),
+        order=_order(found, tune.metric),
+        settled=_settled(found, tune.metric),
+        enough_to_rank=ENOUGH_TO_RANK,
+    )
+
+
+def _row(arm: str, each: Standing) -> CandidateRow:
+    return CandidateRow(
+        arm,
+        each.candidate.number,
+        each.state,
+        each.value,
+        tuple((key, spell(value)) for key, value in each.candidate.values.items()),
+        each.why,
+        each.trial,
+        each.seconds,
+    )
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """One arm's search, looked at."""
+
+    tune: Tune
+    arm: Arm
+    search: PlannedSearch
+    found: Sequence[Standing]
+
+    def row(self, own: Effect | None, shared: Effect | None, diverged: tuple[int, int]) -> TunedArm:
+        """The arm's line in the ledger."""
+        states = Counter(each.state for each in self.found)
+        done = [each for each in self.found if each.state == "done"]
+        half = winner(self.found[: len(self.found) // 2], self.tune.metric)
+        chosen = self.search.chosen
+        return TunedArm(
+            label=self.arm.label,
+            ended=self.search.ended,
+            tried=len(self.found) - states["missing"],
+            done=states["done"],
+            diverged=states["diverged"],
+            failed=states["failed"],
+            pruned=states["pruned"],
+            chosen=self._chosen(),
+            best=None if chosen is None else self.found[chosen].value,
+            curve=tuple(self._curve(done)),
+            at_half=None if half in (None, chosen) else self.found[half].value if half is not None else None,
+            half_settles=half is not None and half == chosen,
+            correlations=tuple(self._correlations(done)),
+            minutes=sum(each.seconds for each in self.found) / 60,
+            own=own,
+            shared=shared,
+            shared_diverged=diverged,
+        )
+
+    def _chosen(self) -> tuple[Tuned, ...]:
+        tree = self.arm.recipe.model_dump(mode="json")
+        ranges = ranges_of(self.tune, self.arm.label)
+        return tuple(
+            Tuned(
+                key,
+                spell(value),
+                _spelled(ranges[key], look_up(tree, key)),
+                space.at_edge(ranges[key], look_up(tree, key), value),
+            )
+            for key, value in self.search.values.items()
+        )
+
+    def _curve(self, done: Sequence[Standing]) -> list[tuple[int, float]]:
+        """Expected best of k candidates at k = 1, 2, 4, … and all."""
+        values = [goodness(each.value, self.tune.metric) for each in done]
+        sizes = sorted({*(2**i for i in range(len(values).bit_length()) if 2**i <= len(values)), len(values)})
+        return [(k, abs(expected_best(values, k))) for k in sizes if k]
+
+    def _correlations(self, done: Sequence[Standing]) -> list[tuple[str, float]]:
+        """Rank correlation of each ordered setting with the metric, more being better."""
+        if len(done) < ENOUGH_TO_RANK:
+            return []
+        tree = self.arm.recipe.model_dump(mode="json")
+        found = []
+        for key, scale in ranges_of(self.tune, self.arm.label).items():
+            base = look_up(tree, key)
+            where = [space.position(scale, base, each.candidate.values[key]) for each in done]
+            known = [place for place in where if place is not None]
+            if len(known) == len(done):
+                found.append(
+                    (key, _rank_correlation(known, [goodness(e.value, self.tune.metric) for e in done]))
+                )
+        return found
+
+
+def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
+    """Spearman's; 0 where one of the two does not vary."""
+    from scipy.stats import spearmanr
+
+    if min(a) == max(a) or min(b) == max(b):
+        return 0.0
+    return float(spearmanr(a, b).statistic)
+
+
+def _spelled(scale: Range, base: object) -> str:
+    if scale.choices is not None:
+        return " | ".join(spell(choice) for choice in scale.choices)
+    assert isinstance(base, int | float)
+    low, high = scale.extremes(base)
+    return f"{low:.3g} to {high:.3g}" + (", log" if scale.log else "")
+
+
+def _ranking(found: Mapping[str, Sequence[Standing]], metric: str, share: float) -> tuple[str, ...]:
+    """The arms that have a finished one among the first of their candidates, best first."""
+    firsts = {arm: all_of[: int(len(all_of) * share)] for arm, all_of in found.items()}
+    tops = {
+        arm: max((goodness(each.value, metric) for each in some), default=-math.inf)
+        for arm, some in firsts.items()
+    }
+    return tuple(sorted((arm for arm in tops if tops[arm] > -math.inf), key=lambda arm: -tops[arm]))
+
+
+def _order(found: Mapping[str, Sequence[Standing]], metric: str) -> tuple[str, ...] | None:
+    """The arms by their best candidate, if the first half of the candidates would order them otherwise."""
+    half = _ranking(found, metric, 0.5)
+    return half if half and half != _ranking(found, metric, 1.0) else None
+
+
+def _settled(found: Mapping[str, Sequence[Standing]], metric: str) -> bool:
+    """Whether half the candidates order two or more arms as all of them do."""
+    half = _ranking(found, metric, 0.5)
+    return len(half) > 1 and half == _ranking(found, metric, 1.0)
+
+
+def _effects(
+    study: Study, plan: PlanFile, store: Store, evidence: Evidence
+) -> tuple[dict[str, Effect | None], dict[str, Effect | None]]:
+    """Each arm against the baseline on the primary metric: tuned itself, and with the baseline's values."""
+    values = {search.arm: search.values for search in plan.searches}
+    metric = parse(study.primary, [TEST, *study.hidden])
+    labels = [arm.label for arm in plan.shared]
+    tuned = {
+        label: Effect.of(evidence.contrast(label, study.baseline, metric).of_finished) for label in labels
+    }
+    if not labels or study.tune is None:
+        return tuned, {}
+    common = {
+        label: {
+            key: value for key, value in values[study.baseline].items() if key in ranges_of(study.tune, label)
+        }
+        for label in [study.baseline, *labels]
+    }
+    arms = tuple(arm for arm in plan.arms if arm.label == study.baseline) + plan.shared
+    alike = plan.model_copy(update={"arms": arms})
+    same = tuned_study(study, common)
+    outcomes = read_outcomes(same, alike, store)
+    both = Evidence(same, outcomes, store, {metric.set: (metric.score,)})
+    return tuned, {
+        label: Effect.of(both.contrast(label, study.baseline, metric).of_finished) for label in labels
+    }

@@ -1,0 +1,205 @@
+"""``--until decided``: comparisons looked at several times, each arm only as long as it is undecided.
+
+Everything is told from records: look after look is gone through again, on the seeds each look had, whenever
+the report or the next plan is made.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench import stats
+from bench.judge.evidence import Contrast, Evidence, parse
+from bench.judge.outcomes import read_outcomes
+from bench.judge.rulings import Key, Rulings, family_keys, wanted_scores
+from bench.plan import TEST, PlanFile
+from bench.store import Store
+from bench.study.read import Study
+
+ENDED = ("done", "diverged", "failed")
+Cut = tuple[str, float]
+"""``zero``, ``delta``, ``minus`` or ``margin``, and a claim's margin as a fraction."""
+CUTS: tuple[Cut, ...] = (("zero", 0.0), ("delta", 1.0), ("minus", -1.0))
+
+
+@dataclass
+class _Course:
+    """One comparison through the looks."""
+
+    key: Key
+    contrast: Contrast
+    member: stats.Hypothesis
+    judgement: stats.Judgement
+    sides: dict[Cut, int]
+    stopped: int | None = None
+    """Look at which it was decided."""
+
+
+class SequentialRulings(Rulings):
+    """Verdicts of a family that was looked at several times."""
+
+    def __init__(self, study: Study, evidence: Evidence, looks: tuple[int, ...]) -> None:
+        """Go through the looks, as far as trials have ended."""
+        self.study, self.evidence = study, evidence
+        self.sets = [TEST, *study.hidden]
+        self.keys = family_keys(study)
+        self.looks, self.levels = looks, stats.levels(len(looks))
+        self._margins = {claim.margin / 100 for claim in study.claims if claim.margin}
+        self._courses = [self._course(key) for key in self.keys]
+        self.wanted = {arm.label: looks[0] for arm in study.arms}
+        """Arm → how many of its seeds are to be trained, as far as the looks have come."""
+        self.looked = 0
+        """Looks that are over."""
+        while self.looked < len(looks) and self._all_ended():
+            self._look()
+        self.contrasts = [course.contrast for course in self._courses]
+        self.members = [course.member for course in self._courses]
+        self.judgements = [course.judgement for course in self._courses]
+        last = max(0, self.looked - 1)
+        self.levels_of = [
+            self.levels[last if course.stopped is None else course.stopped] for course in self._courses
+        ]
+
+    def _course(self, key: Key) -> _Course:
+        nothing = Contrast(None, reason="not looked at yet")
+        return _Course(key, nothing, self._member(key, nothing), stats.Judgement("inconclusive"), {})
+
+    def _all_ended(self) -> bool:
+        return all(
+            outcome.state in ENDED
+            for label, wanted in self.wanted.items()
+            for outcome in self.evidence.outcomes[label][:wanted]
+        )
+
+    def _look(self) -> None:
+        seeds, level = self.looks[self.looked], self.levels[self.looked]
+        seen = _first(self.evidence, seeds)
+        running = [course for course in self._courses if course.stopped is None]
+        for course in running:
+            arm, reference, metric = course.key
+            course.contrast = seen.contrast(arm, reference, parse(metric, self.sets))
+            course.member = self._member(course.key, course.contrast)
+        for cut in (*CUTS, *(("margin", margin) for margin in sorted(self._margins))):
+            self._reject(cut, level)
+        for course in running:
+            course.judgement = self._judgement(course)
+            if course.judgement.word != "inconclusive" or course.contrast.hopeless:
+                course.stopped = self.looked
+        self.looked += 1
+        if self.looked < len(self.looks):
+            undecided = {label for c in self._courses if c.stopped is None for label in c.key[:2]}
+            self.wanted |= dict.fromkeys(undecided, self.looks[self.looked])
+
+    def _reject(self, cut: Cut, level: float) -> None:
+        """Holm at one cut, over those that were not rejected there before."""
+        before = [bool(course.sides.get(cut)) for course in self._courses]
+        stopped = [course.stopped is not None for course in self._courses]
+        where = [_place(course.member, cut) for course in self._courses]
+        p = [course.member.p(at) for course, at in zip(self._courses, where, strict=True)]
+        now = stats.rejected_now(p, before, stopped, level)
+        for course, at, rejected in zip(self._courses, where, now, strict=True):
+            if rejected and at is not None and course.member.test is not None:
+                course.sides[cut] = 1 if course.member.test.mean > at else -1
+
+    def _judgement(self, course: _Course) -> stats.Judgement:
+        zero, delta, minus = (course.sides.get(cut, 0) for cut in CUTS)
+        found = stats.Judgement(
+            stats.word(zero, delta, minus), course.member.reason, zero=zero, delta=delta, minus_delta=minus
+        )
+        return stats.settle(found, course.contrast.diverged, course.contrast.diverged_reference)
+
+    def progress(self) -> Race:
+        """How far the looks have come."""
+        stopped: dict[str, int | None] = {}
+        for course in self._courses:
+            for label in course.key[:2]:
+                before = stopped.get(label, 0)
+                later = None if before is None or course.stopped is None else max(before, course.stopped)
+                stopped[label] = later
+        stopped.pop(self.study.baseline, None)
+        given_up = {c.key[0] for c in self._courses if c.stopped is not None and c.contrast.hopeless}
+        return Race(self.looks, self.wanted, self.looked, stopped, frozenset(given_up))
+
+    def _margin_sides(self, margin: float) -> dict[Key, int]:
+        return {course.key: course.sides.get(("margin", margin), 0) for course in self._courses}
+
+
+def _place(member: stats.Hypothesis, cut: Cut) -> float | None:
+    """Where a cut lies for one comparison."""
+    name, value = cut
+    if name == "zero":
+        return 0.0
+    if member.delta is None:
+        return None
+    return value if name == "margin" else value * member.delta
+
+
+def _first(evidence: Evidence, seeds: int) -> Evidence:
+    """The same evidence, of each arm's first trials alone."""
+    seen = copy.copy(evidence)
+    seen.outcomes = {label: trials[:seeds] for label, trials in evidence.outcomes.items()}
+    return seen
+
+
+@dataclass(frozen=True)
+class Race:
+    """How far the looks have come."""
+
+    looks: tuple[int, ...]
+    wanted: Mapping[str, int]
+    """Arm → how many of its seeds are to be trained by now."""
+    looked: int
+    """Looks that are over."""
+    stopped: Mapping[str, int | None]
+    """Arm, but for the baseline → look after which it needs no further seed; None: not yet."""
+    hopeless: frozenset[str]
+    """Arms that were stopped because no further seed would give a verdict."""
+
+    def line(self, look: int) -> str:
+        """``look 1 of 3 after 5 seeds: decided a, b; continue with c``; empty where nothing was left."""
+        now = [arm for arm, at in self.stopped.items() if at == look]
+        further = [arm for arm, at in self.stopped.items() if at is None or at > look]
+        parts = [
+            ("decided ", [arm for arm in now if arm not in self.hopeless]),
+            ("no verdict is possible of ", [arm for arm in now if arm in self.hopeless]),
+            ("continue with " if look + 1 < len(self.looks) else "undecided ", further),
+        ]
+        said = "; ".join(what + ", ".join(arms) for what, arms in parts if arms)
+        return f"look {look + 1} of {len(self.looks)} after {self.looks[look]} seeds: {said}" if said else ""
+
+    @property
+    def end(self) -> str:
+        """What came of it; empty while looks are ahead."""
+        undecided = [arm for arm, at in self.stopped.items() if at is None]
+        if undecided:
+            over = self.looked == len(self.looks)
+            return f"undecided after {self.looks[-1]} seeds: {', '.join(undecided)}" if over else ""
+        without = [arm for arm in self.stopped if arm in self.hopeless]
+        return f"all decided but {', '.join(without)}" if without else "all decided" if self.stopped else ""
+
+
+def progress(study: Study, plan: PlanFile, store: Store) -> Race:
+    """How far the looks have come, as the records tell.
+
+    study, plan   with as many seeds as the last look has
+    """
+    evidence = Evidence(study, read_outcomes(study, plan, store), store, wanted_scores(study))
+    return SequentialRulings(study, evidence, plan.looks).progress()
+
+
+def wanted_seeds(study: Study, plan: PlanFile, store: Store) -> Mapping[str, int]:
+    """How many seeds of each arm are to be trained by now; ``study`` and ``plan`` as in ``progress``."""
+    return progress(study, plan, store).wanted
+
+
+def scored_pairs(study: Study, plan: PlanFile, store: Store) -> list[tuple[str, str]]:
+    """Declared comparisons whose two arms have both been scored with one of the study's seeds."""
+    scored: dict[str, set[tuple[int, int | None]]] = {}
+    for arm in plan.arms:
+        records = {(t.seed, t.fold): store.read(t.id) for t in arm.trials if t.seed in study.seeds}
+        ended = {at for at, record in records.items() if record and record.status in ("done", "diverged")}
+        scored[arm.label] = ended
+    pairs = dict.fromkeys((arm, reference) for arm, reference, _ in family_keys(study))
+    return [pair for pair in pairs if scored.get(pair[0], set()) & scored.get(pair[1], set())]

@@ -1,0 +1,111 @@
+"""How every planned trial ended, read from the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.judge.findings import Seeds, TrialNote
+from bench.plan import PlanFile, PlannedTrial, fingerprint
+from bench.store import Record, Store
+from bench.study.read import Study
+
+OutcomeState = Literal["done", "diverged", "failed", "stale", "damaged", "not run"]
+OWN_FAULTS = ("oom", "error")
+"""Causes that are the arm's doing; the others are the machine's, and the trial is run again."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One planned trial and what became of it."""
+
+    planned: PlannedTrial
+    state: OutcomeState
+    record: Record | None = None
+    reason: str = ""
+
+    @property
+    def replicate(self) -> tuple[int, int | None]:
+        """Seed and fold: what pairs it with another arm's."""
+        return self.planned.seed, self.planned.fold
+
+    @property
+    def own_fault(self) -> bool:
+        """Failed by the arm itself, not by the machine."""
+        return self.state == "failed" and self.record is not None and self.record.cause in OWN_FAULTS
+
+
+Outcomes = Mapping[str, tuple[Outcome, ...]]
+"""Arm → its trials in the plan's order."""
+
+
+def read_outcomes(study: Study, plan: PlanFile, store: Store) -> dict[str, tuple[Outcome, ...]]:
+    """Every planned trial, by arm. Old records are searched for only where one is missing."""
+    found = {trial.id: store.read(trial.id) for arm in plan.arms for trial in arm.trials}
+    missing = [id for id, record in found.items() if record is None]
+    damaged = {damage.id: damage.reason for damage in store.damaged(missing)}
+    old = _by_content(store.records()) if missing else {}
+    outcomes: dict[str, tuple[Outcome, ...]] = {}
+    for arm in plan.arms:
+        recipe = study.arm(arm.label)
+        content = _content(recipe.recipe.model_dump(mode="json"), recipe.data.model_dump(mode="json"))
+        trials = []
+        for trial in arm.trials:
+            record = found[trial.id]
+            if record is not None:
+                assert record.status != "pruned", "only candidates are"
+                trials.append(Outcome(trial, record.status, record))
+            elif trial.id in damaged:
+                trials.append(Outcome(trial, "damaged", reason=f"its record {damaged[trial.id]}"))
+            elif stale := old.get((content, trial.seed, trial.fold)):
+                trials.append(
+                    Outcome(trial, "stale", reason=f"trial {stale.id} ran with other component versions")
+                )
+            else:
+                trials.append(Outcome(trial, "not run"))
+        outcomes[arm.label] = tuple(trials)
+    return outcomes
+
+
+def _content(recipe: dict[str, Any], data: dict[str, Any]) -> str:
+    """Recipe and data as text, without the weight file's name, which a record holds as a hash."""
+    model = {key: value for key, value in recipe["model"].items() if key != "weights"}
+    return fingerprint([recipe | {"model": model}, data])
+
+
+def _by_content(records: list[Record]) -> dict[tuple[str, int, int | None], Record]:
+    finals = [record for record in records if record.role == "final" and "model" in record.recipe]
+    return {(_content(record.recipe, record.data), record.seed, record.fold): record for record in finals}
+
+
+def count(outcomes: tuple[Outcome, ...]) -> Seeds:
+    """How an arm's trials ended, counted."""
+    states = Counter(outcome.state for outcome in outcomes)
+    causes = Counter(o.record.cause or "error" for o in outcomes if o.state == "failed" and o.record)
+    return Seeds(
+        planned=len(outcomes),
+        done=states["done"],
+        diverged=states["diverged"],
+        failed=tuple(sorted(causes.items())),
+        stale=states["stale"],
+        damaged=states["damaged"],
+        not_run=states["not run"],
+    )
+
+
+def notes(outcomes: Outcomes) -> tuple[TrialNote, ...]:
+    """A line for every trial that is not simply done."""
+    found = []
+    for arm, trials in outcomes.items():
+        for outcome in trials:
+            if outcome.state == "done":
+                continue
+            text, state = outcome.reason, str(outcome.state)
+            if outcome.record is not None:
+                text = (outcome.record.message or outcome.record.cause).strip()
+                state = f"failed ({outcome.record.cause})" if outcome.state == "failed" else state
+            seed, fold = outcome.replicate
+            found.append(TrialNote(arm, seed, fold, state, text, outcome.planned.id))
+    return tuple(found)

@@ -1,0 +1,278 @@
+"""What only the figures need: every seed's points, learning curves, confusion matrices, candidates.
+
+Of a study with very many arms only the first ones of its table are drawn, so only theirs are read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.judge.evidence import parse
+from bench.judge.findings import Document
+from bench.judge.outcomes import Outcome, read_outcomes
+from bench.plan import TEST, PlanFile, PlannedSearch
+from bench.store import Store
+from bench.study.file import Range, Tune, ranges_of
+from bench.study.patch import look_up
+from bench.study.read import Arm, Study
+from bench.tune.space import tuned_study
+
+MOST_ARMS = 24
+"""Arms that figures show: the baseline, and the first of the table."""
+MOST_CLASSES = 20
+"""Classes of a confusion matrix that can still be read."""
+
+
+def trial_name(seed: int, fold: int | None) -> str:
+    """``seed 3``, ``seed 3, fold 1``."""
+    return f"seed {seed}" + (f", fold {fold}" if fold is not None else "")
+
+
+@dataclass(frozen=True)
+class SeedPoint:
+    """One trial's scores."""
+
+    arm: str
+    seed: int
+    fold: int | None
+    diverged: bool
+    scores: tuple[float | None, ...]
+    """Accuracy on each of Document.sets; of a diverged trial None."""
+    primary: float | None
+    """The primary metric's score: of a gap its hidden set's accuracy."""
+
+    def __str__(self) -> str:
+        return trial_name(self.seed, self.fold)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How one trial learned."""
+
+    arm: str
+    seed: int
+    fold: int | None
+    points: tuple[tuple[int, float], ...]
+    """(step, validation accuracy)."""
+    stages: tuple[int, ...]
+    """Steps at which the second and later stages began."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What an arm takes images for, over its finished trials."""
+
+    arm: str
+    classes: tuple[str, ...]
+    shares: tuple[tuple[float, ...], ...]
+    """True class → predicted class → share of the true class's images."""
+    images: tuple[int, ...]
+    """Per true class, each trial counted."""
+
+    def worst(self) -> tuple[str, str, float] | None:
+        """The most frequent confusion: (true, predicted, share)."""
+        found = [
+            (share, true, said)
+            for true, row in zip(self.classes, self.shares, strict=True)
+            for said, share in zip(self.classes, row, strict=True)
+            if said != true and share > 0
+        ]
+        if not found:
+            return None
+        share, true, said = max(found, key=lambda each: each[0])
+        return true, said, share
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One tuned setting's range. ``choices`` has the names of settings that are no numbers."""
+
+    setting: str
+    low: float
+    high: float
+    log: bool
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One candidate of a search."""
+
+    number: int
+    state: str
+    value: float | None
+    places: tuple[float, ...]
+    """Its settings along the axes: the number, or the index of the choice."""
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class SearchPicture:
+    """One arm's search."""
+
+    arm: str
+    axes: tuple[Axis, ...]
+    tried: tuple[Tried, ...]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Everything the figures show that a Document does not hold."""
+
+    arms: tuple[str, ...]
+    """Those shown, as in the table."""
+    of: int
+    """Arms of the study."""
+    set: str
+    """The set of the primary metric, as the report calls it."""
+    replicates: tuple[SeedPoint, ...] = ()
+    noise: float | None = None
+    """Half the width of the noise band, as a fraction: what seeds alone can make of no difference."""
+    curves: tuple[Curve, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
+    searches: tuple[SearchPicture, ...] = ()
+
+
+def gather(study: Study, plan: PlanFile, store: Store, document: Document) -> Pictures:
+    """Read what figures show. ``study`` is as its file says, ``document`` what was built of it."""
+    shown = tuple(arm.label for arm in document.arms[:MOST_ARMS])
+    tuned = tuned_study(study, {search.arm: search.values for search in plan.searches})
+    planned = tuple(arm for arm in plan.arms if arm.label in shown)
+    found = read_outcomes(tuned, plan.model_copy(update={"arms": planned}), store)
+    outcomes = {label: found[label] for label in shown if label in found}
+    primary = parse(study.primary, [TEST, *study.hidden])
+    name = primary.set or TEST
+    replicates = tuple(_replicates(outcomes, study, name, primary.score))
+    seeds = [r.primary for r in replicates if r.arm == document.baseline]
+    apart = primary.kind == "score" and study.folds is None  # folds share most of their training images
+    searches = [search for search in plan.searches if search.arm in shown]
+    return Pictures(
+        arms=shown,
+        of=len(document.arms),
+        set=document.sets[[TEST, *study.hidden].index(name)],
+        replicates=replicates,
+        noise=_noise(seeds) if apart else None,
+        curves=tuple(_curves(outcomes, store)),
+        confusions=tuple(
+            confusion
+            for label in outcomes
+            if (confusion := _confusion(label, outcomes[label], name, store)) is not None
+        ),
+        searches=tuple(_searches(study, searches, document)) if study.tune else (),
+    )
+
+
+def _replicates(
+    outcomes: dict[str, tuple[Outcome, ...]], study: Study, name: str, score: str
+) -> Iterator[SeedPoint]:
+    for label, trials in outcomes.items():
+        for outcome in trials:
+            if outcome.state not in ("done", "diverged") or outcome.record is None:
+                continue
+            scores, diverged = outcome.record.scores, outcome.state == "diverged"
+            of = [scores.get(outcome.planned.sets.get(each, ""), {}) for each in (TEST, *study.hidden)]
+            primary = scores.get(outcome.planned.sets.get(name, ""), {}).get(score)
+            accuracies = tuple(None if diverged else one.get("accuracy") for one in of)
+            yield SeedPoint(label, *outcome.replicate, diverged, accuracies, None if diverged else primary)
+
+
+def _noise(values: Sequence[float | None]) -> float | None:
+    """Half the width of the interval in which two arms that do the same differ, 95 times in 100.
+
+    Each with as many seeds as the baseline has, by the spread of its seeds: t(S − 1, 0.975) · sd · √(2/S).
+    None with fewer than 3 seeds.
+    """
+    known = [value for value in values if value is not None]
+    if len(known) < 3:
+        return None
+    from scipy.special import stdtrit
+
+    return float(stdtrit(len(known) - 1, 0.975)) * statistics.stdev(known) * math.sqrt(2 / len(known))
+
+
+def _curves(outcomes: dict[str, tuple[Outcome, ...]], store: Store) -> Iterator[Curve]:
+    for label, trials in outcomes.items():
+        for outcome in trials:
+            if outcome.state not in ("done", "diverged"):
+                continue
+            lines = [line for line in _history(store, outcome.planned.id) if "val_accuracy" in line]
+            points = tuple((int(line["step"]), float(line["val_accuracy"])) for line in lines)
+            stages = tuple(
+                int(before["step"])
+                for before, after in itertools.pairwise(lines)
+                if before.get("stage") != after.get("stage")
+            )
+            if points:
+                finite = tuple((step, value) for step, value in points if math.isfinite(value))
+                yield Curve(label, *outcome.replicate, finite, stages)
+
+
+def _history(store: Store, id: str) -> list[dict[str, Any]]:
+    try:
+        return store.history(id)
+    except (OSError, ValueError):  # a torn file costs its curve, never the report
+        return []
+
+
+def _confusion(label: str, trials: Iterable[Outcome], name: str, store: Store) -> Confusion | None:
+    counts: NDArray[np.int64] | None = None
+    classes: Sequence[str] = ()
+    for outcome in trials:
+        if outcome.state != "done" or outcome.record is None:
+            continue
+        classes = outcome.record.classes
+        try:
+            said = store.predictions(outcome.planned.id).get(outcome.planned.sets.get(name, ""))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            continue  # the report's own table of trials says so
+        if said is None or said.probabilities.shape[1] != len(classes):
+            continue
+        k = len(classes)
+        cells = said.labels * k + said.probabilities.argmax(axis=1)
+        counted = np.bincount(cells, minlength=k * k).reshape(k, k)
+        counts = counted if counts is None or counts.shape != counted.shape else counts + counted
+    if counts is None or len(classes) > MOST_CLASSES:
+        return None
+    images = counts.sum(axis=1)
+    shares = counts / np.maximum(images, 1)[:, None]
+    return Confusion(label, tuple(classes), tuple(map(tuple, shares.tolist())), tuple(images.tolist()))
+
+
+def _searches(study: Study, searches: Sequence[PlannedSearch], document: Document) -> Iterator[SearchPicture]:
+    assert study.tune is not None
+    tune = study.tune
+    rows = document.tuning.rows if document.tuning else ()
+    stood = {(row.arm, row.number): (row.state, row.value) for row in rows}
+    for search in searches:
+        axes = tuple(_axes(tune, study.arm(search.arm)))
+        ranges = ranges_of(tune, search.arm)
+        tried = []
+        for candidate in search.candidates:
+            state, value = stood.get((search.arm, candidate.number), ("missing", None))
+            places = tuple(_place(ranges[axis.setting], candidate.values[axis.setting]) for axis in axes)
+            chosen = candidate.number == search.chosen
+            tried.append(Tried(candidate.number, state, value, places, chosen))
+        yield SearchPicture(search.arm, axes, tuple(tried))
+
+
+def _axes(tune: Tune, arm: Arm) -> Iterator[Axis]:
+    tree = arm.recipe.model_dump(mode="json")
+    for key, scale in ranges_of(tune, arm.label).items():
+        if scale.choices is not None:
+            yield Axis(key, 0, len(scale.choices) - 1, False, tuple(map(str, scale.choices)))
+        else:
+            low, high = scale.extremes(look_up(tree, key))
+            yield Axis(key, low, high, scale.log and low > 0)
+
+
+def _place(scale: Range, value: Any) -> float:
+    return float(scale.choices.index(value)) if scale.choices is not None else float(value)

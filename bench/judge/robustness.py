@@ -1,0 +1,196 @@
+"""Corrupted sets taken apart: by family, by severity, and by what an arm has seen in training."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.corruptions.families import families_of, kinds_of, seen, severities_of
+from bench.judge.evidence import Doubles, Evidence, Measure
+from bench.judge.findings import ConditionScore, CorruptedArm, CorruptedSet, Effect, Mean, Unseen
+from bench.judge.outcomes import Outcome, Outcomes
+from bench.recipe import Corrupted
+from bench.study.read import Study
+
+SMALLEST_LOSS = 0.01
+"""Balanced error that a family must add to the baseline's clean one: a ratio to less is a ratio to noise."""
+
+Conditions = Mapping[str, Mapping[str, float]]
+"""``family/severity`` → score → value."""
+
+
+def corrupted_sets(study: Study, evidence: Evidence, order: Sequence[str]) -> tuple[CorruptedSet, ...]:
+    """Every corrupted hidden set of a study, arms in ``order``."""
+    found = []
+    for name, hidden in study.hidden.items():
+        if isinstance(hidden, Corrupted):
+            by_kind = kinds_of(_families(hidden, name, evidence.outcomes))
+            kinds = tuple((kind, family) for kind, members in by_kind.items() for family in members)
+            one = _Set(study, evidence, name, kinds, severities_of(hidden))
+            found.append(one.mixed(order) if _mixes(hidden) else one.by_family(order))
+    return tuple(found)
+
+
+def unseen(study: Study, evidence: Evidence, arm: str, reference: str, name: str) -> Unseen | None:
+    """Arm minus reference on the families that neither trains with; None where no family has scores.
+
+    Finished pairs. An item is a base image: its copies of those families are averaged.
+    """
+    hidden = study.hidden.get(name)
+    if not isinstance(hidden, Corrupted) or _mixes(hidden):
+        return None
+    families = _families(hidden, name, evidence.outcomes)
+    known = seen(study.arm(arm).recipe) | seen(study.arm(reference).recipe)
+    common = tuple(family for family in families if family not in known)
+    effect = None
+    if common:
+        contrast = evidence.contrast(arm, reference, Measure("score", name, families=common))
+        effect = Effect.of(contrast.of_finished)
+    return Unseen(effect, len(common), len(families))
+
+
+def mean_ratio(errors: Doubles, reference: Doubles, smallest: float = sys.float_info.min) -> float | None:
+    """Mean over families of error / reference.
+
+    errors, reference  (F,) mean over severities; errors, or what they add to the clean error
+    smallest           families whose reference is smaller are left out; above 0
+    returns            None where no family is left
+
+    Source: Hendrycks & Dietterich 2019 (mCE); with balanced errors Di Salvo et al. 2024 (BE, relative BE).
+    """
+    usable = reference >= smallest
+    if not usable.any():
+        return None
+    return float((errors[usable] / reference[usable]).mean())
+
+
+def _mixes(hidden: Corrupted) -> bool:
+    """Whether each copy has several corruptions, so that no family has scores of its own."""
+    return hidden.profile != "micro-c"
+
+
+def _families(hidden: Corrupted, name: str, outcomes: Outcomes) -> tuple[str, ...]:
+    """Families of a set: those that were scored (gray images leave some out), else those it asks for."""
+    asked = families_of(hidden)
+    for outcome in itertools.chain(*outcomes.values()):
+        if there := {condition.partition("/")[0] for condition in _conditions(outcome, name) or ()}:
+            return tuple(family for family in asked if family in there)
+    return asked
+
+
+def _conditions(outcome: Outcome, name: str) -> Conditions | None:
+    """A finished trial's scores on a set, condition by condition."""
+    if outcome.state != "done" or outcome.record is None:
+        return None
+    return outcome.record.conditions.get(outcome.planned.sets.get(name, ""))
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Balanced errors of one arm, mean over its finished seeds."""
+
+    corrupted: Doubles
+    """(F,) mean over severities."""
+    added: Doubles | None
+    """(F,) the same minus the clean error; None where the clean images' answers are not known."""
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A corrupted set of a study, and what is known of it."""
+
+    study: Study
+    evidence: Evidence
+    name: str
+    kinds: tuple[tuple[str, str], ...]
+    """(kind, family), by kind."""
+    severities: tuple[int, ...]
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        return tuple(family for _, family in self.kinds)
+
+    def mixed(self, order: Sequence[str]) -> CorruptedSet:
+        """Several corruptions on each copy: only who has seen what."""
+        arms = tuple(CorruptedArm(label, self.seen_by(label)) for label in order)
+        return CorruptedSet(self.name, False, self.kinds, self.severities, arms)
+
+    def by_family(self, order: Sequence[str]) -> CorruptedSet:
+        """One corruption on each copy: scores of each family."""
+        errors = {label: self._errors(label) for label in order}
+        base = errors[self.study.baseline]
+        arms = tuple(self._arm(label, errors[label], base) for label in order)
+        costly = base is not None and base.added is not None and (base.added >= SMALLEST_LOSS).sum()
+        return CorruptedSet(self.name, True, self.kinds, self.severities, arms, int(costly))
+
+    def seen_by(self, label: str) -> tuple[str, ...]:
+        """Families of the set that an arm also trains with."""
+        known = seen(self.study.arm(label).recipe)
+        return tuple(family for family in self.families if family in known)
+
+    def _arm(self, label: str, errors: _Errors | None, base: _Errors | None) -> CorruptedArm:
+        known, baseline = self.seen_by(label), self.study.baseline
+        own = [family for family in self.families if family not in known]
+        done = [o for o in self.evidence.outcomes[label] if o.state == "done"]
+        clean = [self.evidence.clean(o, self.name) for o in done]
+        effect, new = None, None
+        if label != baseline:
+            contrast = self.evidence.contrast(label, baseline, Measure("score", self.name))
+            effect = Effect.of(contrast.of_finished)
+            new = unseen(self.study, self.evidence, label, baseline, self.name)
+        return CorruptedArm(
+            label=label,
+            seen=known,
+            clean=Mean.over(found[0] if found else None for found in clean),
+            total=Mean.over(self._over(o, self.families, "accuracy") for o in done),
+            effect=effect,
+            unseen_mean=Mean.over(self._over(o, own, "accuracy") for o in done),
+            unseen=new,
+            families=tuple(Mean.over(self._over(o, [f], "accuracy") for o in done) for f in self.families),
+            conditions=tuple(self._by_condition(done)),
+            error=mean_ratio(errors.corrupted, base.corrupted) if errors and base else None,
+            relative_error=_relative(errors, base) if errors and base else None,
+        )
+
+    def _over(self, outcome: Outcome, families: Sequence[str], score: str) -> float | None:
+        """A trial's mean score over families and severities; None where one is missing."""
+        found = _conditions(outcome, self.name)
+        wanted = [f"{family}/{severity}" for family in families for severity in self.severities]
+        if not wanted or not found or any(score not in found.get(key, {}) for key in wanted):
+            return None
+        return statistics.fmean(found[key][score] for key in wanted)
+
+    def _by_condition(self, done: Sequence[Outcome]) -> Iterator[ConditionScore]:
+        found = [conditions for o in done if (conditions := _conditions(o, self.name))]
+        for family, severity in itertools.product(self.families, self.severities):
+            of = [conditions.get(f"{family}/{severity}", {}) for conditions in found]
+            accuracy, balanced = (
+                Mean.over(one.get(score) for one in of) for score in ("accuracy", "balanced_accuracy")
+            )
+            yield ConditionScore(family, severity, accuracy, balanced)
+
+    def _errors(self, label: str) -> _Errors | None:
+        corrupted, added = [], []
+        for outcome in self.evidence.outcomes[label]:
+            scores = [self._over(outcome, [family], "balanced_accuracy") for family in self.families]
+            known = [score for score in scores if score is not None]
+            if len(known) < len(scores):
+                continue
+            error = 1 - np.array(known)
+            corrupted.append(error)
+            if clean := self.evidence.clean(outcome, self.name):
+                added.append(error - (1 - clean[1]))
+        if not corrupted:
+            return None
+        return _Errors(np.mean(corrupted, axis=0), np.mean(added, axis=0) if added else None)
+
+
+def _relative(errors: _Errors, base: _Errors) -> float | None:
+    if errors.added is None or base.added is None:
+        return None
+    return mean_ratio(errors.added, base.added, SMALLEST_LOSS)

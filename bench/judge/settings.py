@@ -1,0 +1,124 @@
+"""What the arms share, what each changed, and what else came to differ with it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.judge.evidence import device, trained
+from bench.judge.findings import Change
+from bench.judge.outcomes import Outcome, Outcomes
+from bench.study.read import Arm, Study
+
+NOTICED = 1.02
+"""Ratio from which a difference in steps or parameters is worth a word."""
+
+
+def flat(arm: Arm) -> dict[str, str]:
+    """Every setting of an arm, by dotted key, spelled as in a study."""
+    settings = _flatten(arm.recipe.model_dump(mode="json"), "")
+    return settings | _flatten(arm.data.model_dump(mode="json"), "data.")
+
+
+def _flatten(table: Mapping[str, Any], prefix: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found |= _flatten(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = spell(value)
+    return found
+
+
+def spell(value: Any) -> str:
+    """A value on one line, as TOML would write it; unset values and keys are left out."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(spell, value)) + "]"
+    if isinstance(value, dict):
+        named = {key: v for key, v in value.items() if v is not None}
+        if "name" in named:
+            rest = ", ".join(f"{key} = {spell(v)}" for key, v in named.items() if key != "name")
+            return f"{named['name']}({rest})" if rest else str(named["name"])
+        return "{" + ", ".join(f"{key} = {spell(v)}" for key, v in named.items()) + "}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def shared(study: Study) -> tuple[tuple[str, str], ...]:
+    """Settings that no arm changes."""
+    tables = [flat(arm) for arm in study.arms]
+    first = tables[0]
+    same = {key: value for key, value in first.items() if all(table.get(key) == value for table in tables)}
+    return tuple((key, value) for key, value in same.items() if value != "–")
+
+
+def changes(study: Study, order: Sequence[str]) -> tuple[Change, ...]:
+    """Every setting in which an arm differs from the baseline."""
+    base = flat(study.arm(study.baseline))
+    found = []
+    for label in order:
+        own = flat(study.arm(label))
+        for key in dict.fromkeys([*base, *own]):
+            before, after = base.get(key, "–"), own.get(key, "–")
+            if before != after:
+                found.append(Change(label, key, before, after))
+    return tuple(found)
+
+
+def confounds(study: Study, outcomes: Outcomes, order: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What differs from the baseline beside an arm's own settings: steps, parameters, input size."""
+    base = outcomes[study.baseline]
+    found = []
+    for label in order:
+        texts = []
+        own = outcomes[label]
+        steps = _ratio(_mean(own, "steps"), _mean(base, "steps"))
+        per_epoch = _ratio(_per_epoch(own), _per_epoch(base))
+        if _noticed(steps):
+            texts.append(f"{steps:.2g}× the training steps")
+        if _noticed(per_epoch):
+            texts.append(f"{per_epoch:.2g}× the steps per epoch")
+        size = _ratio(parameters(own), parameters(base))
+        if _noticed(size):
+            texts.append(f"{size:.2g}× the parameters")
+        before, after = (study.arm(name).data.size_px for name in (study.baseline, label))
+        if before != after:
+            texts.append(f"input of {after} instead of {before} px")
+        if texts:
+            found.append((label, ", ".join(texts)))
+    return tuple(found)
+
+
+def cost_confounds(outcomes: Outcomes) -> tuple[str, ...]:
+    """What makes times of this study hard to compare."""
+    kinds = sorted({device(o) for trials in outcomes.values() for o in trials if o.state == "done"})
+    if len(kinds) < 2:
+        return ()
+    return (f"trials ran on different kinds of device: {', '.join(kinds)}",)
+
+
+def parameters(trials: Sequence[Outcome]) -> int | None:
+    """Parameters of an arm's model."""
+    known = [o.record.parameters for o in trials if o.record and o.record.parameters is not None]
+    return known[0] if known else None
+
+
+def _mean(trials: Sequence[Outcome], what: str) -> float | None:
+    values = [v for o in trials if o.state == "done" and (v := trained(o, what)) is not None]
+    return statistics.fmean(values) if values else None
+
+
+def _per_epoch(trials: Sequence[Outcome]) -> float | None:
+    return _ratio(_mean(trials, "steps"), _mean(trials, "epochs"))
+
+
+def _ratio(a: float | None, b: float | None) -> float | None:
+    return a / b if a and b else None
+
+
+def _noticed(ratio: float | None) -> bool:
+    return ratio is not None and not 1 / NOTICED <= ratio <= NOTICED

@@ -1,0 +1,200 @@
+"""What a person sees while it runs: live on a terminal, plain lines anywhere else. All goes to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench.execute import Event
+from bench.files import Count
+from bench.progress.board import MARKS, Board
+from bench.progress.screen import duration, screen_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+    from rich.progress import Progress
+
+
+class Terminal:
+    """Notes, counters and the progress of trials, in the form that fits where stderr goes."""
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        """Say nothing when ``quiet``; with ``as_json`` every event is a line of JSON on stdout instead."""
+        self.quiet, self.as_json = quiet or as_json, as_json
+        self.live = sys.stderr.isatty() and not self.quiet
+        self._screen: LiveTrials | None = None
+
+    def note(self, text: str) -> None:
+        """One line about what happens."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def alert(self, text: str) -> None:
+        """One line from a signal's handler, where Python's own streams may be in the middle of another."""
+        if self._screen is not None:
+            self._screen.banner = text
+        elif not self.quiet:
+            os.write(2, f"{text}\n".encode())
+
+    @contextlib.contextmanager
+    def counting(self, what: str, unit: str = "") -> Iterator[Count]:
+        """A bar for one long count; anywhere but on a terminal, a line when it took long enough to matter."""
+        if not self.live:
+            yield _PlainCount(self, what, unit)
+            return
+        progress = _bar(_console())
+        task = progress.add_task(what, total=None)
+        with progress:
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    @contextlib.contextmanager
+    def trials(self, board: Board) -> Iterator[Trials]:
+        """Progress over the jobs of ``board``, which is kept up to date."""
+        if not self.live:
+            yield (JsonTrials if self.as_json else Trials)(self, board)
+            return
+        from rich.live import Live
+
+        self._screen = screen = LiveTrials(self, board)
+        console = _console()
+        live = Live(
+            get_renderable=screen.view, console=console, refresh_per_second=4, transient=True, screen=False
+        )
+        try:
+            with live:
+                screen.attach(live)
+                yield screen
+        finally:
+            self._screen = None
+
+
+class Trials:
+    """Plain form: one line per trial that ends."""
+
+    def __init__(self, terminal: Terminal, board: Board) -> None:
+        self.terminal, self.board = terminal, board
+
+    def listen(self, event: Event) -> None:
+        """News of a running trial; the plain form says notes only."""
+        self.board.listen(event)
+        if event.kind == "note":
+            self.print(f"  {event.arm} {event.replicate}  {event.text}")
+
+    def ended(self, event: Event) -> None:
+        """A job is over."""
+        self.board.end(event)
+        self.print(self.line(event))
+
+    def postponed(self, event: Event) -> None:
+        """A job is over for now, ``event`` a note why; it runs again."""
+        self.board.postpone(event)
+        self.listen(event)
+
+    def print(self, line: str) -> None:
+        """Show a finished line."""
+        self.terminal.note(line)
+
+    def line(self, event: Event) -> str:
+        """``  3/12 ● randaugment s0  local 91.2  hidden 71.0  18 s``."""
+        board = self.board
+        width = len(str(board.total))
+        kind = "" if event.kind == "done" else f"{event.kind}: "
+        place = f"{board.ended:>{width}}/{board.total} {MARKS.get(event.kind, ' ')}"
+        return f"  {place} {event.arm} {event.replicate}  {kind}{event.text}  {duration(event.seconds)}"
+
+
+class JsonTrials(Trials):
+    """Every event as one line of JSON on stdout."""
+
+    def listen(self, event: Event) -> None:
+        """News of a running trial."""
+        self.board.listen(event)
+        self._write(event)
+
+    def ended(self, event: Event) -> None:
+        """A job is over."""
+        self.board.end(event)
+        self._write(event)
+
+    def _write(self, event: Event) -> None:
+        board = self.board
+        told = {key: value for key, value in vars(event).items() if key not in ("kind", "at")}
+        place = {"study": board.title, "ended": board.ended, "total": board.total}
+        line = {"event": event.kind, **place, **told, **event.at}
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+class LiveTrials(Trials):
+    """Terminal form: arms with their trials, those that run now, the time left; finished lines above."""
+
+    def __init__(self, terminal: Terminal, board: Board) -> None:
+        super().__init__(terminal, board)
+        self.banner = ""
+        self._live: Live | None = None
+
+    def attach(self, live: Live) -> None:
+        """Where finished lines go above."""
+        self._live = live
+
+    def print(self, line: str) -> None:
+        """Above the live part, without markup: an arm's name may hold brackets."""
+        if self._live:
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def view(self) -> RenderableType:
+        """The live part; drawn anew four times a second, so that the clock goes on."""
+        from rich.console import Group
+        from rich.text import Text
+
+        size = shutil.get_terminal_size() if self._live is None else self._live.console.size
+        lines = screen_lines(self.board, *size)
+        if self.banner:
+            lines.append(self.banner)
+        return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
+
+
+class _PlainCount:
+    """Says nothing of short counts, and a long one in tenths."""
+
+    def __init__(self, terminal: Terminal, what: str, unit: str) -> None:
+        self.terminal, self.what, self.unit, self.tenth = terminal, what, unit, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        tenth = 10 * done // total if total >= 1000 else 0
+        if tenth > self.tenth:
+            self.tenth = tenth
+            self.terminal.note(f"  {self.what}  {done}/{total} {self.unit}".rstrip())
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _bar(console: Console) -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )

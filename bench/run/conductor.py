@@ -1,0 +1,251 @@
+"""The conductor: which trials are missing; run them, record them, report."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.execute import Job
+from bench.execute.records import MACHINE_CAUSES
+from bench.judge.assemble import build
+from bench.machine import Machine
+from bench.plan import Plan, read_plan_file
+from bench.progress.terminal import Terminal
+from bench.report import verdicts, write_index, write_report
+from bench.run.crew import Crew, Patience, crew
+from bench.run.planning import Planning, TrialState, cells, missing_sets, states
+from bench.run.preflight import check
+from bench.store import MOST_ATTEMPTS, Record, Store
+
+SHOWN_EVERY_S = 10.0
+"""Seconds between two updates of ``search.db`` while candidates run."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one `bench run` goes about it."""
+
+    smoke: bool = False
+    rescore: bool = False
+    """Train again what a new hidden set cannot be scored from, because no weights were kept."""
+    retry: tuple[str, ...] = ()
+    """Causes of failed trials to run again."""
+    until_decided: bool = False
+    """Judge at the study's looks, and train each arm only until it is decided."""
+    patience: Patience = field(default_factory=Patience)
+    """What is put up with before a trial, or the run, is given up."""
+
+
+@dataclass
+class Ending:
+    """What `bench run` has to say in the end."""
+
+    report: Path
+    counts: Counter[TrialState]
+    ran: int
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+    verdicts: tuple[str, ...] = ()
+    """The report's, a line for each arm; none of a smoke run."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: done, diverged trials are results; 1: trials failed."""
+        return 1 if self.counts["failed"] or self.failures else 0
+
+
+def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal) -> Ending:
+    """Tune, train and score what is missing, then write the report.
+
+    Raises UserError before the first trial.
+    """
+    planning = Planning(
+        path, machine, smoked=options.smoke, retry=options.retry, until_decided=options.until_decided
+    )
+    study, store = planning.study, planning.store
+    plan = planning.plan()
+    store.check_writable()
+    _check_cache(machine.cache)
+    if options.smoke:
+        terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
+    started = time.perf_counter()
+    with store.lock():
+        _refuse_foreign_folder(plan, path, store)
+        jobs = _jobs(plan, store, options, terminal)
+        ahead = [*plan.pending, *planning.ends()] if plan.pending else [job.run for job in jobs]
+        if ahead:
+            check(study.name, ahead, machine, terminal)
+        changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
+        conduct = _Conduct(planning, options, terminal, path)
+        if ahead:
+            keep, patience = study.keep_weights, options.patience
+            with crew(
+                machine, store.root, terminal, patience, keep_weights=keep, smoked=options.smoke
+            ) as hands:
+                plan = conduct.tune(plan, hands)
+                plan = conduct.train(plan, hands)
+        elif plan.searches and (changed or not conduct.database.is_file()):
+            conduct.show(plan)
+        made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
+        document = build(study, made_of, store)
+        report = write_report(study, made_of, store, document=document)
+        write_index(store)
+    counts = Counter(state for _, state, _ in states(plan, store))
+    said = () if options.smoke else verdicts(document)
+    return Ending(report, counts, conduct.ran, time.perf_counter() - started, conduct.failures, said)
+
+
+class _Conduct:
+    """Sends a plan's jobs to a crew, batch after batch."""
+
+    def __init__(self, planning: Planning, options: Options, terminal: Terminal, path: Path) -> None:
+        self.planning, self.options, self.terminal, self.path = planning, options, terminal, path
+        self.ran = 0
+        self.failures: list[str] = []
+        """A line for each replicate that failed; a failed candidate is a result of the search."""
+        self.shown = -math.inf
+
+    def tune(self, plan: Plan, hands: Crew) -> Plan:
+        """Run candidates until every arm's search has ended; the plan with what they chose."""
+        store, before = self.planning.store, None
+        while plan.pending:
+            jobs = [Job(run, attempt=_attempt(store.read(run.trial.id))) for run in plan.pending]
+            asked = [(job.run.trial.id, job.attempt) for job in jobs]
+            if asked == before:  # nothing was recorded: asking again would never end
+                raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
+            before = asked
+            self.show(plan)
+            hands.after_each = functools.partial(self.show, plan, every_s=SHOWN_EVERY_S)
+            hands.run(f"{plan.study.name} tuning", jobs)
+            self.ran += len(jobs)
+            plan = self.planning.plan()
+            _claim_folder(plan, self.path, store, smoked=self.options.smoke)
+        hands.after_each = lambda: None
+        if plan.searches:
+            self.show(plan)
+        return plan
+
+    def show(self, plan: Plan, every_s: float = 0.0) -> None:
+        """Bring the study's ``search.db`` up to its records, for optuna-dashboard; not too often."""
+        if time.monotonic() < self.shown + every_s:
+            return
+        self.shown = time.monotonic()
+        from bench.tune import database  # imports optuna and SQLAlchemy
+
+        study, store = self.planning.study, self.planning.store
+        arms = {arm.label: arm for arm in study.arms}
+        database.update(self.database, plan, arms, store.read)
+
+    @property
+    def database(self) -> Path:
+        """The study's ``search.db``."""
+        return self.planning.store.study_dir(self.planning.study.name) / "search.db"
+
+    def train(self, plan: Plan, hands: Crew) -> Plan:
+        """Run the replicates that are missing, look after look where looks were declared; the last plan."""
+        store, progress = self.planning.store, self.planning.progress
+        looked = progress.looked if progress else 0
+        while jobs := _jobs(plan, store, self.options, self.terminal):
+            self.failures += hands.run(plan.study.name, jobs, cells(states(plan, store)))
+            self.ran += len(jobs)
+            if not plan.looks:
+                break
+            plan = self.planning.plan()  # with the seeds that the next look asks for
+            _claim_folder(plan, self.path, store, smoked=self.options.smoke)
+            looked = self._say_looks(looked)
+        if self.planning.progress and self.planning.progress.end:
+            self.terminal.note(f"{plan.study.name}: {self.planning.progress.end}")
+        return plan
+
+    def _say_looks(self, said: int) -> int:
+        """A line for each look that is over and was not said yet; how many are over."""
+        progress = self.planning.progress
+        if progress is None:
+            return said
+        for line in filter(None, map(progress.line, range(said, progress.looked))):
+            self.terminal.note(line)
+        return progress.looked
+
+
+def _attempt(record: Record | None) -> int:
+    return record.attempts + 1 if record else 1
+
+
+def _check_cache(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the cache folder {cache}: {error.strerror}\n"
+            "    make it writable, or name another: cache in bench.toml, or BENCH_CACHE"
+        ) from None
+
+
+def _whence(path: Path, store: Store, smoked: bool) -> dict[str, Any]:
+    """What ``plan.json`` says of the run itself."""
+    return {"file": os.path.relpath(path.resolve(), store.root.resolve()), "smoke": smoked}
+
+
+def _refuse_foreign_folder(plan: Plan, path: Path, store: Store) -> None:
+    """Raise UserError when another file's study owns the folder."""
+    folder = store.study_dir(plan.study.name)
+    if not (folder / "plan.json").exists():
+        return
+    before = read_plan_file(folder / "plan.json").file
+    old = (store.root / before).resolve()
+    if before != _whence(path, store, False)["file"] and old.is_file():
+        raise UserError(
+            f"{folder} already holds the study of another file of that name:\n  {old}\n"
+            "rename one of the two, or give another --results folder"
+        )
+
+
+def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> bool:
+    """Write what the report is made from; whether that is another plan than was there."""
+    folder = store.study_dir(plan.study.name)
+    plan_file = plan.file.model_copy(update=_whence(path, store, smoked))
+    store.write_text(folder / "study.toml", path.read_text("utf-8"))
+    text, file = plan_file.model_dump_json(indent=1) + "\n", folder / "plan.json"
+    changed = not file.is_file() or file.read_text("utf-8") != text
+    store.write_text(file, text)
+    return changed
+
+
+def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> list[Job]:
+    """What is missing, once each; all arms of a seed before the next seed: an early stop leaves pairs."""
+    jobs: dict[str, Job] = {}
+    unscorable = 0
+    every = dict.fromkeys(run.trial.replicate for run in plan.everything)
+    order = {replicate: i for i, replicate in enumerate(every)}
+    for run, state, record in sorted(states(plan, store), key=lambda item: order[item[0].trial.replicate]):
+        if state == "missing" or (state == "failed" and record and _again(record, options)):
+            jobs.setdefault(run.trial.id, Job(run, attempt=_attempt(record)))
+        elif state == "unscored" and record is not None:
+            if store.weights_path(run.trial.id).is_file():
+                jobs.setdefault(run.trial.id, Job(run, missing=missing_sets(run, record)))
+            elif options.rescore:
+                jobs.setdefault(run.trial.id, Job(run, attempt=record.attempts + 1))
+            else:
+                unscorable += 1
+    if unscorable:
+        terminal.note(
+            f"{unscorable} trials have no weights to score the new sets from; --rescore trains them again"
+        )
+    return list(jobs.values())
+
+
+def _again(record: Record, options: Options) -> bool:
+    """Whether a failed trial is tried again: as asked, or because the machine failed it and not the arm."""
+    tries = record.cause == "interrupted" or record.attempts < MOST_ATTEMPTS  # a person may stop it often
+    by_machine = record.cause in MACHINE_CAUSES and tries
+    return by_machine or record.cause in options.retry

@@ -1,0 +1,243 @@
+"""Runs a conductor's jobs on this machine: which executor, how many workers, what is told meanwhile."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from bench.errors import UserError, shorten
+from bench.execute import Event, Executor, Job, Listener, Place, inline, local, slots
+from bench.machine import Machine
+from bench.progress.board import Beacon, Cell, board
+from bench.progress.terminal import Terminal, Trials
+from bench.store import MOST_ATTEMPTS
+
+STOPPING = "stopping: running trials end or write a checkpoint after their epoch; Ctrl-C again stops at once"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What is put up with before a trial or the whole run is given up."""
+
+    timeout_s: float | None = None
+    """Longest time a trial may take."""
+    max_failures: int | None = None
+    """Failed trials after which no further one begins."""
+
+
+class Crew:
+    """Whoever runs the trials of one ``bench run``, from its first batch of jobs to its last."""
+
+    def __init__(
+        self,
+        place: Place,
+        machine: Machine,
+        terminal: Terminal,
+        patience: Patience = Patience(),
+        *,
+        smoked: bool = False,
+    ) -> None:
+        """Nothing is started yet: the first batch does."""
+        self.place, self.machine, self.terminal, self.patience = place, machine, terminal, patience
+        self._smoked = smoked
+        self._executor: Executor | None = None
+        """Whoever has workers to keep from batch to batch."""
+        self._at_work: Executor | None = None
+        self._beacon = Beacon(place.results)
+        self.after_each: Callable[[], None] = lambda: None
+        """Called whenever a trial has ended."""
+        self._workers = 1
+        self._stopping = False
+        self._failed = 0
+
+    def run(self, title: str, jobs: Sequence[Job], standing: Iterable[Cell] = ()) -> list[str]:
+        """Run ``jobs``; return a line for each that failed. Every one of them ends with a record.
+
+        standing   how the other trials of the study stand, for the person to see
+
+        Raises KeyboardInterrupt when it was asked to stop, after running trials have ended or written their
+        checkpoints; UserError after ``max_failures`` failed trials.
+        """
+        if not jobs:
+            return []
+        self._at_work = executor = self._for(jobs)
+        failures: list[str] = []
+        shown = board(title, jobs, min(self._workers, len(jobs)), standing)
+        with self.terminal.trials(shown) as screen:
+            batches = deque([list(jobs)])
+            while batches and not self._stopping:
+                again = self._run_once(executor, batches.popleft(), screen, failures)
+                batches += [[job] for job in again if job.alone]
+                batches += [rest] if (rest := [job for job in again if not job.alone]) else []
+        if self._stopping:
+            left = shown.total - shown.ended
+            self._say_why(failures, f"{shown.ended} of {shown.total} trials ended, {left} are left")
+        return failures
+
+    def stop(self) -> None:
+        """Begin no further trial; those that run end, or write a checkpoint."""
+        self._stopping = True
+        if self._at_work is not None:
+            self._at_work.stop()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._executor is not None:
+            self._executor.close()
+        self._beacon.close()
+
+    def _run_once(
+        self, executor: Executor, jobs: Sequence[Job], screen: Trials, failures: list[str]
+    ) -> list[Job]:
+        """Run a batch; return what is worth another attempt in this run."""
+        by_id = {job.run.trial.id: job for job in jobs}
+        again = []
+        self._beacon.show(screen.board)
+        for event in executor.run(jobs, self._listener(screen)):
+            job = by_id[event.trial]
+            if (retry := self._another(job, event)) is not None:
+                again.append(retry)
+                how = "alone, when the others are through" if retry.alone else "when the others are through"
+                screen.postponed(replace(event, kind="note", text=f"{event.text}; runs again {how}"))
+            elif event.cause in ("interrupted", "killed") and self._stopping:
+                screen.postponed(replace(event, kind="note", text=event.text))
+            else:
+                screen.ended(event)
+                self._judge(event, failures)
+                self.after_each()
+            self._beacon.show(screen.board)
+        return again
+
+    def _listener(self, screen: Trials) -> Listener:
+        def listen(event: Event) -> None:
+            screen.listen(event)
+            self._beacon.show(screen.board)
+
+        return listen
+
+    def _another(self, job: Job, event: Event) -> Job | None:
+        """The next attempt of a trial that broke through no fault of its arm; None when there is none."""
+        if self._stopping:
+            return None
+        if event.cause == "killed" and job.attempt < MOST_ATTEMPTS:
+            return replace(job, attempt=job.attempt + 1)
+        # With one worker it was alone already.
+        if event.cause == "oom" and self._workers > 1 and not job.alone:
+            return replace(job, attempt=job.attempt + 1, alone=True)
+        return None
+
+    def _judge(self, event: Event, failures: list[str]) -> None:
+        """Note a failure; one too many ends the run."""
+        if event.kind != "failed":
+            return
+        failures.append(f"{event.arm} {event.replicate}: {event.text}   (bench show {event.trial})")
+        self._failed += 1
+        if self._failed == self.patience.max_failures:
+            self.terminal.note(f"{self._failed} trials failed (--max-failures); no further one begins")
+            self.stop()
+
+    def _say_why(self, failures: Sequence[str], standing: str) -> None:
+        """Raise what ended the run before its last trial."""
+        most = self.patience.max_failures
+        if most is not None and self._failed >= most:
+            lines = "\n".join(f"  {line}" for line in failures)
+            raise UserError(
+                f"stopped after {self._failed} failed trials (--max-failures {most}); {standing}\n{lines}\n"
+                "    mend the cause; the same command continues, with --retry error,oom also failed trials"
+            )
+        raise KeyboardInterrupt(standing)
+
+    def _for(self, jobs: Sequence[Job]) -> Executor:
+        """The executor of a batch; the same for every batch, unless there is nothing to share out."""
+        if self._stopping:
+            raise KeyboardInterrupt("no further trial was begun")
+        if self._executor is None and self.machine.executor == "ray":
+            self._executor = self._ray()
+        if self._executor is None:
+            places = slots.choose(self.machine, self.place, jobs, smoked=self._smoked)
+            self._workers = len(places)
+            unguarded = self.place.device == "cpu" and self.patience.timeout_s is None
+            if self.machine.executor == "inline" or (unguarded and min(len(places), len(jobs)) == 1):
+                return inline.Inline(self.place)  # a worker would take ten seconds to import torch
+            self._executor = local.Local(places, self.place, self.patience.timeout_s)
+        return self._executor
+
+    def _ray(self) -> Executor:
+        from bench.execute.ray import Cluster, Ray
+
+        cluster = Cluster(self.machine.address, self.machine.workers)
+        executor = Ray(cluster, self.place, self.patience.timeout_s)
+        self._workers = executor.workers
+        return executor
+
+
+@contextmanager
+def crew(
+    machine: Machine,
+    results: Path,
+    terminal: Terminal,
+    patience: Patience = Patience(),
+    *,
+    keep_weights: bool,
+    smoked: bool,
+) -> Iterator[Crew]:
+    """A crew for the whole of one run. Raises UserError for a device or an executor that is not there.
+
+    Within, the first Ctrl-C or SIGTERM lets running trials end or write a checkpoint; a second one ends all.
+    """
+    # A cluster may have GPUs where the conductor has none.
+    device = machine.device if machine.executor == "ray" else device_of(machine)
+    place = Place(results, machine.cache, device, keep_weights)
+    hands = Crew(place, machine, terminal, patience, smoked=smoked)
+    try:
+        with _heeding_signals(hands):
+            yield hands
+    finally:
+        hands.close()
+
+
+@contextmanager
+def _heeding_signals(hands: Crew) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what signals do
+        return
+    asked: list[int] = []
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            raise KeyboardInterrupt("trials that ran were cut off")
+        hands.terminal.alert(STOPPING)
+        hands.stop()
+
+    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def seconds_of(text: str) -> float:
+    """``90s``, ``30m``, ``2h`` or plain seconds, in seconds. Raises UserError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not found or not float(found[1]):
+        raise UserError(f"--timeout {shorten(text)}: give a time such as 90s, 30m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def device_of(machine: Machine) -> str:
+    """``cpu`` or ``cuda``. Raises UserError for a GPU that is not there."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if machine.device == "cuda" and not there:
+        raise UserError('device = "cuda": torch sees no GPU here; use --device cpu, or see bench doctor')
+    return "cuda" if machine.device != "cpu" and there else "cpu"

@@ -1,0 +1,174 @@
+"""What a study asks for and how much of it is done, made anew whenever records have told more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from bench import tune
+from bench.data.locator import DiskLocator
+from bench.errors import UserError
+from bench.machine import Machine
+from bench.plan import Plan, PlanFile, Run, ScoredSet, look_seeds, make_plan, read_plan_file
+from bench.progress.board import Cell
+from bench.store import Record, Store
+from bench.study.file import REPLICATE_SEEDS
+from bench.study.read import load
+from bench.study.smoke import smoke
+
+if TYPE_CHECKING:
+    from bench.judge.looks import Race
+
+TrialState = Literal["done", "diverged", "failed", "missing", "unscored"]
+SMOKE_FOLDER = "smoke-runs"
+
+
+def prepare(path: Path, machine: Machine, *, smoked: bool = False) -> Plan:
+    """The plan of the study at ``path``, with what tuning has chosen so far.
+
+    Imports neither torch nor pandas. Raises UserError.
+    """
+    return Planning(path, machine, smoked=smoked).plan()
+
+
+class Planning:
+    """A study's file, read once, and its plan, made anew whenever records have told more."""
+
+    def __init__(
+        self,
+        path: Path,
+        machine: Machine,
+        *,
+        smoked: bool,
+        retry: Sequence[str] = (),
+        until_decided: bool = False,
+    ) -> None:
+        """Raises UserError for a study with mistakes.
+
+        retry           causes of failed candidates to run again, once
+        until_decided   declare the study's looks; what is declared stays so
+        """
+        study = load(path)
+        self.study = smoke(study) if smoked else study
+        self.store = store_of(machine, smoked=smoked)
+        self._locator = DiskLocator(machine, path.resolve().parent)
+        self._retry = retry
+        self._failed: dict[str, int] = {}
+        self.looks = () if smoked else self._declare_looks(until_decided)
+        self.progress: Race | None = None
+        """How far the looks have come, by the last plan; None without looks."""
+
+    def plan(self) -> Plan:
+        """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
+        plan = tune.plan(self.study, self._locator, self._read, self.store.history)
+        return plan if not self.looks else self._undecided(replace(plan, looks=self.looks))
+
+    def _declare_looks(self, now: bool) -> tuple[int, ...]:
+        """The looks that were declared before the first score, or are now; the study gets their seeds."""
+        study, file = self.study, self.store.study_dir(self.study.name) / "plan.json"
+        before = read_plan_file(file) if file.is_file() else None
+        if before and before.looks:
+            seeds = look_seeds(study, before.looks, before)
+            self.study = study.model_copy(update={"seeds": seeds})
+            return before.looks
+        if not now:
+            return ()
+        seeds = look_seeds(study, study.looks)
+        neighbours = tuple(range(seeds[0], seeds[0] + len(study.seeds)))
+        if study.folds or study.seeds != neighbours or seeds[-1] >= REPLICATE_SEEDS:
+            raise UserError(
+                f"--until decided counts seeds up from the first, but seeds = {list(study.seeds)}"
+                f"{' with folds' if study.folds else ''}\n"
+                f"    give seeds = 5, or neighbours as [100, 101, 102] below {REPLICATE_SEEDS}, and no folds"
+            )
+        self.study = study.model_copy(update={"seeds": seeds})
+        self._refuse_scored(before)
+        return study.looks
+
+    def _refuse_scored(self, before: PlanFile | None) -> None:
+        """Raise UserError when a declared comparison was scored before its looks were declared."""
+        from bench.judge.looks import scored_pairs  # imports numpy and scipy
+
+        now = tune.plan(self.study, self._locator, self._read, self.store.history).file
+        pairs = [
+            pair for plan in (now, before) if plan for pair in scored_pairs(self.study, plan, self.store)
+        ]
+        if not pairs:
+            return
+        shown = [f"{arm} against {reference}" for arm, reference in dict.fromkeys(pairs)]
+        more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+        first, far = self.study.seeds[0], self.study.seeds[0] + 100
+        raise UserError(
+            f"{self.study.name}: --until decided must come before the first score, and {self.store.root} "
+            f"holds scores of {', '.join(shown[:3])}{more}, with seeds from {first} on\n"
+            f"    take new seeds: seeds = [{far}, {far + 1}, …], or run without --until decided"
+        )
+
+    def _undecided(self, plan: Plan) -> Plan:
+        """The plan without the seeds that no look has asked for yet."""
+        from bench.judge.looks import progress  # imports numpy and scipy
+
+        self.progress = progress(self.study, plan.file, self.store)
+        wanted, start = self.progress.wanted, self.study.seeds[0]
+        first = start + self.looks[0]
+        return replace(
+            plan,
+            runs=tuple(run for run in plan.runs if run.trial.replicate.seed < start + wanted[run.arm]),
+            shared=tuple(run for run in plan.shared if run.trial.replicate.seed < first),
+            again=tuple(run for run in plan.again if run.trial.replicate.repeats < first),
+        )
+
+    def untuned(self) -> tuple[Run, ...]:
+        """The replicates as the recipes stand: what can be checked of them before tuning ends."""
+        return make_plan(self.study, self._locator).runs
+
+    def ends(self) -> tuple[Run, ...]:
+        """The same, and every arm with each tuned setting at either end of its range, or at each choice."""
+        return (*self.untuned(), *tune.ends(self.study, self._locator))
+
+    def _read(self, id: str) -> Record | None:
+        """A record, but for a failed one that is to be tried again and was not yet."""
+        record = self.store.read(id)
+        if record is None or record.status != "failed" or record.cause not in self._retry:
+            return record
+        return None if self._failed.setdefault(id, record.attempts) == record.attempts else record
+
+
+def store_of(machine: Machine, *, smoked: bool = False) -> Store:
+    """The results folder; smoke runs have one of their own."""
+    return Store(machine.results / SMOKE_FOLDER if smoked else machine.results)
+
+
+def states(plan: Plan, store: Store) -> list[tuple[Run, TrialState, Record | None]]:
+    """Every replicate of a plan, shared ones too, and how it stands."""
+    known: dict[str, Record | None] = {}
+    out: list[tuple[Run, TrialState, Record | None]] = []
+    for run in plan.everything:
+        if run.trial.id not in known:
+            known[run.trial.id] = store.read(run.trial.id)
+        record = known[run.trial.id]
+        out.append((run, _state(run, record), record))
+    return out
+
+
+def cells(standing: Iterable[tuple[Run, TrialState, Record | None]]) -> list[Cell]:
+    """The same for a board."""
+    return [
+        Cell(run.trial.id, run.arm, state, sum(record.seconds.values()) if record else 0.0)
+        for run, state, record in standing
+    ]
+
+
+def _state(run: Run, record: Record | None) -> TrialState:
+    if record is None or record.status == "pruned":
+        return "missing"
+    if record.status == "done" and missing_sets(run, record):
+        return "unscored"
+    return record.status
+
+
+def missing_sets(run: Run, record: Record) -> tuple[ScoredSet, ...]:
+    """Sets of the study that a finished trial was not scored on."""
+    return tuple(scored for scored in run.sets if scored.key not in record.scores)

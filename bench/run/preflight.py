@@ -1,0 +1,113 @@
+"""What only images and built models can tell, told before the first trial: all problems together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.errors import UserError
+from bench.machine import Machine
+from bench.plan import VAL_SHIFT, Run, ScoredSet, Trial
+from bench.progress.terminal import Terminal
+from bench.recipe import Corrupted
+
+if TYPE_CHECKING:
+    from bench.data.images import Labels
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What a trial has to train on."""
+
+    classes: int
+    """K."""
+    channels: int
+    labels: Labels
+    """(N,) int64, of the training split."""
+
+
+def check(name: str, runs: Sequence[Run], machine: Machine, terminal: Terminal) -> None:
+    """Open the images of ``runs`` and build every arm's model without memory.
+
+    Raises one UserError for the study ``name`` that lists every problem.
+    """
+    problems: dict[str, None] = {}
+    seen: dict[tuple[str, str, int | None], _Training | None] = {}
+    checked: set[tuple[str, str, str]] = set()
+    for run in runs:
+        trial = run.trial
+        data = trial.data_fingerprint
+        # Folds differ in who is left to train, candidates in what they are scored on; seeds draw alike.
+        split = data, trial.role, trial.replicate.fold
+        if split not in seen:
+            sets = () if any(split[:2] == known[:2] for known in seen) else run.sets
+            try:
+                seen[split] = _check_images(trial, sets, machine, terminal)
+            except UserError as error:
+                problems[str(error)] = None
+                seen[split] = None
+        training = seen[split]
+        built = trial.recipe.model_dump_json(exclude={"optimizer", "schedule", "loss"})
+        if training is not None and (run.arm, data, built) not in checked:
+            checked.add((run.arm, data, built))
+            found = _check_model(trial, training) + _check_batch(trial, training)
+            problems |= {f"arm {run.arm}: {problem}": None for problem in found}
+    if problems:
+        raise UserError(f"{name} cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _check_images(trial: Trial, sets: Sequence[ScoredSet], machine: Machine, terminal: Terminal) -> _Training:
+    """Read, decode and split the images of one arm, and open the sets it will be scored on."""
+    from bench.data import provide
+
+    data = trial.data
+    with terminal.counting(f"reading {data.source} at {data.size_px} px", "images") as count:
+        development = provide.development(trial, machine.cache, count)
+    for scored in sets:
+        with terminal.counting(f"opening {scored.name} at {data.size_px} px", "images") as count:
+            if isinstance(scored.hidden, Corrupted) and scored.name == VAL_SHIFT:
+                provide.val_shift(scored.hidden, development, machine.cache, count)
+            else:
+                provide.held_out(trial, scored, machine.cache, count)
+    if len(development.classes) < 2:
+        found = f'one class, "{development.classes[0]}"'
+        raise UserError(f"{data.source} holds {found}; there is nothing to tell apart, two are needed")
+    train = development.train
+    return _Training(len(development.classes), train.images.shape[-1], train.labels)
+
+
+def _check_batch(trial: Trial, training: _Training) -> list[str]:
+    """A batch that is larger than an epoch would silently be a smaller one."""
+    from bench.data import balance
+
+    seed, recipe = trial.replicate.stream_seed, trial.recipe
+    images = len(balance.deal(recipe.balance, training.labels, training.classes, seed))
+    if recipe.batch_size <= images:
+        return []
+    made = "" if recipe.balance == "none" else f' with balance = "{recipe.balance}"'
+    return [f"batch_size = {recipe.batch_size}: an epoch has {images} images{made}; use at most {images}"]
+
+
+def _check_model(trial: Trial, training: _Training) -> list[str]:
+    """What is wrong with building and augmenting for one arm."""
+    from bench import models
+    from bench.augment import pipeline
+
+    data, channels = trial.data, training.channels
+    problems = []
+    try:
+        models.check(trial.recipe, training.classes, channels, data.size_px, trial.weights)
+    except UserError as error:
+        problems += _each(error)
+    try:
+        pipeline.build(trial.recipe.augment, size_px=data.size_px, channels=channels, device="cpu")
+    except UserError as error:
+        problems += _each(error)
+    return problems
+
+
+def _each(error: UserError) -> list[str]:
+    """The problems an error names: one a line; an indented line goes on with the one before it."""
+    return re.split(r"\n(?! )", str(error))

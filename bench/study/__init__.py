@@ -1,0 +1,1 @@
+"""A study: one TOML file, read, merged, combined into arms and checked."""

@@ -1,0 +1,402 @@
+"""The study file: one TOML file, one question. Reads it, checks it, reports all its mistakes together."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from bench.corruptions import families
+from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
+from bench.recipe import HIDDEN_NAME, Data, Frozen, Hidden, Recipe
+from bench.registry import metrics
+from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
+from bench.study.file import (
+    ClaimTable,
+    Delta,
+    Ensemble,
+    Folds,
+    Range,
+    StudyFile,
+    Tune,
+    contradictions,
+    ranges_of,
+)
+from bench.study.patch import PatchError, Tree, apply, look_up
+from bench.study.resolve import resolve
+from bench.study.wording import mistake_of, problems_of
+
+__all__ = ["PATCHABLE_DATA", "Arm", "Claim", "Delta", "Ensemble", "Folds", "Study", "Tune", "load", "parse"]
+
+Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
+RESERVED = ("trials", "reference", "smoke-runs", "index")
+DEEPEST = 32
+"""Tables and lists inside each other; no study needs ten."""
+NOT_SETS = ("local", "test", "val", "val_shift", "gap", "cost")
+"""Names that already mean something in a metric, so no hidden set can have them."""
+
+
+class Claim(Frozen):
+    """A statement the report judges. ``better`` and ``than`` are arm labels: lists and globs are expanded."""
+
+    says: str
+    better: tuple[str, ...]
+    than: tuple[str, ...] = ()
+    metric: str
+    """``local.accuracy``, ``<hidden>.accuracy``, ``gap.<hidden>``, ``cost.seconds``, ``seed_sd``, …"""
+    expect: Literal["better", "no gain", "does not converge"] = "better"
+    margin: float = 0.0
+
+
+class Study(Frozen):
+    """A checked study: arms built, claims expanded, defaults filled in."""
+
+    name: str
+    """The file's stem."""
+    question: str
+    baseline: str
+    """Label of the arm the others are measured against."""
+    design: Design
+    arms: tuple[Arm, ...]
+    recipe: Recipe
+    """The baseline's recipe."""
+    data: Data
+    hidden: dict[str, Hidden]
+    val_shift: Hidden | None = None
+    seeds: tuple[int, ...] = ()
+    folds: Folds | None = None
+    primary: str
+    """The deciding metric, ``<set>.<score>``."""
+    delta: Delta = Delta()
+    looks: tuple[int, ...] = (5, 8, 12)
+    claims: tuple[Claim, ...] = ()
+    ensembles: dict[str, Ensemble] = Field(default_factory=dict)
+    tune: Tune | None = None
+    aa: bool = False
+    keep_weights: bool = True
+
+    def arm(self, label: str) -> Arm:
+        """The arm of that label; KeyError when there is none."""
+        return {arm.label: arm for arm in self.arms}[label]
+
+
+def find(written: Path) -> Path:
+    """The study file that a person means by ``mine``: ``mine.toml`` or ``ablations/mine.toml``.
+
+    What ends in ``.toml``, is a file itself or finds neither stays as it is.
+    """
+    if written.suffix == ".toml" or written.is_file():
+        return written
+    named = written.with_name(f"{written.name}.toml") if written.name else written
+    return next((path for path in (named, Path("ablations") / named) if path.is_file()), written)
+
+
+def load(path: Path) -> Study:
+    """The study in the file at ``path``. Raises UserError that lists all its mistakes."""
+    try:
+        if not path.exists():
+            near = find(Path(path.stem))
+            hint = (
+                f"did you mean {near}?" if near.is_file() else "bench new NAME writes a study to start from"
+            )
+            raise UserError(f"{path}: no such file; {hint}")
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder, not a study file; name one of the .toml files in it")
+        text = path.read_text("utf-8-sig")  # some editors put a mark before UTF-8
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return parse(text, name=path.stem, file=str(path))
+
+
+def parse(text: str, *, name: str, file: str) -> Study:
+    """A study from TOML ``text``; ``file`` is what messages call it. Raises UserError."""
+    # Lower case: some file systems know one folder by "Trials" and "trials".
+    if name.lower() in RESERVED or not re.fullmatch(HIDDEN_NAME, name):
+        raise UserError(
+            f"{file}: a study is named after its file, and {shorten(name)} cannot be a name\n"
+            f"  use letters, digits, - and _, and none of {', '.join(RESERVED)}"
+        )
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise UserError(
+            f"{file}: tables or lists inside each other, too deep to read; {DEEPEST} is the most"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{file} is not valid TOML: {error}") from None
+    except ValueError:  # Python's limit for text to int
+        raise UserError(
+            f"{file}: a number with thousands of digits; whole numbers have 64 bits at most"
+        ) from None
+    _refuse_monsters(table, file)
+    return _Reader(table).study(name, file)
+
+
+def _refuse_monsters(table: Tree, file: str) -> None:
+    """Raise UserError for what TOML's grammar allows and nothing here could print: deep nests, huge ints."""
+    waiting: list[tuple[Any, int, str]] = [(table, 0, "")]
+    while waiting:
+        value, depth, path = waiting.pop()
+        if depth > DEEPEST:
+            raise UserError(
+                f"{file}: {path[:60]}… has tables or lists inside each other, too deep; {DEEPEST} is the most"
+            )
+        if isinstance(value, dict):
+            # A dotted key in quotes reaches as deep as one without.
+            waiting += [
+                (v, depth + 1 + key.count("."), f"{path}.{key}".lstrip(".")) for key, v in value.items()
+            ]
+        elif isinstance(value, list):
+            waiting += [(item, depth + 1, path) for item in value]
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise UserError(
+                f"{file}: {path} = {value:#x}"[:120]
+                + "\n  whole numbers have 64 bits at most; give a smaller one"
+            )
+
+
+class _Reader:
+    """One pass over a file's table that collects every mistake before it gives up."""
+
+    def __init__(self, table: Tree) -> None:
+        self.table = table
+        self.mistakes: list[Mistake] = []
+        hidden = table.get("hidden")
+        self.hidden: list[str] = list(hidden) if isinstance(hidden, dict) else []
+        """Names, also of broken sets: what refers to them is no further mistake."""
+
+    def study(self, name: str, file: str) -> Study:
+        for key, problem in contradictions(self.table):
+            self._add(key, None, problem)
+        written = self._written()
+        built = read_arms(self.table, self.mistakes)
+        if written is None:
+            raise mistakes_error(file, self.mistakes)
+        # From here on, what refers to arms and sets; a broken table has been reported and is left out of it.
+        self._check_hidden(written)
+        primary = written.primary or next((f"{h}.accuracy" for h in self.hidden), "local.accuracy")
+        self._check_metric("primary", primary, ("local", *self.hidden))
+        claims = [
+            self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
+            for number, claim in zip(self._sound_claims(), written.claims, strict=True)
+        ]
+        self._check_tune(written, built)
+        self._check_ensembles(written, built)
+        if self.mistakes:
+            raise mistakes_error(file, self.mistakes)
+        return Study(
+            name=name,
+            baseline=built.baseline,
+            design="arms" if written.arms is not None else written.design or "grid",
+            arms=tuple(built.arms),
+            recipe=next(arm.recipe for arm in built.arms if arm.label == built.baseline),
+            seeds=_seeds(written),
+            folds=written.replicates,
+            primary=primary,
+            claims=tuple(claims),
+            **{key: getattr(written, key) for key in _AS_WRITTEN},
+        )
+
+    def _add(self, path: str, found: Any, problem: str) -> None:
+        self.mistakes.append(Mistake(path, "" if found is None else shorten(found), problem))
+
+    def _written(self) -> StudyFile | None:
+        """The file's tables, without the broken ones if there are any, so that the rest is still checked."""
+        self.broken: set[tuple[str | int, ...]] = set()
+        try:
+            return StudyFile.model_validate(self.table)
+        except ValidationError as error:
+            problems = problems_of(error, self.table, StudyFile)
+        self.mistakes += [mistake_of(p) for p in problems]
+        # One bad claim, hidden set or ensemble leaves the others; anything else goes as a whole.
+        self.broken = {p.location[: 2 if p.location[0] in _LISTS else 1] for p in problems if p.location}
+        sound = {
+            key: self._sound(key, value) for key, value in self.table.items() if (key,) not in self.broken
+        }
+        try:
+            return StudyFile.model_validate(_REQUIRED | sound)
+        except ValidationError:
+            return None
+
+    def _sound(self, key: str, value: Any) -> Any:
+        if key in _LISTS and isinstance(value, dict):
+            return {name: item for name, item in value.items() if (key, name) not in self.broken}
+        if key in _LISTS and isinstance(value, list):
+            return [item for number, item in enumerate(value) if (key, number) not in self.broken]
+        return value
+
+    def _sound_claims(self) -> list[int]:
+        """Places in the file of the claims that could be read."""
+        claims = self.table.get("claims", [])
+        readable = isinstance(claims, list) and ("claims",) not in self.broken
+        return [n for n in range(len(claims)) if ("claims", n) not in self.broken] if readable else []
+
+    def _check_hidden(self, written: StudyFile) -> None:
+        for name in self.hidden:
+            if name in NOT_SETS or not re.fullmatch(HIDDEN_NAME, name):
+                self._add(
+                    f"[hidden.{name}]",
+                    None,
+                    f"use letters, digits, - and _, and none of {', '.join(NOT_SETS)}",
+                )
+        self.mistakes += families.problems(written.hidden, written.val_shift)
+        if written.data.source != "synthetic":
+            for name, hidden in written.hidden.items():
+                if hidden.kind == "synthetic":
+                    problem = 'goes with source = "synthetic"; use corrupted or external'
+                    self._add(f"[hidden.{name}] kind", "synthetic", problem)
+
+    def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
+        of, _, score = metric.partition(".")
+        if metric in special or (of in sets and score in metrics.names()):
+            return
+        examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
+        hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
+        self._add(path, metric, f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})")
+
+    def _claim(self, table: str, claim: ClaimTable, built: Arms, primary: str) -> Claim:
+        unconverged = claim.expect == "does not converge"
+        metric = claim.metric or ("converged" if unconverged else primary)
+        special = [*(f"gap.{h}" for h in self.hidden), "cost.seconds", "cost.epochs", "seed_sd", "converged"]
+        if claim.metric:
+            self._check_metric(f"{table} metric", metric, ("local", *self.hidden), special)
+        if unconverged != (metric == "converged"):
+            self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
+        better = self._labels(f"{table} better", claim.better, built)
+        than = self._labels(f"{table} than", claim.than, built) if claim.than is not None else ()
+        if better == than and len(better) == 1:
+            self._add(f"{table} than", claim.than, "compares an arm with itself")
+        return Claim(
+            says=claim.says, better=better, than=than, metric=metric, expect=claim.expect, margin=claim.margin
+        )
+
+    def _labels(self, path: str, wanted: str | list[str], built: Arms) -> tuple[str, ...]:
+        """Arms that a name, a list of names or globs mean; nothing is said when nobody knows the arms."""
+        if built.labels is None:
+            return ()
+        found: list[str] = []
+        for pattern in [wanted] if isinstance(wanted, str) else wanted:
+            matches = _matching(built.labels, pattern)
+            if not matches:
+                self._add(path, pattern, f"no such arm; {did_you_mean(pattern, built.labels)}")
+            found += matches
+        if not wanted:
+            self._add(path, wanted, "names no arm")
+        return tuple(dict.fromkeys(found))
+
+    def _check_ensembles(self, written: StudyFile, built: Arms) -> None:
+        for name, ensemble in written.ensembles.items():
+            if built.labels is not None and ensemble.arm not in built.labels:
+                hint = did_you_mean(ensemble.arm, built.labels)
+                self._add(f"[ensembles.{name}] arm", ensemble.arm, f"no such arm; {hint}")
+            if name in (built.labels or ()):
+                self._add(f"[ensembles.{name}]", None, "an arm has this name already; choose another")
+
+    def _check_tune(self, written: StudyFile, built: Arms) -> None:
+        tune = written.tune
+        if tune is None:
+            return
+        self._check_metric(
+            "[tune] metric", tune.metric, ("val", "val_shift") if "val_shift" in self.table else ("val",)
+        )
+        if tune.epochs is not None and any(stage.steps for arm in built.arms for stage in arm.recipe.stages):
+            where = "[tune] epochs"
+            self._add(where, tune.epochs, "shortens stages given in epochs; some are given in steps")
+        spaces = [("[tune.space]", tune.space, built.arms)]
+        for pattern, space in tune.arms.items():
+            labels = self._labels("[tune.arms]", pattern, built)
+            spaces.append(
+                (f"[tune.arms.{pattern}]", space, [arm for arm in built.arms if arm.label in labels])
+            )
+        for place, (table, space, arms) in enumerate(spaces):
+            for key, scale in space.items():
+                overruled = {arm.label for _, own, by in spaces[place + 1 :] if key in own for arm in by}
+                mine = [arm for arm in arms if arm.label not in overruled]
+                problems = (tuning_problem(arm, key, scale) for arm in _different(mine, key))
+                if problem := next(filter(None, problems), None):
+                    self._add(f"{table} {key}", None, problem)
+        if not self.mistakes:
+            clashes = (space_clash(arm, tune) for arm in built.arms)
+            if clash := next(filter(None, clashes), None):
+                self._add("[tune.space]", None, clash)
+
+
+def _matching(labels: Sequence[str], pattern: str) -> list[str]:
+    return (
+        [pattern] if pattern in labels else [label for label in labels if fnmatch.fnmatchcase(label, pattern)]
+    )
+
+
+def _different(arms: Sequence[Arm], key: str) -> list[Arm]:
+    """One arm of each group that agrees in the part of the recipe ``key`` reaches into."""
+    part = key.partition(".")[0]
+    return list({repr(getattr(arm.recipe, part, None)): arm for arm in reversed(arms)}.values())[::-1]
+
+
+def tuning_problem(arm: Arm, key: str, scale: Range) -> str | None:
+    """Why ``key`` of an arm's recipe cannot be tuned over ``scale``, or None."""
+    tree, suffix = arm.recipe.model_dump(mode="json"), f" (arm {shorten(arm.label)})"
+    try:
+        value = look_up(tree, key)
+    except PatchError as error:
+        return str(error) + suffix
+    if scale.choices is None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return f"{shorten(value)} is not a number, so it needs {{ choices = […] }}" + suffix
+    if isinstance(value, int) and scale.choices is None:
+        low, high = scale.extremes(value)
+        if math.ceil(low) > math.floor(high):
+            return f"holds no whole number, and {shorten(value)} is one" + suffix
+    if scale.around and value <= 0:
+        return f"is {shorten(value)} in the recipe, which no range centres on; give {{ low, high }}" + suffix
+    for candidate in scale.extremes(value):
+        tried = round(candidate) if isinstance(value, int) and scale.choices is None else candidate
+        _, problems = resolve(apply(tree, {key: tried}))
+        if problems:
+            return f"{shorten(tried)} is out of reach: {problems[0].text}" + suffix
+    return None
+
+
+def space_clash(arm: Arm, tune: Tune) -> str | None:
+    """Why two tuned settings of an arm cannot go together, though each can alone; or None."""
+    tree = arm.recipe.model_dump(mode="json")
+    ends: dict[str, list[Any]] = {}
+    for key, scale in ranges_of(tune, arm.label).items():
+        value = look_up(tree, key)
+        whole = isinstance(value, int) and scale.choices is None
+        ends[key] = [round(end) if whole else end for end in scale.extremes(value)]
+    for one, other in itertools.combinations(ends, 2):
+        for a, b in itertools.product(ends[one], ends[other]):
+            try:
+                _, problems = resolve(apply(tree, {one: a, other: b}))
+            except PatchError as error:
+                return f"{one} = {shorten(a)} leaves no {other}: {error} (arm {shorten(arm.label)})"
+            if problems:
+                found = f"{one} = {shorten(a)} does not go with {other} = {shorten(b)}"
+                return f"{found}: {problems[0].text} (arm {shorten(arm.label)})"
+    return None
+
+
+_REQUIRED: Tree = {"question": "-", "data": {"source": "synthetic"}, "recipe": {}}
+_LISTS = ("claims", "hidden", "ensembles")
+_AS_WRITTEN = (
+    "question", "data", "hidden", "val_shift", "delta", "looks", "ensembles", "tune", "aa", "keep_weights",
+)  # fmt: skip
+"""Keys that a Study has as the file does."""
+
+
+def _seeds(written: StudyFile) -> tuple[int, ...]:
+    if written.replicates is not None:
+        return (0,)
+    seeds = 5 if written.seeds is None else written.seeds
+    return tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)

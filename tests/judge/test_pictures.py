@@ -1,0 +1,147 @@
+"""What figures are made of, read from records: hand-worked numbers."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import t
+from tuned import tuned
+
+from bench.judge.pictures import MOST_ARMS, Confusion, gather
+from bench.report import build
+from bench.store import Predictions
+
+
+def _gather(w, plan=None):
+    plan = plan or w.plan
+    return gather(w.study, plan, w.store, build(w.study, plan, w.store))
+
+
+def _history(w, label, seed, lines):
+    file = w.store.trial_dir(w.id(label, seed)) / "history.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+
+
+def _two(make_world, **fields):
+    w = make_world(**fields)
+    w.arm("a", 1.0)
+    w.arm("b", 1.5, ["flip"])
+    return w
+
+
+def test_every_trial_is_a_point_and_a_diverged_one_has_no_score(make_world):
+    w = _two(make_world, seeds=(0, 1, 2))
+    w.finish_all(but=[("b", 1), ("b", 2)])
+    w.diverge("b", 1)
+    found = {(r.arm, r.seed): r for r in _gather(w).replicates}
+    assert sorted(found) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
+    record = w.store.read(w.id("b", 0))
+    keys = w.keys()
+    assert found["b", 0].scores == (
+        record.scores[keys["test"]]["accuracy"],
+        record.scores[keys["heavy"]]["accuracy"],
+    )
+    assert found["b", 0].primary == record.scores[keys["heavy"]]["accuracy"]
+    assert (found["b", 1].diverged, found["b", 1].scores, found["b", 1].primary) == (True, (None, None), None)
+    assert str(found["b", 1]) == "seed 1"
+
+
+def test_the_noise_band_is_that_of_two_equal_arms(make_world):
+    w = _two(make_world)
+    w.finish_all()
+    values = [r.primary for r in _gather(w).replicates if r.arm == "a"]
+    expected = t.ppf(0.975, 4) * np.std(values, ddof=1) * math.sqrt(2 / 5)
+    assert _gather(w).noise == pytest.approx(expected)
+
+
+def test_two_seeds_have_no_noise_band(make_world):
+    w = _two(make_world, seeds=(0, 1))
+    w.finish_all()
+    assert _gather(w).noise is None
+
+
+def test_folds_and_gaps_have_no_noise_band(make_world):
+    w = _two(make_world, folds=3, seeds=(0,))
+    w.finish_all()
+    assert _gather(w).noise is None
+    w = _two(make_world)
+    w.finish_all()
+    w.extra = {"primary": "gap.heavy"}
+    assert _gather(w).noise is None
+
+
+def test_a_curve_has_a_point_for_each_evaluation_and_says_where_stages_begin(make_world):
+    w = _two(make_world, seeds=(0,))
+    w.finish_all()
+    _history(w, "a", 0, [
+        {"stage": 1, "step": 10, "val_accuracy": 0.5},
+        {"stage": 1, "step": 20, "val_accuracy": math.nan},
+        {"stage": 2, "step": 30, "val_accuracy": 0.7},
+        {"stage": 2, "step": 40, "note": "no accuracy"},
+    ])  # fmt: skip
+    (w.store.trial_dir(w.id("b", 0)) / "history.jsonl").write_text('{"stage": 1, "st')
+    (curve,) = _gather(w).curves
+    assert (curve.arm, curve.seed, curve.fold) == ("a", 0, None)
+    assert curve.points == ((10, 0.5), (30, 0.7))
+    assert curve.stages == (20,)
+
+
+def test_confusions_are_shares_of_the_true_class_over_all_seeds(make_world):
+    w = _two(make_world, seeds=(0, 1))
+    keys = w.keys()
+    labels, ids = np.array([0, 0, 1, 1, 2, 2]), np.arange(6, dtype=np.uint64)
+    for seed, answers in enumerate(([0, 1, 1, 1, 2, 0], [0, 0, 1, 2, 2, 0])):
+        said = Predictions(np.eye(3, dtype=np.float16)[answers], labels, ids)
+        for label in ("a", "b"):
+            w.keep(label, seed, {keys["test"]: said, keys["heavy"]: said})
+    confusion = _gather(w).confusions[0]
+    assert confusion.arm == "a"
+    assert confusion.shares == ((0.75, 0.25, 0.0), (0.0, 0.75, 0.25), (0.5, 0.0, 0.5))
+    assert confusion.images == (4, 4, 4)
+    assert confusion.worst() == ("platelet", "basophil", 0.5)
+
+
+def test_a_perfect_arm_confuses_nothing():
+    assert Confusion("a", ("x", "y"), ((1.0, 0.0), (0.0, 1.0)), (3, 3)).worst() is None
+
+
+def test_torn_predictions_cost_their_matrix_and_no_more(make_world):
+    w = _two(make_world, seeds=(0, 1, 2))
+    w.finish_all()
+    for seed in w.seeds:
+        (w.store.trial_dir(w.id("a", seed)) / "predictions.npz").write_bytes(b"PK torn")
+    pictures = _gather(w)
+    assert [confusion.arm for confusion in pictures.confusions] == ["b"]
+    assert len(pictures.replicates) == 6
+
+
+def test_of_very_many_arms_only_the_first_of_the_table_are_read(make_world):
+    w = make_world(seeds=(0, 1), images=20)
+    for i in range(MOST_ARMS + 6):
+        w.arm(f"arm {i}", 1 + 0.05 * i, [f"op {i}"])
+    w.finish_all()
+    document = build(w.study, w.plan, w.store)
+    pictures = gather(w.study, w.plan, w.store, document)
+    assert pictures.arms == tuple(arm.label for arm in document.arms[:MOST_ARMS])
+    assert pictures.arms[0] == "arm 0"
+    assert pictures.of == MOST_ARMS + 6
+    assert {r.arm for r in pictures.replicates} == set(pictures.arms)
+
+
+def test_candidates_lie_where_their_settings_are(make_world):
+    w = _two(make_world, seeds=(0, 1))
+    plan = tuned(w)
+    w.finish_all()
+    first, second = _gather(w, plan).searches
+    assert (first.arm, second.arm) == ("a", "b")
+    assert [(axis.setting, axis.low, axis.high, axis.log, axis.choices) for axis in first.axes] == [
+        ("optimizer.lr", 1e-4, 1e-2, True, ()),
+        ("schedule.name", 0, 1, False, ("constant", "cosine")),
+    ]
+    assert [(each.state, each.value, each.places, each.chosen) for each in first.tried] == [
+        ("done", 0.5, (1e-3, 1.0), False),
+        ("done", 0.6, (9e-3, 0.0), True),
+        ("diverged", None, (2e-4, 0.0), False),
+        ("missing", None, (4e-3, 1.0), False),
+    ]

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny import machine_in, write_study
+
+from bench.errors import UserError
+from bench.execute import Event, Job, Listener, Place
+from bench.execute.records import ended
+from bench.progress.board import BEACON, read_beacon
+from bench.progress.terminal import Terminal
+from bench.run.crew import Crew, Patience, _heeding_signals, crew, seconds_of
+from bench.run.planning import prepare
+from bench.store import Store
+
+Script = Callable[[Job], str]
+"""How a job ends: ``done``, or the cause of its failure."""
+
+
+class Scripted:
+    """An executor that trains nothing: jobs end as a script says, in the order given."""
+
+    def __init__(self, script: Script) -> None:
+        self.script, self.stopping = script, False
+        self.batches: list[list[Job]] = []
+
+    def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
+        self.batches.append(list(jobs))
+        for job in jobs:
+            if self.stopping:
+                return
+            listen(replace(ended(job, "done", ""), kind="started"))
+            how = self.script(job)
+            failed = replace(ended(job, "failed", f"{how}: so it goes"), cause=how)
+            yield ended(job, "done", "") if how == "done" else failed
+
+    def stop(self) -> None:
+        self.stopping = True
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[Job]:
+    return [Job(run) for run in prepare(write_study(tmp_path, seeds=2), machine_in(tmp_path)).runs]
+
+
+def crew_with(script: Script, folder: Path, max_failures: int | None = None) -> tuple[Crew, Scripted]:
+    (folder / "results").mkdir(exist_ok=True)
+    setting = Place(folder / "results", folder / "cache")
+    hands = Crew(setting, machine_in(folder), Terminal(quiet=True), Patience(max_failures=max_failures))
+    executor = Scripted(script)
+    hands._executor, hands._workers = executor, 2
+    return hands, executor
+
+
+def labels(jobs: Sequence[Job]) -> list[str]:
+    return [f"{job.run.arm} {job.run.trial.replicate.seed} #{job.attempt}" for job in jobs]
+
+
+def test_a_killed_trial_gets_two_more_attempts_when_the_others_are_through(
+    jobs: list[Job], tmp_path: Path
+) -> None:
+    hands, executor = crew_with(lambda job: "killed" if job.run.arm == "flips" else "done", tmp_path)
+    failures = hands.run("s", jobs)
+    assert [labels(batch) for batch in executor.batches] == [
+        ["none 0 #1", "none 1 #1", "flips 0 #1", "flips 1 #1"],
+        ["flips 0 #2", "flips 1 #2"],
+        ["flips 0 #3", "flips 1 #3"],
+    ]
+    assert len(failures) == 2
+    assert "killed: so it goes" in failures[0]
+    assert f"bench show {jobs[2].run.trial.id}" in failures[0]
+
+
+def test_out_of_memory_is_tried_once_more_alone(jobs: list[Job], tmp_path: Path) -> None:
+    hands, executor = crew_with(lambda job: "oom" if job.run.arm == "flips" else "done", tmp_path)
+    assert len(hands.run("s", jobs)) == 2
+    assert [labels(batch) for batch in executor.batches[1:]] == [["flips 0 #2"], ["flips 1 #2"]]
+    assert all(batch[0].alone for batch in executor.batches[1:])
+    assert executor.batches[1][0].run.trial == jobs[2].run.trial, "nothing of the trial is changed"
+
+
+def test_out_of_memory_of_the_only_worker_is_final(jobs: list[Job], tmp_path: Path) -> None:
+    hands, executor = crew_with(lambda job: "oom", tmp_path)
+    hands._workers = 1
+    assert len(hands.run("s", jobs)) == 4
+    assert len(executor.batches) == 1
+
+
+def test_an_error_is_not_tried_again(jobs: list[Job], tmp_path: Path) -> None:
+    hands, executor = crew_with(lambda job: "error", tmp_path)
+    assert len(hands.run("s", jobs)) == 4
+    assert len(executor.batches) == 1
+
+
+def test_too_many_failures_end_the_run_with_all_of_them(jobs: list[Job], tmp_path: Path) -> None:
+    hands, _ = crew_with(lambda job: "error", tmp_path, 2)
+    with pytest.raises(UserError) as stopped:
+        hands.run("s", jobs)
+    text = str(stopped.value)
+    assert text.startswith(
+        "stopped after 2 failed trials (--max-failures 2); 2 of 4 trials ended, 2 are left"
+    )
+    assert text.count("error: so it goes") == 2
+
+
+def test_failures_are_counted_over_the_batches_of_a_run(jobs: list[Job], tmp_path: Path) -> None:
+    hands, _ = crew_with(lambda job: "error", tmp_path, 3)
+    hands.run("s", jobs[:2])
+    with pytest.raises(UserError, match="3 failed trials"):
+        hands.run("s", jobs[2:])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_the_running_trial_end_and_begins_no_other(
+    number: signal.Signals, jobs: list[Job], tmp_path: Path
+) -> None:
+    def script(job: Job) -> str:
+        os.kill(os.getpid(), number)
+        return "done"
+
+    hands, executor = crew_with(script, tmp_path)
+    before = signal.getsignal(number)
+    with _heeding_signals(hands):
+        with pytest.raises(KeyboardInterrupt, match="1 of 4 trials ended, 3 are left"):
+            hands.run("s", jobs)
+        with pytest.raises(KeyboardInterrupt):
+            hands.run("s", jobs)  # a search's next generation
+    assert len(executor.batches) == 1
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_stops_at_once(jobs: list[Job], tmp_path: Path) -> None:
+    seen = []
+
+    def script(job: Job) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        seen.append("first")
+        os.kill(os.getpid(), signal.SIGINT)
+        return "done"
+
+    hands, _ = crew_with(script, tmp_path)
+    with _heeding_signals(hands), pytest.raises(KeyboardInterrupt, match="cut off"):
+        hands.run("s", jobs)
+    assert seen == ["first"]
+
+
+def test_a_trial_cut_by_the_signal_is_no_failure(jobs: list[Job], tmp_path: Path) -> None:
+    def script(job: Job) -> str:
+        hands.stop()
+        return "interrupted"
+
+    hands, _ = crew_with(script, tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="0 of 4 trials ended, 4 are left"):
+        hands.run("s", jobs)
+
+
+def test_a_run_says_how_far_it_is_while_it_runs_and_not_afterwards(jobs: list[Job], tmp_path: Path) -> None:
+    said = []
+    store = Store(tmp_path / "results")
+
+    def script(job: Job) -> str:
+        hands._beacon._last = 0.0  # whatever it wrote within the last second
+        said.append(read_beacon(store.root))
+        return "done"
+
+    hands, _ = crew_with(script, tmp_path)
+    with store.lock():
+        hands.run("s", jobs)
+    assert said[0] is not None
+    assert said[1] is not None
+    assert (said[1]["title"], said[1]["ended"], said[1]["total"]) == ("s", 1, 4)
+    assert read_beacon(store.root) is None, "nobody holds the folder: left behind"
+    hands.close()
+    assert not (store.root / BEACON).exists()
+
+
+def test_a_crew_of_one_runs_in_this_process(jobs: list[Job], tmp_path: Path) -> None:
+    machine, terminal = machine_in(tmp_path), Terminal(quiet=True)
+    with crew(machine, machine.results, terminal, keep_weights=False, smoked=False) as hands:
+        assert hands.run("s", jobs[:1]) == []
+        assert hands.run("s", []) == []
+    record = Store(machine.results).read(jobs[0].run.trial.id)
+    assert record is not None
+    assert record.status == "done"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (" 30 m ", 1800)]
+)
+def test_a_time_limit_has_a_unit(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "soon", "-3s", "1d", "nan", "1e9"])
+def test_a_time_limit_that_is_none_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(UserError, match="90s, 30m or 2h"):
+        seconds_of(text)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import FLIPS, HIDDEN, machine_in, write_study
+
+from bench.errors import UserError
+from bench.progress.terminal import Terminal
+from bench.run.planning import prepare
+from bench.run.preflight import check
+
+
+def complaint(study: Path, folder: Path) -> str:
+    """What is said before the first trial; empty when nothing is wrong."""
+    machine = machine_in(folder)
+    plan = prepare(study, machine)
+    try:
+        check(plan.study.name, plan.runs, machine, Terminal(quiet=True))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def write_cells(folder: Path, **counts: int) -> None:
+    """Class folders of so many different images."""
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / name / f"{i}.png")
+
+
+def test_a_sound_study_passes(tmp_path: Path) -> None:
+    assert complaint(write_study(tmp_path, hidden=HIDDEN), tmp_path) == ""
+
+
+def test_problems_of_batch_model_and_size_come_together_and_once_per_arm(tmp_path: Path) -> None:
+    arms = f"""
+big = {{ batch_size = 97 }}
+fits = {{ batch_size = 96 }}
+named = {{ model = "mobilnetv2_035" }}
+small = {{ model = "pvt_v2_b0" }}
+deep = {{ "stages.0.train" = "top:99" }}
+{FLIPS}
+"""
+    lines = complaint(write_study(tmp_path, seeds=2, arms=arms), tmp_path).splitlines()
+    assert lines[0] == "tiny cannot run:"
+    # 120 drawings, 80 % to train on
+    assert lines[1] == "  arm big: batch_size = 97: an epoch has 96 images; use at most 96"
+    assert lines[2].startswith('  arm named: "mobilnetv2_035" is neither')
+    assert lines[3].startswith("  arm small: pvt_v2_b0 cannot take images of 16 px")
+    assert lines[3].endswith("; size_px = 32 works")
+    assert lines[4].startswith('  arm deep: custom_cnn: stage train = "top:99" asks for 99 blocks')
+    assert len(lines) == 5
+
+
+def test_a_balance_that_shortens_the_epoch_bounds_the_batch(tmp_path: Path) -> None:
+    write_cells(tmp_path / "cells", a=40, b=20)
+    study = write_study(tmp_path, arms=f'{FLIPS}\ncut = {{ balance = "downsample", batch_size = 33 }}')
+    text = study.read_text().replace('source = "synthetic"', 'source = "folder:cells"')
+    study.write_text(text.replace("n_images = 120\n", ""))
+    # of 20 images, 16 train
+    assert complaint(study, tmp_path).splitlines()[1:] == [
+        '  arm cut: batch_size = 33: an epoch has 32 images with balance = "downsample"; use at most 32'
+    ]
+
+
+def test_a_class_that_a_fold_leaves_without_training_images_is_named(tmp_path: Path) -> None:
+    write_cells(tmp_path / "cells", a=30, b=2)
+    study = write_study(tmp_path)
+    text = study.read_text().replace("seeds = 1", 'replicates = { kind = "folds", k = 2 }')
+    text = text.replace('source = "synthetic"', 'source = "folder:cells"').replace("n_images = 120\n", "")
+    study.write_text(text)
+    said = complaint(study, tmp_path)
+    assert "1 of 2 classes have too few images for training, validation and test" in said
+    assert "b: 2 images" in said
+
+
+def test_a_problem_of_several_lines_stays_one_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("bench.models.pretrained.HUB_FILES", ("no-such-file-in-any-cache",))
+    arms = f'hub = {{ model = {{ name = "resnet10t", pretrained = true }} }}\n{FLIPS}'
+    lines = complaint(write_study(tmp_path, arms=arms), tmp_path).splitlines()
+    assert sum("arm hub" in line for line in lines) == 1
+    assert "weights = PATH" in "".join(lines)

@@ -1,0 +1,578 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studies import ARMS, complaint, mistake, read, text
+
+from bench.errors import UserError
+from bench.recipe import Corrupted, External, Shifted, Split
+from bench.study.file import Delta
+from bench.study.read import Claim, find, load, parse
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def refused(content: str) -> str:
+    with pytest.raises(UserError) as caught:
+        parse(content, name="tiny", file="tiny.toml")
+    return str(caught.value)
+
+
+# -- the file ------------------------------------------------------------------------------------------------
+
+
+def test_a_study_is_named_after_its_file(tmp_path: Path):
+    (tmp_path / "which-helps_2.toml").write_text(text(), "utf-8")
+    assert load(tmp_path / "which-helps_2.toml").name == "which-helps_2"
+
+
+@pytest.mark.parametrize("name", ["trials", "reference", "smoke-runs", "index", "Trials", "INDEX"])
+def test_names_that_the_results_folder_uses_are_refused(name: str):
+    with pytest.raises(UserError, match="none of trials, reference, smoke-runs, index"):
+        parse(text(), name=name, file=f"{name}.toml")
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "a\\b", "a b", "-a", "a.b", "é", "a\n", "x" * 65, "\0"]
+)
+def test_a_name_that_could_be_a_path_is_refused(name: str):
+    with pytest.raises(UserError, match="a study is named after its file"):
+        parse(text(), name=name, file="x.toml")
+
+
+def test_a_study_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ablations").mkdir()
+    (tmp_path / "mine").mkdir()
+    file = Path("ablations/mine.toml")
+    file.write_text(text())
+    assert find(Path("mine")) == find(Path("ablations/mine")) == file
+    assert find(file) == file
+    assert find(Path("other")) == Path("other")
+    with pytest.raises(UserError, match=r"^mine\.toml: no such file; did you mean ablations/mine\.toml\?$"):
+        load(find(Path("mine.toml")))
+    Path("mine.toml").write_text(text())
+    assert find(Path("mine")) == Path("mine.toml")
+
+
+def test_a_file_that_is_not_there_or_a_folder_is_said(tmp_path: Path):
+    with pytest.raises(UserError) as caught:
+        load(tmp_path / "x.toml")
+    assert (
+        str(caught.value)
+        == f"{tmp_path / 'x.toml'}: no such file; bench new NAME writes a study to start from"
+    )
+    with pytest.raises(UserError) as caught:
+        load(tmp_path)
+    assert (
+        str(caught.value) == f"{tmp_path}: is a folder, not a study file; name one of the .toml files in it"
+    )
+
+
+def test_a_path_that_cannot_be_is_said():
+    with pytest.raises(UserError, match="cannot be read"):
+        load(Path("x" * 5000))
+    with pytest.raises(UserError):
+        load(Path("a\0b"))
+
+
+def test_a_file_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: Any, **__: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    (tmp_path / "x.toml").touch()
+    with pytest.raises(UserError, match=r"x\.toml: cannot be read: Permission denied"):
+        load(tmp_path / "x.toml")
+
+
+def test_a_file_must_be_utf_8(tmp_path: Path):
+    (tmp_path / "x.toml").write_bytes(b'question = "\xff"')
+    with pytest.raises(
+        UserError, match=r"is not UTF-8 text \(invalid start byte at byte 12\); save it as UTF-8"
+    ):
+        load(tmp_path / "x.toml")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path):
+    (tmp_path / "tiny.toml").write_bytes(b"\xef\xbb\xbf" + text().replace("\n", "\r\n").encode())
+    assert load(tmp_path / "tiny.toml") == read()
+
+
+@pytest.mark.parametrize(
+    "content", ["a = ", "[a]\n[a]", "a = 1\na = 2", "a.b = 1\na = 1", "\0", "= 1", 'a = "', "a = 01"]
+)
+def test_what_is_no_toml_is_said_with_the_place(content: str):
+    message = refused(content)
+    assert message.startswith("tiny.toml is not valid TOML: ")
+    assert "line" in message or "end of document" in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "x = " + "[" * 5000 + "]" * 5000,
+        "x = " + "{ a = " * 5000 + "1" + "}" * 5000,
+        "x = " + "[" * 40 + "]" * 40,
+        ".".join(["a"] * 3000) + " = 1",
+        text(recipe=".".join(["a"] * 3000) + " = 1"),
+        text(recipe='"' + ".".join(["a"] * 3000) + '" = 1'),
+        text(ARMS + '[arms.x]\n"' + ".".join(["0"] * 3000) + '" = 1'),
+    ],
+)
+def test_what_is_nested_too_deep_is_said(content: str):
+    assert "too deep" in refused(content)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "F" * 5000, str(2**63), str(-(2**63) - 1)])
+def test_a_number_beyond_64_bits_is_said(number: str):
+    message = refused(text(top=f"looks = [{number}]"))
+    assert "whole numbers have 64 bits at most" in message
+    assert len(message) < 250
+
+
+def test_an_empty_file_misses_everything_at_once():
+    message = refused("")
+    for path in ("[arms]", "question", "data", "recipe"):
+        assert f"  {path}\n" in message
+
+
+# -- defaults and what is derived ----------------------------------------------------------------------------
+
+
+def test_a_study_says_what_its_file_says():
+    top = """
+    baseline = "flips"
+    primary = "local.macro_f1"
+    delta = { local = 2 }
+    looks = [2, 3]
+    aa = true
+    keep_weights = false
+    """
+    data = "split = { train = 0.6, val = 0.2, test = 0.2 }\nlimit = 500"
+    study = read(top=top, data=data)
+    assert (study.question, study.baseline, study.primary) == ("Which helps?", "flips", "local.macro_f1")
+    assert (study.delta, study.looks) == (Delta(local=2.0, hidden=1.0), (2, 3))
+    assert (study.aa, study.keep_weights) == (True, False)
+    assert (study.data.split, study.data.limit) == (Split(train=0.6, val=0.2, test=0.2), 500)
+
+
+@pytest.mark.parametrize(("seeds", "found"), [("3", (0, 1, 2)), ("[4, 2]", (4, 2)), ("[0]", (0,))])
+def test_seeds_are_counted_from_0_or_listed(seeds: str, found: tuple[int, ...]):
+    assert parse(text().replace("seeds = 2", f"seeds = {seeds}"), name="tiny", file="x").seeds == found
+
+
+def test_seeds_are_five_unless_said():
+    assert parse(text().replace("seeds = 2", ""), name="tiny", file="x").seeds == (0, 1, 2, 3, 4)
+
+
+def test_folds_replace_seeds():
+    study = parse(
+        text().replace("seeds = 2", 'replicates = { kind = "folds", k = 3 }'), name="tiny", file="x"
+    )
+    assert study.folds is not None
+    assert (study.seeds, study.folds.k) == ((0,), 3)
+    problem = mistake("replicates", "", "give seeds or replicates, never both")
+    assert complaint(top='replicates = { kind = "folds" }') == problem
+
+
+def test_the_first_hidden_set_decides_unless_said():
+    assert read().primary == "local.accuracy"
+    assert (
+        read(ARMS + '[hidden.b]\nkind = "synthetic"\n[hidden.a]\nkind = "synthetic"').primary == "b.accuracy"
+    )
+
+
+def test_the_primary_metric_is_a_score_of_a_set():
+    text = complaint(top='primary = "local.acuracy"')
+    assert text == mistake(
+        "primary", '"local.acuracy"', 'no such metric; did you mean "accuracy"?   (SET.SCORE; sets: local)'
+    )
+    text = complaint(ARMS + '[hidden.heavy]\nkind = "corrupted"', top='primary = "hevy.accuracy"')
+    assert 'did you mean "heavy.accuracy"?   (SET.SCORE; sets: local, heavy)' in text
+
+
+# -- hidden sets ---------------------------------------------------------------------------------------------
+
+
+def test_hidden_sets_of_every_kind():
+    hidden = """
+    [hidden.heavy]
+    kind = "corrupted"
+    severities = [3, 5]
+    [hidden.other-lab]
+    kind = "external"
+    source = "folder:@other"
+    classes = { NEU = "neutrophil" }
+    [hidden.drawn_2]
+    kind = "synthetic"
+    stain = 2
+    """
+    found = read(ARMS + hidden).hidden
+    assert found == {
+        "heavy": Corrupted(kind="corrupted", severities=(3, 5)),
+        "other-lab": External(kind="external", source="folder:@other", classes={"NEU": "neutrophil"}),
+        "drawn_2": Shifted(kind="synthetic", stain=2.0),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["local", "test", "val", "val_shift", "gap", "cost", '"a.b"', '"../x"', '""', '"a b"']
+)
+def test_a_hidden_set_has_a_name_that_means_nothing_else(name: str):
+    found = complaint(f'{ARMS}[hidden.{name}]\nkind = "corrupted"')
+    assert "use letters, digits, - and _, and none of local, test, val, val_shift, gap, cost" in found
+
+
+def test_drawn_hidden_sets_go_with_drawn_images():
+    study = text(ARMS + '[hidden.x]\nkind = "synthetic"').replace(
+        'source = "synthetic"', 'source = "bloodmnist"'
+    )
+    with pytest.raises(UserError) as caught:
+        parse(study, name="tiny", file="tiny.toml")
+    problem = 'goes with source = "synthetic"; use corrupted or external'
+    assert str(caught.value) == mistake("[hidden.x] kind", '"synthetic"', problem)
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ("", mistake("[hidden.x]", "{  }", "needs a kind: external, corrupted or synthetic")),
+        ('kind = "external"', mistake("[hidden.x] source", "", "is required")),
+        (
+            'kind = "external"\nsource = "x"',
+            mistake("[hidden.x] source", '"x"', 'must be "npz:PATH" or "folder:PATH"'),
+        ),
+        (
+            'kind = "corrupted"\nprofil = "x"',
+            mistake("[hidden.x] profil", '"x"', 'unknown key; did you mean "profile"?'),
+        ),
+        (
+            'kind = "corrupted"\nseverities = [1, 6]',
+            mistake("[hidden.x] severities[1]", "6", "must be ≤ 5"),
+        ),
+    ],
+)
+def test_a_hidden_set_that_cannot_be_is_said(table: str, text: str):
+    assert complaint(f"{ARMS}[hidden.x]\n{table}") == text
+
+
+def test_what_refers_to_a_broken_hidden_set_is_no_further_mistake():
+    hidden = """
+    [hidden.x]
+    kind = "corrupted"
+    images = 0
+    [[claims]]
+    says = "s"
+    better = "flips"
+    than = "none"
+    metric = "x.accuracy"
+    """
+    assert complaint(ARMS + hidden, top='primary = "x.accuracy"') == mistake(
+        "[hidden.x] images", "0", "must be ≥ 1"
+    )
+
+
+# -- claims and ensembles ------------------------------------------------------------------------------------
+
+MANY = "[arms]\nefficientnet_b0 = {}\nefficientnet_b2 = { batch_size = 8 }\nvgg16 = { batch_size = 9 }\n"
+
+
+def claims(*tables: str) -> tuple[Claim, ...]:
+    rest = (
+        MANY
+        + '[hidden.heavy]\nkind = "corrupted"\n'
+        + "".join(f'[[claims]]\nsays = "s"\n{table}\n' for table in tables)
+    )
+    return read(rest).claims
+
+
+def test_a_claim_names_an_arm_a_list_or_a_glob():
+    one, listed, globbed = claims(
+        'better = "vgg16"\nthan = "efficientnet_b0"',
+        'better = ["vgg16", "efficientnet_b2"]\nthan = "efficientnet_b0"',
+        'better = "efficientnet*"\nthan = ["v*"]\nmetric = "local.accuracy"\nmargin = 1.0',
+    )
+    assert one == Claim(says="s", better=("vgg16",), than=("efficientnet_b0",), metric="heavy.accuracy")
+    assert listed.better == ("vgg16", "efficientnet_b2")
+    assert (globbed.better, globbed.than) == (("efficientnet_b0", "efficientnet_b2"), ("vgg16",))
+    assert (globbed.metric, globbed.margin) == ("local.accuracy", 1.0)
+
+
+def test_arms_that_several_patterns_name_count_once():
+    (claim,) = claims('better = ["efficientnet*", "efficientnet_b2"]\nthan = "vgg16"')
+    assert claim.better == ("efficientnet_b0", "efficientnet_b2")
+
+
+def test_a_label_with_brackets_is_a_name_before_it_is_a_glob():
+    claim = '[[claims]]\nsays = "s"\nbetter = "cnn [8]"\nthan = "x"'
+    assert read('[arms]\n"cnn [8]" = {}\nx = { batch_size = 8 }\n' + claim).claims[0].better == ("cnn [8]",)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    ["local.accuracy", "heavy.balanced_accuracy", "gap.heavy", "cost.seconds", "cost.epochs", "seed_sd"],
+)
+def test_a_claim_may_be_about_scores_gaps_costs_and_spread(metric: str):
+    assert claims(f'better = "vgg16"\nthan = "efficientnet_b0"\nmetric = "{metric}"')[0].metric == metric
+
+
+def test_a_claim_about_convergence_names_its_arms_only():
+    (claim,) = claims('better = "vgg16"\nexpect = "does not converge"')
+    assert claim == Claim(says="s", better=("vgg16",), metric="converged", expect="does not converge")
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "problem"),
+    [
+        ('better = "vgg"\nthan = "vgg16"', 'better = "vgg"', 'no such arm; did you mean "vgg16"?'),
+        ('better = "vgg16"\nthan = "resnet*"', 'than = "resnet*"', "no such arm; known: efficientnet_b0"),
+        ('better = ["vgg16", "b3"]\nthan = "vgg16"', 'better = "b3"', "no such arm"),
+        ('better = []\nthan = "vgg16"', "better = []", "names no arm"),
+        ('better = "vgg16"\nthan = "vgg*"', 'than = "vgg*"', "compares an arm with itself"),
+        (
+            'better = "vgg16"',
+            '= { says = "s", better = "vgg16" }',
+            "needs `than`: the arm it is compared with",
+        ),
+        ('better = 5\nthan = "vgg16"', "better = 5", "must be text, in quotes"),
+        (
+            'better = "vgg16"\nthan = "efficientnet_b0"\nmetric = "heavy.acuracy"',
+            'metric = "heavy.acuracy"',
+            'no such metric; did you mean "accuracy"?',
+        ),
+        (
+            'better = "vgg16"\nthan = "efficientnet_b0"\nmetric = "gap.hevy"',
+            'metric = "gap.hevy"',
+            'no such metric; did you mean "gap.heavy"?',
+        ),
+        (
+            'better = "vgg16"\nthan = "efficientnet_b0"\nmetric = "converged"',
+            'metric = "converged"',
+            'expect = "does not converge" go together',
+        ),
+        ('better = "vgg16"\nthen = "vgg16"', 'then = "vgg16"', 'unknown key; did you mean "than"?'),
+        (
+            'better = "vgg16"\nthan = "v*"\nexpect = "worse"',
+            'expect = "worse"',
+            'must be one of "better", "no gain"',
+        ),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_is_said(table: str, where: str, problem: str):
+    with pytest.raises(UserError) as caught:
+        claims(table)
+    assert f"[[claims]] number 1 {where}" in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_a_broken_claim_leaves_the_others_checked_under_their_own_numbers():
+    with pytest.raises(UserError) as caught:
+        claims('better = 5\nthan = "vgg16"', 'better = "vgg61"\nthan = "efficientnet_b0"')
+    assert "[[claims]] number 1 better = 5\n" in str(caught.value)
+    assert '[[claims]] number 2 better = "vgg61"\n    no such arm; did you mean "vgg16"?' in str(caught.value)
+
+
+def test_an_ensemble_averages_an_arm_under_a_name_of_its_own():
+    assert read(ARMS + '[ensembles]\nflips-x2 = { arm = "flips" }').ensembles["flips-x2"].arm == "flips"
+    text = complaint(ARMS + '[ensembles]\nx = { arm = "flip" }')
+    assert text == mistake("[ensembles.x] arm", '"flip"', 'no such arm; did you mean "flips"?')
+    text = complaint(ARMS + '[ensembles]\nnone = { arm = "flips" }')
+    assert text == mistake("[ensembles.none]", "", "an arm has this name already; choose another")
+
+
+# -- tuning --------------------------------------------------------------------------------------------------
+
+
+def tuned(space: str, tune: str = "", **parts: str) -> str:
+    return f"{ARMS}[tune]\n{tune}\n[tune.space]\n{space}\n"
+
+
+def test_a_study_tunes_over_ranges_of_three_forms():
+    space = """
+    "optimizer.lr" = { around = "recipe", times = 30, log = true }
+    "model.dropout" = { low = 0.0, high = 0.5 }
+    "batch_size" = { choices = [32, 64] }
+    """
+    study = read(tuned(space, "candidates = 4\nshared = true"))
+    assert study.tune is not None
+    assert (study.tune.candidates, study.tune.shared, study.tune.metric) == (4, True, "val.accuracy")
+    assert study.tune.space["batch_size"].choices == (32, 64)
+
+
+def test_an_arm_may_have_ranges_of_its_own():
+    rest = (
+        tuned('"optimizer.lr" = { low = 1e-4, high = 1e-2 }')
+        + '[tune.arms."fl*"]\n"optimizer.lr" = { low = 1e-5, high = 1e-3 }'
+    )
+    study = read(rest)
+    assert study.tune is not None
+    assert study.tune.arms["fl*"]["optimizer.lr"].low == 1e-5
+    assert 'no such arm; did you mean "flips"?' in complaint(rest.replace('"fl*"', "flip"))
+
+
+@pytest.mark.parametrize(
+    ("space", "problem"),
+    [
+        (
+            '"optimizer.lrr" = { low = 1, high = 2 }',
+            'there is no "lrr" here; did you mean "lr"? (arm "none")',
+        ),
+        ('"stages.5.epochs" = { low = 1, high = 2 }', "index 5 is past the end of a list of 2"),
+        ('"augment.0.p" = { low = 0, high = 1 }', "is past the end of a list of 0"),
+        (
+            '"model.name" = { low = 1, high = 2 }',
+            '"custom_cnn" is not a number, so it needs { choices = […] }',
+        ),
+        ('"optimizer.weight_decay" = { around = "recipe", times = 9 }', "which no range centres on"),
+        ('"optimizer.lr" = { low = -1, high = 1 }', "-1.0 is out of reach: must be > 0"),
+        ('"model.dropout" = { low = 0.5, high = 1.5 }', "1.5 is out of reach: must be < 1"),
+        (
+            '"optimizer.name" = { choices = ["lion", "adma"] }',
+            '"adma" is out of reach: no optimizer of that name',
+        ),
+        ('"batch_size" = { choices = [8, 1.5] }', "1.5 is out of reach: must be a whole number"),
+        ('"batch_size" = { low = 0.2, high = 9 }', "0 is out of reach: must be ≥ 1"),
+    ],
+)
+def test_what_cannot_be_tuned_is_said_before_anything_is_tuned(space: str, problem: str):
+    text = complaint(tuned(space))
+    assert "[tune.space] " + space.split(" ")[0].strip('"') in text
+    assert problem in text
+
+
+def test_what_only_some_arms_have_is_said_of_the_arm_that_lacks_it():
+    assert read(
+        '[arms]\na = { augment = ["flip"] }\n[tune.space]\n"augment.0.p" = { low = 0, high = 1 }'
+    ).tune
+    text = complaint(
+        '[arms]\na = { augment = ["flip"] }\nb = {}\n[tune.space]\n"augment.0.p" = { low = 0, high = 1 }'
+    )
+    assert text == mistake(
+        "[tune.space] augment.0.p", "", 'index 0 is past the end of a list of 0 (the first is 0) (arm "b")'
+    )
+
+
+def test_tuning_sees_validation_only():
+    space = '"optimizer.lr" = { low = 1e-4, high = 1e-2 }'
+    for metric in ("local.accuracy", "test.accuracy", "heavy.accuracy", "val_shift.accuracy"):
+        rest = tuned(space, f'metric = "{metric}"') + '[hidden.heavy]\nkind = "corrupted"'
+        assert "no such metric" in complaint(rest)
+        assert "(SET.SCORE; sets: val)" in complaint(rest)
+    shifted = tuned(space, 'metric = "val_shift.accuracy"') + '[val_shift]\nkind = "corrupted"'
+    assert read(shifted).val_shift == Corrupted(kind="corrupted")
+    broken = mistake("[val_shift] images", "0", "must be ≥ 1")
+    assert complaint(shifted + "\nimages = 0") == broken
+
+
+# -- all mistakes together -----------------------------------------------------------------------------------
+
+
+def test_mistakes_come_out_as_the_documentation_shows_them():
+    text = complaint(
+        '[arms]\nnone = {}\nra-cutmix = { augment = ["randaugment", "cutmx"] }', recipe="batchsize = 64"
+    )
+    assert text == (
+        "tiny.toml has 2 mistakes\n"
+        "\n"
+        "  [recipe] batchsize = 64\n"
+        '    unknown key; did you mean "batch_size"?\n'
+        '  [arms.ra-cutmix] augment[1] = "cutmx"\n'
+        '    no augmentation of that name; did you mean "cutmix"?   (bench list augmentations)'
+    )
+
+
+EVERYTHING_WRONG = """
+quesion = "x"
+seeds = 0
+looks = [1]
+design = "grid"
+primary = "local.acc"
+baseline = "nome"
+[data]
+source = "blood"
+sizepx = 32
+[recipe]
+model = "custom_cnn"
+batchsize = 5
+[arms]
+none = {}
+bad = { augment = ["flp"], optimizer = { lr = -1 } }
+[hidden.x]
+kind = "external"
+[hidden.gap]
+kind = "corrupted"
+[[claims]]
+says = "s"
+better = "bda"
+than = "none"
+metric = "y.accuracy"
+[ensembles]
+e = { arm = "nobody" }
+[tune]
+metric = "local.accuracy"
+[tune.space]
+"optimizer.momentum" = { low = 0, high = 1 }
+"""
+PLACES = [
+    "design", "question", "seeds = 0", "looks[0] = 1", "[data] source", "[data] sizepx = 32",
+    "[hidden.x] source", "quesion", "[recipe] batchsize = 5", "[arms.bad] optimizer.lr = -1",
+    '[arms.bad] augment[0] = "flp"', 'baseline = "nome"', "[hidden.gap]", 'primary = "local.acc"',
+    '[[claims]] number 1 metric = "y.accuracy"', '[[claims]] number 1 better = "bda"',
+    '[tune] metric = "local.accuracy"', "[ensembles.e] arm",
+]  # fmt: skip
+
+
+def test_all_mistakes_of_a_file_are_reported_together_and_always_in_the_same_order():
+    message = refused(EVERYTHING_WRONG)
+    found = [message.index(f"  {place}") for place in PLACES]
+    assert found == sorted(found)
+    assert message.count("\n    ") == int(message.split(" has ")[1].split(" ")[0])
+
+
+def test_the_order_of_mistakes_does_not_depend_on_hashing():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom bench.study import parse\nfrom bench.errors import UserError\n"
+        "try: parse(sys.stdin.read(), name='tiny', file='tiny.toml')\n"
+        "except UserError as error: print(error)"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code], input=EVERYTHING_WRONG, capture_output=True, text=True, check=True,
+            cwd=ROOT, env={"PYTHONHASHSEED": seed, "PATH": ""},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert outputs == {refused(EVERYTHING_WRONG) + "\n"}
+
+
+@pytest.mark.parametrize("study", sorted((ROOT / "ablations").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_committed_study_loads(study: Path):
+    loaded = load(study)
+    assert loaded.arm(loaded.baseline).recipe == loaded.recipe
+
+
+@pytest.mark.parametrize(
+    ("space", "tune", "problem"),
+    [
+        (
+            '"optimizer.name" = { choices = ["adam", "sgd"] }\n"optimizer.beta1" = { low = 0.8, high = 0.9 }',
+            "",
+            "optimizer.name",
+        ),
+        ("batch_size = { low = 16.2, high = 16.8 }", "", "holds no whole number"),
+        ("batch_size = { choices = [16, 16] }", "", "names a choice twice"),
+        ('"optimizer.lr" = { low = 1e-4, high = 1e-2 }', 'pruner = "wilcoxon"\nseeds = 4', "seeds = 5"),
+        ('"stages.0.epochs" = { low = 1, high = 4 }', "epochs = 1", "no stage's epochs can be tuned"),
+        (
+            '"optimizer.lr" = { low = 1e-4, high = 1e-2 }',
+            'pruner = "median"\nmetric = "val.nll"',
+            "val.accuracy",
+        ),
+    ],
+)
+def test_what_cannot_be_tuned_together_is_said_before_anything_is_tuned(space: str, tune: str, problem: str):
+    assert problem in complaint(tuned(space, tune))
