@@ -12,7 +12,7 @@ from bench.report.svg import Figure
 
 
 def drawn(w: Any, plan: Any = None, **options: bool) -> dict[str, Figure]:
-    """Every figure of a world (tests/report/conftest.py), by name."""
+    """Every figure of a world (tests/worlds.py), by name."""
     plan = plan or w.plan
     document = build(w.study, plan, w.store)
     return {f.name: f for f in figures(document, gather(w.study, plan, w.store, document), **options)}

@@ -106,7 +106,7 @@ def _study(scenario: Scenario, middles: list[float], rng: np.random.Generator) -
     differences = [arm - right[0] for arm in right[1:]]
     intervals = [stats.two_way(d) for d in differences]
     family = [
-        stats.Comparison(interval, 0.005, stats.untestable(interval, scenario.seeds, _disagreements(d)))
+        stats.Hypothesis(interval, 0.005, stats.untestable(interval, scenario.seeds, _disagreements(d)))
         for interval, d in zip(intervals, differences, strict=True)
     ]
     return list(zip(intervals, stats.judge(family), strict=True))

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from bench.errors import UserError
-from bench.files import hand_over
+from bench.files import hand_over, write_whole
 
 
 def test_a_file_and_its_folder_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -27,3 +28,14 @@ def test_a_failed_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="choose another place"):
         hand_over(tmp_path / "a.png", b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_what_cannot_be_written_is_called_by_the_name_a_person_knows(tmp_path: Path) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "arms.csv"
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_whole(file, full)
+    assert caught.value.filename == str(file)
+    assert list(tmp_path.iterdir()) == []

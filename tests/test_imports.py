@@ -40,6 +40,7 @@ ORDER = (
     "provenance",
     "streams",
     "registry",
+    "files",
     "errors",
 )
 """Rooms of the house from top to bottom; each imports only from those below it, and within itself."""

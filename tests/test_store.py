@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import subprocess
@@ -368,19 +367,3 @@ def test_a_folder_in_place_of_a_record_is_damage(store: Store):
     assert store.damaged() == [Damage(ID, "is a folder")]
     store.write(record(), history=[], predictions={})
     assert store.read(ID) == record()
-
-
-def test_what_cannot_be_written_is_called_by_the_name_a_person_knows(tmp_path: Path):
-    file = tmp_path / "nowhere" / "arms.csv"
-    with pytest.raises(OSError, match="No such file") as caught:
-        store_module.write_whole(file, lambda part: part.write(b"x"))
-    assert caught.value.filename == str(file)
-
-    def full(_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    (tmp_path / "nowhere").mkdir()
-    with pytest.raises(OSError, match="No space left") as caught:
-        store_module.write_whole(file, full)
-    assert caught.value.filename == str(file)
-    assert list(file.parent.iterdir()) == []

@@ -17,7 +17,7 @@ SPACE = {
 
 
 def tuned(world: Any) -> PlanFile:
-    """Give every arm of an empty world (tests/report/conftest.py) a search; returns the plan with them."""
+    """Give every arm of an empty world (tests/worlds.py) a search; returns the plan with them."""
     optimizer, schedule = Choice(name="adam", params={"lr": 1e-3}), Choice(name="constant")
     world.recipes = {
         label: recipe.model_copy(update={"optimizer": optimizer, "schedule": schedule, "augment": ()})

@@ -57,7 +57,7 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_inline_local_and_ray_give_equal_records_and_the_same_bits(ray: Ray, folder: Path) -> None:
     jobs = jobs_of(folder, steps=8, seeds=2)
-    stores = [Store(ray._setting.results)]
+    stores = [Store(ray._place.results)]
     assert ray.workers == 2
     assert [event.kind for event in ray.run(jobs, QUIET)] == ["done"] * 4
     for name in ("inline", "local"):
@@ -100,7 +100,7 @@ def test_a_lost_worker_costs_the_trial_it_was_on(ray: Ray, folder: Path) -> None
     ends = list(ray.run(jobs, listen))
     assert killed
     assert {event.cause for event in ends} == {"killed"}
-    record = Store(ray._setting.results).read(killed[0])
+    record = Store(ray._place.results).read(killed[0])
     assert record is not None
     assert "its Ray worker was lost" in record.message
     again = [replace(job, attempt=2) for job in jobs_of(folder, name="short")]
@@ -128,7 +128,7 @@ def test_asked_to_stop_a_running_trial_leaves_a_checkpoint_and_no_other_begins(
     assert 1 <= len(ends) <= 2
     assert {event.cause for event in ends} == {"interrupted"}
     for event in ends:
-        assert (Store(ray._setting.results).trial_dir(event.trial) / "checkpoint.pt").exists()
+        assert (Store(ray._place.results).trial_dir(event.trial) / "checkpoint.pt").exists()
     assert list(ray.run(jobs, QUIET)) == []
 
 

@@ -535,7 +535,7 @@ def test_the_order_of_mistakes_does_not_depend_on_hashing():
     import sys
 
     code = (
-        "import sys\nfrom bench.study import parse\nfrom bench.errors import UserError\n"
+        "import sys\nfrom bench.study.read import parse\nfrom bench.errors import UserError\n"
         "try: parse(sys.stdin.read(), name='tiny', file='tiny.toml')\n"
         "except UserError as error: print(error)"
     )

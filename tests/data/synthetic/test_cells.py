@@ -8,7 +8,7 @@ import pytest
 from bench.data.synthetic import cells
 from bench.data.synthetic.draw import CLASSES, draw
 
-UNSHIFTED = cells.Shift(0.0, 0.0, 0.0, 0.0)
+UNSHIFTED = cells.Knobs(0.0, 0.0, 0.0, 0.0)
 
 
 def draws(pictures: int, seed: int = 0) -> cells.Draws:
@@ -106,7 +106,7 @@ class TestCells:
     def test_of_a_lower_magnification_are_smaller_in_every_part(self) -> None:
         labels = np.full(50, CLASSES.index("monocyte"))
         near = cells.choose(labels, draws(50), UNSHIFTED)
-        far = cells.choose(labels, draws(50), cells.Shift(0.0, 0.0, 3.0, 0.0))
+        far = cells.choose(labels, draws(50), cells.Knobs(0.0, 0.0, 3.0, 0.0))
         shrink = far.traits["radius"] / near.traits["radius"]
         assert np.median(shrink) == pytest.approx(0.85**3, abs=0.05)
         there = near.forms[:, 2:-1, 0] > 0
