@@ -5,6 +5,7 @@ imports torch, timm, kornia or numpy before something is built, so ``bench --hel
 """
 
 from bench import augment, corruptions, metrics, models, train
+from bench.data import sources
 
-__all__ = ["__version__", "augment", "corruptions", "metrics", "models", "train"]
+__all__ = ["__version__", "augment", "corruptions", "metrics", "models", "sources", "train"]
 __version__ = "0.1.0"

@@ -41,11 +41,18 @@ VAL_SHIFT = "val_shift"
 class Source:
     """Where a source's images are on this machine, and what they are everywhere."""
 
-    kind: Literal["folder", "npz", "bloodmnist", "synthetic"]
+    kind: str
+    """Name among the registered sources."""
     path: Path | None
-    """Absolute; None for ``synthetic``."""
+    """Absolute; None where there is nothing to point at."""
     fingerprint: str
-    """SHA-256 of the content (folder, npz), pinned checksum (bloodmnist) or hash of the generator version."""
+    """Hash of the content, a pinned checksum, or hash of the version of what makes the images."""
+    official: bool = False
+    """It says which of its images are for training, validation and test."""
+    images: int = 0
+    """How many there are, as far as that is known without opening it; 0: unknown."""
+    classes: int = 0
+    """Likewise."""
 
 
 @dataclass(frozen=True)

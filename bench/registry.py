@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.errors import UserError, did_you_mean
+from bench.errors import UserError, did_you_mean, shorten
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -38,6 +38,11 @@ class Component:
     def summary(self) -> str:
         """First line of the docstring."""
         return (inspect.getdoc(self.factory) or "").partition("\n")[0]
+
+    @functools.cached_property
+    def takes(self) -> tuple[str, ...]:
+        """Names of the factory's parameters."""
+        return tuple(inspect.signature(self.factory).parameters)
 
     @functools.cached_property
     def schema(self) -> type[BaseModel]:
@@ -116,6 +121,50 @@ class Registry:
         return sorted(self._components)
 
 
+class Sources(Registry):
+    """Where images come from. A study writes ``NAME``, or ``NAME:PATH`` where there is something to read.
+
+    A source is one function that opens it: its parameters are ``path`` and the keys of ``[data]`` that it
+    takes (``size_px``, ``recipe.SOURCE_KEYS``), what it returns is a ``bench.data.reader.Reader``::
+
+        @sources.register("tiles", path="folder")
+        def tiles(path: Path) -> Reader:
+            \"""Tiles as the scanner saves them.\"""
+
+    That is enough: what lies at the path is hashed, and the hash is part of every trial's id. A source
+    without a path is known by its version and the keys it takes. Traits, each optional:
+
+    path      ``"file"``, ``"folder"`` or ``"any"``: what PATH must be; left out: the source has none
+    locate    ``content.Asked`` → ``content.Located``, for what is found or hashed another way, has an
+              official split, or is quickly counted. ``bench plan`` calls it: no torch, instant when warm
+    numbered  True: classes are numbers, so label k of a hidden set means the study's class k
+    external  False: no source of an external hidden set
+    fetch     (path, progress) → path: downloads it, for ``bench data fetch``
+    """
+
+    def forms(self, *, external: bool = False) -> dict[str, str]:
+        """Name → how a study writes it (``folder:PATH``). ``external``: only what hidden sets can be."""
+        known = [c for c in self if not external or c.traits.get("external", True)]
+        return {c.name: f"{c.name}:PATH" if "path" in c.traits else c.name for c in known}
+
+    def named(self, written: str) -> tuple[Component, str]:
+        """The source that ``written`` names, and its PATH. Raises UserError."""
+        if problem := self.problem(written):
+            raise UserError(f"{shorten(written, 200)}: {problem}")
+        name, _, path = written.partition(":")
+        return self[name], path
+
+    def problem(self, written: str, *, external: bool = False) -> str | None:
+        """Why a study cannot write this, or None."""
+        name, _, path = written.partition(":")
+        forms = self.forms(external=external)
+        if name not in forms:
+            what = "of an external hidden set" if external else "of that name"
+            return f"no source {what}; {did_you_mean(name, forms)}   (bench list sources)"
+        right = path if "path" in self[name].traits else written == name
+        return None if right else f'must be "{forms[name]}"'
+
+
 augmentations = Registry("augmentation")
 models = Registry("model", fallback="timm")
 optimizers = Registry("optimizer")
@@ -123,6 +172,7 @@ schedules = Registry("schedule")
 losses = Registry("loss")
 metrics = Registry("metric")
 corruptions = Registry("corruption")
+sources = Sources("source")
 
 REGISTRIES: dict[str, Registry] = {
     "augmentations": augmentations,
@@ -132,5 +182,6 @@ REGISTRIES: dict[str, Registry] = {
     "losses": losses,
     "metrics": metrics,
     "corruptions": corruptions,
+    "sources": sources,
 }
 """What ``bench list KIND`` knows, by plural."""

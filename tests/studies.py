@@ -69,9 +69,9 @@ class FakeLocator:
         """A source whose content hashes to its own name."""
         kind = written.partition(":")[0]
         assert kind in ("synthetic", "bloodmnist", "npz", "folder")
-        return Source(
-            kind, None if kind == "synthetic" else Path("/images"), fingerprint([written, self.content])
-        )
+        drawn = kind == "synthetic"
+        path = None if drawn else Path("/images")
+        return Source(kind, path, fingerprint([written, self.content]), images=data.n_images if drawn else 0)
 
     def data_fingerprint(self, source: Source, data: Data) -> str:
         """Everything of ``[data]`` but how the source is written."""

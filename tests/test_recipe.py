@@ -107,16 +107,6 @@ def test_a_recipe_refuses_what_is_out_of_bounds(key: str, value: Any):
     assert key in refused(Recipe, model=Choice(name="x"), **{key: value})
 
 
-@pytest.mark.parametrize("source", ["bloodmnist", "synthetic", "npz:x.npz", "folder:@cells", "folder:a:b"])
-def test_a_source_is_one_of_four(source: str):
-    assert Data(source=source).source == source
-
-
-@pytest.mark.parametrize("source", ["", "blood", "npz:", "folder", "synthetic:x", "bloodmnist:x", "http://x"])
-def test_no_other_source_is_known(source: str):
-    assert 'must be "bloodmnist", "synthetic", "npz:PATH" or "folder:PATH"' in refused(Data, source=source)
-
-
 def test_shares_add_up_to_one():
     assert Split(train=0.7, val=0.2, test=0.1).val == 0.2
     assert "shares must add up to 1, these make 1.1" in refused(Split, train=0.8, val=0.2, test=0.1)
@@ -152,7 +142,6 @@ def test_a_hidden_set_is_told_by_its_kind():
     "table",
     [
         {"kind": "external"},
-        {"kind": "external", "source": "synthetic"},
         {"kind": "external", "source": "npz:x", "classes": {"a": 1}},
         {"kind": "corrupted", "source": "npz:x"},
         {"kind": "corrupted", "severities": [0]},

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.progress.terminal import Terminal
-
-SOURCES = (
-    ("synthetic", "drawings of stained blood cells, made on the spot; the default to try things with"),
-    ("bloodmnist", "BloodMNIST, 17,092 real cells, 8 classes; downloaded once into the cache"),
-    ("folder:PATH", "class folders of JPEG or PNG files"),
-    ("npz:PATH", "a NumPy archive: train_images, train_labels, … (MedMNIST) or images, labels"),
-)
+from bench.registry import sources as known
 
 
 def sources(machine: Machine) -> str:
-    """The kinds of sources, and the folders this machine names."""
-    lines = [f"{name:<12} {what}" for name, what in SOURCES]
+    """The sources a study can name, and the folders this machine names."""
+    lines = [f"{form:<12} {known[name].summary}" for name, form in known.forms().items()]
     lines += ["", "folders named in [paths] of bench.toml"]
     lines += [
         f"  @{name:<12} {path}{'' if path.exists() else '   (missing)'}"
@@ -29,13 +25,13 @@ def sources(machine: Machine) -> str:
 
 def fetch(source: str, size_px: int, machine: Machine, terminal: Terminal) -> str:
     """Download a source into the cache; return where it lies."""
-    from bench.data import bloodmnist
+    from bench.data.fingerprint import locate
+    from bench.recipe import Data
 
-    if source != "bloodmnist":
-        raise UserError(
-            f'"{source}": only bloodmnist is downloaded; synthetic is drawn, folder: and npz: are yours'
-        )
-    file = bloodmnist.file_for(size_px)
-    path = machine.cache / "downloads" / file.name
-    with terminal.counting(f"downloading {file.name}", "bytes") as count:
-        return str(bloodmnist.fetch(path, count))
+    component, _ = known.named(source)
+    if "fetch" not in component.traits:
+        downloaded = ", ".join(each.name for each in known if "fetch" in each.traits)
+        raise UserError(f'"{source}": only {downloaded} is downloaded; the others are drawn here, or yours')
+    path = locate(source, Data(source=source, size_px=size_px), machine, Path.cwd()).path
+    with terminal.counting(f"downloading {path.name if path else source}", "bytes") as count:
+        return str(component.traits["fetch"](path, count))

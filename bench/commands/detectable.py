@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.listing import ImageFile, list_images
 from bench.errors import UserError
 from bench.plan import TEST, Plan, Source, read_plan_file
 from bench.recipe import Corrupted, External, Shifted, Split
@@ -47,13 +46,11 @@ def lines(plan: Plan, store: Store) -> list[str]:
     from bench.judge.rulings import family_keys  # imports numpy and scipy
 
     name, family = (TEST if of == "local" else of), len(family_keys(plan.study))
-    local = _listed(_local(plan))
+    local = _local(plan)
     return [*_found(plan, store, name, seeds, family, local), *_too_few(plan, local)]
 
 
-def _found(
-    plan: Plan, store: Store, name: str, seeds: int, family: int, local: Sequence[ImageFile]
-) -> list[str]:
+def _found(plan: Plan, store: Store, name: str, seeds: int, family: int, local: Source | None) -> list[str]:
     """The effects, from measured noise if there is any."""
     score = plan.study.primary.partition(".")[2]
     key = next((one.key for one in plan.sets if one.name == name), "")
@@ -98,7 +95,7 @@ def _sigmas(found: _Noise) -> tuple[float, float]:
     return found.sigma, stats.upper_sigma(found.sigma, found.seeds)
 
 
-def _assumed(plan: Plan, name: str, seeds: int, family: int, local: Sequence[ImageFile]) -> Iterator[str]:
+def _assumed(plan: Plan, name: str, seeds: int, family: int, local: Source | None) -> Iterator[str]:
     sigmas, f = ASSUMED[name == TEST]
     images, known = _images(plan, name, local)
     yield "assumed, not measured: no other study here has scored this set" + (
@@ -109,17 +106,17 @@ def _assumed(plan: Plan, name: str, seeds: int, family: int, local: Sequence[Ima
         yield f"detects {smallest} if the seed sd is {points(sigma)}"
 
 
-def _images(plan: Plan, name: str, local: Sequence[ImageFile]) -> tuple[int, bool]:
-    """Images of a set, as far as the study's file or the names in a folder tell; outliers not counted out."""
-    data, hidden = plan.study.data, plan.study.hidden.get(name)
+def _images(plan: Plan, name: str, local: Source | None) -> tuple[int, bool]:
+    """Images of a set, as far as that is known before it is opened; outliers not counted out."""
+    hidden = plan.study.hidden.get(name)
     if isinstance(hidden, Shifted):
         return hidden.images, True
     if isinstance(hidden, Corrupted) and hidden.images:
         return hidden.images, True
     if isinstance(hidden, External):
-        listed = _listed(next((one.source for one in plan.sets if one.name == name), None))
-        return (len(listed), True) if listed else (UNKNOWN_IMAGES, False)
-    images = data.n_images if data.source == "synthetic" else len(local)
+        foreign = next((one.source for one in plan.sets if one.name == name), None)
+        return (foreign.images, True) if foreign and foreign.images else (UNKNOWN_IMAGES, False)
+    images = local.images if local else 0
     if images and not (name != TEST and hidden is None):
         return round(images * _test_share(plan)), True
     return UNKNOWN_IMAGES, False
@@ -136,24 +133,15 @@ def _local(plan: Plan) -> Source | None:
     return next((t.source for t in trials if t.data == plan.study.data), None)
 
 
-def _listed(source: Source | None) -> list[ImageFile]:
-    """The images of a folder, told from names; none of any other source, or where there is no such folder."""
-    if source is None or source.kind != "folder" or source.path is None:
+def _too_few(plan: Plan, local: Source | None) -> list[str]:
+    """A warning where there are so few images that chance would decide on the test set."""
+    if local is None or not local.classes:
         return []
-    try:
-        return list_images(source.path)
-    except (OSError, UserError):
-        return []
-
-
-def _too_few(plan: Plan, listed: Sequence[ImageFile]) -> list[str]:
-    """A warning where a folder holds so few images that chance would decide on its test set."""
-    classes = len({file.class_name for file in listed})
-    test = round(len(listed) * _test_share(plan))
-    if not listed or test >= FEWEST_PER_CLASS * classes:
+    test = round(local.images * _test_share(plan))
+    if test >= FEWEST_PER_CLASS * local.classes:
         return []
     few = f"{FEWEST_PER_CLASS} of each are few"
-    return [f"too few images for a verdict: about {test} to test {classes} classes on; {few}"]
+    return [f"too few images for a verdict: about {test} to test {local.classes} classes on; {few}"]
 
 
 def _measured(plan: Plan, store: Store, key: str, score: str) -> _Noise | None:

@@ -12,6 +12,7 @@ from bench.machine import Machine
 from bench.plan import Replicate, Source, replicates_of
 from bench.progress.terminal import Terminal
 from bench.recipe import Data
+from bench.registry import sources
 
 if TYPE_CHECKING:
     from bench.data.inspect import Inspection
@@ -31,8 +32,6 @@ def inspect(written: str, size_px: int | None, machine: Machine, terminal: Termi
 
 
 def _subject(written: str, size_px: int | None, machine: Machine) -> tuple[Data, Source, Replicate]:
-    from pydantic import ValidationError
-
     from bench.data.locator import DiskLocator
     from bench.study.read import load
 
@@ -41,10 +40,9 @@ def _subject(written: str, size_px: int | None, machine: Machine) -> tuple[Data,
         study = load(Path(written))
         data, folder, replicate = study.data, Path(written).resolve().parent, replicates_of(study)[0]
     else:
-        try:
-            data = Data(source=written)
-        except ValidationError:
-            raise _no_source(written) from None
+        if sources.problem(written):
+            raise _no_source(written)
+        data = Data(source=written)
     if size_px is not None:
         data = data.model_copy(update={"size_px": size_px})
     return data, DiskLocator(machine, folder).source(data.source, data), replicate
@@ -52,11 +50,11 @@ def _subject(written: str, size_px: int | None, machine: Machine) -> tuple[Data,
 
 def _no_source(written: str) -> UserError:
     path = Path(written).expanduser()
-    kind = "folder" if path.is_dir() else "npz" if path.suffix == ".npz" else ""
-    hint = f'did you mean "{kind}:{written}"?  ' if kind else ""
+    kind = "folder" if path.is_dir() else path.suffix[1:]
+    hint = "" if sources.problem(f"{kind}:{written}") else f'did you mean "{kind}:{written}"?  '
     return UserError(
         f"{shorten(written, 200)} is neither a study file nor a source\n"
-        f"    {hint}known: a study's .toml file, bloodmnist, synthetic, folder:PATH, npz:PATH"
+        f"    {hint}known: a study's .toml file, {', '.join(sources.forms().values())}"
     )
 
 

@@ -22,8 +22,7 @@ import numpy.typing as npt
 
 from bench.data.images import Images, Pixels, pixel_id
 from bench.data.outliers import GRAY_PX, perceptual_hash
-from bench.data.reader import BrokenImageError, Reader
-from bench.data.sources import open_source
+from bench.data.reader import BrokenImageError, Reader, open_source
 from bench.errors import UserError
 from bench.files import Count
 from bench.plan import Source, fingerprint
@@ -143,13 +142,19 @@ def _decode(reader: Reader, images: Pixels, progress: Count | None) -> dict[str,
     count, size_px = len(reader.labels), images.shape[1]
     ids, phash = np.empty(count, np.uint64), np.empty(count, np.uint64)
     broken: list[str] = []
+    drawn = reader.drawn() if reader.drawn else None
 
     def decode(index: int) -> tuple[int, Pixels] | str:
         try:
             native = reader.native(index)
         except BrokenImageError as error:
             return str(error)
-        images[index] = square(native, size_px) if reader.drawn is None else reader.drawn[index]
+        if native.dtype != np.uint8 or native.shape[2:] != (reader.channels,):
+            raise UserError(
+                f"image {index} is {native.dtype} {native.shape}\n"
+                f"    a source's reader gives (H, W, {reader.channels}) uint8, as its channels say"
+            )
+        images[index] = square(native, size_px) if drawn is None else drawn[index]
         return pixel_id(native), gray(native)
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -1,93 +1,69 @@
-"""What images are, everywhere: content fingerprints and the keys made of them.
+"""What images are, everywhere: the keys made of their content and of how it is used.
 
-Standard library only and instant when warm, because ``bench plan`` needs it: what was hashed once is
-remembered in the cache folder together with the size and time of every file behind it.
+No numpy and instant when warm, because ``bench plan`` needs it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from bench.corruptions import CORRUPTIONS_VERSION
 from bench.corruptions.families import families_of, severities_of
-from bench.data import bloodmnist
-from bench.data.listing import ImageFile, list_images
+from bench.data.content import Asked, by_content
 from bench.errors import UserError, shorten
-from bench.files import write_whole
 from bench.machine import Machine
 from bench.plan import Replicate, Source, fingerprint
-from bench.recipe import Corrupted, Data, External, Hidden, Split
-from bench.registry import corruptions
+from bench.recipe import SOURCE_KEYS, Corrupted, Data, External, Hidden, Split
+from bench.registry import Component, corruptions, sources
 
 SPLIT_VERSION = 1
 """Raised when ``outliers`` or ``split`` would put an image elsewhere; part of every key below."""
 
-BLOCK = 1 << 20
 
+def locate(written: str, data: Data, machine: Machine, relative_to: Path) -> Source:
+    """Where ``written`` (``folder:PATH``, ``npz:PATH``, ``bloodmnist`` …) is, and its fingerprint.
 
-def locate(source: str, data: Data, machine: Machine, relative_to: Path) -> Source:
-    """Where ``source`` (``folder:PATH``, ``npz:PATH``, ``bloodmnist`` …) is, and its fingerprint.
-
-    data         its ``size_px`` chooses BloodMNIST's file, its ``n_images`` sizes the synthetic set
+    data         whose keys the source may take; ``size_px`` chooses BloodMNIST's file
     relative_to  folder that a relative PATH starts from
     Raises UserError when PATH is missing, of the wrong kind, unreadable or no such source.
     """
-    kind, _, written = source.partition(":")
-    if kind == "synthetic":
-        from bench.data.synthetic import draw as synthetic
-
-        return Source(
-            "synthetic", None, fingerprint({"synthetic": synthetic.VERSION, "n_images": data.n_images})
-        )
-    if kind == "bloodmnist":
-        file = bloodmnist.file_for(data.size_px)
-        return Source("bloodmnist", machine.cache / "downloads" / file.name, f"md5:{file.md5}")
-    path = machine.resolve(written, relative_to, kind="folder" if kind == "folder" else "file")
-    _check_path(source, kind, path)
+    component, _ = sources.named(written)
+    asked = Asked(written, component.traits.get("path"), data, machine, relative_to)
     try:
-        if kind == "folder":
-            return Source("folder", path, _folder_sha256(path, machine.cache))
-        located = Source("npz", path, file_sha256(path, machine.cache))
+        found = component.traits.get("locate", by_content)(asked)
     except PermissionError as error:
         raise UserError(
-            f"{shorten(source, 200)}: {error.filename} may not be read; change its rights"
+            f"{shorten(written, 200)}: {error.filename} may not be read; change its rights"
         ) from None
-    return located
+    _check_signature(component, found.path)
+    identity = _identity(component, found.content, data)
+    return Source(component.name, found.path, identity, found.official, found.images, found.classes)
 
 
-def _check_path(source: str, kind: str, path: Path) -> None:
-    wanted = "folder" if kind == "folder" else "file"
-    if not path.exists():
-        near = next((parent for parent in path.parents if parent.is_dir()), path)
+def _check_signature(component: Component, path: Path | None) -> None:
+    """Raise UserError for a source with parameters that nothing can be put in."""
+    allowed = ({"path"} if path else set()) | {"size_px", *SOURCE_KEYS}
+    unknown = sorted(set(component.takes) - allowed)
+    if unknown:
         raise UserError(
-            f"{shorten(source, 200)}: there is no {path}\n"
-            f"    the nearest folder that exists is {near}; a path starts from the study file's folder"
+            f"the source {component.name} has the parameter {shorten(unknown[0])}\n"
+            f'    it may have {", ".join(sorted(allowed))}; path goes with register(…, path = "file")'
         )
-    if path.is_dir() != (kind == "folder"):
-        raise UserError(
-            f"{shorten(source, 200)}: {path} is not a {wanted}; {kind}: takes the path of a {wanted}"
-        )
 
 
-def has_own_split(source: Source) -> bool:
-    """Whether the source says which of its images are for training, validation and test."""
-    if source.kind != "npz" or source.path is None:
-        return source.kind == "bloodmnist"
-    try:
-        with zipfile.ZipFile(source.path) as archive:
-            names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UserError(
-            f"{source.path} is not a readable npz: {error}; save it with numpy.savez, or copy it again"
-        ) from None
-    return {"train_images.npy", "val_images.npy", "test_images.npy"} <= names
+def _identity(component: Component, content: str, data: Data) -> str:
+    """``content`` alone, unless another version or a key that the source takes makes other images of it.
+
+    ``classes`` and ``size_px`` are no part of it: they stand beside it in every key.
+    """
+    keys = {key: getattr(data, key) for key in SOURCE_KEYS if key in component.takes and key != "classes"}
+    if not content:
+        return fingerprint({component.name: component.version, **keys})
+    given = {key: value for key, value in keys.items() if value != Data.model_fields[key].default}
+    if component.version == 1 and not given:
+        return content
+    return fingerprint({component.name: component.version, "content": content, **given})
 
 
 def effective_split(source: Source, data: Data) -> Split | Literal["official"]:
@@ -97,7 +73,7 @@ def effective_split(source: Source, data: Data) -> Split | Literal["official"]:
     """
     if isinstance(data.split, Split):
         return data.split
-    if has_own_split(source):
+    if source.official:
         return "official"
     if data.split == "official":
         raise UserError(
@@ -166,48 +142,3 @@ def hidden_key(hidden: Hidden, source: Source | None, test_key: str) -> str:
     from bench.data.synthetic import draw as synthetic
 
     return fingerprint({"set": hidden.model_dump(mode="json"), "version": synthetic.VERSION})
-
-
-def file_sha256(path: Path, memo: Path) -> str:
-    """SHA-256 hex of a file's bytes, remembered under the folder ``memo`` by path, size and time."""
-    stat = path.stat()
-    return _remembered(memo, path, f"{stat.st_size} {stat.st_mtime_ns}", lambda: _hash_file(path))
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _folder_sha256(folder: Path, memo: Path) -> str:
-    """SHA-256 hex over (relative path, bytes) of the images of a folder, remembered like a file's."""
-    files = list_images(folder)
-    lines = "\n".join(f"{file.relative}\t{file.size}\t{file.mtime_ns}" for file in files)
-    stamp = hashlib.sha256(os.fsencode(lines)).hexdigest()
-    return _remembered(memo, folder, stamp, lambda: _hash_folder(folder, files))
-
-
-def _hash_folder(folder: Path, files: list[ImageFile]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        content = (folder / file.class_name / file.name).read_bytes()
-        digest.update(os.fsencode(f"{file.relative}\0{len(content)}\0"))
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _remembered(memo: Path, path: Path, stamp: str, compute: Callable[[], str]) -> str:
-    """``compute()``, or what it gave when ``path`` last had this stamp."""
-    file = memo / "fingerprints" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
-    try:
-        known = json.loads(file.read_text("utf-8"))
-        if known["stamp"] == stamp and known["path"] == str(path):
-            return str(known["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not hashed before, or a damaged memo: hash it
-    sha256 = compute()
-    with contextlib.suppress(OSError):  # a read-only cache costs time, never a result
-        write_whole(
-            file, json.dumps({"path": str(path), "stamp": stamp, "sha256": sha256}).encode(), safe=False
-        )
-    return sha256

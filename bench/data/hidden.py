@@ -9,14 +9,15 @@ import numpy as np
 from bench.data.cache import CACHE_VERSION, open_images, open_reader
 from bench.data.corrupted import corrupted_samples
 from bench.data.images import Images, Labels, Samples
-from bench.data.sources import synthetic_reader
+from bench.data.sources.synthetic import drawings
 from bench.errors import UserError, did_you_mean, shorten
 from bench.files import Count
 from bench.plan import ScoredSet, fingerprint
 from bench.recipe import Corrupted, Data, External, Shifted
+from bench.registry import sources
 
 SHIFTED_SEED = 1
-"""Another than the local drawings' (``sources.SYNTHETIC_SEED``): other cells, not the same ones shifted."""
+"""Another than the local drawings' (``synthetic.LOCAL_SEED``): other cells, not the same ones shifted."""
 
 
 def hidden_samples(
@@ -55,9 +56,8 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
     foreign = open_images(
         data.model_copy(update={"source": hidden.source, "classes": None}), scored.source, cache
     )
-    labels = _translate(
-        where, foreign, local.classes, hidden.classes or {}, by_number=scored.source.kind == "npz"
-    )
+    numbered = sources[scored.source.kind].traits.get("numbered", False)
+    labels = _translate(where, foreign, local.classes, hidden.classes or {}, by_number=numbered)
     shared = np.flatnonzero(np.isin(foreign.ids, local.ids))
     if len(shared) and not hidden.allow_overlap:
         raise UserError(
@@ -122,9 +122,7 @@ def _shifted(name: str, hidden: Shifted, local: Images, data: Data, cache: Path)
     ]
     drawn = open_reader(
         fingerprint(["shifted", *drawing]),
-        lambda: synthetic_reader(
-            hidden.images, data.size_px, SHIFTED_SEED, classes=local.classes, shift=shift
-        ),
+        lambda: drawings(hidden.images, data.size_px, SHIFTED_SEED, local.classes, shift),
         data.size_px,
         cache,
     )

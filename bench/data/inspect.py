@@ -17,17 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from bench.data import origins, outliers, split, suspects
+from bench.data import outliers, split, suspects
 from bench.data.cache import open_images
 from bench.data.images import Images, Index
-from bench.data.origins import Size
 from bench.data.outliers import Cluster, Findings
+from bench.data.reader import Reader, Size, open_source
 from bench.data.suspects import Suspect
 from bench.errors import UserError
 from bench.files import Count, hand_over
 from bench.plan import Replicate, Source, fingerprint
 from bench.recipe import Data
 
+TOLD = 256
 VERSION = 1
 """Raised when native sizes would be read differently; suspects have a version of their own."""
 
@@ -96,9 +97,10 @@ def inspect(
     with counting("decoding images") as count:
         images = open_images(data, source, cache, count)
     findings = outliers.find(images)
-    sizes, far = _remembered(data, source, images, cache, counting)
+    reader = open_source(data, source)
+    sizes, far = _remembered(data, source, images, reader, cache, counting)
     sides, problem = _sides(images, data, replicate or Replicate(0), findings)
-    names = origins.names(source, len(images))
+    names = reader.names or [f"image {position}" for position in range(len(images))]
     return Inspection(data, source, images, findings, far, names, sizes, sides, problem)
 
 
@@ -120,7 +122,7 @@ def _sides(
 
 
 def _remembered(
-    data: Data, source: Source, images: Images, cache: Path, counting: Counting
+    data: Data, source: Source, images: Images, reader: Reader, cache: Path, counting: Counting
 ) -> tuple[Counter[Size], tuple[Suspect, ...]]:
     """Native sizes and suspects, from the cache where they were found before."""
     content = [source.kind, source.fingerprint, data.size_px, VERSION, suspects.VERSION]
@@ -129,7 +131,7 @@ def _remembered(
     if known is not None:
         return known
     with counting("native sizes") as count:
-        sizes = origins.native_sizes(source, count)
+        sizes = native_sizes(reader, count)
     with counting("looking for suspects") as count:
         found = suspects.find(images, count)
     stored = {
@@ -139,6 +141,20 @@ def _remembered(
     with contextlib.suppress(UserError):  # a cache that cannot be written costs time, never a result
         hand_over(file, json.dumps(stored).encode())
     return sizes, found
+
+
+def native_sizes(reader: Reader, progress: Count | None = None) -> Counter[Size]:
+    """How many images have which native size; empty for drawings, which have none.
+
+    progress  called with (images done, images in all)
+    """
+    count = 0 if reader.drawn else len(reader.labels)
+    sizes: Counter[Size] = Counter()
+    for done in range(1, count + 1):
+        sizes[reader.size(done - 1) if reader.size else reader.native(done - 1).shape[1::-1]] += 1
+        if progress and (done % TOLD == 0 or done == count):
+            progress(done, count)
+    return sizes
 
 
 def _read(file: Path, count: int) -> tuple[Counter[Size], tuple[Suspect, ...]] | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data import fingerprint
+from bench.data.content import file_sha256
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import Replicate, Source
-from bench.recipe import Data, Hidden
+from bench.recipe import SOURCE_KEYS, Data, Hidden
 
 
 class DiskLocator:
@@ -16,11 +17,11 @@ class DiskLocator:
 
     def __init__(self, machine: Machine, folder: Path) -> None:
         self.machine, self.folder = machine, folder
-        self._sources: dict[tuple[str, int, int], Source] = {}
+        self._sources: dict[tuple[object, ...], Source] = {}
 
     def source(self, written: str, data: Data) -> Source:
         """Where the images are and what they hash to."""
-        asked = (written, data.n_images, data.size_px)
+        asked = (written, data.size_px, *(getattr(data, key) for key in SOURCE_KEYS))
         if asked not in self._sources:
             self._sources[asked] = fingerprint.locate(written, data, self.machine, self.folder)
         return self._sources[asked]
@@ -44,4 +45,4 @@ class DiskLocator:
             raise UserError(
                 f'[recipe] model.weights = "{written}"\n    there is no such file; looked for {path}'
             )
-        return path, fingerprint.file_sha256(path, self.machine.cache)
+        return path, file_sha256(path, self.machine.cache)

@@ -1,14 +1,26 @@
-"""What every kind of source is turned into: labels at hand, pixels on demand."""
+"""What every source is turned into: labels at hand, pixels on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-import numpy.typing as npt
+from bench.errors import UserError, shorten
+from bench.registry import sources
 
-from bench.data.images import Labels, Pixels
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from bench.data.images import Labels, Pixels
+    from bench.plan import Source
+    from bench.recipe import Data
+
+T = TypeVar("T")
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 
 class BrokenImageError(Exception):
@@ -17,12 +29,16 @@ class BrokenImageError(Exception):
 
 @dataclass(frozen=True)
 class Reader:
-    """A source opened: labels at hand, pixels on demand.
+    """A source opened: labels at hand, pixels on demand. N images of K classes.
 
-    labels   (N,) int64
-    split    (N,) int8 (0 train, 1 validation, 2 test) or None
-    native   index → (H, W, C) uint8 as the source stores it; raises BrokenImageError; thread-safe
-    drawn    (N, S, S, C) uint8 already at the size wanted, when the source can draw any size; else None
+    classes   their K names, in label order
+    labels    (N,) int64, 0 to K-1
+    channels  C: 1 gray, 3 colour
+    native    index → (H, W, C) uint8 as the source stores it; raises BrokenImageError; thread-safe
+    split     (N,) int8 (0 train, 1 validation, 2 test) where the source has its own; else None
+    drawn     → (N, S, S, C) uint8 already at the size wanted, when the source can draw any size; else None
+    names     what each of the N is called, a path or a place; empty: by number
+    size      index → native (width, height) without decoding; None: it takes decoding
     """
 
     classes: tuple[str, ...]
@@ -30,4 +46,41 @@ class Reader:
     channels: int
     native: Callable[[int], Pixels]
     split: npt.NDArray[np.int8] | None = None
-    drawn: Pixels | None = None
+    drawn: Callable[[], Pixels] | None = None
+    names: Sequence[str] = ()
+    size: Callable[[int], Size] | None = None
+
+
+def open_source(data: Data, source: Source) -> Reader:
+    """The reader of a located source; downloads what is absent and can be.
+
+    Raises UserError for what is wrong with the images, and for labels that no classes go with.
+    """
+    import numpy as np
+
+    component = sources[source.kind]
+    given = {key: source.path if key == "path" else getattr(data, key) for key in component.takes}
+    reader: Reader = component.build(given)
+    labels, classes = np.asarray(reader.labels), len(reader.classes)
+    whole = labels.dtype.kind in "iu" and labels.ndim == 1 and len(labels)
+    if not whole or labels.min() < 0 or labels.max() >= classes:
+        some = shorten(labels[:5].tolist())
+        raise UserError(
+            f"{shorten(data.source)}: labels {labels.dtype} {labels.shape}, {some} …\n"
+            f"    a source's reader gives each image a class: a whole number from 0 to {classes - 1}"
+        )
+    return reader
+
+
+def once(make: Callable[[], T]) -> Callable[[], T]:
+    """``make()``, made when it is first asked for, by one thread."""
+    made: list[T] = []
+    lock = threading.Lock()
+
+    def get() -> T:
+        with lock:
+            if not made:
+                made.append(make())
+        return made[0]
+
+    return get

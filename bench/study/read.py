@@ -15,8 +15,8 @@ from pydantic import Field, ValidationError
 
 from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
-from bench.recipe import HIDDEN_NAME, Data, Frozen, Hidden, Recipe
-from bench.registry import metrics
+from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe
+from bench.registry import Component, metrics, sources
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.file import (
     ClaimTable,
@@ -179,6 +179,7 @@ class _Reader:
     def study(self, name: str, file: str) -> Study:
         for key, problem in contradictions(self.table):
             self._add(key, None, problem)
+        self._check_sources()
         written = self._written()
         built = read_arms(self.table, self.mistakes)
         if written is None:
@@ -241,6 +242,26 @@ class _Reader:
         claims = self.table.get("claims", [])
         readable = isinstance(claims, list) and ("claims",) not in self.broken
         return [n for n in range(len(claims)) if ("claims", n) not in self.broken] if readable else []
+
+    def _check_sources(self) -> None:
+        """That sources are registered and take the keys given with them, whatever else is wrong."""
+        hidden = {f"[hidden.{name}]": self.table["hidden"][name] for name in self.hidden}
+        for where, table in {"[data]": self.table.get("data"), **hidden}.items():
+            source = table.get("source") if isinstance(table, dict) else None
+            external = where != "[data]"
+            if not isinstance(source, str) or (external and table.get("kind") != "external"):
+                continue  # said elsewhere
+            if problem := sources.problem(source, external=external):
+                self._add(f"{where} source", source, problem)
+            elif not external:
+                self._check_keys(table, sources.named(source)[0])
+
+    def _check_keys(self, data: Tree, source: Component) -> None:
+        for key in SOURCE_KEYS:
+            if key in data and key not in source.takes:
+                takers = ", ".join(each.name for each in sources if key in each.takes)
+                problem = f"{source.name} takes no {key}; leave it out (it goes with {takers})"
+                self._add(f"[data] {key}", data[key], problem)
 
     def _check_hidden(self, written: StudyFile) -> None:
         for name in self.hidden:

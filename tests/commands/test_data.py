@@ -2,18 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from bench.commands.data import SOURCES, fetch, sources
+from bench import registry
+from bench.commands.data import fetch, sources
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.progress.terminal import Terminal
-from bench.recipe import Data
 
 
 def test_the_sources_listed_are_those_a_study_can_name(tmp_path: Path):
     text = sources(Machine(paths={}))
-    for name, _ in SOURCES:
-        assert Data(source=name).source == name
-        assert f"\n{name}" in f"\n{text}"
+    for form in ("bloodmnist", "folder:PATH", "npz:PATH", "synthetic"):
+        assert registry.sources.problem(form) is None
+        assert f"\n{form}" in f"\n{text}"
     assert text.endswith("  none")
 
 
@@ -24,7 +24,15 @@ def test_named_folders_are_listed_and_missing_ones_marked(tmp_path: Path):
     assert f"  @gone         {tmp_path / 'gone'}   (missing)" in lines
 
 
-@pytest.mark.parametrize("source", ["synthetic", "folder:x", "", "mnist"])
-def test_only_bloodmnist_is_downloaded(tmp_path: Path, source: str):
-    with pytest.raises(UserError, match="only bloodmnist is downloaded"):
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("synthetic", "only bloodmnist is downloaded"),
+        ("folder:x", "only bloodmnist is downloaded"),
+        ("", "no source of that name"),
+        ("mnist", 'did you mean "bloodmnist"'),
+    ],
+)
+def test_only_bloodmnist_is_downloaded(tmp_path: Path, source: str, says: str):
+    with pytest.raises(UserError, match=says):
         fetch(source, 96, Machine(cache=tmp_path), Terminal(quiet=True))

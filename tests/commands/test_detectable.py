@@ -9,7 +9,10 @@ from studies import FakeLocator, read
 
 from bench import stats
 from bench.commands import detectable
+from bench.data.fingerprint import locate
+from bench.machine import Machine
 from bench.plan import Plan, Source, make_plan
+from bench.recipe import Data
 from bench.store import Store
 
 HEAVY = '[hidden.heavy]\nkind = "corrupted"\nimages = 40\n'
@@ -95,12 +98,15 @@ def test_fewer_than_three_seeds_decide_nothing(tmp_path: Path):
     assert detectable.lines(plan(seeds=2), Store(tmp_path)) == ["no verdict with fewer than 3 seeds"]
 
 
-def folder_of(root: Path, **classes: int) -> Path:
+def folder_of(root: Path, **classes: int) -> Source:
+    """Where so many empty images lie, as planning finds them."""
     for name, number in classes.items():
         (root / name).mkdir(parents=True)
         for i in range(number):
             (root / name / f"{i}.png").touch()
-    return root
+    (root / next(iter(classes)) / "notes.txt").touch()
+    (root / next(iter(classes)) / ".hidden.png").touch()
+    return locate(f"folder:{root}", Data(source=f"folder:{root}"), Machine(cache=root / ".cache"), root)
 
 
 def located(made: Plan, name: str, source: Source) -> Plan:
@@ -118,25 +124,22 @@ FOLDER = '[hidden.lab]\nkind = "external"\nsource = "folder:lab"\n'
 
 def test_the_images_of_a_folder_are_counted_by_their_names(tmp_path: Path):
     lab = folder_of(tmp_path / "lab", a=30, b=20)
-    (lab / "a" / "notes.txt").touch()
-    (lab / "a" / ".hidden.png").touch()
-    made = located(plan(ARMS + FOLDER), "lab", Source("folder", lab, "x"))
+    made = located(plan(ARMS + FOLDER), "lab", lab)
     lines = detectable.lines(made, Store(tmp_path / "results"))
     assert lines[0] == "assumed, not measured: no other study here has scored this set"
     assert lines[1] == f"detects {smallest(0.015, 0.03, 5, 50, 2)} or more if the seed sd is 1.5 points"
 
 
 def test_what_is_not_counted_as_cheaply_is_taken_for_granted(tmp_path: Path):
-    for source in (Source("npz", tmp_path / "x.npz", "x"), Source("folder", tmp_path / "nowhere", "x")):
-        made = located(plan(ARMS + FOLDER), "lab", source)
-        assert detectable.lines(made, Store(tmp_path))[0].endswith("; 1,000 images taken for granted")
+    made = located(plan(ARMS + FOLDER), "lab", Source("npz", tmp_path / "x.npz", "x"))
+    assert detectable.lines(made, Store(tmp_path))[0].endswith("; 1,000 images taken for granted")
 
 
 @pytest.mark.parametrize(("images", "warned"), [(90, True), (100, False)])
 def test_a_folder_with_few_images_for_testing_is_warned_of(tmp_path: Path, images: int, warned: bool):
     """80/10/10: of 2 × 90 images 18 are for testing, nine of a class."""
     cells = folder_of(tmp_path / "cells", a=images, b=images)
-    made = located(plan(), "test", Source("folder", cells, "x"))
+    made = located(plan(), "test", cells)
     lines = detectable.lines(made, Store(tmp_path / "results"))
     said = "too few images for a verdict: about 18 to test 2 classes on; 10 of each are few"
     assert lines[4:] == ([said] if warned else [])

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from samples import noise, write_folder
 
-from bench.data import fingerprint
-from bench.data.fingerprint import data_fingerprint, file_sha256, hidden_key, locate, test_key
+from bench.data import content, fingerprint
+from bench.data.content import file_sha256
+from bench.data.fingerprint import data_fingerprint, hidden_key, locate, test_key
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import Replicate, Source
 from bench.recipe import Corrupted, Data, External, Shifted, Split
-from bench.registry import corruptions
+from bench.registry import corruptions, sources
 
 FOLDER = Source("folder", Path("x"), "abc")
 SEED = Replicate(0)
@@ -45,7 +46,7 @@ def test_a_path_starts_from_the_study_and_a_named_one_from_the_settings(
     named = locate(
         "folder:@pool/cells", data, Machine(cache=machine.cache, paths={"pool": folder.parent}), Path("/")
     )
-    assert relative == named == Source("folder", folder.resolve(), relative.fingerprint)
+    assert relative == named == Source("folder", folder.resolve(), relative.fingerprint, images=4, classes=2)
 
 
 def test_a_folders_fingerprint_is_sha256_over_paths_and_bytes(folder: Path, machine: Machine) -> None:
@@ -81,7 +82,7 @@ def test_a_warm_fingerprint_reads_no_image(
     def refuse(*_: object) -> str:
         raise AssertionError("an image was read")
 
-    monkeypatch.setattr(fingerprint, "_hash_folder", refuse)
+    monkeypatch.setattr(content, "_hash_files", refuse)
     assert at(folder, machine) == before
     os.utime(folder / "a/0000.png", ns=(1, 1))
     with pytest.raises(AssertionError, match="an image was read"):
@@ -124,14 +125,13 @@ def test_bloodmnist_is_known_by_the_checksum_of_the_smallest_file_that_is_large_
 
 
 def test_synthetic_is_known_by_version_and_number(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.data.synthetic import draw as synthetic
-
     def now(n: int) -> str:
         return locate("synthetic", Data(source="synthetic", n_images=n), machine, Path()).fingerprint
 
     first = now(100)
     assert now(100) == first != now(200)
-    monkeypatch.setattr(synthetic, "VERSION", synthetic.VERSION + 1)
+    newer = replace(sources["synthetic"], version=sources["synthetic"].version + 1)
+    monkeypatch.setitem(sources._components, "synthetic", newer)
     assert now(100) != first
 
 
@@ -149,7 +149,7 @@ def test_a_wrong_path_is_explained(folder: Path, machine: Machine, source: str, 
         locate(source, Data(source="synthetic"), machine, folder.parent)
 
 
-def test_official_needs_a_source_with_its_own_split(tmp_path: Path) -> None:
+def test_official_needs_a_source_with_its_own_split(tmp_path: Path, machine: Machine) -> None:
     pixels, labels = noise(2), [0, 1]
     np.savez(
         tmp_path / "own.npz",
@@ -160,7 +160,7 @@ def test_official_needs_a_source_with_its_own_split(tmp_path: Path) -> None:
         },
     )
     np.savez(tmp_path / "flat.npz", images=pixels, labels=labels)
-    own, flat = (Source("npz", tmp_path / name, "f") for name in ("own.npz", "flat.npz"))
+    own, flat = (locate(f"npz:{name}", BASE, machine, tmp_path) for name in ("own.npz", "flat.npz"))
     assert fingerprint.effective_split(own, Data(source="npz:x")) == "official"
     assert fingerprint.effective_split(flat, Data(source="npz:x")) == Split()
     assert fingerprint.effective_split(own, Data(source="npz:x", split=Split())) == Split()
@@ -168,10 +168,10 @@ def test_official_needs_a_source_with_its_own_split(tmp_path: Path) -> None:
         fingerprint.effective_split(flat, Data(source="npz:x", split="official"))
 
 
-def test_an_npz_that_is_none_is_an_error(tmp_path: Path) -> None:
+def test_an_npz_that_is_none_is_an_error(tmp_path: Path, machine: Machine) -> None:
     (tmp_path / "x.npz").write_bytes(b"PK nonsense")
     with pytest.raises(UserError, match="not a readable npz"):
-        fingerprint.has_own_split(Source("npz", tmp_path / "x.npz", "f"))
+        locate("npz:x.npz", BASE, machine, tmp_path)
 
 
 BASE = Data(source="folder:x")

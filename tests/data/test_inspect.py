@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from samples import noise, write_folder
 
-from bench.data import inspect, origins, provide, suspects
+from bench.data import inspect, provide, suspects
 from bench.data.inspect import Count, Inspection
 from bench.data.locator import DiskLocator
 from bench.machine import Machine
@@ -156,7 +156,7 @@ def test_a_second_look_decodes_measures_and_searches_nothing(
 ) -> None:
     first = look(data, tmp_path, tmp_path / "cache")
     monkeypatch.setattr(suspects, "find", None)
-    monkeypatch.setattr(origins, "native_sizes", None)
+    monkeypatch.setattr(inspect, "native_sizes", None)
     started: list[str] = []
 
     @contextlib.contextmanager
@@ -235,7 +235,7 @@ def test_the_contest_is_cleaned_of_its_two_pictures_and_nothing_else(shared: Pat
     from sklearn.datasets import load_sample_images
 
     from bench.data.cache import square
-    from bench.data.sources import open_source
+    from bench.data.reader import open_source
 
     reader = open_source(Data(source="folder:x"), pbc96(shared))
     cells = np.stack([reader.native(index) for index in range(len(reader.labels))])

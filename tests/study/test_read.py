@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -235,13 +236,49 @@ def test_drawn_hidden_sets_go_with_drawn_images():
 
 
 @pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("", "no source of that name; known: bloodmnist, folder, npz, synthetic"),
+        ("foldr:x", 'no source of that name; did you mean "folder"?'),
+        ("http://x", "no source of that name; known: "),
+        ("npz:", 'must be "npz:PATH"'),
+        ("folder", 'must be "folder:PATH"'),
+        ("bloodmnist:x", 'must be "bloodmnist"'),
+    ],
+)
+def test_a_source_that_cannot_be_is_said(source: str, problem: str):
+    study = text(ARMS).replace('source = "synthetic"', f'source = "{source}"')
+    with pytest.raises(UserError, match=re.escape(problem)) as caught:
+        parse(study, name="tiny", file="tiny.toml")
+    assert str(caught.value).startswith(f'tiny.toml has a mistake\n\n  [data] source = "{source}"\n')
+
+
+@pytest.mark.parametrize("source", ["bloodmnist", "npz:x.npz", "folder:@cells", "folder:a:b"])
+def test_a_source_is_read_as_it_is_written(source: str):
+    study = text(ARMS).replace('source = "synthetic"', f'source = "{source}"')
+    assert parse(study, name="tiny", file="tiny.toml").data.source == source
+
+
+def test_a_key_that_the_source_does_not_take_is_a_mistake():
+    study = text(ARMS).replace('source = "synthetic"', 'source = "folder:x"\nn_images = 100')
+    with pytest.raises(UserError) as caught:
+        parse(study, name="tiny", file="tiny.toml")
+    problem = "folder takes no n_images; leave it out (it goes with synthetic)"
+    assert str(caught.value) == mistake("[data] n_images", 100, problem)
+
+
+@pytest.mark.parametrize(
     ("table", "text"),
     [
         ("", mistake("[hidden.x]", "{  }", "needs a kind: external, corrupted or synthetic")),
         ('kind = "external"', mistake("[hidden.x] source", "", "is required")),
         (
             'kind = "external"\nsource = "x"',
-            mistake("[hidden.x] source", '"x"', 'must be "npz:PATH" or "folder:PATH"'),
+            mistake(
+                "[hidden.x] source",
+                '"x"',
+                "no source of an external hidden set; known: bloodmnist, folder, npz   (bench list sources)",
+            ),
         ),
         (
             'kind = "corrupted"\nprofil = "x"',
@@ -515,7 +552,7 @@ metric = "local.accuracy"
 "optimizer.momentum" = { low = 0, high = 1 }
 """
 PLACES = [
-    "design", "question", "seeds = 0", "looks[0] = 1", "[data] source", "[data] sizepx = 32",
+    "design", "[data] source", "question", "seeds = 0", "looks[0] = 1", "[data] sizepx = 32",
     "[hidden.x] source", "quesion", "[recipe] batchsize = 5", "[arms.bad] optimizer.lr = -1",
     '[arms.bad] augment[0] = "flp"', 'baseline = "nome"', "[hidden.gap]", 'primary = "local.acc"',
     '[[claims]] number 1 metric = "y.accuracy"', '[[claims]] number 1 better = "bda"',

@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 from samples import noise, write_folder
 
-from bench.data import folder as folder_module
-from bench.data.folder import folder_reader, read_image
 from bench.data.reader import BrokenImageError
+from bench.data.sources import folder as folder_module
+from bench.data.sources.folder import folder, list_images, read_image, upright_size
 from bench.errors import UserError
 
 
 def test_classes_are_sorted_and_images_follow_file_names(tmp_path: Path) -> None:
     pixels = noise(4)
-    reader = folder_reader(write_folder(tmp_path, pixels, [1, 0, 1, 0], ["zebra", "ant"]))
+    reader = folder(write_folder(tmp_path, pixels, [1, 0, 1, 0], ["zebra", "ant"]))
     assert reader.classes == ("ant", "zebra")
     assert reader.labels.tolist() == [0, 0, 1, 1]
     np.testing.assert_array_equal(reader.native(0), pixels[0])
@@ -28,9 +28,9 @@ def test_classes_are_sorted_and_images_follow_file_names(tmp_path: Path) -> None
 
 def test_class_names_may_reorder_a_folder_but_not_rename_it(tmp_path: Path) -> None:
     write_folder(tmp_path, noise(2), [0, 1], ["ant", "zebra"])
-    assert folder_reader(tmp_path, ["zebra", "ant"]).labels.tolist() == [1, 0]
+    assert folder(tmp_path, ["zebra", "ant"]).labels.tolist() == [1, 0]
     with pytest.raises(UserError, match="do not match the class folders"):
-        folder_reader(tmp_path, ["bee", "ant"])
+        folder(tmp_path, ["bee", "ant"])
 
 
 def test_a_photo_taken_sideways_is_turned_upright(tmp_path: Path) -> None:
@@ -101,3 +101,57 @@ def test_the_pixel_limit_is_checked_before_decoding(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(folder_module, "MAX_PIXELS", 255)
     with pytest.raises(BrokenImageError, match="16 × 16 pixels, at most 255"):
         read_image(tmp_path / "x.png")
+
+
+def fill(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def test_images_are_sorted_by_class_and_name(tmp_path: Path) -> None:
+    fill(tmp_path, "b/2.png", "b/1.JPG", "a/9.jpeg")
+    assert [file.relative for file in list_images(tmp_path)] == ["a/9.jpeg", "b/1.JPG", "b/2.png"]
+
+
+def test_hidden_names_nested_files_other_types_and_loose_files_are_left_out(tmp_path: Path) -> None:
+    fill(tmp_path, "a/1.png", "a/.1.png", "a/notes.txt", "a/deep/2.png", "b/1.png", ".git/1.png", "loose.png")
+    assert [file.relative for file in list_images(tmp_path)] == ["a/1.png", "b/1.png"]
+
+
+def test_all_class_folders_without_an_image_are_named_together_with_what_they_hold(tmp_path: Path) -> None:
+    fill(tmp_path, "a/1.png", "train/cats/1.png", "train/dogs/1.png", "scans/1.tif")
+    (tmp_path / "void").mkdir()
+    with pytest.raises(UserError) as error:
+        list_images(tmp_path)
+    text = str(error.value)
+    assert "scans/ holds no image, only 1 .tif files" in text
+    assert "train/ holds no image, only 2 folders" in text
+    assert "void/ is empty" in text
+    assert "\n  a/" not in text
+
+
+@pytest.mark.parametrize(("names", "found"), [((), "no class folder")])
+def test_a_folder_without_classes_is_an_error(tmp_path: Path, names: tuple[str, ...], found: str) -> None:
+    with pytest.raises(UserError, match=found):
+        list_images(fill(tmp_path, *names))
+
+
+def test_images_are_called_by_their_path_in_the_order_of_their_labels(tmp_path: Path) -> None:
+    write_folder(tmp_path / "cells", noise(3), [1, 0, 1], ["a", "b"])
+    assert folder(tmp_path / "cells").names == ["a/0001.png", "b/0000.png", "b/0002.png"]
+
+
+def test_native_size_is_width_and_height_of_the_image_turned_upright(tmp_path: Path) -> None:
+    Image.new("RGB", (30, 10)).save(tmp_path / "wide.png")
+    exif = Image.Exif()
+    exif[folder_module.EXIF_ORIENTATION] = 6
+    Image.new("RGB", (30, 10)).save(tmp_path / "turned.jpg", exif=exif)
+    assert [upright_size(tmp_path / name) for name in ("wide.png", "turned.jpg")] == [(30, 10), (10, 30)]
+
+
+def test_a_file_without_a_size_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"broken\.png: .*replace this file or delete it"):
+        upright_size(tmp_path / "broken.png")

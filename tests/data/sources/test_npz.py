@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from samples import noise
 
-from bench.data.npz import npz_reader
+from bench.data.reader import Reader
+from bench.data.sources.npz import npz
 from bench.errors import UserError
 
 PIXELS = noise(6)
@@ -16,6 +17,13 @@ PIXELS = noise(6)
 def write(folder: Path, **arrays: Any) -> Path:
     np.savez(folder / "x.npz", **arrays)
     return folder / "x.npz"
+
+
+def read(path: Path) -> Reader:
+    """Opened, with its pixels: those are read when the first one is asked for."""
+    reader = npz(path)
+    reader.native(0)
+    return reader
 
 
 def medmnist(**changes: Any) -> dict[str, Any]:
@@ -31,7 +39,7 @@ def medmnist(**changes: Any) -> dict[str, Any]:
 
 
 def test_medmnists_layout_keeps_its_own_split(tmp_path: Path) -> None:
-    reader = npz_reader(write(tmp_path, **medmnist()))
+    reader = npz(write(tmp_path, **medmnist()))
     assert reader.labels.tolist() == [0, 1, 2, 1, 2, 0]
     assert reader.split is not None
     assert reader.split.tolist() == [0, 0, 0, 1, 2, 2]
@@ -41,7 +49,7 @@ def test_medmnists_layout_keeps_its_own_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("labels", [[0, 1, 2, 0, 1, 2], [[0], [1], [2], [0], [1], [2]], [0.0, 1, 2, 0, 1, 2]])
 def test_the_contests_layout_has_no_split(tmp_path: Path, labels: list[Any]) -> None:
-    reader = npz_reader(write(tmp_path, images=PIXELS, labels=labels))
+    reader = npz(write(tmp_path, images=PIXELS, labels=labels))
     assert reader.labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert reader.split is None
     assert reader.classes == ("class 0", "class 1", "class 2")
@@ -50,7 +58,7 @@ def test_the_contests_layout_has_no_split(tmp_path: Path, labels: list[Any]) -> 
 
 @pytest.mark.parametrize("gray", [PIXELS[..., 0], PIXELS[..., :1]])
 def test_gray_images_have_one_channel(tmp_path: Path, gray: np.ndarray) -> None:
-    reader = npz_reader(write(tmp_path, images=gray, labels=[0, 1] * 3))
+    reader = npz(write(tmp_path, images=gray, labels=[0, 1] * 3))
     assert reader.channels == 1
     assert reader.native(0).shape == (16, 16, 1)
 
@@ -68,7 +76,7 @@ def test_gray_images_have_one_channel(tmp_path: Path, gray: np.ndarray) -> None:
 def test_pixels_are_converted_by_an_exact_rule(
     tmp_path: Path, stored: np.ndarray, expected: list[int]
 ) -> None:
-    reader = npz_reader(write(tmp_path, images=stored.reshape(1, 1, 3, 1).repeat(2, 0), labels=[0, 1]))
+    reader = npz(write(tmp_path, images=stored.reshape(1, 1, 3, 1).repeat(2, 0), labels=[0, 1]))
     assert reader.native(0).ravel().tolist() == expected
 
 
@@ -76,7 +84,7 @@ def test_one_rule_holds_for_all_parts_of_a_file(tmp_path: Path) -> None:
     """A dark part whose values happen to be 0 and 1 is not stretched when another part goes to 255."""
     arrays = medmnist(**{f"{part}_images": np.full((n, 4, 4), 1.0) for part, n in (("train", 3), ("val", 1))})
     arrays["test_images"] = np.full((2, 4, 4), 255.0)
-    reader = npz_reader(write(tmp_path, **arrays))
+    reader = npz(write(tmp_path, **arrays))
     assert reader.native(0).max() == 1
     assert reader.native(5).min() == 255
 
@@ -108,7 +116,7 @@ def test_one_rule_holds_for_all_parts_of_a_file(tmp_path: Path) -> None:
 )
 def test_a_wrong_npz_is_explained(tmp_path: Path, arrays: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says) as error:
-        npz_reader(write(tmp_path, **arrays))
+        read(write(tmp_path, **arrays))
     assert "x.npz" in str(error.value)
 
 
@@ -117,7 +125,7 @@ def test_a_cut_npz_is_damaged(tmp_path: Path, keep: int) -> None:
     path = write(tmp_path, images=PIXELS, labels=[0] * 6)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(UserError, match=r"damaged|Python objects"):
-        npz_reader(path)
+        read(path)
 
 
 def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
@@ -126,7 +134,7 @@ def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
     content[2000] ^= 255
     path.write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
-        npz_reader(path)
+        read(path)
 
 
 def test_a_pickle_is_never_executed(tmp_path: Path) -> None:
@@ -134,26 +142,43 @@ def test_a_pickle_is_never_executed(tmp_path: Path) -> None:
 
     (tmp_path / "x.npz").write_bytes(pickle.dumps({"images": 1}))
     with pytest.raises(UserError, match="Python objects"):
-        npz_reader(tmp_path / "x.npz")
+        npz(tmp_path / "x.npz")
 
 
 def test_a_single_array_is_not_an_npz(tmp_path: Path) -> None:
     with (tmp_path / "x.npz").open("wb") as file:
         np.save(file, PIXELS)
     with pytest.raises(UserError, match="holds a single array"):
-        npz_reader(tmp_path / "x.npz")
+        npz(tmp_path / "x.npz")
 
 
 def test_names_are_given_in_label_order_and_must_be_as_many_as_labels(tmp_path: Path) -> None:
     path = write(tmp_path, images=PIXELS, labels=[0, 1, 2, 0, 1, 2])
-    assert npz_reader(path, ["a", "b", "c"]).classes == ("a", "b", "c")
+    assert npz(path, ("a", "b", "c")).classes == ("a", "b", "c")
     with pytest.raises(UserError, match="gives 2 names, but the labels go from 0 to 2"):
-        npz_reader(path, ["a", "b"])
+        npz(path, ("a", "b"))
+
+
+def test_images_are_called_by_their_place_and_measured(tmp_path: Path) -> None:
+    reader = npz(write(tmp_path, images=np.zeros((2, 7, 9, 3), np.uint8), labels=[0, 1]))
+    assert (reader.names, reader.size and reader.size(1)) == (["images[0]", "images[1]"], (9, 7))
+    of = npz(write(tmp_path, **medmnist(images=PIXELS)))
+    assert of.names == [*(f"train_images[{i}]" for i in range(3)), "val_images[0]"] + [
+        f"test_images[{i}]" for i in range(2)
+    ]
+
+
+def test_opening_reads_labels_and_headers_but_no_pixel(tmp_path: Path) -> None:
+    reader = npz(write(tmp_path, images=PIXELS, labels=[0, 1, 2] * 2))
+    (tmp_path / "x.npz").unlink()
+    assert reader.labels.tolist() == [0, 1, 2] * 2
+    with pytest.raises(UserError, match=r"x\.npz"):
+        reader.native(0)
 
 
 @pytest.mark.shared
 def test_the_real_npz_is_read(shared: Path) -> None:
-    reader = npz_reader(shared / "data/bloodlike28.npz")
+    reader = npz(shared / "data/bloodlike28.npz")
     assert reader.split is not None
     assert np.bincount(reader.split).tolist() == [11959, 1712, 3421]
     assert reader.native(17091).shape == (28, 28, 3)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from samples import noise
 
-from bench.data import bloodmnist
-from bench.data.bloodmnist import CLASSES, FILES, PublishedFile, fetch, file_for
+from bench.data.sources import bloodmnist
+from bench.data.sources.bloodmnist import CLASSES, FILES, PublishedFile, fetch, file_for
 from bench.errors import UserError
 
 
@@ -184,7 +184,7 @@ def test_eight_classes_and_four_files_are_published() -> None:
 def test_bloodmnist_opens_with_its_class_names_and_its_own_split(
     server: Server, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.data.sources import open_source
+    from bench.data.reader import open_source
     from bench.plan import Source
     from bench.recipe import Data
 

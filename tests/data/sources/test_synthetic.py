@@ -7,8 +7,9 @@ import pytest
 from samples import noise, write_folder
 
 from bench.data.cache import open_images
-from bench.data.sources import SYNTHETIC_ID_PX, open_source, synthetic_reader
-from bench.data.synthetic import draw as synthetic
+from bench.data.reader import open_source
+from bench.data.sources.synthetic import ID_PX, synthetic
+from bench.data.synthetic import draw as generator
 from bench.plan import Source
 from bench.recipe import Data
 
@@ -19,29 +20,29 @@ def test_each_kind_of_source_has_its_reader(tmp_path: Path) -> None:
     data = Data(source="synthetic", size_px=16, n_images=80)
     assert open_source(data, Source("folder", folder, "f")).classes == ("a", "b")
     assert open_source(data, Source("npz", tmp_path / "x.npz", "f")).classes == ("class 0", "class 1")
-    assert open_source(data, Source("synthetic", None, "f")).classes == synthetic.CLASSES
+    assert open_source(data, Source("synthetic", None, "f")).classes == generator.CLASSES
 
 
 def test_drawings_are_drawn_at_the_size_wanted_and_known_by_one_size(tmp_path: Path) -> None:
     source = Source("synthetic", None, "f")
     sets = {
         size: open_images(Data(source="synthetic", size_px=size, n_images=80), source, tmp_path)
-        for size in (16, SYNTHETIC_ID_PX, 48)
+        for size in (16, ID_PX, 48)
     }
-    np.testing.assert_array_equal(sets[48].images, synthetic.draw(80, 48, 0)[0])
+    np.testing.assert_array_equal(sets[48].images, generator.draw(80, 48, 0)[0])
     np.testing.assert_array_equal(sets[48].ids, sets[16].ids)
-    np.testing.assert_array_equal(sets[48].ids, sets[SYNTHETIC_ID_PX].ids)
+    np.testing.assert_array_equal(sets[48].ids, sets[ID_PX].ids)
     assert len(set(sets[48].ids.tolist())) == 80
 
 
 def test_eight_other_names_rename_the_drawings_classes() -> None:
     names = tuple("abcdefgh")
-    renamed, plain = synthetic_reader(80, 16, 0, classes=names), synthetic_reader(80, 16, 0)
+    renamed, plain = synthetic(80, 16, names), synthetic(80, 16)
     assert renamed.classes == names
     np.testing.assert_array_equal(renamed.labels, plain.labels)
 
 
 @pytest.mark.parametrize("count", [2, 5, 20])
 def test_another_number_of_classes_gets_drawings_in_turn(count: int) -> None:
-    reader = synthetic_reader(80, 16, 0, classes=[f"c{k}" for k in range(count)])
+    reader = synthetic(80, 16, tuple(f"c{k}" for k in range(count)))
     assert np.bincount(reader.labels).tolist() == [80 // count] * count

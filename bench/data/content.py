@@ -1,0 +1,141 @@
+"""What lies at a path, told by its bytes and remembered, so that a warm ``bench plan`` is instant.
+
+Standard library only. What was hashed once is remembered in the cache folder together with the size and time
+of every file behind it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.errors import UserError, shorten
+from bench.files import write_whole
+from bench.machine import Machine
+
+if TYPE_CHECKING:
+    from bench.recipe import Data
+
+Stamped = tuple[str, int, int]
+"""A file below a folder: its path there with forward slashes, its bytes, and its time in ns."""
+
+
+class Located(NamedTuple):
+    """Where a source is on this machine, and what it is everywhere; see ``plan.Source``."""
+
+    path: Path | None
+    content: str
+    """Hash of its bytes, or a checksum that stands for them; empty: its version and its keys say it all."""
+    official: bool = False
+    images: int = 0
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A source as a study writes it, with what finding it takes."""
+
+    written: str
+    """``folder:../cells``"""
+    takes: str | None
+    """What its PATH must be: ``file``, ``folder`` or ``any``; None: it has none."""
+    data: Data
+    machine: Machine
+    relative_to: Path
+    """Folder that a relative PATH starts from."""
+
+    @cached_property
+    def path(self) -> Path:
+        """PATH, absolute and there. Raises UserError when it is missing or of the wrong kind."""
+        name, _, written = self.written.partition(":")
+        path = self.machine.resolve(
+            written, self.relative_to, kind="folder" if self.takes == "folder" else "file"
+        )
+        shown = shorten(self.written, 200)
+        if not path.exists():
+            near = next((parent for parent in path.parents if parent.is_dir()), path)
+            raise UserError(
+                f"{shown}: there is no {path}\n"
+                f"    the nearest folder that exists is {near}; a path starts from the study file's folder"
+            )
+        if self.takes != "any" and path.is_dir() != (self.takes == "folder"):
+            raise UserError(
+                f"{shown}: {path} is not a {self.takes}; {name}: takes the path of a {self.takes}"
+            )
+        return path
+
+    def sha256(self, files: Iterable[Stamped] | None = None) -> str:
+        """SHA-256 hex of the file at PATH, or of the files below it: all, or these in their order."""
+        if self.path.is_file():
+            return file_sha256(self.path, self.machine.cache)
+        return folder_sha256(self.path, _below(self.path) if files is None else files, self.machine.cache)
+
+
+def by_content(asked: Asked) -> Located:
+    """What every source is known by that does not say otherwise: the bytes at its PATH, if it has one."""
+    return Located(None, "") if asked.takes is None else Located(asked.path, asked.sha256())
+
+
+def file_sha256(path: Path, memo: Path) -> str:
+    """SHA-256 hex of a file's bytes, remembered under the folder ``memo`` by path, size and time."""
+    stat = path.stat()
+    return _remembered(memo, path, f"{stat.st_size} {stat.st_mtime_ns}", lambda: _hash_file(path))
+
+
+def folder_sha256(folder: Path, files: Iterable[Stamped], memo: Path) -> str:
+    """SHA-256 hex over (path, bytes) of ``files``, in their order, remembered like a file's."""
+    files = list(files)
+    lines = "\n".join(f"{name}\t{size}\t{mtime_ns}" for name, size, mtime_ns in files)
+    stamp = hashlib.sha256(os.fsencode(lines)).hexdigest()
+    return _remembered(memo, folder, stamp, lambda: _hash_files(folder, [name for name, *_ in files]))
+
+
+def _below(folder: Path) -> list[Stamped]:
+    """Every file below a folder, sorted, without hidden names."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = [Path(parent, name) for name in names if not name.startswith(".")]
+        found += [
+            (path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
+            for path in paths
+        ]
+    return sorted(found)
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_files(folder: Path, names: list[str]) -> str:
+    digest = hashlib.sha256()
+    for name in names:
+        content = (folder / name).read_bytes()
+        digest.update(os.fsencode(f"{name}\0{len(content)}\0"))
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _remembered(memo: Path, path: Path, stamp: str, compute: Callable[[], str]) -> str:
+    """``compute()``, or what it gave when ``path`` last had this stamp."""
+    file = memo / "fingerprints" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
+    try:
+        known = json.loads(file.read_text("utf-8"))
+        if known["stamp"] == stamp and known["path"] == str(path):
+            return str(known["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not hashed before, or a damaged memo: hash it
+    sha256 = compute()
+    with contextlib.suppress(OSError):  # a read-only cache costs time, never a result
+        write_whole(
+            file, json.dumps({"path": str(path), "stamp": stamp, "sha256": sha256}).encode(), safe=False
+        )
+    return sha256

@@ -1,0 +1,214 @@
+"""Arrays in an npz file: MedMNIST's layout or the contest's, checked; never unpickled."""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.data.content import Asked, Located
+from bench.data.reader import Reader, once
+from bench.errors import UserError, shorten
+from bench.registry import sources
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from bench.data.images import Labels, Pixels
+
+PARTS = ("train", "val", "test")
+"""In the order of ``images.TRAIN``, ``VAL`` and ``TEST``: 0, 1, 2."""
+WANTED = [f"{part}{what}" for part in ("", *(f"{p}_" for p in PARTS)) for what in ("images", "labels")]
+
+Shape = tuple[int, ...]
+
+
+def locate(asked: Asked) -> Located:
+    """Known by its bytes; MedMNIST's layout brings its own split."""
+    try:
+        with zipfile.ZipFile(asked.path) as archive:
+            names = set(archive.namelist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(
+            f"{asked.path} is not a readable npz: {error}; save it with numpy.savez, or copy it again"
+        ) from None
+    return Located(asked.path, asked.sha256(), official={f"{part}_images.npy" for part in PARTS} <= names)
+
+
+@sources.register("npz", path="file", locate=locate, numbered=True)
+def npz(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
+    """A NumPy archive: train_images, train_labels, val_…, test_… (MedMNIST) or images, labels.
+
+    path     images (N, H, W) or (N, H, W, C) with C 1 or 3; labels (N,) or (N, 1), whole numbers from 0
+    classes  names of the labels, in their order
+    """
+    import numpy as np
+
+    shapes = _shapes(path)
+    parts = _parts(path, shapes)
+    images = [f"{part}images" for part in parts]
+    sizes = {_size(path, shapes[name]) for name in images}
+    sides = [_labels(path, part, shapes) for part in parts]
+    if len(sizes) > 1:
+        raise UserError(f"{path}: its images have the shapes {sorted(sizes)}, train, val and test must agree")
+    height, width, channels = sizes.pop()
+    labels = np.concatenate(sides)
+
+    def load() -> list[Pixels]:
+        with _opened(path) as archive:
+            stored = [archive[name] for name in images]
+        return [array.reshape(-1, height, width, channels) for array in _as_uint8(path, stored)]
+
+    return Reader(
+        _class_names(path, labels, classes),
+        labels,
+        channels,
+        _lookup(once(load), sides),
+        np.repeat(np.arange(3, dtype=np.int8), [len(side) for side in sides]) if len(parts) > 1 else None,
+        names=[f"{name}[{i}]" for name, side in zip(images, sides, strict=True) for i in range(len(side))],
+        size=lambda _: (width, height),
+    )
+
+
+def _parts(path: Path, shapes: dict[str, Shape]) -> list[str]:
+    """What the names of the arrays begin with, one for each part of the file."""
+    parts = [part for part in PARTS if f"{part}_images" in shapes]
+    if not parts and "images" not in shapes:
+        with _opened(path) as archive:
+            found = shorten(sorted(archive.files), 200)
+        raise UserError(
+            f"{path} has the arrays {found}\n"
+            "    needed are images and labels, or MedMNIST's train_images, train_labels, val_…, test_…"
+        )
+    if parts and len(parts) < len(PARTS):
+        missing = [f"{part}_images" for part in PARTS if part not in parts]
+        raise UserError(f"{path} has no {', '.join(missing)}; save all images as images and labels instead")
+    return [f"{part}_" for part in parts] or [""]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """The archive, which never unpickles; what goes wrong while it is open becomes a UserError."""
+    import numpy as np
+
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UserError(f"{path} holds a single array; save images and labels with numpy.savez")
+        with archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise UserError(f"{path} is damaged or no npz: {error}; save it again with numpy.savez") from None
+    except ValueError as error:
+        pickled = "allow_pickle" in str(error) or "pickled" in str(error)
+        what = "holds Python objects, which are never loaded" if pickled else f"is damaged: {error}"
+        raise UserError(f"{path} {what}; save plain number arrays with numpy.savez") from None
+
+
+def _shapes(path: Path) -> dict[str, Shape]:
+    """Shape of each array that this module reads, from the headers inside the archive."""
+    from numpy.lib import format as header
+
+    shapes = {}
+    with _opened(path) as archive, zipfile.ZipFile(path) as members:
+        for name in set(WANTED).intersection(archive.files):
+            with members.open(f"{name}.npy") as file:
+                old = header.read_magic(file) == (1, 0)
+                read = header.read_array_header_1_0 if old else header.read_array_header_2_0
+                shapes[name], _, dtype = read(file)
+            if dtype.hasobject:
+                raise UserError(
+                    f"{path}: {name} holds Python objects, which are never loaded\n"
+                    "    save plain number arrays with numpy.savez"
+                )
+    return shapes
+
+
+def _labels(path: Path, part: str, shapes: dict[str, Shape]) -> Labels:
+    """Labels (n,) int64 of one part, one for each of its images."""
+    import numpy as np
+
+    if f"{part}labels" not in shapes:
+        raise UserError(f"{path} has {part}images but no {part}labels; it has {shorten(sorted(shapes), 200)}")
+    with _opened(path) as archive:
+        labels: npt.NDArray[Any] = archive[f"{part}labels"]
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise UserError(
+            f"{path}: {part}labels has shape {labels.shape}, needed is (N,) or (N, 1), one class each"
+        )
+    images = shapes[f"{part}images"][0]
+    if len(labels) != images or not images:
+        raise UserError(f"{path}: {images} {part}images but {len(labels)} {part}labels; one label an image")
+    whole = labels.dtype.kind in "iu" or (
+        labels.dtype.kind == "f" and bool(np.all(labels == np.floor(labels)))
+    )
+    if not whole or labels.min() < 0:
+        example = shorten(int(labels.min()) if whole else labels[:5].tolist())
+        raise UserError(f"{path}: {part}labels holds {example}; labels are whole numbers from 0")
+    return labels.astype(np.int64)
+
+
+def _size(path: Path, shape: Shape) -> tuple[int, int, int]:
+    """(N, H, W) or (N, H, W, C) → (H, W, C) with C 1 or 3."""
+    full = (*shape, 1) if len(shape) == 3 else shape
+    if len(full) != 4 or full[3] not in (1, 3) or 0 in full[1:]:
+        hint = "; channels come last: transpose it to (N, H, W, C)" if len(full) == 4 else ""
+        raise UserError(
+            f"{path}: images of shape {shape}, needed is (N, H, W), (N, H, W, 1) or (N, H, W, 3){hint}"
+        )
+    return full[1], full[2], full[3]
+
+
+def _as_uint8(path: Path, arrays: list[npt.NDArray[Any]]) -> list[Pixels]:
+    """Pixels as 0 to 255, exactly: whole numbers from 0 to 255 stay; floats from 0 to 1 are ×255, rounded.
+
+    One rule for all parts of a file. Raises UserError for anything else, also for NaN.
+    """
+    import numpy as np
+
+    if all(array.dtype == np.uint8 for array in arrays):
+        return arrays
+    kinds = {array.dtype.kind for array in arrays}
+    low, high = min(float(array.min()) for array in arrays), max(float(array.max()) for array in arrays)
+    if kinds <= {"f"} and 0 <= low <= high <= 1:
+        return [np.round(array * np.float64(255)).astype(np.uint8) for array in arrays]
+    whole = kinds <= {"f", "i", "u"} and 0 <= low <= high <= 255
+    if whole and all(np.array_equal(array, np.floor(array)) for array in arrays):
+        return [array.astype(np.uint8) for array in arrays]
+    types = ", ".join(sorted({str(array.dtype) for array in arrays}))
+    raise UserError(
+        f"{path}: pixels are {types} from {low:g} to {high:g}\n"
+        "    allowed are uint8, whole numbers from 0 to 255, or floats from 0 to 1"
+    )
+
+
+def _lookup(load: Callable[[], list[Pixels]], sides: list[Labels]) -> Callable[[int], Pixels]:
+    """Index into several arrays (n, H, W, C) as if they were one, without a copy."""
+    import numpy as np
+
+    starts = np.cumsum([0, *map(len, sides)])
+
+    def native(index: int) -> Pixels:
+        part = int(np.searchsorted(starts, index, side="right")) - 1
+        image: Pixels = load()[part][index - starts[part]]
+        return image
+
+    return native
+
+
+def _class_names(path: Path, labels: Labels, classes: Sequence[str] | None) -> tuple[str, ...]:
+    count = int(labels.max()) + 1
+    if classes is None:
+        return tuple(f"class {k}" for k in range(count))
+    if len(classes) != count:
+        raise UserError(
+            f"{path}: [data] classes gives {len(classes)} names, but the labels go from 0 to {count - 1}\n"
+            f"    give {count} names, in label order"
+        )
+    return tuple(classes)
