@@ -21,8 +21,9 @@ from bench.plan import Plan, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import verdicts, write_index, write_report
 from bench.run.crew import Crew, Patience, crew
-from bench.run.planning import Planning, TrialState, cells, missing_sets, states
+from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
+from bench.run.rescored import add_metrics
 from bench.store import MOST_ATTEMPTS, Record, Store
 
 SHOWN_EVERY_S = 10.0
@@ -79,12 +80,15 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     started = time.perf_counter()
     with store.lock():
         _refuse_foreign_folder(plan, path, store)
+        rescored = add_metrics(plan.file.ids, store, terminal)
+        if rescored.written and plan.searches:
+            plan = planning.plan()  # candidates may be judged now that could not be before
         jobs = _jobs(plan, store, options, terminal)
         ahead = [*plan.pending, *planning.ends()] if plan.pending else [job.run for job in jobs]
         if ahead:
             check(study.name, ahead, machine, terminal)
         changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
-        conduct = _Conduct(planning, options, terminal, path)
+        conduct = _Conduct(planning, options, terminal, path, rescored.failures)
         if ahead:
             keep, patience = study.keep_weights, options.patience
             with crew(
@@ -106,10 +110,12 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
 class _Conduct:
     """Sends a plan's jobs to a crew, batch after batch."""
 
-    def __init__(self, planning: Planning, options: Options, terminal: Terminal, path: Path) -> None:
+    def __init__(
+        self, planning: Planning, options: Options, terminal: Terminal, path: Path, failures: list[str]
+    ) -> None:
         self.planning, self.options, self.terminal, self.path = planning, options, terminal, path
         self.ran = 0
-        self.failures: list[str] = []
+        self.failures = failures
         """A line for each replicate that failed; a failed candidate is a result of the search."""
         self.shown = -math.inf
 
@@ -153,7 +159,15 @@ class _Conduct:
         """Run the replicates that are missing, look after look where looks were declared; the last plan."""
         store, progress = self.planning.store, self.planning.progress
         looked = progress.looked if progress else 0
-        while jobs := _jobs(plan, store, self.options, self.terminal):
+        tried: set[tuple[str, int]] = set()
+        while jobs := [
+            job
+            for job in _jobs(plan, store, self.options, self.terminal)
+            if (job.run.trial.id, job.attempt) not in tried
+        ]:
+            tried |= {
+                (job.run.trial.id, job.attempt) for job in jobs
+            }  # what broke once is not asked for ever
             self.failures += hands.run(plan.study.name, jobs, cells(states(plan, store)))
             self.ran += len(jobs)
             if not plan.looks:
@@ -230,6 +244,8 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
     for run, state, record in sorted(states(plan, store), key=lambda item: order[item[0].trial.replicate]):
         if state == "missing" or (state == "failed" and record and _again(record, options)):
             jobs.setdefault(run.trial.id, Job(run, attempt=_attempt(record)))
+        elif state == "done" and record and options.rescore and lacks(record):
+            jobs.setdefault(run.trial.id, Job(run, attempt=record.attempts + 1))
         elif state == "unscored" and record is not None:
             if store.weights_path(run.trial.id).is_file():
                 jobs.setdefault(run.trial.id, Job(run, missing=missing_sets(run, record)))

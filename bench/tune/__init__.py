@@ -17,7 +17,7 @@ from bench.study.file import SEEDS_EACH, TUNING_SEEDS, Tune, ranges_of
 from bench.study.patch import look_up
 from bench.study.read import Arm, Study
 from bench.tune import prune, space
-from bench.tune.candidates import Standing, standing, winner
+from bench.tune.candidates import Standing, standing, telling, winner
 
 Read = Callable[[str], Record | None]
 History = Callable[[str], list[dict[str, Any]]]
@@ -167,7 +167,7 @@ class _Generation:
             self._judge(Candidate(number=number, values=values, trials=trials), runs)
 
     def _judge(self, candidate: Candidate, runs: Sequence[Run]) -> None:
-        records = {trial.id: self.read(trial.id) for trial in candidate.trials}
+        records = {trial.id: telling(self.read(trial.id), self.tune.metric) for trial in candidate.trials}
         how = self.pruner.judge(candidate, records, standing(candidate, records, self.tune.metric))
         self.candidates.append(candidate)
         self.standings.append(how.standing)
