@@ -107,6 +107,11 @@ class Record(Frozen):
         return {phase: value for phase, value in self.timings.items() if phase != "images_per_s"}
 
     @property
+    def training_s(self) -> float | None:
+        """Seconds of training; of everything where that is all that is known."""
+        return self.timings.get("train") or sum(self.seconds.values()) or None
+
+    @property
     def scored_with(self) -> dict[str, int]:
         """``metrics``, in older records told from the scores that are there."""
         named = (name for scores in (self.validation, *self.scores.values()) for name in scores)

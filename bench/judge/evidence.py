@@ -355,7 +355,7 @@ def cost(outcome: Outcome, what: str) -> float | None:
     if record is None:
         return None
     if what == "seconds":
-        return record.seconds.get("train") or sum(record.seconds.values()) or None
+        return record.training_s
     return trained(outcome, "epochs")
 
 

@@ -108,8 +108,7 @@ def _shared(study: Study, chosen: Mapping[str, Mapping[str, Any]], planner: Plan
     for arm in study.arms:
         if arm.label == study.baseline:
             continue
-        mine = ranges_of(study.tune, arm.label)
-        values = {key: value for key, value in chosen[study.baseline].items() if key in mine}
+        values = space.shared_values(study.tune, chosen[study.baseline], arm.label)
         for run in planner.finals(space.tuned(arm, values)):
             yield replace(run, arm=run.arm + SHARED)
 
