@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         if ahead:
             check(study.name, ahead, machine, terminal)
         changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
-        conduct = _Conduct(planning, options, terminal, path, rescored.failures)
+        conduct = _Conduct(planning, options, terminal, path)
+        conduct.failures += rescored.failures
         if ahead:
             keep, patience = study.keep_weights, options.patience
             with crew(
@@ -110,14 +112,14 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
 class _Conduct:
     """Sends a plan's jobs to a crew, batch after batch."""
 
-    def __init__(
-        self, planning: Planning, options: Options, terminal: Terminal, path: Path, failures: list[str]
-    ) -> None:
+    def __init__(self, planning: Planning, options: Options, terminal: Terminal, path: Path) -> None:
         self.planning, self.options, self.terminal, self.path = planning, options, terminal, path
         self.ran = 0
-        self.failures = failures
+        self.failures: list[str] = []
         """A line for each replicate that failed; a failed candidate is a result of the search."""
         self.shown = -math.inf
+        self.asked: set[tuple[str, int]] = set()
+        """Replicates that were trained or scored, and which attempt it was."""
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
@@ -159,15 +161,7 @@ class _Conduct:
         """Run the replicates that are missing, look after look where looks were declared; the last plan."""
         store, progress = self.planning.store, self.planning.progress
         looked = progress.looked if progress else 0
-        tried: set[tuple[str, int]] = set()
-        while jobs := [
-            job
-            for job in _jobs(plan, store, self.options, self.terminal)
-            if (job.run.trial.id, job.attempt) not in tried
-        ]:
-            tried |= {
-                (job.run.trial.id, job.attempt) for job in jobs
-            }  # what broke once is not asked for ever
+        while jobs := self._new(_jobs(plan, store, self.options, self.terminal)):
             self.failures += hands.run(plan.study.name, jobs, cells(states(plan, store)))
             self.ran += len(jobs)
             if not plan.looks:
@@ -178,6 +172,12 @@ class _Conduct:
         if self.planning.progress and self.planning.progress.end:
             self.terminal.note(f"{plan.study.name}: {self.planning.progress.end}")
         return plan
+
+    def _new(self, jobs: Sequence[Job]) -> list[Job]:
+        """Jobs not begun yet: a set that cannot be scored would be asked for at every look, for ever."""
+        new = [job for job in jobs if (job.run.trial.id, job.attempt) not in self.asked]
+        self.asked |= {(job.run.trial.id, job.attempt) for job in new}
+        return new
 
     def _say_looks(self, said: int) -> int:
         """A line for each look that is over and was not said yet; how many are over."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny import HIDDEN, machine_in, write_study
 
+import bench
 from bench.commands.plan import plan_json, plan_text
 from bench.commands.report import Wanted, reports
 from bench.commands.status import status
@@ -92,6 +94,25 @@ def test_a_report_alone_computes_nothing(tmp_path: Path, registry: Registry) -> 
     add_margin(registry)
     assert reports(["tiny"], machine_in(tmp_path), Wanted(("md",), check=True), reference=False) == 0
     assert (tmp_path / "results" / "tiny" / "report.md").read_bytes() == before
+
+
+def test_a_report_leaves_out_what_another_study_has_not_computed_yet(
+    tmp_path: Path, registry: Registry
+) -> None:
+    go(write_study(tmp_path), tmp_path)
+    add_margin(registry)
+    go(
+        write_study(
+            tmp_path, arms='turned = { augment = ["rotate"] }\nflips = {augment = ["zoom"]}', name="other"
+        ),
+        tmp_path,
+    )
+    reports(["tiny"], machine_in(tmp_path), Wanted(("csv",)), reference=False)
+    scores = bench.results(tmp_path / "results", "tiny").query("metric == 'margin' and set == 'local'")
+    known = scores.set_index("arm")["value"].notna()
+    assert known.to_dict() == {"none": True, "flips": False}, "the baseline is a trial of both studies"
+    table = pd.read_csv(tmp_path / "results" / "tiny" / "tables" / "scores.csv", index_col="arm")
+    assert table["margin"].notna().to_dict() == known.to_dict()
 
 
 def test_plan_and_status_say_what_run_will_compute(tmp_path: Path, registry: Registry) -> None:
