@@ -98,9 +98,10 @@ def _candidates(plan: PlanFile, store: Store) -> Iterator[_Trial]:
 
 
 def _metrics(trials: list[_Trial]) -> list[str]:
-    """What any record was scored with, by name."""
-    records = (trial.record for trial in trials if trial.record)
-    return sorted({name for record in records for name in record.scored_with})
+    """What any record has, or was asked for and is undefined, by name."""
+    records = [trial.record for trial in trials if trial.record]
+    named = {name for record in records for scores in record.scores.values() for name in scores}
+    return sorted(named.union(*(record.scored_with for record in records)))
 
 
 def _scores(planned: PlannedTrial, record: Record | None) -> dict[str, dict[str, float]]:
