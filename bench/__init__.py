@@ -4,8 +4,22 @@ Importing the package fills the registries by listing the modules that register 
 imports torch, timm, kornia or numpy before something is built, so ``bench --help`` stays instant.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from bench import augment, corruptions, metrics, models, train
 from bench.data import sources
 
-__all__ = ["__version__", "augment", "corruptions", "metrics", "models", "sources", "train"]
+if TYPE_CHECKING:
+    from bench.frame import results
+
+__all__ = ["__version__", "augment", "corruptions", "metrics", "models", "results", "sources", "train"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """``bench.results``, when it is asked for: it brings pandas."""
+    if name != "results":
+        raise AttributeError(f"module 'bench' has no attribute {name!r}")
+    import bench.frame
+
+    return bench.frame.results

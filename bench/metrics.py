@@ -26,6 +26,11 @@ SMALLEST = 2.0**-24
 """Smallest positive float16: a stored 0 may have been as much, so no image costs more than −log of it."""
 
 
+def versions() -> dict[str, int]:
+    """Every registered metric and the version of what it computes."""
+    return {metric.name: metric.version for metric in metrics}
+
+
 def score_all(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
     """Every registered metric by name; one that is undefined here (AUC with one class) is left out.
 

@@ -12,6 +12,8 @@ import os
 import re
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,10 @@ CONTINUED = ("killed", "timeout", "interrupted")
 """Causes of failure after which the next attempt continues from the checkpoint."""
 MOST_ATTEMPTS = 3
 """Of a trial that the machine keeps failing."""
+VALIDATION = "val"
+"""Key of the validation images among a trial's predictions; the others are fingerprints."""
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading predictions raises where their file is torn or foreign."""
 PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -77,6 +83,8 @@ class Record(Frozen):
     conditions: dict[str, dict[str, dict[str, Finite]]] = Field(default_factory=dict)
     """Key of a corrupted set → condition (``defocus/3``) → score → value."""
     validation: dict[str, Finite] = Field(default_factory=dict)
+    metrics: dict[str, int] = Field(default_factory=dict)
+    """Metric → version, with which each set above was scored; one that a set lacks is undefined there."""
     training: list[dict[str, Any]] = Field(default_factory=list)
     """One table per stage: what was trained, epochs, steps, best epoch."""
     parameters: Whole | None = None
@@ -97,6 +105,21 @@ class Record(Frozen):
     def seconds(self) -> dict[str, float]:
         """Phase → seconds, and nothing else."""
         return {phase: value for phase, value in self.timings.items() if phase != "images_per_s"}
+
+    @property
+    def training_s(self) -> float | None:
+        """Seconds of training; of everything where that is all that is known."""
+        return self.timings.get("train") or sum(self.seconds.values()) or None
+
+    @property
+    def scored_with(self) -> dict[str, int]:
+        """``metrics``, in older records told from the scores that are there."""
+        named = (name for scores in (self.validation, *self.scores.values()) for name in scores)
+        return self.metrics or dict.fromkeys(named, 1)
+
+    def common_metrics(self, versions: Mapping[str, int]) -> dict[str, int]:
+        """What is left of ``metrics`` when sets come in that were scored with these."""
+        return {name: v for name, v in self.scored_with.items() if versions.get(name) == v}
 
 
 @dataclass(frozen=True)
@@ -232,41 +255,40 @@ class Store:
             write_whole(folder / "predictions.npz", lambda file: _save_predictions(file, predictions))
         if weights_file is not None:
             move(weights_file, self.weights_path(record.id))
-        self._commit(record)
+        self.rewrite(record)
         if record.cause not in CONTINUED:
             (folder / "checkpoint.pt").unlink(missing_ok=True)
 
-    def _commit(self, record: Record) -> None:
+    def rewrite(self, record: Record) -> None:
+        """Replace the record of a trial that stays as it was trained, whole or not at all."""
         text = record.model_dump_json(indent=1) + "\n"
         write_whole(self.trial_dir(record.id) / "record.json", text.encode())
 
     def add_scores(
         self,
         id: str,
-        scores: Mapping[str, Mapping[str, float]],
-        recalls: Mapping[str, Mapping[str, float]],
-        sizes: Mapping[str, int],
         predictions: Mapping[str, Predictions],
-        conditions: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+        metrics: Mapping[str, int],
+        **tables: Mapping[str, Any],
     ) -> Record:
-        """Add sets to a trial that was trained before the study named them; what it has is kept as it is."""
+        """Add sets to a trial that was trained before the study named them; what it has is kept as it is.
+
+        metrics   name → version, with which the sets were scored
+        tables    ``scores``, ``recalls``, ``sizes``, ``conditions`` as in the record, by key of the set
+        """
         record = self.read(id)
         if record is None:
             raise ValueError(f"trial {id} has no record to add scores to")
-        if again := sorted(set(scores) & set(record.scores)):
+        if again := sorted(set(tables["scores"]) & set(record.scores)):
             raise ValueError(f"trial {id} was scored on {again[0]} before; a held-out set is scored once")
         # Predictions first: a superset of what the old record speaks of, should this be cut short.
         everything = dict(self.predictions(id)) | dict(predictions)
         write_whole(self.trial_dir(id) / "predictions.npz", lambda file: _save_predictions(file, everything))
-        fields = record.model_dump()
-        for name, added in (("scores", scores), ("recalls", recalls), ("sizes", sizes)):
-            fields[name] |= {key: dict(v) if isinstance(v, Mapping) else v for key, v in added.items()}
-        fields["conditions"] |= {
-            key: {name: dict(values) for name, values in added.items()}
-            for key, added in (conditions or {}).items()
-        }
+        fields = record.model_dump() | {"metrics": record.common_metrics(metrics)}
+        for name, added in tables.items():
+            fields[name] |= added
         record = Record.model_validate(fields)
-        self._commit(record)
+        self.rewrite(record)
         return record
 
     def predictions(self, id: str) -> dict[str, Predictions]:

@@ -23,7 +23,7 @@ from bench.models.network import Network
 from bench.models.stored import stored_network
 from bench.plan import VAL_SHIFT, ScoredSet, Trial
 from bench.recipe import Corrupted
-from bench.store import Predictions
+from bench.store import VALIDATION, Predictions
 from bench.streams import derive
 from bench.train.checkpoint import Checkpoint
 from bench.train.device import computing, peak_memory_mb, reset_peak_memory
@@ -131,7 +131,9 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) ->
             else:
                 # Held-out images are opened here for the first time, when nothing is left to choose.
                 seen = _score(network, development.classes, trial, scored, where)
-    result = replace(result, validation=scores, **vars(seen), weights=_on_host(network))
+            predictions = {VALIDATION: _said(development.val, validation)} | seen.predictions
+    found = vars(seen) | {"predictions": predictions}
+    result = replace(result, validation=scores, **found, weights=_on_host(network))
     return _with_course(result, done, clock, where)
 
 
@@ -226,9 +228,7 @@ def _score(
     for one in scored:
         samples = provide.held_out(trial, one, where.cache)
         probabilities = _probabilities(network, samples, trial, where.device)
-        seen.predictions[one.key] = Predictions(
-            probabilities, samples.labels, samples.ids, samples.conditions, samples.condition_names
-        )
+        seen.predictions[one.key] = _said(samples, probabilities)
         if samples.conditions is not None:
             seen.conditions[one.key] = _by_condition(probabilities, samples)
         seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
@@ -244,15 +244,23 @@ def _score_shifted(
     scored: Sequence[ScoredSet],
     where: Surroundings,
 ) -> Scored:
-    """What tuning by ``val_shift`` may see: the validation images, corrupted. Only scores are kept of it."""
+    """What tuning by ``val_shift`` may see: the validation images, corrupted."""
     seen = Scored()
     for one in scored:
         if one.name != VAL_SHIFT or not isinstance(one.hidden, Corrupted):
             raise ValueError(f"a candidate is never scored on {one.name}")
         samples = provide.val_shift(one.hidden, development, where.cache)
         probabilities = _probabilities(network, samples, trial, where.device)
+        seen.predictions[one.key] = _said(samples, probabilities)
         seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
     return seen
+
+
+def _said(samples: Samples, probabilities: NDArray[np.float16]) -> Predictions:
+    """Probabilities (N, K) of ``samples``, as they are kept."""
+    return Predictions(
+        probabilities, samples.labels, samples.ids, samples.conditions, samples.condition_names
+    )
 
 
 def _by_condition(probabilities: NDArray[np.float16], samples: Samples) -> Scores:

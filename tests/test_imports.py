@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = (
     "__main__",
     "cli",
+    "frame",
     "commands",
     "run",
     "explain",

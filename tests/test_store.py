@@ -189,9 +189,15 @@ def test_a_finished_trial_keeps_no_checkpoint(store: Store):
 def test_a_hidden_set_added_later_stands_beside_the_old_scores(store: Store):
     store.write(record(), history=[{"a": 1}], predictions={"local": predictions()})
     added = store.add_scores(
-        ID, {"heavy": {"accuracy": 0.5}}, {"heavy": {"x": 0.5}}, {"heavy": 4}, {"heavy": predictions(1)}
+        ID,
+        {"heavy": predictions(1)},
+        {"accuracy": 1, "auc": 1},
+        scores={"heavy": {"accuracy": 0.5}},
+        recalls={"heavy": {"x": 0.5}},
+        sizes={"heavy": 4},
     )
     assert store.read(ID) == added
+    assert added.metrics == {"accuracy": 1}, "auc is not known of the first set"
     assert added.scores == {"local": {"accuracy": 0.75}, "heavy": {"accuracy": 0.5}}
     assert added.sizes == {"local": 4, "heavy": 4}
     assert set(store.predictions(ID)) == {"local", "heavy"}
@@ -208,7 +214,9 @@ def of_conditions() -> Predictions:
 def test_conditions_of_a_corrupted_set_read_back_and_others_have_none(store: Store):
     scores = {"micro": {"hue/1": {"accuracy": 0.5}, "défocus/2": {"accuracy": 0.25}}}
     store.write(record(), history=[], predictions={"local": predictions()})
-    store.add_scores(ID, {"micro": {"accuracy": 0.4}}, {}, {"micro": 4}, {"micro": of_conditions()}, scores)
+    store.add_scores(
+        ID, {"micro": of_conditions()}, {}, scores={"micro": {"accuracy": 0.4}}, conditions=scores
+    )
     read = store.predictions(ID)
     assert read["local"].conditions is None
     assert read["local"].condition_names == ()
@@ -228,9 +236,9 @@ def test_conditions_of_a_wrong_type_or_length_are_refused():
 def test_a_held_out_set_is_never_scored_twice(store: Store):
     store.write(record(), history=[], predictions={"local": predictions()})
     with pytest.raises(ValueError, match="scored once"):
-        store.add_scores(ID, {"local": {"accuracy": 1.0}}, {}, {}, {})
+        store.add_scores(ID, {}, {}, scores={"local": {"accuracy": 1.0}})
     with pytest.raises(ValueError, match="no record"):
-        store.add_scores(OTHER, {}, {}, {}, {})
+        store.add_scores(OTHER, {}, {}, scores={})
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_a_tuning_trial_opens_no_held_out_set(
     monkeypatch.setattr(provide, "held_out", never)
     result = run_trial(make(role="tune"), [], setting)
     assert result.status == "done"
-    assert result.scores == result.predictions == {}
+    assert (result.scores, list(result.predictions)) == ({}, ["val"])
     assert result.validation["accuracy"] > 0.5
     with pytest.raises(ValueError, match="never scored on test"):
         run_trial(make(role="tune"), [LOCAL], setting)

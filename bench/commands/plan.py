@@ -13,7 +13,7 @@ from bench.machine import Machine
 from bench.plan import Plan, Run, replicates_of
 from bench.progress.board import MARKS, MOST_MARKS, row
 from bench.progress.screen import duration
-from bench.run.planning import TrialState, cells, prepare, states, store_of
+from bench.run.planning import TrialState, cells, lacking, lacks, prepare, states, store_of
 from bench.store import Record, Store
 from bench.study.file import tuned_keys
 
@@ -28,6 +28,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
     standing = states(plan, store_of(machine, smoked=smoked))
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
+    behind = lacking(record for _, _, record in standing)
     replicates = f"{study.folds.k} folds" if study.folds else f"{len(study.seeds)} seeds"
     planned = len(study.arms) * len(replicates_of(study))
     distinct = len({run.trial.id for run in plan.runs}) + planned - len(plan.runs)
@@ -39,6 +40,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
         + (f", {distinct} different" if distinct < planned else ""),
         *_tuning(plan),
         f"done      {_done_line(counts)}",
+        *([f"          {behind}: bench run computes it from kept predictions"] if behind else []),
         *_decides(plan, store_of(machine, smoked=smoked)),
         *_cost(standing),
         "",
@@ -142,7 +144,7 @@ def plan_json(path: Path, machine: Machine, smoked: bool) -> str:
     """The same as data."""
     plan = prepare(path, machine, smoked=smoked)
     standing = states(plan, store_of(machine, smoked=smoked))
-    trials = [_as_data(run, state) for run, state, _ in standing]
+    trials = [_as_data(*each) for each in standing]
     about = {
         "study": plan.study.name,
         "baseline": plan.study.baseline,
@@ -153,7 +155,7 @@ def plan_json(path: Path, machine: Machine, smoked: bool) -> str:
     return json.dumps(about, indent=1, ensure_ascii=False)
 
 
-def _as_data(run: Run, state: TrialState) -> dict[str, Any]:
+def _as_data(run: Run, state: TrialState, record: Record | None) -> dict[str, Any]:
     replicate = run.trial.replicate
     sets = {scored.name: scored.key for scored in run.sets}
     return {
@@ -162,5 +164,6 @@ def _as_data(run: Run, state: TrialState) -> dict[str, Any]:
         "fold": replicate.fold,
         "id": run.trial.id,
         "state": state,
+        "lacks": lacks(record) if record else (),
         "sets": sets,
     }

@@ -11,6 +11,7 @@ from bench.errors import UserError
 from bench.recipe import HIDDEN_NAME, Recipe
 from bench.registry import Registry, augmentations
 from bench.study.file import StudyFile
+from bench.study.patch import UNSET
 from bench.study.read import PATCHABLE_DATA, RESERVED
 from bench.study.resolve import SLOTS
 
@@ -83,6 +84,7 @@ def schema() -> str:
         properties[key] = {"anyOf": [properties[key], BY_INDEX]}
     data = definitions["Data"]["properties"]
     arm = dict(properties) | {"data": _closed({key: data[key] for key in PATCHABLE_DATA})}
+    arm[UNSET] = {"type": "array", "items": {"type": "string"}, "description": "Keys back at their defaults."}
     dotted: dict[str, Any] = {r"^[a-z_]+\.": {}}
     definitions["RecipePatch"] = _closed(arm) | {
         "description": 'What an arm changes; dotted keys reach inside, as in "stages.1.train".',

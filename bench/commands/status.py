@@ -15,7 +15,7 @@ from bench.machine import Machine
 from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
 from bench.progress.board import Cell, CellState, read_beacon
 from bench.progress.screen import duration, grid_lines, running_rows
-from bench.run.planning import store_of
+from bench.run.planning import lacks, store_of
 from bench.store import Record, Store
 
 
@@ -78,6 +78,8 @@ def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> St
         record = store.read(trial.id)
         state: CellState = "running" if trial.id in running else _state(trial, record)
         words = _failure(record) if state == "failed" and record else state
+        if state == "done" and record and (names := lacks(record)):
+            words = f"done without {', '.join(names)}"
         standing.append((Cell(trial.id, label, state), words))
     return standing
 

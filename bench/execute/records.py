@@ -6,12 +6,13 @@ import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench import provenance
+from bench import metrics, provenance
 from bench.execute import Event, Job, Place
-from bench.store import Record, Store
+from bench.plan import Trial
+from bench.store import UNREADABLE, Predictions, Record, Store
 
 if TYPE_CHECKING:
-    from bench.trial import Result
+    from bench.trial import Result, Scores
 
 MACHINE_CAUSES = ("killed", "timeout", "interrupted")
 """Failures that say nothing about the arm: run again by the next run."""
@@ -45,17 +46,19 @@ def write_result(job: Job, place: Place, result: Result) -> Record:
     """Record of a trial that ran to its end, done or diverged; weights are kept when the study keeps them."""
     trial = job.run.trial
     store = Store(place.results)
+    scores, predictions, versions = _with_earlier(trial, result, store)
     record = Record(
         **base(job, place),
         status=result.status,
         cause=result.cause,
         message=result.message,
         classes=list(result.classes),
-        scores=_earlier_scores(job, store) | result.scores,
+        scores=scores,
         recalls=result.recalls,
         sizes={key: len(prediction.labels) for key, prediction in result.predictions.items()},
         conditions=result.conditions,
         validation=result.validation,
+        metrics=versions,
         training=list(result.training),
         parameters=result.parameters,
         trainable_parameters=result.trainable_parameters,
@@ -71,15 +74,24 @@ def write_result(job: Job, place: Place, result: Result) -> Record:
         weights = store.trial_dir(trial.id) / "weights.partial"
         weights.parent.mkdir(parents=True, exist_ok=True)
         save(result.weights, weights)
-    store.write(record, history=list(result.history), predictions=result.predictions, weights_file=weights)
+    store.write(record, history=list(result.history), predictions=predictions, weights_file=weights)
     return record
 
 
-def _earlier_scores(job: Job, store: Store) -> dict[str, dict[str, float]]:
-    """What a candidate scored on shifted validation images of another study, which its new record keeps."""
-    trial = job.run.trial
+def _with_earlier(
+    trial: Trial, result: Result, store: Store
+) -> tuple[Scores, dict[str, Predictions], dict[str, int]]:
+    """Scores, predictions and metrics; a candidate keeps what it said of another study's ``val_shift``."""
+    now = metrics.versions()
     before = store.read(trial.id) if trial.role == "tune" else None
-    return dict(before.scores) if before is not None and before.status == "done" else {}
+    if before is None or before.status != "done" or before.scores.keys() <= result.scores.keys():
+        return result.scores, result.predictions, now
+    try:
+        kept = store.predictions(trial.id)
+    except UNREADABLE:
+        kept = {}
+    earlier = {key: kept[key] for key in before.scores if key in kept}
+    return before.scores | result.scores, earlier | result.predictions, before.common_metrics(now)
 
 
 def cause_of(error: Exception) -> Cause:

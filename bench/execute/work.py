@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
 
+from bench import metrics
 from bench.errors import UserError
 from bench.execute import Event, Job, Listener, Place
 from bench.execute.records import cause_of, ended, write_failure, write_result
@@ -74,7 +75,15 @@ def _score(job: Job, place: Place) -> Event:
     where = Surroundings(place.device, place.cache)
     scored = score_from_weights(trial, job.missing, store.weights_path(trial.id), where)
     sizes = {key: len(prediction.labels) for key, prediction in scored.predictions.items()}
-    store.add_scores(trial.id, scored.scores, scored.recalls, sizes, scored.predictions, scored.conditions)
+    store.add_scores(
+        trial.id,
+        scored.predictions,
+        metrics.versions(),
+        scores=scored.scores,
+        recalls=scored.recalls,
+        sizes=sizes,
+        conditions=scored.conditions,
+    )
     return ended(job, "done", _scores(job, scored.scores))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from bench.judge.findings import EnsembleRow
 from bench.judge.outcomes import Outcome, Outcomes
 from bench.plan import TEST
-from bench.store import Predictions, Store
+from bench.store import UNREADABLE, Predictions, Store
 from bench.study.read import Study
 
 
@@ -40,7 +39,7 @@ def _said(outcome: Outcome, store: Store) -> dict[str, Predictions]:
     """What a trial said; nothing where its file is damaged, which the report tells elsewhere."""
     try:
         return store.predictions(outcome.planned.id)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except UNREADABLE:
         return {}
 
 

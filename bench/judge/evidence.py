@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,7 @@ from bench.judge.copies import Copies, Counts, count
 from bench.judge.findings import LOCAL
 from bench.judge.outcomes import Outcome, Outcomes
 from bench.plan import TEST
-from bench.store import Predictions, Store
+from bench.store import UNREADABLE, Predictions, Store
 from bench.study.read import Study
 
 Doubles = NDArray[np.float64]
@@ -109,7 +108,7 @@ class Evidence:
         id = outcome.planned.id
         try:
             found = store.predictions(id)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             self.unreadable[id] = f"its predictions cannot be read ({type(error).__name__})"
             return
         for name, key in outcome.planned.sets.items():
@@ -356,7 +355,7 @@ def cost(outcome: Outcome, what: str) -> float | None:
     if record is None:
         return None
     if what == "seconds":
-        return record.seconds.get("train") or sum(record.seconds.values()) or None
+        return record.training_s
     return trained(outcome, "epochs")
 
 

@@ -198,12 +198,8 @@ def _effects(
     }
     if not labels or study.tune is None:
         return tuned, {}
-    common = {
-        label: {
-            key: value for key, value in values[study.baseline].items() if key in ranges_of(study.tune, label)
-        }
-        for label in [study.baseline, *labels]
-    }
+    base = values[study.baseline]
+    common = {label: space.shared_values(study.tune, base, label) for label in [study.baseline, *labels]}
     arms = tuple(arm for arm in plan.arms if arm.label == study.baseline) + plan.shared
     alike = plan.model_copy(update={"arms": arms})
     same = tuned_study(study, common)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ from bench.judge.evidence import parse
 from bench.judge.findings import Document
 from bench.judge.outcomes import Outcome, read_outcomes
 from bench.plan import TEST, PlanFile, PlannedSearch
-from bench.store import Store
+from bench.store import UNREADABLE, Store
 from bench.study.file import Range, Tune, ranges_of
 from bench.study.patch import look_up
 from bench.study.read import Arm, Study
@@ -232,7 +231,7 @@ def _confusion(label: str, trials: Iterable[Outcome], name: str, store: Store) -
         classes = outcome.record.classes
         try:
             said = store.predictions(outcome.planned.id).get(outcome.planned.sets.get(name, ""))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except UNREADABLE:
             continue  # the report's own table of trials says so
         if said is None or said.probabilities.shape[1] != len(classes):
             continue

@@ -86,12 +86,14 @@ def files(
 
     document   what ``build`` made of the three, where someone has it already
     """
+    from bench.judge import results
     from bench.report import latex, page, tables
 
     document = document or build(study, plan, store)
     found: dict[str, str] = {}
     if "csv" in formats:
         found |= {f"tables/{k}.csv": v for k, v in tables.tables(document, cost=cost).items()}
+        found["tables/results.csv"] = tables.spell(results.lines(study, plan, store, cost=cost))
     if "tex" in formats:
         found |= {f"tables/{k}.tex": v for k, v in latex.tables(document, cost=cost).items()}
     if "html" in formats or "svg" in formats:

@@ -30,7 +30,7 @@ def tables(document: Document, *, cost: bool = True) -> dict[str, str]:
         found["noise"] = [NOISE, *(tuple(getattr(row, name) for name in NOISE) for row in document.noise)]
     if document.corrupted:
         found |= {"robustness": _robustness(document), "corruptions": _corruptions(document)}
-    return {name: _csv(rows) for name, rows in found.items()}
+    return {name: spell(rows) for name, rows in found.items()}
 
 
 def _candidates(tuning: Tuning, cost: bool) -> list[Row]:
@@ -44,7 +44,8 @@ def _candidates(tuning: Tuning, cost: bool) -> list[Row]:
     return rows
 
 
-def _csv(rows: Iterable[Row]) -> str:
+def spell(rows: Iterable[Row]) -> str:
+    """Rows as CSV text."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for row in rows:

@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from bench.plan import Plan, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import verdicts, write_index, write_report
 from bench.run.crew import Crew, Patience, crew
-from bench.run.planning import Planning, TrialState, cells, missing_sets, states
+from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
+from bench.run.rescored import add_metrics
 from bench.store import MOST_ATTEMPTS, Record, Store
 
 SHOWN_EVERY_S = 10.0
@@ -79,12 +81,16 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     started = time.perf_counter()
     with store.lock():
         _refuse_foreign_folder(plan, path, store)
+        rescored = add_metrics(plan.file.ids, store, terminal)
+        if rescored.written and plan.searches:
+            plan = planning.plan()  # candidates may be judged now that could not be before
         jobs = _jobs(plan, store, options, terminal)
         ahead = [*plan.pending, *planning.ends()] if plan.pending else [job.run for job in jobs]
         if ahead:
             check(study.name, ahead, machine, terminal)
         changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
         conduct = _Conduct(planning, options, terminal, path)
+        conduct.failures += rescored.failures
         if ahead:
             keep, patience = study.keep_weights, options.patience
             with crew(
@@ -112,6 +118,8 @@ class _Conduct:
         self.failures: list[str] = []
         """A line for each replicate that failed; a failed candidate is a result of the search."""
         self.shown = -math.inf
+        self.asked: set[tuple[str, int]] = set()
+        """Replicates that were trained or scored, and which attempt it was."""
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
@@ -153,7 +161,7 @@ class _Conduct:
         """Run the replicates that are missing, look after look where looks were declared; the last plan."""
         store, progress = self.planning.store, self.planning.progress
         looked = progress.looked if progress else 0
-        while jobs := _jobs(plan, store, self.options, self.terminal):
+        while jobs := self._new(_jobs(plan, store, self.options, self.terminal)):
             self.failures += hands.run(plan.study.name, jobs, cells(states(plan, store)))
             self.ran += len(jobs)
             if not plan.looks:
@@ -164,6 +172,12 @@ class _Conduct:
         if self.planning.progress and self.planning.progress.end:
             self.terminal.note(f"{plan.study.name}: {self.planning.progress.end}")
         return plan
+
+    def _new(self, jobs: Sequence[Job]) -> list[Job]:
+        """Jobs not begun yet: a set that cannot be scored would be asked for at every look, for ever."""
+        new = [job for job in jobs if (job.run.trial.id, job.attempt) not in self.asked]
+        self.asked |= {(job.run.trial.id, job.attempt) for job in new}
+        return new
 
     def _say_looks(self, said: int) -> int:
         """A line for each look that is over and was not said yet; how many are over."""
@@ -230,6 +244,8 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
     for run, state, record in sorted(states(plan, store), key=lambda item: order[item[0].trial.replicate]):
         if state == "missing" or (state == "failed" and record and _again(record, options)):
             jobs.setdefault(run.trial.id, Job(run, attempt=_attempt(record)))
+        elif state == "done" and record and options.rescore and lacks(record):
+            jobs.setdefault(run.trial.id, Job(run, attempt=record.attempts + 1))
         elif state == "unscored" and record is not None:
             if store.weights_path(run.trial.id).is_file():
                 jobs.setdefault(run.trial.id, Job(run, missing=missing_sets(run, record)))

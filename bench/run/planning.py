@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench import tune
+from bench import metrics, tune
 from bench.data.locator import DiskLocator
 from bench.errors import UserError
 from bench.machine import Machine
@@ -167,6 +167,21 @@ def _state(run: Run, record: Record | None) -> TrialState:
     if record.status == "done" and missing_sets(run, record):
         return "unscored"
     return record.status
+
+
+def lacks(record: Record) -> tuple[str, ...]:
+    """Metrics that a finished trial was not scored with, or with an earlier version of."""
+    if record.status != "done":
+        return ()
+    known = record.scored_with
+    return tuple(name for name, version in metrics.versions().items() if known.get(name) != version)
+
+
+def lacking(records: Iterable[Record | None]) -> str:
+    """``3 trials lack auc``, empty where none of these lacks a metric."""
+    behind = {record.id: lacks(record) for record in records if record is not None and lacks(record)}
+    names = ", ".join(sorted({name for of in behind.values() for name in of}))
+    return f"{len(behind)} trial{'s lack' if len(behind) > 1 else ' lacks'} {names}" if behind else ""
 
 
 def missing_sets(run: Run, record: Record) -> tuple[ScoredSet, ...]:

@@ -100,12 +100,13 @@ class _Builder:
 
     def _resolve(self, tree: Tree) -> tuple[tuple[Recipe, Data] | None, list[Problem]]:
         recipe, problems = resolve({key: value for key, value in tree.items() if key != "data"})
+        table = tree.get("data", {})
         try:
-            data = Data.model_validate(tree["data"])
+            data = Data.model_validate(table)
         except ValidationError as error:
             # What is wrong with [data] itself StudyFile has said; here only what an arm's patch adds.
             written = self.table.get("data", {})
-            added = [p for p in problems_of(error, tree["data"], Data) if not _same(p, written, tree["data"])]
+            added = [p for p in problems_of(error, table, Data) if not _same(p, written, table)]
             return None, problems + [p.under("data") for p in added]
         return (None if recipe is None else (recipe, data)), problems
 
@@ -121,11 +122,12 @@ class _Builder:
 
     def _frozen_data(self, table: str, tree: Tree) -> list[Mistake]:
         """Changes of the data that no arm may make; unknown keys have been reported as such."""
-        written, data = self.table.get("data") or {}, tree["data"]
-        changed = [key for key in data if data[key] != written.get(key)] if isinstance(data, dict) else []
+        written, data = self.table.get("data") or {}, tree.get("data", {})
+        every = written | data if isinstance(data, dict) else {}
+        changed = [key for key in every if data.get(key) != written.get(key)]
         problem = f"an arm may change only {', '.join(PATCHABLE_DATA)} of the data"
         return [
-            Mistake(f"{table} data.{key}", shorten(data[key]), problem)
+            Mistake(f"{table} data.{key}", shorten(data[key]) if key in data else "", problem)
             for key in changed
             if key not in PATCHABLE_DATA and key in Data.model_fields
         ]

@@ -2,7 +2,7 @@
 
 A component (a table with a ``name``) whose name changes is replaced and takes its own defaults; with the same
 or no name the keys merge; lists replace; dotted keys reach inside, integers index
-lists (``"stages.1.train"``).
+lists (``"stages.1.train"``). ``unset`` names keys that go back to their defaults, before the others are set.
 """
 
 from __future__ import annotations
@@ -13,8 +13,19 @@ from typing import Any
 
 from bench.errors import did_you_mean, shorten
 
-COMPONENT_SLOTS = ("model", "optimizer", "schedule", "loss")
 Tree = dict[str, Any]
+
+COMPONENT_SLOTS = ("model", "optimizer", "schedule", "loss")
+DEFAULTS: Tree = {
+    "optimizer": {"name": "adam"},
+    "schedule": {"name": "constant"},
+    "loss": {"name": "cross-entropy"},
+    "stages": [{"train": "all", "epochs": 10}],
+    "augment": [],
+}
+"""What arms can patch although ``[recipe]`` leaves it out."""
+UNSET = "unset"
+"""Key of a patch that lists dotted keys; TOML has no null."""
 
 
 class PatchError(ValueError):
@@ -39,9 +50,39 @@ def normalise(tree: Mapping[str, Any]) -> Tree:
 def apply(tree: Mapping[str, Any], patch: Mapping[str, Any]) -> Tree:
     """``tree`` with ``patch`` applied; neither is changed. Raises PatchError."""
     out = normalise(tree)
+    for path in _listed(patch.get(UNSET, [])):
+        _unset(out, path)
     for key, value in patch.items():
-        _set(out, key.split("."), value, key)
+        if key != UNSET:
+            _set(out, key.split("."), value, key)
     return normalise(out)
+
+
+def _listed(paths: Any) -> list[str]:
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise PatchError(UNSET, f'must be a list of dotted keys, ["model.weights"], not {shorten(paths)}')
+    return paths
+
+
+def _unset(tree: Tree, path: str) -> None:
+    """Take the key at ``path`` out of ``tree``, so that its default holds."""
+    outer, _, key = path.rpartition(".")
+    try:
+        node = look_up(tree, outer) if outer else tree
+    except PatchError as error:
+        raise PatchError(UNSET, f'"{path}": {error}') from None
+    if isinstance(node, list):
+        raise PatchError(UNSET, f'"{path}" is an entry of a list; write the list without it')
+    if not isinstance(node, dict):
+        raise PatchError(UNSET, f'"{path}": "{outer}" holds {shorten(node)}, which has no keys')
+    default = None if outer else copy.deepcopy(DEFAULTS.get(key))
+    if key not in node or node[key] == default:
+        others = [other for other in node if other != key]
+        hint = f"; {did_you_mean(key, others)}" if others else ""
+        raise PatchError(UNSET, f'"{path}" has its default already{hint}')
+    del node[key]
+    if default is not None:
+        node[key] = default
 
 
 def _set(node: Any, steps: list[str], value: Any, path: str) -> None:

@@ -10,17 +10,10 @@ from pydantic import ValidationError
 from bench.errors import did_you_mean, shorten
 from bench.recipe import Choice, Recipe
 from bench.registry import Registry, augmentations, losses, models, optimizers, schedules
-from bench.study.patch import Tree, apply, normalise
+from bench.study.patch import DEFAULTS, Tree, apply, normalise
 from bench.study.wording import Problem, problems_of
 
 SLOTS: dict[str, Registry] = {"model": models, "optimizer": optimizers, "schedule": schedules, "loss": losses}
-DEFAULTS: Tree = {
-    "optimizer": {"name": "adam"},
-    "schedule": {"name": "constant"},
-    "loss": {"name": "cross-entropy"},
-    "stages": [{"train": "all", "epochs": 10}],
-    "augment": [],
-}
 
 
 def base_tree(recipe: Mapping[str, Any]) -> Tree:

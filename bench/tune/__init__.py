@@ -17,7 +17,7 @@ from bench.study.file import SEEDS_EACH, TUNING_SEEDS, Tune, ranges_of
 from bench.study.patch import look_up
 from bench.study.read import Arm, Study
 from bench.tune import prune, space
-from bench.tune.candidates import Standing, standing, winner
+from bench.tune.candidates import Standing, standing, telling, winner
 
 Read = Callable[[str], Record | None]
 History = Callable[[str], list[dict[str, Any]]]
@@ -108,8 +108,7 @@ def _shared(study: Study, chosen: Mapping[str, Mapping[str, Any]], planner: Plan
     for arm in study.arms:
         if arm.label == study.baseline:
             continue
-        mine = ranges_of(study.tune, arm.label)
-        values = {key: value for key, value in chosen[study.baseline].items() if key in mine}
+        values = space.shared_values(study.tune, chosen[study.baseline], arm.label)
         for run in planner.finals(space.tuned(arm, values)):
             yield replace(run, arm=run.arm + SHARED)
 
@@ -167,7 +166,7 @@ class _Generation:
             self._judge(Candidate(number=number, values=values, trials=trials), runs)
 
     def _judge(self, candidate: Candidate, runs: Sequence[Run]) -> None:
-        records = {trial.id: self.read(trial.id) for trial in candidate.trials}
+        records = {trial.id: telling(self.read(trial.id), self.tune.metric) for trial in candidate.trials}
         how = self.pruner.judge(candidate, records, standing(candidate, records, self.tune.metric))
         self.candidates.append(candidate)
         self.standings.append(how.standing)

@@ -64,7 +64,7 @@ def standings(search: PlannedSearch, read: Callable[[str], Record | None], metri
     """How every candidate of a planned search stands, in their order."""
     found = []
     for candidate in search.candidates:
-        records = {trial.id: read(trial.id) for trial in candidate.trials}
+        records = {trial.id: telling(read(trial.id), metric) for trial in candidate.trials}
         each = standing(candidate, records, metric)
         if candidate.number in search.pruned:
             seconds = sum(sum(r.seconds.values()) for r in records.values() if r)
@@ -73,6 +73,15 @@ def standings(search: PlannedSearch, read: Callable[[str], Record | None], metri
             )
         found.append(each)
     return found
+
+
+def telling(record: Record | None, metric: str) -> Record | None:
+    """``record``, or None where it is of a finished trial from before the tuning metric was known."""
+    if record is None or record.status != "done":
+        return record
+    name = metric.partition(".")[2]
+    known = name in record.scored_with or name in record.validation
+    return record if known else None
 
 
 def usable(trial: PlannedTrial, record: Record | None) -> bool:

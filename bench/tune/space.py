@@ -152,3 +152,9 @@ def tuned_study(study: Study, chosen: Mapping[str, Mapping[str, Any]]) -> Study:
     arms = tuple(tuned(arm, chosen[arm.label]) if arm.label in chosen else arm for arm in study.arms)
     baseline = next(arm.recipe for arm in arms if arm.label == study.baseline)
     return study.model_copy(update={"arms": arms, "recipe": baseline})
+
+
+def shared_values(tune: Tune, baseline: Mapping[str, Any], label: str) -> Values:
+    """The baseline's tuned values, as far as the arm ``label`` has such settings."""
+    mine = ranges_of(tune, label)
+    return {key: value for key, value in baseline.items() if key in mine}

@@ -67,6 +67,7 @@ RICH = text(
     [arms.many]
     model = { name = "efficientnet_b0", pretrained = true }
     optimizer = "lion"
+    unset = ["optimizer.lr", "stages.1.patience"]
     augment = ["flip", { name = "zoom", p = 0.5 }, { name = "chain", steps = ["flip", { name = "blur" }] }]
     [hidden.heavy]
     kind = "corrupted"
@@ -115,6 +116,7 @@ def test_the_schema_accepts_the_template(validator: jsonschema.Draft202012Valida
         ({"recipe": 'loss = "mse"'}, "a loss"),
         ({"rest": '[arms]\na = { optimizer = "adma" }'}, "an optimizer of an arm"),
         ({"rest": "[arms]\na = { data = { source = 'x' } }"}, "data that no arm may change"),
+        ({"rest": '[arms]\na = { unset = "model.weights" }'}, "a list of keys"),
         ({"rest": '[arms]\na = {}\n[hidden.x]\nkind = "other"'}, "a kind"),
         ({"rest": '[arms]\na = {}\n[[claims]]\nsays = "x"'}, "a claim without arms"),
     ],

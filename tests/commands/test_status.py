@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tiny import FLIPS, HIDDEN, machine_in, write_study
 
+from bench import metrics
 from bench.commands.plan import plan_text
 from bench.commands.status import status
 from bench.errors import UserError
@@ -37,6 +38,7 @@ def finish(run: Run, machine: Machine, **changes: object) -> Record:
     fields = base(Job(run), Place(machine.results, machine.cache)) | {
         "status": "done",
         "scores": {scored.key: {"accuracy": 0.5} for scored in run.sets},
+        "metrics": metrics.versions(),
     }
     return Record(**(fields | changes))
 

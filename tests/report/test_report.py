@@ -40,7 +40,8 @@ def test_made_twice_it_is_the_same_to_the_byte(world):
     assert before == {path: path.read_bytes() for path in first.parent.rglob("*") if path.is_file()}
     assert first == world.store.root / "tiny" / "report.md"
     assert {path.name for path in (first.parent / "tables").iterdir()} == {
-        f"{name}.csv" for name in ("arms", "scores", "classes", "claims", "trials", "settings", "noise")
+        f"{name}.csv"
+        for name in ("arms", "scores", "classes", "claims", "trials", "settings", "noise", "results")
     }
 
 

@@ -276,6 +276,24 @@ def test_looks_are_declared_before_the_first_score_and_stay(tmp_path: Path) -> N
     assert go(study, tmp_path).ran == 0, "without the option it goes on as declared"
 
 
+def test_a_set_that_cannot_be_scored_is_asked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where looks ask again and again what is missing."""
+    study = write_study(tmp_path, seeds=3)
+    study.write_text("looks = [2, 3]\n" + study.read_text())
+    go(study, tmp_path, Options(until_decided=True))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no such layer")
+
+    monkeypatch.setattr(working, "score_from_weights", broken)
+    study.write_text(study.read_text().replace("[recipe]", f"{HIDDEN}\n[recipe]"))
+    ending = go(study, tmp_path)
+    assert (ending.exit_code, len(ending.failures)) == (1, 6)
+    assert all("not scored: RuntimeError: no such layer" in failure for failure in ending.failures)
+
+
 @pytest.mark.parametrize("name", ["tiny", "decide"])
 def test_looks_cannot_be_declared_once_a_comparison_was_scored(tmp_path: Path, name: str) -> None:
     """By this study or, its trials being the same, by another."""

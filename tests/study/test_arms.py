@@ -45,6 +45,56 @@ def test_an_arm_may_change_outliers_size_and_limit_of_the_data():
     assert study.data == study.arm("a").data
 
 
+def test_an_arm_may_unset_what_the_recipe_sets():
+    study = read(
+        '[arms]\nours = {}\nscratch = { unset = ["model.weights", "optimizer.lr", "optimizer.beta1"] }',
+        recipe='"model.name" = "resnet18"\n"model.weights" = "w.pth"\n"optimizer.beta1" = 0.8',
+    )
+    ours, scratch = (study.arm(label).recipe for label in ("ours", "scratch"))
+    assert (ours.model.params["weights"], scratch.model.params["weights"]) == ("w.pth", None)
+    assert ours.optimizer.params["beta1"] == 0.8
+    assert scratch.optimizer.params == optimizers["adam"].parameters({})
+
+
+def test_a_named_level_may_unset_and_so_may_its_combinations():
+    study = read(
+        '[factors.start]\nours = {}\nrandom = { unset = ["model.weights"] }\n'
+        '[factors.limit]\nfew = {}\nall = { unset = ["data.limit"] }',
+        recipe='"model.name" = "resnet18"\n"model.weights" = "w.pth"',
+        data="limit = 100",
+    )
+    found = {arm.label: (arm.recipe.model.params["weights"], arm.data.limit) for arm in study.arms}
+    assert found == {
+        "ours + few": ("w.pth", 100), "ours + all": ("w.pth", None),
+        "random + few": (None, 100), "random + all": (None, None),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (
+            "optimizer.rl",
+            mistake("[arms.x] unset", "", '"optimizer.rl" has its default already; known: lr, name'),
+        ),
+        ("model", mistake("[arms.x] model", "", "is required")),
+        (
+            "data.source",
+            mistake(
+                "[arms.x] data.source", "", "an arm may change only outliers, size_px, limit of the data"
+            ),
+        ),
+    ],
+)
+def test_what_has_no_default_cannot_be_unset(key: str, text: str):
+    assert complaint(f'{ARMS}x = {{ unset = ["{key}"] }}') == text
+
+
+def test_the_recipe_unsets_nothing():
+    problem = '"optimizer.beta1" has its default already; known: name'
+    assert complaint(recipe='unset = ["optimizer.beta1"]') == mistake("[recipe] unset", "", problem)
+
+
 @pytest.mark.parametrize(
     ("change", "key", "found"),
     [

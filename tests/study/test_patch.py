@@ -101,6 +101,41 @@ def test_a_patch_that_points_nowhere_says_where_and_why(patch: dict[str, Any], p
     assert problem in str(caught.value)
 
 
+def test_what_is_unset_goes_back_to_its_default():
+    assert apply(BASE, {"unset": ["model.dropout"]})["model"] == {"name": "vgg16"}
+    assert apply(BASE, {"unset": ["augment.1.n"]})["augment"][1] == {"name": "randaugment"}
+    assert "batch_size" not in apply(BASE, {"unset": ["batch_size"]})
+    tree = apply(BASE, {"unset": ["optimizer", "stages"]})
+    assert tree["optimizer"] == {"name": "adam"}
+    assert tree["stages"] == [{"train": "all", "epochs": 10}]
+
+
+def test_keys_are_unset_before_the_others_are_set():
+    base = {"optimizer": {"name": "lion", "lr": 0.5, "weight_decay": 0.1}}
+    patch = {"optimizer.lr": 0.2, "unset": ["optimizer"]}
+    assert apply(base, patch)["optimizer"] == {"name": "adam", "lr": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("unset", "problem"),
+    [
+        (["model.dropuot"], '"model.dropuot" has its default already; did you mean "dropout"?'),
+        (["modle.dropout"], '"modle.dropout": there is no "modle" here; did you mean "model"?'),
+        (["loss"], '"loss" has its default already; known: augment, batch_size, model, optimizer, stages'),
+        (["model.dropout", "model.dropout"], '"model.dropout" has its default already; known: name'),
+        (["stages.0"], '"stages.0" is an entry of a list; write the list without it'),
+        (["stages.2.epochs"], '"stages.2.epochs": index 2 is past the end of a list of 2 (the first is 0)'),
+        (["batch_size.x"], '"batch_size.x": "batch_size" holds 64, which has no keys'),
+        ("model.dropout", 'must be a list of dotted keys, ["model.weights"], not "model.dropout"'),
+        ([1], 'must be a list of dotted keys, ["model.weights"], not [1]'),
+    ],
+)
+def test_only_what_is_set_can_be_unset(unset: Any, problem: str):
+    with pytest.raises(PatchError) as caught:
+        apply(BASE, {"unset": unset})
+    assert (caught.value.path, str(caught.value)) == ("unset", problem)
+
+
 def test_neither_tree_nor_patch_is_changed():
     import copy
 
@@ -112,7 +147,9 @@ def test_neither_tree_nor_patch_is_changed():
     assert (base, patch) == (BASE, before)
 
 
-keys = st.sampled_from(["name", "lr", "model", "optimizer", "0", "stages", "a.b", "stages.0", "", ".", "²"])
+keys = st.sampled_from(
+    ["unset", "name", "lr", "model", "optimizer", "0", "stages", "a.b", "stages.0", "", ".", "²"]
+)
 leaves = st.none() | st.booleans() | st.integers(-2, 2) | st.floats() | st.sampled_from(["", "adam", "flip"])
 trees = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3)
@@ -128,6 +165,15 @@ def test_any_patch_of_any_tree_applies_or_says_where_it_points(tree: dict[str, A
     except PatchError as error:
         caught = error
     assert (caught.path and str(caught)) if caught else isinstance(out, dict)
+
+
+@given(
+    st.sampled_from(["batch_size", "optimizer.lr", "model.weights", "stages.1.patience", "augment.0.p"]),
+    st.integers() | st.text() | st.booleans(),
+)
+def test_unsetting_what_was_set_gives_back_the_recipe(key: str, value: Any):
+    plain = apply(BASE, {"unset": ["batch_size", "optimizer.lr"]})
+    assert apply(apply(plain, {key: value}), {"unset": [key]}) == plain
 
 
 @given(tables)

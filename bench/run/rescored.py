@@ -1,0 +1,75 @@
+"""Metrics that a finished trial was not scored with: computed from what it kept, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bench import metrics
+from bench.progress.terminal import Terminal
+from bench.run.planning import lacks
+from bench.store import UNREADABLE, VALIDATION, Predictions, Record, Store
+
+
+@dataclass
+class Rescored:
+    """What became of the records that lacked a metric."""
+
+    written: int = 0
+    without: int = 0
+    """Replicates that kept no predictions to compute it from."""
+    failures: list[str] = field(default_factory=list)
+
+
+def add_metrics(ids: Iterable[str], store: Store, terminal: Terminal) -> Rescored:
+    """Rewrite the scores of these trials, each record whole, where a metric is new or computes otherwise now.
+
+    The numbers are those that a fresh trial would store: its scores too are of the stored probabilities.
+    """
+    behind = [record for id in sorted(ids) if (record := store.read(id)) and lacks(record)]
+    found = Rescored()
+    if not behind:
+        return found
+    names = ", ".join(sorted({name for record in behind for name in lacks(record)}))
+    with terminal.counting(f"computing {names} from kept predictions", "trials") as count:
+        for number, record in enumerate(behind, 1):
+            _add(record, store, found)
+            count(number, len(behind))
+    if found.without:
+        kept = "kept no predictions that can be read"
+        terminal.note(f"{found.without} trials lack {names} and {kept}; --rescore trains them again")
+    return found
+
+
+def _add(record: Record, store: Store, found: Rescored) -> None:
+    try:
+        said = store.predictions(record.id)
+    except UNREADABLE:
+        said = {}
+    wanted = {*record.scores, VALIDATION} if record.role == "tune" else {*record.scores}
+    if not wanted <= said.keys():
+        found.without += record.role == "final"
+        return
+    try:
+        store.rewrite(_scored(record, said))
+    except Exception as error:  # a metric of somebody else's may raise anything
+        problem = f"{type(error).__name__}: {error}".partition("\n")[0]
+        found.failures.append(f"{', '.join(lacks(record))} of trial {record.id}: {problem}")
+    else:
+        found.written += 1
+
+
+def _scored(record: Record, said: dict[str, Predictions]) -> Record:
+    """The record with every registered metric; what it holds of others stays."""
+    now, fields = metrics.versions(), record.model_dump()
+
+    def anew(scores: dict[str, float], key: str) -> dict[str, float]:
+        if key not in said:  # the validation images of an older record
+            return scores
+        others = {name: value for name, value in scores.items() if name not in now}
+        return others | metrics.score_all(said[key].probabilities, said[key].labels)
+
+    fields["validation"] = anew(record.validation, VALIDATION)
+    fields["scores"] = {key: anew(scores, key) for key, scores in record.scores.items()}
+    fields["metrics"] = record.scored_with | now
+    return Record.model_validate(fields)
