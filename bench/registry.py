@@ -1,16 +1,18 @@
 """Names of components to the functions that make them. A signature is the component's schema.
 
 A registered function takes only parameters a study may set, each typed and with a default unless the
-study must give it. Bounds are ``annotated_types`` markers (``Annotated[float, Interval(ge=0, le=1)]``), so a
+study must give it. What comes from outside the package (``study.code``) is offered for as long as its study is at
+hand: ``use`` says which. Bounds are ``annotated_types`` markers (``Annotated[float, Interval(ge=0, le=1)]``), so a
 module that registers components needs neither pydantic nor torch until something is checked or built.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +35,13 @@ class Component:
     factory: Callable[..., Any]
     traits: Mapping[str, Any] = field(default_factory=dict)
     """What others must know without building it, for example ``mixes_images=True``."""
+    origin: str = ""
+    """Where it is from: empty, bench itself; else ``sha256:…`` of a study's file, or ``package:NAME``."""
+
+    @property
+    def id(self) -> str:
+        """``augmentation:flip``."""
+        return f"{self.kind}:{self.name}"
 
     @property
     def summary(self) -> str:
@@ -94,9 +103,14 @@ class Registry:
         """Decorator: put a factory under ``name``."""
 
         def add(factory: F) -> F:
-            if name in self._components:
+            component = Component(self.kind, name, version, factory, traits)
+            known = self._components.get(name)
+            if known is not None and not (_arriving and known.origin):
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
-            self._components[name] = Component(self.kind, name, version, factory, traits)
+            if _arriving:
+                _arriving[-1].append(component)
+            else:
+                self._components[name] = component
             return factory
 
         return add
@@ -185,3 +199,33 @@ REGISTRIES: dict[str, Registry] = {
     "sources": sources,
 }
 """What ``bench list KIND`` knows, by plural."""
+
+_arriving: list[list[Component]] = []
+"""Where what registers now is collected, the innermost last; empty: it is bench's own."""
+
+
+@contextlib.contextmanager
+def arriving() -> Iterator[list[Component]]:
+    """Collect what registers inside, and offer it to nobody yet."""
+    _arriving.append([])
+    try:
+        yield _arriving[-1]
+    finally:
+        _arriving.pop()
+
+
+def use(components: Iterable[Component]) -> None:
+    """Offer these beside bench's own, and nothing else from outside: what the study at hand uses."""
+    for component in foreign():
+        del _registry_of(component)._components[component.name]
+    for component in components:
+        _registry_of(component)._components[component.name] = component
+
+
+def foreign() -> list[Component]:
+    """Everything on offer that is not bench's own."""
+    return [one for registry in REGISTRIES.values() for one in registry if one.origin]
+
+
+def _registry_of(component: Component) -> Registry:
+    return next(registry for registry in REGISTRIES.values() if registry.kind == component.kind)

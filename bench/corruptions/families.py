@@ -22,8 +22,9 @@ UPSAMPLED = frozenset({"rotate", "zoom"})
 
 
 def families_of(corrupted: Corrupted) -> tuple[str, ...]:
-    """Families of a corrupted set, sorted: those it names, else all."""
-    return tuple(sorted(set(corrupted.families or corruptions.names())))
+    """Families of a corrupted set, sorted: those it names, else all that are bench's own."""
+    own = (component.name for component in corruptions if not component.origin)
+    return tuple(sorted(set(corrupted.families or own)))
 
 
 def severities_of(corrupted: Corrupted) -> tuple[int, ...]:
