@@ -264,14 +264,20 @@ def plan(
         ),
     ] = False,
     device: Device = None,
+    no_code: Annotated[
+        bool,
+        typer.Option("--no-code", help="Run none of the Python that a study names; say what goes unchecked."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
     from bench.commands.plan import plan_json, plan_text
 
     machine = _machine(results=results, device=device)
+    if probe and no_code:
+        raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
     for study in studies:
-        text = (plan_json if as_json else plan_text)(study, machine, smoke)
+        text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)
         if probe:
             from bench.commands import probe as commands
 

@@ -379,9 +379,10 @@ class Planner:
 
         def make(replicate: Replicate, role: Literal["final", "tune"]) -> Trial:
             key = _hash({"recipe": content, "data": data_hash, "replicate": vars(replicate)})
-            trial = _hash({"key": key, **behaviour})
-            told = (arm.data, data_hash, source, replicate, versions, role, weights, origins)
-            return Trial(trial, key, recipe, *told, self.study.code)
+            return Trial(
+                _hash({"key": key, **behaviour}), key, recipe, arm.data, data_hash, source, replicate,
+                versions, role, weights, origins, self.study.code,
+            )  # fmt: skip
 
         return make
 

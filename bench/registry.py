@@ -1,9 +1,10 @@
 """Names of components to the functions that make them. A signature is the component's schema.
 
 A registered function takes only parameters a study may set, each typed and with a default unless the
-study must give it. What comes from outside the package (``study.code``) is offered for as long as its study is at
-hand: ``use`` says which. Bounds are ``annotated_types`` markers (``Annotated[float, Interval(ge=0, le=1)]``), so a
+study must give it. Bounds are ``annotated_types`` markers (``Annotated[float, Interval(ge=0, le=1)]``), so a
 module that registers components needs neither pydantic nor torch until something is checked or built.
+
+What comes from outside the package (``study.code``) is on offer while its study is at hand: see ``use``.
 """
 
 from __future__ import annotations

@@ -73,6 +73,8 @@ class Record(Frozen):
     fold: Whole | None = None
     versions: dict[str, int]
     """``kind:name`` → version, of every component used."""
+    origins: dict[str, str] = Field(default_factory=dict)
+    """``kind:name`` → where it is from, of every component used that is not bench's own."""
     classes: list[str] = Field(default_factory=list)
     scores: dict[str, dict[str, Finite]] = Field(default_factory=dict)
     """Key of the scored set → score → value, 0 to 1; a score undefined on a set is left out."""

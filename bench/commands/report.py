@@ -15,6 +15,7 @@ from bench.run.planning import SMOKE_FOLDER
 from bench.store import Store
 from bench.study.read import Study, parse
 from bench.study.smoke import smoke
+from bench.study.told import Told, told
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
     A name that ends in ``.toml`` or holds a slash is a file: its stem names the study.
     """
     store = Store(machine.results)
-    if asked.check and not studies and reference:
+    if asked.check and not studies and reference and (machine.results / "reference").is_dir():
         store = Store(machine.results / "reference")
     names = [Path(name).stem if name.endswith(".toml") else name for name in studies] or planned(store)
     if not names and not asked.check:
@@ -53,7 +54,7 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
 def _one(name: str, store: Store, asked: Wanted) -> bool:
     plan = read_plan(name, store)
     folder = store.study_dir(name)
-    study = as_used(folder / "study.toml", smoked=plan.smoke)
+    study = as_used(folder / "study.toml", smoked=plan.smoke, known=plan.components)
     if asked.no_cost:
         _print(report.files(study, plan, store, asked.formats, cost=False))
         return False
@@ -78,11 +79,14 @@ def _print(files: Mapping[str, str]) -> None:
         print(f"==> {file} <==\n{text}")
 
 
-def as_used(file: Path, *, smoked: bool = False) -> Study:
-    """The study that a results folder keeps. Its name is the folder's."""
+def as_used(file: Path, *, smoked: bool = False, known: Sequence[Told] = ()) -> Study:
+    """The study that a results folder keeps. Its name is the folder's.
+
+    known   what the plan beside it tells of components from outside, whose code stays unread
+    """
     if not file.is_file():
         raise UserError(f"{file} is missing; bench run writes it")
-    study = parse(file.read_text("utf-8"), name=file.parent.name, file=str(file))
+    study = parse(file.read_text("utf-8"), name=file.parent.name, file=str(file), outside=told(known))
     return smoke(study) if smoked else study
 
 

@@ -35,6 +35,7 @@ def base(job: Job, place: Place) -> dict[str, Any]:
         "seed": trial.replicate.seed,
         "fold": trial.replicate.fold,
         "versions": dict(trial.versions),
+        "origins": dict(trial.origins),
         "machine": provenance.machine(place.device),
         "libraries": provenance.libraries(),
         "commit": provenance.commit(),

@@ -173,8 +173,11 @@ def components(code: Iterable[Code]) -> list[Component]:
 
 def named(table: Tree, folder: Path) -> tuple[Code, ...]:
     """The code that a study's table names: its own files, and entry points that are called as it says."""
-    uses = table.get("uses")
-    files = [_read(each, folder) for each in dict.fromkeys(uses)] if _is_texts(uses) else []
+    uses = table.get("uses", [])
+    readable = isinstance(uses, list) and all(
+        isinstance(each, str) for each in uses
+    )  # else StudyFile says so
+    files = [_read(each, folder) for each in dict.fromkeys(uses)] if readable else []
     words = set(_words(table))
     return (*files, *(one for one in installed() if one.name in words))
 
@@ -183,10 +186,6 @@ def installed() -> tuple[Code, ...]:
     """Every entry point that offers a component."""
     found = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
     return tuple(Code(p.name, p.module, package=p.dist.name if p.dist else p.module) for p in found)
-
-
-def _is_texts(uses: Any) -> bool:
-    return isinstance(uses, list) and all(isinstance(each, str) for each in uses)
 
 
 def _read(written: str, folder: Path) -> Code:

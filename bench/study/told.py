@@ -37,10 +37,11 @@ class Told(Frozen):
         sorts = {name: _type_of(about) for name, about in self.parameters.items()}
         empty, keyword = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
         factory.__doc__, factory.__annotations__ = self.summary, sorts
-        factory.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        parameters = [
             inspect.Parameter(name, keyword, default=about.get("default", empty), annotation=sorts[name])
             for name, about in self.parameters.items()
-        )
+        ]
+        factory.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         done = {"does": self._does} if self.does else {}
         return Component(self.kind, self.name, self.version, factory, self.traits | done, self.origin)
 
