@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from bench.errors import UserError
 from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
-from bench.registry import Component, augmentations, losses, models, optimizers, schedules
+from bench.registry import Component, augmentations, losses, models, optimizers, schedules, sources
 from bench.streams import derive
 from bench.study.code import Code
 from bench.study.file import AGAIN_SEEDS, TUNING_SEEDS
@@ -373,6 +373,8 @@ class Planner:
         recipe, weights = _with_weights(arm, self.locator)
         content = fingerprint(recipe.model_dump(mode="json"))  # once per arm, not per trial
         used = components_of(recipe)
+        if sources[source.kind].origin:  # bench's own is known by the data's fingerprint
+            used.append(sources[source.kind])
         versions = ROOMS | {component.id: component.version for component in used}
         origins = {component.id: component.origin for component in used if component.origin}
         behaviour = {"versions": versions} | ({"origins": origins} if origins else {})

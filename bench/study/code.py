@@ -151,7 +151,10 @@ def unread_in(folder: Path) -> Outside:
     def outside(table: Tree) -> tuple[tuple[Code, ...], list[Component]]:
         code = named(table, folder)
         seen = {(kind, name) for one in code for kind, name in _seems_to_register(one)}
-        return code, [_Unread(kind, name, 0, not_here, origin=UNREAD) for kind, name in sorted(seen)]
+        paths = {word.partition(":")[0]: {"path": "any"} for word in _words(table) if ":" in word}
+        return code, [
+            _Unread(kind, name, 0, not_here, paths.get(name, {}), UNREAD) for kind, name in sorted(seen)
+        ]
 
     return outside
 

@@ -59,10 +59,9 @@ def tell(choices: Iterable[Choice]) -> tuple[Told, ...]:
 
 
 def _told(component: Component, used: Sequence[Choice]) -> Told:
-    traits = dict(component.traits)
+    traits = {name: value for name, value in component.traits.items() if not callable(value)}
     does: list[tuple[dict[str, Any], list[str]]] = []
-    if callable(say := traits.get("does")):
-        del traits["does"]
+    if callable(say := component.traits.get("does")):
         mine = [choice.params for choice in used if choice.name == component.name]
         does = [(params, sorted(say(params))) for i, params in enumerate(mine) if params not in mine[:i]]
     return Told(
