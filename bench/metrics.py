@@ -51,7 +51,7 @@ def recalls(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]
     return np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
 
 
-@metrics.register("accuracy")
+@metrics.register("accuracy", interval="images")
 def accuracy() -> Score:
     """Share of images whose most probable class is right, in [0, 1]."""
     return lambda probabilities, labels: float((probabilities.argmax(1) == labels).mean())
@@ -68,7 +68,7 @@ def balanced_accuracy() -> Score:
     return lambda probabilities, labels: float(np.nanmean(recalls(probabilities, labels)))
 
 
-@metrics.register("worst_recall")
+@metrics.register("worst_recall", interval="none")
 def worst_recall() -> Score:
     """Recall of the class that is recognised worst, in [0, 1]."""
     import numpy as np
@@ -82,7 +82,7 @@ def macro_f1() -> Score:
     return _macro_f1
 
 
-@metrics.register("auc")
+@metrics.register("auc", chance=0.5)
 def auc() -> Score:
     """Mean area under the ROC curve, each class present against the rest, in [0, 1]; ties count one half.
 
@@ -91,7 +91,7 @@ def auc() -> Score:
     return _auc
 
 
-@metrics.register("ece")
+@metrics.register("ece", lower_is_better=True, interval="none")
 def ece() -> Score:
     """Expected calibration error, in [0, 1]: mean gap of confidence and accuracy over 15 equal-mass bins.
 
@@ -100,7 +100,7 @@ def ece() -> Score:
     return _ece
 
 
-@metrics.register("nll")
+@metrics.register("nll", unit="nats", lower_is_better=True, interval="images")
 def nll() -> Score:
     """Mean negative log probability of the right class, in nats; probabilities below 2⁻²⁴ count as that."""
     return _nll

@@ -69,6 +69,14 @@ class Component:
         )
         return create_model(f"{self.kind}:{self.name}", __config__=config, **fields)
 
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Default of every parameter that has one, as plain JSON values."""
+        from pydantic_core import to_jsonable_python
+
+        fields = self.schema.model_fields.items()
+        return {key: to_jsonable_python(f.get_default()) for key, f in fields if not f.is_required()}
+
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """``given`` checked, with every default filled in, as plain JSON values.
 
@@ -94,8 +102,14 @@ def _parameter_hints(factory: Callable[..., Any]) -> dict[str, Any]:
 class Registry:
     """Components of one kind, by name. Refuses duplicates, lists itself."""
 
-    def __init__(self, kind: str, fallback: str | None = None) -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: str, fallback: str | None = None, traits: Mapping[str, Any] | None = None
+    ) -> None:
+        """traits: those that a component may say, and what is so where it does not.
+
+        A tuple lists what can be said, the default first; no mapping: anything goes.
+        """
+        self.kind, self.traits = kind, traits
         self._components: dict[str, Component] = {}
         self.fallback = fallback
         """Name of the component that stands for every name not registered (any timm model)."""
@@ -104,7 +118,7 @@ class Registry:
         """Decorator: put a factory under ``name``."""
 
         def add(factory: F) -> F:
-            component = Component(self.kind, name, version, factory, traits)
+            component = Component(self.kind, name, version, factory, self._with_defaults(name, traits))
             known = self._components.get(name)
             if known is not None and not (_arriving and known.origin):
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
@@ -115,6 +129,20 @@ class Registry:
             return factory
 
         return add
+
+    def _with_defaults(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        if self.traits is None:
+            return dict(given)
+        for trait, value in given.items():
+            if trait not in self.traits:
+                hint = did_you_mean(trait, self.traits)
+                raise ValueError(f"{self.kind} {name!r} has no trait {trait!r}; {hint}")
+            allowed = self.traits[trait]
+            if isinstance(allowed, tuple) and value not in allowed:
+                hint = did_you_mean(str(value), allowed)
+                raise ValueError(f"{self.kind} {name!r}: {trait} = {value!r}; {hint}")
+        defaults = {k: v[0] if isinstance(v, tuple) else v for k, v in self.traits.items() if v is not None}
+        return {**defaults, **given}
 
     def __getitem__(self, name: str) -> Component:
         known = self._components.get(name)
@@ -180,12 +208,20 @@ class Sources(Registry):
         return None if right else f'must be "{forms[name]}"'
 
 
-augmentations = Registry("augmentation")
+augmentations = Registry("augmentation", traits=dict.fromkeys(("does", "geometric", "mixes_images", "views")))
 models = Registry("model", fallback="timm")
 optimizers = Registry("optimizer")
 schedules = Registry("schedule")
 losses = Registry("loss")
-metrics = Registry("metric")
+metrics = Registry(
+    "metric",
+    traits={
+        "unit": "share",
+        "lower_is_better": False,
+        "interval": ("leave-one-out", "images", "closed form", "none"),
+        "chance": None,
+    },
+)
 corruptions = Registry("corruption")
 sources = Sources("source")
 

@@ -101,7 +101,7 @@ def done_by(choices: Iterable[str | Mapping[str, Any]]) -> set[str]:
     for choice in choices:
         table = {"name": choice} if isinstance(choice, str) else dict(choice)
         component = augmentations[table.pop("name")]
-        given = component.parameters(table)
+        given = component.defaults | table
         does = component.traits.get("does", (component.name,))
         if given.get("p") != 0:
             done |= set(does(given) if callable(does) else does)
