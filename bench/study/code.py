@@ -240,6 +240,6 @@ class _Unread(Component):
         return create_model(self.id, __config__=ConfigDict(extra="allow"))
 
 
-def not_here(**_: Any) -> None:
+def not_here() -> None:
     """In place of a factory that is not here. Raises UserError."""
     raise UserError("this component's code was not run here; only what is written of it is known")
