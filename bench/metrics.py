@@ -41,6 +41,39 @@ def score_all(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
     return {name: score for name, score in scores.items() if score == score}
 
 
+def stamp(metric: Component) -> str:
+    """What tells apart what a metric from outside made of predictions."""
+    return f"{metric.name} {metric.version} {metric.origin}"
+
+
+def per_item(name: str, said: Predictions) -> NDArray[np.float64] | None:
+    """One value per item, (M,), that say how much a score hangs on it; None where it has no interval there.
+
+    Of bench's own metrics they are computed; of others taken from what was kept, for a report has no code.
+    """
+    metric = metrics[name]
+    return said.per_item.get(stamp(metric)) if metric.origin else _computed(metric, said)
+
+
+def kept_per_item(said: Predictions) -> dict[str, NDArray[np.float64]]:
+    """By ``stamp``, the pseudo-values of every metric from outside that has an interval here."""
+    every = {stamp(metric): _computed(metric, said) for metric in metrics if metric.origin}
+    return {name: values for name, values in every.items() if values is not None}
+
+
+def _computed(metric: Component, said: Predictions) -> NDArray[np.float64] | None:
+    from bench import stats
+    from bench.stats import leave_out
+
+    asked = said.probabilities, said.labels, said.ids
+    if metric.name in stats.JACKKNIFE:
+        return stats.pseudo_values(metric.name, *asked)[1]
+    if metric.traits["interval"] == "none":
+        return None
+    by_image = metric.traits["interval"] == "images"
+    return (leave_out.of_images if by_image else leave_out.without_each)(metric.build({}), *asked)
+
+
 def recalls(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
     """Share of each class's images that are recognised, (K,) in [0, 1]; nan for a class without images."""
     import numpy as np
