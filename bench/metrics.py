@@ -6,14 +6,16 @@ whole numbers in [0, K). Classes that no label names are left out of means over 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.registry import metrics
+from bench.registry import UNREAD, Component, metrics
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from bench.store import Predictions
 
     Probabilities = NDArray[np.floating[Any]]
     Labels = NDArray[np.integer[Any]]
@@ -26,9 +28,13 @@ SMALLEST = 2.0**-24
 """Smallest positive float16: a stored 0 may have been as much, so no image costs more than −log of it."""
 
 
-def versions() -> dict[str, int]:
-    """Every registered metric and the version of what it computes."""
-    return {metric.name: metric.version for metric in metrics}
+def versions() -> dict[str, int | str]:
+    """Every metric that can be computed here, and the version of what it computes."""
+    return {metric.name: _version(metric) for metric in metrics if metric.origin != UNREAD}
+
+
+def _version(metric: Component) -> int | str:
+    return f"{metric.version} {metric.origin}" if metric.origin else metric.version
 
 
 def score_all(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
@@ -41,9 +47,23 @@ def score_all(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
     return {name: score for name, score in scores.items() if score == score}
 
 
-def stamp(metric: Component) -> str:
-    """What tells apart what a metric from outside made of predictions."""
-    return f"{metric.name} {metric.version} {metric.origin}"
+def problems(classes: int) -> Iterator[str]:
+    """What is wrong with metrics from outside, tried on a few made-up answers before anything is trained.
+
+    classes   K
+    """
+    import numpy as np
+
+    labels = np.arange(6 * classes) % classes
+    said = np.random.default_rng(0).dirichlet(np.ones(classes), len(labels)).astype(np.float16)
+    for metric in (one for one in metrics if one.origin):
+        try:
+            score = metric.build({})(said, labels)
+            wrong = "" if isinstance(score, float) and not np.isinf(score) else f"gives {score!r}, no number"
+        except Exception as error:  # somebody else's may raise anything
+            wrong = f"raises {type(error).__name__}: {error}"
+        if wrong:
+            yield f"metric {metric.name}: of {len(labels)} images of {classes} classes it {wrong}"
 
 
 def per_item(name: str, said: Predictions) -> NDArray[np.float64] | None:
@@ -52,12 +72,12 @@ def per_item(name: str, said: Predictions) -> NDArray[np.float64] | None:
     Of bench's own metrics they are computed; of others taken from what was kept, for a report has no code.
     """
     metric = metrics[name]
-    return said.per_item.get(stamp(metric)) if metric.origin else _computed(metric, said)
+    return said.per_item.get(f"{name} {_version(metric)}") if metric.origin else _computed(metric, said)
 
 
 def kept_per_item(said: Predictions) -> dict[str, NDArray[np.float64]]:
-    """By ``stamp``, the pseudo-values of every metric from outside that has an interval here."""
-    every = {stamp(metric): _computed(metric, said) for metric in metrics if metric.origin}
+    """The same of every metric from outside that has an interval here, by name and version."""
+    every = {f"{one.name} {_version(one)}": _computed(one, said) for one in metrics if one.origin}
     return {name: values for name, values in every.items() if values is not None}
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 F = TypeVar("F", bound=Callable[..., Any])
+UNREAD = "unread"
+"""Origin of a component that a study's file would register, if it were run."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from bench.machine import Machine
 from bench.plan import Plan, Run, replicates_of
 from bench.progress.board import MARKS, MOST_MARKS, row
 from bench.progress.screen import duration
-from bench.registry import foreign
+from bench.registry import UNREAD, foreign
 from bench.run.planning import TrialState, cells, lacking, lacks, prepare, states, store_of
 from bench.store import Record, Store
-from bench.study.code import UNREAD, run_in, unread_in
+from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
 
 LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"

@@ -81,7 +81,7 @@ def write_result(job: Job, place: Place, result: Result) -> Record:
 
 def _with_earlier(
     trial: Trial, result: Result, store: Store
-) -> tuple[Scores, dict[str, Predictions], dict[str, int]]:
+) -> tuple[Scores, dict[str, Predictions], dict[str, int | str]]:
     """Scores, predictions and metrics; a candidate keeps what it said of another study's ``val_shift``."""
     now = metrics.versions()
     before = store.read(trial.id) if trial.role == "tune" else None

@@ -49,7 +49,7 @@ class Measure:
 
     @property
     def unit(self) -> str:
-        """What differences are told in: ``points`` of a share, ``ratio`` of costs, or the score's own unit."""
+        """What differences are told in: ``points`` of a share, ``ratio`` of costs, or its own unit."""
         if self.kind == "cost":
             return "ratio"
         return self.traits["unit"] if self.kind == "score" and self.traits["unit"] != "share" else "points"

@@ -262,8 +262,10 @@ def _effect(
     if not isinstance(test, stats.Interval):
         return None
     half = test.half_width(level)
-    ends = test.mean, test.mean - half, test.mean + half
-    return Effect(*map(math.exp, ends) if metric.kind == "cost" else ends, unit=metric.unit)
+    mean, low, high = test.mean, test.mean - half, test.mean + half
+    if metric.kind == "cost":
+        mean, low, high = math.exp(mean), math.exp(low), math.exp(high)
+    return Effect(mean, low, high, metric.unit)
 
 
 def points(fraction: float | None) -> str:

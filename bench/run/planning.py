@@ -13,8 +13,9 @@ from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import Plan, PlanFile, Run, ScoredSet, look_seeds, make_plan, read_plan_file
 from bench.progress.board import Cell
+from bench.registry import UNREAD
 from bench.store import Record, Store
-from bench.study.code import UNREAD, Outside, run_in
+from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
 from bench.study.read import load
 from bench.study.smoke import smoke

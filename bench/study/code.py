@@ -12,6 +12,7 @@ import hashlib
 import importlib.abc
 import importlib.util
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,12 +24,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from bench.errors import UserError, shorten
-from bench.registry import REGISTRIES, Component, arriving
+from bench.registry import REGISTRIES, UNREAD, Component, arriving
 
 GROUP = "bench.components"
 """Entry points of installed packages: name of a component = module that registers it."""
-UNREAD = "unread"
-"""Origin of a component that a file would register, if it were run."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,8 @@ def _imported(module: str) -> tuple[Component, ...]:
 def _check_signature(component: Component, file: str) -> None:
     """Raise UserError where a study could not set the parameters of ``component``."""
     what = f'{file}: {component.kind} "{component.name}"'
+    if not re.fullmatch(r"[\w.+-]+", component.name):
+        raise UserError(f"{what}: a name is letters, digits, and any of _ . + -")
     for parameter in inspect.signature(component.factory).parameters.values():
         bad = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if bad or parameter.annotation is parameter.empty or parameter.name in ("name", "params"):

@@ -134,7 +134,7 @@ def test_the_report_judges_by_an_own_metric_and_knows_what_an_own_augmentation_d
     assert re.search(r"\| digital \| scan-lines \|.*‡", text)
     assert "stripe" in text
     folder = machine.results / "own"
-    for made in ("report.md", "report.html", "tables/arms.csv", "tables/arms.tex"):
+    for made in ("report.md", "report.html", "tables/scores.csv", "tables/scores.tex", "tables/results.csv"):
         assert "kappa" in (folder / made).read_text("utf-8"), made
 
 
