@@ -62,6 +62,15 @@ Studies = Annotated[
     list[Path], typer.Argument(help="Study files (TOML).", show_default=False, callback=_all_found)
 ]
 OneStudy = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False, callback=_found)]
+WithStudy = Annotated[
+    Path | None,
+    typer.Option(
+        "--study",
+        help="A study file, whose own code has further components.",
+        show_default=False,
+        callback=lambda study: study and _found(study),
+    ),
+]
 Results = Annotated[
     Path | None, typer.Option("--results", help="Results folder.  [default: results/]", show_default=False)
 ]
@@ -264,14 +273,20 @@ def plan(
         ),
     ] = False,
     device: Device = None,
+    no_code: Annotated[
+        bool,
+        typer.Option("--no-code", help="Run none of the Python that a study names; say what goes unchecked."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
     from bench.commands.plan import plan_json, plan_text
 
     machine = _machine(results=results, device=device)
+    if probe and no_code:
+        raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
     for study in studies:
-        text = (plan_json if as_json else plan_text)(study, machine, smoke)
+        text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)
         if probe:
             from bench.commands import probe as commands
 
@@ -408,29 +423,40 @@ def list_components(
         str,
         typer.Argument(help="augmentations, models, optimizers, schedules, losses, metrics or corruptions."),
     ] = "",
+    study: WithStudy = None,
     as_json: Json = False,
 ) -> None:
     """List the components a study can name, with their parameters."""
     from bench.commands.components import components
 
-    print(components(kind, as_json=as_json))
+    print(components(kind, as_json=as_json, study=study))
 
 
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Name of the study; the file is ablations/NAME.toml.")],
+    component: Annotated[
+        bool,
+        typer.Option("--component", help="Write ablations/NAME.py, an augmentation of your own."),
+    ] = False,
 ) -> None:
-    """Write a commented study to start from."""
+    """Write a commented study to start from; with --component an augmentation for your studies."""
     from bench.commands import scaffold
 
-    print(scaffold.new(name, Path.cwd()))
+    file = scaffold.new(name, Path.cwd(), component=component)
+    print(file)
+    if component:
+        print(f'in a study beside it:  uses = ["{file.name}"]   augment = ["{file.stem}"]', file=sys.stderr)
 
 
 @app.command()
-def schema() -> None:
+def schema(study: WithStudy = None) -> None:
     """Print the study file's JSON Schema, with which an editor completes and checks keys."""
     from bench.commands import scaffold
+    from bench.study.read import load
 
+    if study:
+        load(study)
     print(scaffold.schema())
 
 

@@ -41,5 +41,5 @@ def results(path: str | os.PathLike[str] = "results", study: str | None = None) 
 
 def _rows(name: str, store: Store) -> list[Row]:
     plan = read_plan(name, store)
-    study = as_used(store.study_dir(name) / "study.toml", smoked=plan.smoke)
+    study = as_used(plan, store)
     return list(rows(study, plan, store))

@@ -6,14 +6,16 @@ whole numbers in [0, K). Classes that no label names are left out of means over 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.registry import metrics
+from bench.registry import UNREAD, Component, metrics
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from bench.store import Predictions
 
     Probabilities = NDArray[np.floating[Any]]
     Labels = NDArray[np.integer[Any]]
@@ -26,9 +28,13 @@ SMALLEST = 2.0**-24
 """Smallest positive float16: a stored 0 may have been as much, so no image costs more than −log of it."""
 
 
-def versions() -> dict[str, int]:
-    """Every registered metric and the version of what it computes."""
-    return {metric.name: metric.version for metric in metrics}
+def versions() -> dict[str, int | str]:
+    """Every metric that can be computed here, and the version of what it computes."""
+    return {metric.name: _version(metric) for metric in metrics if metric.origin != UNREAD}
+
+
+def _version(metric: Component) -> int | str:
+    return f"{metric.version} {metric.origin}" if metric.origin else metric.version
 
 
 def score_all(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
@@ -41,6 +47,53 @@ def score_all(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
     return {name: score for name, score in scores.items() if score == score}
 
 
+def problems(classes: int) -> Iterator[str]:
+    """What is wrong with metrics from outside, tried on a few made-up answers before anything is trained.
+
+    classes   K
+    """
+    import numpy as np
+
+    labels = np.arange(6 * classes) % classes
+    said = np.random.default_rng(0).dirichlet(np.ones(classes), len(labels)).astype(np.float16)
+    for metric in (one for one in metrics if one.origin):
+        try:
+            score = metric.build({})(said, labels)
+            wrong = "" if isinstance(score, float) and not np.isinf(score) else f"gives {score!r}, no number"
+        except Exception as error:  # somebody else's may raise anything
+            wrong = f"raises {type(error).__name__}: {error}"
+        if wrong:
+            yield f"metric {metric.name}: of {len(labels)} images of {classes} classes it {wrong}"
+
+
+def per_item(name: str, said: Predictions) -> NDArray[np.float64] | None:
+    """One value per item, (M,), that say how much a score hangs on it; None where it has no interval there.
+
+    Of bench's own metrics they are computed; of others taken from what was kept, for a report has no code.
+    """
+    metric = metrics[name]
+    return said.per_item.get(f"{name} {_version(metric)}") if metric.origin else _computed(metric, said)
+
+
+def kept_per_item(said: Predictions) -> dict[str, NDArray[np.float64]]:
+    """The same of every metric from outside that has an interval here, by name and version."""
+    every = {f"{one.name} {_version(one)}": _computed(one, said) for one in metrics if one.origin}
+    return {name: values for name, values in every.items() if values is not None}
+
+
+def _computed(metric: Component, said: Predictions) -> NDArray[np.float64] | None:
+    from bench import stats
+    from bench.stats import leave_out
+
+    asked = said.probabilities, said.labels, said.ids
+    if metric.name in stats.JACKKNIFE:
+        return stats.pseudo_values(metric.name, *asked)[1]
+    if metric.traits["interval"] == "none":
+        return None
+    by_image = metric.traits["interval"] == "images"
+    return (leave_out.of_images if by_image else leave_out.without_each)(metric.build({}), *asked)
+
+
 def recalls(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]:
     """Share of each class's images that are recognised, (K,) in [0, 1]; nan for a class without images."""
     import numpy as np
@@ -51,7 +104,7 @@ def recalls(probabilities: Probabilities, labels: Labels) -> NDArray[np.float64]
     return np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
 
 
-@metrics.register("accuracy")
+@metrics.register("accuracy", interval="images")
 def accuracy() -> Score:
     """Share of images whose most probable class is right, in [0, 1]."""
     return lambda probabilities, labels: float((probabilities.argmax(1) == labels).mean())
@@ -68,7 +121,7 @@ def balanced_accuracy() -> Score:
     return lambda probabilities, labels: float(np.nanmean(recalls(probabilities, labels)))
 
 
-@metrics.register("worst_recall")
+@metrics.register("worst_recall", interval="none")
 def worst_recall() -> Score:
     """Recall of the class that is recognised worst, in [0, 1]."""
     import numpy as np
@@ -82,7 +135,7 @@ def macro_f1() -> Score:
     return _macro_f1
 
 
-@metrics.register("auc")
+@metrics.register("auc", chance=0.5)
 def auc() -> Score:
     """Mean area under the ROC curve, each class present against the rest, in [0, 1]; ties count one half.
 
@@ -91,7 +144,7 @@ def auc() -> Score:
     return _auc
 
 
-@metrics.register("ece")
+@metrics.register("ece", lower_is_better=True, interval="none")
 def ece() -> Score:
     """Expected calibration error, in [0, 1]: mean gap of confidence and accuracy over 15 equal-mass bins.
 
@@ -100,7 +153,7 @@ def ece() -> Score:
     return _ece
 
 
-@metrics.register("nll")
+@metrics.register("nll", unit="nats", lower_is_better=True, interval="images")
 def nll() -> Score:
     """Mean negative log probability of the right class, in nats; probabilities below 2⁻²⁴ count as that."""
     return _nll

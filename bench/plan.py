@@ -17,11 +17,13 @@ from pydantic import Field, ValidationError
 
 from bench.errors import UserError
 from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
-from bench.registry import augmentations, losses, models, optimizers, schedules
+from bench.registry import Component, augmentations, losses, models, optimizers, schedules, sources
 from bench.streams import derive
+from bench.study.code import Code
 from bench.study.file import AGAIN_SEEDS, TUNING_SEEDS
 from bench.study.read import Arm, Study
 from bench.study.resolve import with_parts
+from bench.study.told import Told, tell
 
 ID_LENGTH = 20
 """Hex digits of a trial id: 80 bits, so that millions of trials meet no collision."""
@@ -113,6 +115,10 @@ class Trial:
     role: Literal["final", "tune"] = "final"
     weights: Path | None = field(default=None, compare=False)
     """File behind ``model.weights``; the recipe itself holds its SHA-256."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """``kind:name`` → where it is from, of every component from outside that the recipe uses."""
+    code: tuple[Code, ...] = field(default=(), compare=False, repr=False)
+    """From outside: whoever trains or scores this trial runs it first."""
 
 
 def fingerprint(payload: Any) -> str:
@@ -187,6 +193,8 @@ class PlanFile(Frozen):
     """Declared by ``--until decided``: numbers of seeds at which the comparisons are judged."""
     again: PlannedArm | None = None
     """With ``aa``: the baseline on the same splits, with other initialisation and order."""
+    components: tuple[Told, ...] = ()
+    """From outside: what a report must know of them, to be made without their code."""
 
     @property
     def ids(self) -> set[str]:
@@ -279,6 +287,7 @@ class Plan:
             shared=tuple(_planned_arm(label, self.shared, SHARED) for label in shared),
             again=_planned_arm(self.study.baseline, self.again, AGAIN) if self.again else None,
             looks=self.looks,
+            components=tell(choice for arm in self.study.arms for choice in arm.recipe.augment),
         )
 
 
@@ -363,12 +372,19 @@ class Planner:
         data_hash = self.locator.data_fingerprint(source, arm.data)
         recipe, weights = _with_weights(arm, self.locator)
         content = fingerprint(recipe.model_dump(mode="json"))  # once per arm, not per trial
-        versions = versions_of(recipe)
+        used = components_of(recipe)
+        if sources[source.kind].origin:  # bench's own is known by the data's fingerprint
+            used.append(sources[source.kind])
+        versions = ROOMS | {component.id: component.version for component in used}
+        origins = {component.id: component.origin for component in used if component.origin}
+        behaviour = {"versions": versions} | ({"origins": origins} if origins else {})
 
         def make(replicate: Replicate, role: Literal["final", "tune"]) -> Trial:
             key = _hash({"recipe": content, "data": data_hash, "replicate": vars(replicate)})
-            id = _hash({"key": key, "versions": versions})
-            return Trial(id, key, recipe, arm.data, data_hash, source, replicate, versions, role, weights)
+            return Trial(
+                _hash({"key": key, **behaviour}), key, recipe, arm.data, data_hash, source, replicate,
+                versions, role, weights, origins, self.study.code,
+            )  # fmt: skip
 
         return make
 
@@ -416,8 +432,8 @@ def _with_weights(arm: Arm, locator: Locator) -> tuple[Recipe, Path | None]:
     return arm.recipe.model_copy(update={"model": Choice(name=arm.recipe.model.name, params=params)}), path
 
 
-def versions_of(recipe: Recipe) -> dict[str, int]:
-    """Versions of the rooms and of every component a recipe uses, by ``kind:name``."""
+def components_of(recipe: Recipe) -> list[Component]:
+    """Every component that a recipe uses, those inside others included."""
     chosen = [
         (models, recipe.model),
         (optimizers, recipe.optimizer),
@@ -426,8 +442,4 @@ def versions_of(recipe: Recipe) -> dict[str, int]:
         *((augmentations, choice) for choice in with_parts(recipe.augment)),
         *((augmentations, choice) for choice in (COPIED_BY if recipe.balance == "upsample-static" else ())),
     ]
-    versions = dict(ROOMS)
-    for registry, choice in chosen:
-        component = registry[choice.name]
-        versions[f"{registry.kind}:{component.name}"] = component.version
-    return versions
+    return [registry[choice.name] for registry, choice in chosen]

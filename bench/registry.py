@@ -3,14 +3,17 @@
 A registered function takes only parameters a study may set, each typed and with a default unless the
 study must give it. Bounds are ``annotated_types`` markers (``Annotated[float, Interval(ge=0, le=1)]``), so a
 module that registers components needs neither pydantic nor torch until something is checked or built.
+
+What comes from outside the package (``study.code``) is on offer while its study is at hand: see ``use``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 F = TypeVar("F", bound=Callable[..., Any])
+UNREAD = "unread"
+"""Origin of a component that a study's file would register, if it were run."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,13 @@ class Component:
     factory: Callable[..., Any]
     traits: Mapping[str, Any] = field(default_factory=dict)
     """What others must know without building it, for example ``mixes_images=True``."""
+    origin: str = ""
+    """Where it is from: empty, bench itself; else ``sha256:…`` of a study's file, or ``package:NAME``."""
+
+    @property
+    def id(self) -> str:
+        """``augmentation:flip``."""
+        return f"{self.kind}:{self.name}"
 
     @property
     def summary(self) -> str:
@@ -59,6 +71,14 @@ class Component:
         )
         return create_model(f"{self.kind}:{self.name}", __config__=config, **fields)
 
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Default of every parameter that has one, as plain JSON values."""
+        from pydantic_core import to_jsonable_python
+
+        fields = self.schema.model_fields.items()
+        return {key: to_jsonable_python(f.get_default()) for key, f in fields if not f.is_required()}
+
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """``given`` checked, with every default filled in, as plain JSON values.
 
@@ -84,8 +104,14 @@ def _parameter_hints(factory: Callable[..., Any]) -> dict[str, Any]:
 class Registry:
     """Components of one kind, by name. Refuses duplicates, lists itself."""
 
-    def __init__(self, kind: str, fallback: str | None = None) -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: str, fallback: str | None = None, traits: Mapping[str, Any] | None = None
+    ) -> None:
+        """traits: those that a component may say, and what is so where it does not.
+
+        A tuple lists what can be said, the default first; no mapping: anything goes.
+        """
+        self.kind, self.traits = kind, traits
         self._components: dict[str, Component] = {}
         self.fallback = fallback
         """Name of the component that stands for every name not registered (any timm model)."""
@@ -94,12 +120,31 @@ class Registry:
         """Decorator: put a factory under ``name``."""
 
         def add(factory: F) -> F:
-            if name in self._components:
+            component = Component(self.kind, name, version, factory, self._with_defaults(name, traits))
+            known = self._components.get(name)
+            if known is not None and not (_arriving and known.origin):
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
-            self._components[name] = Component(self.kind, name, version, factory, traits)
+            if _arriving:
+                _arriving[-1].append(component)
+            else:
+                self._components[name] = component
             return factory
 
         return add
+
+    def _with_defaults(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        if self.traits is None:
+            return dict(given)
+        for trait, value in given.items():
+            if trait not in self.traits:
+                hint = did_you_mean(trait, self.traits)
+                raise ValueError(f"{self.kind} {name!r} has no trait {trait!r}; {hint}")
+            allowed = self.traits[trait]
+            if isinstance(allowed, tuple) and value not in allowed:
+                hint = did_you_mean(str(value), allowed)
+                raise ValueError(f"{self.kind} {name!r}: {trait} = {value!r}; {hint}")
+        defaults = {k: v[0] if isinstance(v, tuple) else v for k, v in self.traits.items() if v is not None}
+        return {**defaults, **given}
 
     def __getitem__(self, name: str) -> Component:
         known = self._components.get(name)
@@ -165,12 +210,20 @@ class Sources(Registry):
         return None if right else f'must be "{forms[name]}"'
 
 
-augmentations = Registry("augmentation")
+augmentations = Registry("augmentation", traits=dict.fromkeys(("does", "geometric", "mixes_images", "views")))
 models = Registry("model", fallback="timm")
 optimizers = Registry("optimizer")
 schedules = Registry("schedule")
 losses = Registry("loss")
-metrics = Registry("metric")
+metrics = Registry(
+    "metric",
+    traits={
+        "unit": "share",
+        "lower_is_better": False,
+        "interval": ("leave-one-out", "images", "closed form", "none"),
+        "chance": None,
+    },
+)
 corruptions = Registry("corruption")
 sources = Sources("source")
 
@@ -185,3 +238,33 @@ REGISTRIES: dict[str, Registry] = {
     "sources": sources,
 }
 """What ``bench list KIND`` knows, by plural."""
+
+_arriving: list[list[Component]] = []
+"""Where what registers now is collected, the innermost last; empty: it is bench's own."""
+
+
+@contextlib.contextmanager
+def arriving() -> Iterator[list[Component]]:
+    """Collect what registers inside, and offer it to nobody yet."""
+    _arriving.append([])
+    try:
+        yield _arriving[-1]
+    finally:
+        _arriving.pop()
+
+
+def use(components: Iterable[Component]) -> None:
+    """Offer these beside bench's own, and nothing else from outside: what the study at hand uses."""
+    for component in foreign():
+        del _registry_of(component)._components[component.name]
+    for component in components:
+        _registry_of(component)._components[component.name] = component
+
+
+def foreign() -> list[Component]:
+    """Everything on offer that is not bench's own."""
+    return [one for registry in REGISTRIES.values() for one in registry if one.origin]
+
+
+def _registry_of(component: Component) -> Registry:
+    return next(registry for registry in REGISTRIES.values() if registry.kind == component.kind)

@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
@@ -38,6 +38,7 @@ CONTINUED = ("killed", "timeout", "interrupted")
 """Causes of failure after which the next attempt continues from the checkpoint."""
 MOST_ATTEMPTS = 3
 """Of a trial that the machine keeps failing."""
+PER_ITEM = "per_item "
 VALIDATION = "val"
 """Key of the validation images among a trial's predictions; the others are fingerprints."""
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -73,6 +74,8 @@ class Record(Frozen):
     fold: Whole | None = None
     versions: dict[str, int]
     """``kind:name`` → version, of every component used."""
+    origins: dict[str, str] = Field(default_factory=dict)
+    """``kind:name`` → where it is from, of every component used that is not bench's own."""
     classes: list[str] = Field(default_factory=list)
     scores: dict[str, dict[str, Finite]] = Field(default_factory=dict)
     """Key of the scored set → score → value, 0 to 1; a score undefined on a set is left out."""
@@ -83,8 +86,8 @@ class Record(Frozen):
     conditions: dict[str, dict[str, dict[str, Finite]]] = Field(default_factory=dict)
     """Key of a corrupted set → condition (``defocus/3``) → score → value."""
     validation: dict[str, Finite] = Field(default_factory=dict)
-    metrics: dict[str, int] = Field(default_factory=dict)
-    """Metric → version, with which each set above was scored; one that a set lacks is undefined there."""
+    metrics: dict[str, int | str] = Field(default_factory=dict)
+    """Metric → version (and origin, if any) with which each set was scored; one a set lacks is undefined."""
     training: list[dict[str, Any]] = Field(default_factory=list)
     """One table per stage: what was trained, epochs, steps, best epoch."""
     parameters: Whole | None = None
@@ -112,12 +115,12 @@ class Record(Frozen):
         return self.timings.get("train") or sum(self.seconds.values()) or None
 
     @property
-    def scored_with(self) -> dict[str, int]:
+    def scored_with(self) -> dict[str, int | str]:
         """``metrics``, in older records told from the scores that are there."""
         named = (name for scores in (self.validation, *self.scores.values()) for name in scores)
         return self.metrics or dict.fromkeys(named, 1)
 
-    def common_metrics(self, versions: Mapping[str, int]) -> dict[str, int]:
+    def common_metrics(self, versions: Mapping[str, int | str]) -> dict[str, int | str]:
         """What is left of ``metrics`` when sets come in that were scored with these."""
         return {name: v for name, v in self.scored_with.items() if versions.get(name) == v}
 
@@ -135,6 +138,8 @@ class Predictions:
     conditions: NDArray[np.int16] | None = None
     """(N,): what was done to each image of a corrupted set, an index of ``condition_names``."""
     condition_names: tuple[str, ...] = ()
+    per_item: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Name and version of a metric from outside → (M,) how much its score hangs on each item."""
 
     def __post_init__(self) -> None:
         if self.conditions is not None and (
@@ -252,15 +257,20 @@ class Store:
         lines = "".join(json.dumps(line, allow_nan=True) + "\n" for line in history)
         write_whole(folder / "history.jsonl", lines.encode())
         if predictions:
-            write_whole(folder / "predictions.npz", lambda file: _save_predictions(file, predictions))
+            self._write_predictions(record.id, predictions)
         if weights_file is not None:
             move(weights_file, self.weights_path(record.id))
         self.rewrite(record)
         if record.cause not in CONTINUED:
             (folder / "checkpoint.pt").unlink(missing_ok=True)
 
-    def rewrite(self, record: Record) -> None:
-        """Replace the record of a trial that stays as it was trained, whole or not at all."""
+    def rewrite(self, record: Record, predictions: Mapping[str, Predictions] | None = None) -> None:
+        """Replace the record of a trial that stays as it was trained, whole or not at all.
+
+        predictions   of every set that it speaks of, where what is kept of them changes too
+        """
+        if predictions is not None:  # first: the old record speaks of the same sets, should this be cut short
+            self._write_predictions(record.id, predictions)
         text = record.model_dump_json(indent=1) + "\n"
         write_whole(self.trial_dir(record.id) / "record.json", text.encode())
 
@@ -268,7 +278,7 @@ class Store:
         self,
         id: str,
         predictions: Mapping[str, Predictions],
-        metrics: Mapping[str, int],
+        metrics: Mapping[str, int | str],
         **tables: Mapping[str, Any],
     ) -> Record:
         """Add sets to a trial that was trained before the study named them; what it has is kept as it is.
@@ -283,13 +293,17 @@ class Store:
             raise ValueError(f"trial {id} was scored on {again[0]} before; a held-out set is scored once")
         # Predictions first: a superset of what the old record speaks of, should this be cut short.
         everything = dict(self.predictions(id)) | dict(predictions)
-        write_whole(self.trial_dir(id) / "predictions.npz", lambda file: _save_predictions(file, everything))
+        self._write_predictions(id, everything)
         fields = record.model_dump() | {"metrics": record.common_metrics(metrics)}
         for name, added in tables.items():
             fields[name] |= added
         record = Record.model_validate(fields)
         self.rewrite(record)
         return record
+
+    def _write_predictions(self, id: str, predictions: Mapping[str, Predictions]) -> None:
+        file = self.trial_dir(id) / "predictions.npz"
+        write_whole(file, lambda stream: _save_predictions(stream, predictions))
 
     def predictions(self, id: str) -> dict[str, Predictions]:
         """What a trial said, by key of the scored set; empty where it stored none."""
@@ -406,10 +420,12 @@ def _why(content: bytes, error: ValidationError) -> str:
 def _read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
     images = str(file[f"{key}/images_of"]) if f"{key}/images_of" in file else key
     probabilities, labels, ids = file[f"{key}/probabilities"], file[f"{images}/labels"], file[f"{images}/ids"]
+    head = f"{key}/{PER_ITEM}"
+    per_item = {name.removeprefix(head): file[name] for name in file if name.startswith(head)}
     if f"{key}/conditions" not in file:
-        return Predictions(probabilities, labels, ids)
+        return Predictions(probabilities, labels, ids, per_item=per_item)
     names = tuple(file[f"{key}/condition_names"].tolist())
-    return Predictions(probabilities, labels, ids, file[f"{key}/conditions"], names)
+    return Predictions(probabilities, labels, ids, file[f"{key}/conditions"], names, per_item)
 
 
 def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -> None:
@@ -428,6 +444,7 @@ def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -
         if prediction.conditions is not None:
             arrays[f"{key}/conditions"] = prediction.conditions
             arrays[f"{key}/condition_names"] = np.array(prediction.condition_names)
+        arrays |= {f"{key}/{PER_ITEM}{name}": values for name, values in prediction.per_item.items()}
     np.savez_compressed(file, **arrays)
 
 

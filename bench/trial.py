@@ -228,7 +228,8 @@ def _score(
     for one in scored:
         samples = provide.held_out(trial, one, where.cache)
         probabilities = _probabilities(network, samples, trial, where.device)
-        seen.predictions[one.key] = _said(samples, probabilities)
+        said = _said(samples, probabilities)
+        seen.predictions[one.key] = replace(said, per_item=metrics.kept_per_item(said))
         if samples.conditions is not None:
             seen.conditions[one.key] = _by_condition(probabilities, samples)
         seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from studies import FakeLocator
+
+from bench import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,6 +30,13 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
         if variable.startswith("BENCH_") and variable != "BENCH_SHARED":
             monkeypatch.delenv(variable)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside() -> Iterator[None]:
+    """No test leaves a study's own components on offer."""
+    yield
+    registry.use(())
 
 
 @pytest.fixture(scope="session")

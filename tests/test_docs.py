@@ -13,6 +13,7 @@ from bench.commands.reference import markdown
 from bench.recipe import Corrupted, Data, External, Recipe, Shifted, Stage
 from bench.registry import REGISTRIES
 from bench.store import Record
+from bench.study.code import run_in
 from bench.study.file import ClaimTable, StudyFile, Tune
 from bench.study.read import load, parse
 from bench.study.smoke import smoke
@@ -49,10 +50,34 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_whole_studies_in_the_docs_are_studies(page: Path) -> None:
+def test_whole_studies_in_the_docs_are_studies(page: Path, tmp_path: Path) -> None:
+    for text in python_of(page):  # files that a study there may name
+        if name := re.match(r"# ablations/(\w+\.py)\n", text):
+            (tmp_path / name[1]).write_text(text, "utf-8")
     for block in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL):
         if "question" in block:
-            assert parse(block, name="example", file=page.name).arms
+            assert parse(block, name="example", file=page.name, outside=run_in(tmp_path)).arms
+
+
+EXECUTED_BY = {
+    "add-a-component.md": "contracts/test_own_components.py",
+    "explain-and-export.md": "models/test_stored.py",
+    "results-in-pandas.md": "test_frame.py",
+    "tutorial.md": "test_tutorial.py",
+}
+"""Page with Python → the tests that run all of it."""
+
+
+def python_of(page: Path) -> list[str]:
+    """Its blocks of Python."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_all_python_of_the_docs_is_executed() -> None:
+    shown = {page.name for page in PAGES if python_of(page)}
+    assert shown == set(EXECUTED_BY)
+    for page, test in EXECUTED_BY.items():
+        assert page in (ROOT / "tests" / test).read_text("utf-8"), f"{test} does not read {page}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Gt, Interval
 
-from bench.augment.base import Augmentation, Fill, PerImage, Space, Step
+from bench.augment.base import CURVES, MOVES, Augmentation, Fill, PerImage, Space, Step
 from bench.errors import UserError
 from bench.registry import augmentations
 
@@ -84,7 +84,7 @@ class AugMix:
         return PerImage(draw_both, beside, views=3) if self.jsd else PerImage(draw, mix)
 
 
-@augmentations.register("augmix", views={"jsd": 3})
+@augmentations.register("augmix", views={"jsd": 3}, does=(*MOVES, *CURVES))
 def augmix(
     severity: Annotated[int, Interval(ge=1, le=10)] = 3,
     width: Annotated[int, Interval(ge=1, le=10)] = 3,

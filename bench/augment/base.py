@@ -23,6 +23,10 @@ Fill = Literal["black", "edge", "reflect"]
 """What stands where an image was moved away: zeros, the edge pixel continued, or the image mirrored."""
 Per = Literal["image", "batch"]
 """Whether every image gets its own draw, or one draw serves the whole batch."""
+MOVES = ("rotate", "shear", "shift")
+CURVES = ("autocontrast", "equalize")
+TONE = ("brightness", "contrast", "saturation")
+"""What policies of several operations do, in the words of a corruption's ``kin``."""
 
 
 @dataclass(frozen=True)

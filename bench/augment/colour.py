@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Interval
 
-from bench.augment.base import Augmentation, PerImage, Probability, Space, Step, chosen, needs_colour
+from bench.augment.base import TONE, Augmentation, PerImage, Probability, Space, Step, chosen, needs_colour
 from bench.registry import augmentations
 
 if TYPE_CHECKING:
@@ -67,7 +67,11 @@ class ColourJitter:
         return PerImage(draw, run)
 
 
-@augmentations.register("colour-jitter")
+def _does(given: Mapping[str, Any]) -> list[str]:
+    return [key for key in (*TONE, "hue") if given[key]]
+
+
+@augmentations.register("colour-jitter", does=_does)
 def colour_jitter(
     brightness: Amount = 0.2,
     contrast: Amount = 0.2,

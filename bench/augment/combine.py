@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Gt, MinLen
 
 from bench.augment.base import Augmentation, Per, Probability, Space, Step, chosen
+from bench.corruptions.families import done_by
 from bench.errors import UserError
 from bench.registry import augmentations
 
@@ -139,7 +140,7 @@ def on_some(
     return images.index_copy_(0, rows, part), targets.index_copy(0, rows, labels)
 
 
-@augmentations.register("one-of")
+@augmentations.register("one-of", does=lambda given: done_by(given["choices"]))
 def one_of(
     choices: Annotated[list[Part], MinLen(1)],
     weights: list[Annotated[float, Gt(0)]] | None = None,
@@ -166,7 +167,7 @@ def one_of(
     return OneOf(_choices(choices), tuple(weight / total for weight in weights), per)
 
 
-@augmentations.register("chain")
+@augmentations.register("chain", does=lambda given: done_by(given["steps"]))
 def chain(steps: list[Part], p: Probability = 1.0) -> Augmentation:
     """Send images through several augmentations, all of them or none.
 

@@ -125,7 +125,7 @@ class GridMask:
         return [np.stack([period, side], -1), start]
 
 
-@augmentations.register("cutout")
+@augmentations.register("cutout", does=("hide",))
 def cutout(fraction: Share = 0.25, p: Probability = 1.0, fill: Paint = "mean") -> Augmentation:
     """Hide a square at a random place, cut at the border.
 
@@ -142,7 +142,7 @@ def cutout(fraction: Share = 0.25, p: Probability = 1.0, fill: Paint = "mean") -
     return Cutout(fraction, p, fill)
 
 
-@augmentations.register("erase")
+@augmentations.register("erase", does=("hide",))
 def erase(
     low: Share = 0.02, high: Share = 0.33, ratio: Share = 0.3, p: Probability = 0.5, fill: Paint = "mean"
 ) -> Augmentation:
@@ -165,7 +165,7 @@ def erase(
     return Erase(low, high, ratio, p, fill)
 
 
-@augmentations.register("grid-mask")
+@augmentations.register("grid-mask", does=("hide",))
 def grid_mask(
     low: Share = 0.4,
     high: Share = 1.0,

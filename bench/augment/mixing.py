@@ -105,7 +105,7 @@ def _pairs(
     return partner, np.broadcast_to(mask, count), np.broadcast_to(own, count)
 
 
-@augmentations.register("cutmix", mixes_images=True)
+@augmentations.register("cutmix", mixes_images=True, does=("hide",))
 def cutmix(alpha: Alpha = 1.0, p: Probability = 1.0, per: Per = "image") -> Augmentation:
     """Paste a box from another image of the batch; targets mix by the share of pixels.
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Interval
 
-from bench.augment.base import Augmentation, Fill, Per, PerImage, Space, Step, needs_colour
+from bench.augment.base import (
+    CURVES,
+    MOVES,
+    TONE,
+    Augmentation,
+    Fill,
+    Per,
+    PerImage,
+    Space,
+    Step,
+    needs_colour,
+)
 from bench.augment.geometry import fuse
 from bench.errors import UserError
 from bench.registry import augmentations
@@ -118,7 +129,11 @@ def pick(
     return np.broadcast_to(op, shape)
 
 
-@augmentations.register("randaugment")
+def _does(given: Mapping[str, Any]) -> tuple[str, ...]:
+    return MOVES if given["ops"] == "geometric" else (*MOVES, *CURVES, *TONE)
+
+
+@augmentations.register("randaugment", does=_does)
 def randaugment(
     n: Annotated[int, Interval(ge=1, le=14)] = 2,
     m: Annotated[int, Interval(ge=0, le=30)] = 9,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.augment.base import Augmentation, Fill, Per, PerImage, Space, Step
+from bench.augment.base import CURVES, MOVES, TONE, Augmentation, Fill, Per, PerImage, Space, Step
 from bench.augment.randaugment import pick
 from bench.registry import augmentations
 
@@ -41,7 +41,7 @@ class TrivialAugment:
         return PerImage(draw, apply)
 
 
-@augmentations.register("trivialaugment")
+@augmentations.register("trivialaugment", does=(*MOVES, *CURVES, *TONE))
 def trivialaugment(per: Per = "image", fill: Fill = "black") -> Augmentation:
     """Apply one operation drawn at random to each image, at a random one of 31 magnitudes of a wide range.
 

@@ -65,7 +65,10 @@ def _stale(store: Store) -> list[Leftover]:
         current |= {f"{component.kind}:{component.name}": component.version for component in registry}
     listed = {id for name in planned(store) for id in read_plan(name, store).ids}
     return store.stale(
-        lambda record: record.id in listed or all(current.get(n) == v for n, v in record.versions.items())
+        lambda record: (
+            record.id in listed
+            or all(current.get(n) == v for n, v in record.versions.items() if n not in record.origins)
+        )
     )
 
 

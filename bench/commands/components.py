@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import inspect
 import json
+from pathlib import Path
 
 from bench.errors import UserError, did_you_mean, shorten
-from bench.registry import REGISTRIES, Component
+from bench.registry import REGISTRIES, Component, use
+from bench.study.code import components as offered
+from bench.study.code import installed
+from bench.study.read import load
 
 
-def components(kind: str, *, as_json: bool) -> str:
-    """All kinds, or every component of one kind with its parameters."""
+def components(kind: str, *, as_json: bool, study: Path | None = None) -> str:
+    """All kinds, or every component of one kind with its parameters.
+
+    study   also what this one offers; without it, what any installed package does
+    """
+    code = load(study).code if study else installed()
+    use(offered(code))
+    whence = {one.origin: one.name for one in code if not one.package}
     if not kind:
         counts = {plural: len(registry.names()) for plural, registry in REGISTRIES.items()}
         lines = [f"{plural:<14} {count:>3}   bench list {plural}" for plural, count in counts.items()]
@@ -20,13 +30,20 @@ def components(kind: str, *, as_json: bool) -> str:
     found = list(REGISTRIES[kind])
     if as_json:
         about = {
-            c.name: {"summary": c.summary, "parameters": parameters(c), "version": c.version} for c in found
+            c.name: {
+                "summary": c.summary,
+                "parameters": parameters(c),
+                "version": c.version,
+                "origin": c.origin,
+            }
+            for c in found
         }
         return json.dumps(about, indent=1)
     width = max(len(component.name) for component in found)
     lines = []
     for component in found:
-        lines.append(f"{component.name:<{width}}  {component.summary}")
+        where = component.origin and f"  ({whence.get(component.origin, component.origin)})"
+        lines.append(f"{component.name:<{width}}  {component.summary}{where}")
         settings = ", ".join(f"{key} = {value}" for key, value in parameters(component).items())
         if settings:
             lines.append(f"{'':<{width}}    {settings}")

@@ -18,9 +18,12 @@ from bench.machine import Machine
 from bench.plan import PlanFile, Trial, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.recipe import Recipe
+from bench.registry import models
 from bench.store import Record, Store
-from bench.study.read import parse
+from bench.study.code import run_in
+from bench.study.read import Study, parse
 from bench.study.smoke import smoke
+from bench.study.told import told
 
 if TYPE_CHECKING:
     from bench.data.images import Samples
@@ -104,6 +107,7 @@ def export(
     record = find(wanted, store)
     weights = _weights_of(record, store)
     recipe = Recipe.model_validate_json(json.dumps(record.recipe))
+    _run_code_of(record, store)
     network = stored_network(recipe.model, int(record.data["size_px"]), weights, record.id).eval()
     folder = out or store.trial_dir(record.id) / "export"
     try:
@@ -218,16 +222,9 @@ def _kept(file: Path, place: Path) -> Path:
 
 def _trial_of(record: Record, store: Store, machine: Machine) -> Trial:
     """The trial with its place on this machine's disk, from the study that ran it. Raises UserError."""
-    for file in sorted(store.root.glob("*/plan.json")):
-        planned = read_plan_file(file)
-        if record.id not in _ids(planned):
-            continue
-        # as it was run, seen from where it stood: the file itself may have been edited since
-        text = (file.parent / "study.toml").read_text("utf-8-sig")
-        study = parse(text, name=planned.study, file=str(file.parent / "study.toml"))
-        study = smoke(study) if planned.smoke else study
+    for planned in _planned(record, store):
         locator = DiskLocator(machine, (store.root / planned.file).resolve().parent)
-        plan = tune.plan(study, locator, store.read, store.history)
+        plan = tune.plan(_as_run(planned, store), locator, store.read, store.history)
         for run in plan.everything:
             if run.trial.key == record.key:  # whatever the components' versions are today
                 return run.trial
@@ -236,6 +233,38 @@ def _trial_of(record: Record, store: Store, machine: Machine) -> Trial:
     )
 
 
-def _ids(planned: PlanFile) -> Iterator[str]:
-    arms = [*planned.arms, *planned.shared, *([planned.again] if planned.again else [])]
-    yield from (trial.id for arm in arms for trial in arm.trials)
+def _planned(record: Record, store: Store) -> Iterator[PlanFile]:
+    """The studies that hold a trial."""
+    for file in sorted(store.root.glob("*/plan.json")):
+        planned = read_plan_file(file)
+        arms = [*planned.arms, *planned.shared, *([planned.again] if planned.again else [])]
+        if any(trial.id == record.id for arm in arms for trial in arm.trials):
+            yield planned
+
+
+def _as_run(planned: PlanFile, store: Store) -> Study:
+    """A study as it was run, seen from where it stood: the file itself may have been edited since.
+
+    Its code is run where nothing can be read or built without: for a source or a model of its own.
+    """
+    file = store.study_dir(planned.study) / "study.toml"
+    needed = any(component.kind in ("source", "model") for component in planned.components)
+    folder = (store.root / planned.file).resolve().parent
+    outside = run_in(folder) if needed else told(planned.components)
+    study = parse(file.read_text("utf-8-sig"), name=planned.study, file=str(file), outside=outside)
+    return smoke(study) if planned.smoke else study
+
+
+def _run_code_of(record: Record, store: Store) -> None:
+    """Offer the model that a trial was trained with, where it is no model of bench's. Raises UserError."""
+    origin = record.origins.get(f"model:{record.recipe['model']['name']}")
+    if origin is None:
+        return
+    for planned in _planned(record, store):
+        _as_run(planned, store)
+        if models[record.recipe["model"]["name"]].origin == origin:
+            return
+    raise UserError(
+        f"trial {record.id} was trained with a model whose code has changed or is gone ({origin[:20]}…)\n"
+        "    put that file back beside its study, or run the study again"
+    )

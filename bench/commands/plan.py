@@ -13,8 +13,10 @@ from bench.machine import Machine
 from bench.plan import Plan, Run, replicates_of
 from bench.progress.board import MARKS, MOST_MARKS, row
 from bench.progress.screen import duration
+from bench.registry import UNREAD, foreign
 from bench.run.planning import TrialState, cells, lacking, lacks, prepare, states, store_of
 from bench.store import Record, Store
+from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
 
 LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
@@ -22,9 +24,12 @@ LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to ru
 States = list[tuple[Run, TrialState, Record | None]]
 
 
-def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
-    """Arms, trials and what is done, as a person reads it."""
-    plan = prepare(path, machine, smoked=smoked)
+def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
+    """Arms, trials and what is done, as a person reads it.
+
+    code   whether to run the code that the study names
+    """
+    plan = prepare(path, machine, smoked=smoked, outside=run_in if code else unread_in)
     standing = states(plan, store_of(machine, smoked=smoked))
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
@@ -47,8 +52,15 @@ def plan_text(path: Path, machine: Machine, smoked: bool) -> str:
         *_grid(plan, standing),
         "",
         LEGEND,
+        *_unread(),
     ]
     return "\n".join(lines)
+
+
+def _unread() -> list[str]:
+    """What was taken on trust, because nobody ran the code that it is in."""
+    names = ", ".join(f'{one.kind} "{one.name}"' for one in foreign() if one.origin == UNREAD)
+    return ["", f"not checked, for no code was run: {names}"] if names else []
 
 
 def _decides(plan: Plan, store: Store) -> list[str]:
@@ -64,6 +76,7 @@ def _done_line(counts: Counter[TrialState]) -> str:
         "missing": "to run",
         "unscored": "to score on added sets",
         "failed": "failed (--retry)",
+        "unknown": "not known without code",
     }
     return " · ".join(
         [str(ended), *(f"{counts[state]} {what}" for state, what in words.items() if counts[state])]
@@ -128,7 +141,9 @@ def _grid(plan: Plan, standing: States) -> list[str]:
     lines = [] if many or not names else [f"{head}  trials"]
     for arm, of in by_arm.items():
         marks = " ".join(f"{MARKS[state]:<{c}}" for (_, state, _), c in zip(of, columns, strict=False))
-        ids = " ".join(run.trial.id[:8] for run, _, _ in of[:6]) + (" …" if len(of) > 6 else "")
+        ids = " ".join(run.trial.id[:8] for run, state, _ in of[:6] if state != "unknown") + (
+            " …" if len(of) > 6 else ""
+        )
         shown = arm if len(arm) <= width else arm[: width - 1] + "…"
         trials = row(cells(of)) if many else f"{marks}  {ids}"
         lines.append(f"{shown:<{width}}  {trials if of else 'is tuned first'}")
@@ -140,9 +155,9 @@ def _replicate(run: Run) -> str:
     return f"s{replicate.seed}" if replicate.fold is None else f"f{replicate.fold}"
 
 
-def plan_json(path: Path, machine: Machine, smoked: bool) -> str:
+def plan_json(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
     """The same as data."""
-    plan = prepare(path, machine, smoked=smoked)
+    plan = prepare(path, machine, smoked=smoked, outside=run_in if code else unread_in)
     standing = states(plan, store_of(machine, smoked=smoked))
     trials = [_as_data(*each) for each in standing]
     about = {
@@ -151,6 +166,7 @@ def plan_json(path: Path, machine: Machine, smoked: bool) -> str:
         "primary": plan.study.primary,
         "searches": [search.model_dump(mode="json") for search in plan.searches],
         "trials": trials,
+        "not_checked": [one.id for one in foreign() if one.origin == UNREAD],
     }
     return json.dumps(about, indent=1, ensure_ascii=False)
 
@@ -162,7 +178,7 @@ def _as_data(run: Run, state: TrialState, record: Record | None) -> dict[str, An
         "arm": run.arm,
         "seed": replicate.seed,
         "fold": replicate.fold,
-        "id": run.trial.id,
+        "id": None if state == "unknown" else run.trial.id,
         "state": state,
         "lacks": lacks(record) if record else (),
         "sets": sets,

@@ -11,10 +11,12 @@ from bench import report
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError
 from bench.machine import Machine
+from bench.plan import PlanFile
 from bench.run.planning import SMOKE_FOLDER
 from bench.store import Store
 from bench.study.read import Study, parse
 from bench.study.smoke import smoke
+from bench.study.told import told
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
     A name that ends in ``.toml`` or holds a slash is a file: its stem names the study.
     """
     store = Store(machine.results)
-    if asked.check and not studies and reference:
+    if asked.check and not studies and reference and (machine.results / "reference").is_dir():
         store = Store(machine.results / "reference")
     names = [Path(name).stem if name.endswith(".toml") else name for name in studies] or planned(store)
     if not names and not asked.check:
@@ -53,7 +55,7 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
 def _one(name: str, store: Store, asked: Wanted) -> bool:
     plan = read_plan(name, store)
     folder = store.study_dir(name)
-    study = as_used(folder / "study.toml", smoked=plan.smoke)
+    study = as_used(plan, store)
     if asked.no_cost:
         _print(report.files(study, plan, store, asked.formats, cost=False))
         return False
@@ -78,12 +80,13 @@ def _print(files: Mapping[str, str]) -> None:
         print(f"==> {file} <==\n{text}")
 
 
-def as_used(file: Path, *, smoked: bool = False) -> Study:
-    """The study that a results folder keeps. Its name is the folder's."""
+def as_used(plan: PlanFile, store: Store) -> Study:
+    """The study that a results folder keeps beside its plan, without running code that it names."""
+    file = store.study_dir(plan.study) / "study.toml"
     if not file.is_file():
         raise UserError(f"{file} is missing; bench run writes it")
-    study = parse(file.read_text("utf-8"), name=file.parent.name, file=str(file))
-    return smoke(study) if smoked else study
+    study = parse(file.read_text("utf-8"), name=plan.study, file=str(file), outside=told(plan.components))
+    return smoke(study) if plan.smoke else study
 
 
 __all__ = ["SMOKE_FOLDER", "Wanted", "as_used", "reports"]

@@ -17,25 +17,14 @@ if TYPE_CHECKING:
 FEWEST_KINDS = 3
 """Kinds of corruption that ``heavy-mix`` must be able to draw from (docs/method.md)."""
 SHOWN = 6
-TONE = frozenset({"brightness", "contrast", "saturation"})
-STANDARD = TONE | {"autocontrast", "equalize", "rotate", "shear", "shift"}
-"""What RandAugment and TrivialAugment do, as far as a corruption resembles it."""
-OPERATIONS: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("rotate", "zoom", "shift", "shear", "blur", "noise"), frozenset()),
-    **dict.fromkeys(("flip", "mixup", "chain", "one-of", "colour-jitter"), frozenset()),
-    **dict.fromkeys(("cutout", "erase", "grid-mask", "cutmix"), frozenset({"hide"})),
-    **dict.fromkeys(("randaugment", "trivialaugment"), STANDARD),
-    "augmix": STANDARD - TONE,
-}
-"""Augmentation → what it does besides what its own name says."""
-GEOMETRIC = frozenset({"rotate", "shear", "shift"})
 UPSAMPLED = frozenset({"rotate", "zoom"})
 """What upsampling does to the copies that it adds."""
 
 
 def families_of(corrupted: Corrupted) -> tuple[str, ...]:
-    """Families of a corrupted set, sorted: those it names, else all."""
-    return tuple(sorted(set(corrupted.families or corruptions.names())))
+    """Families of a corrupted set, sorted: those it names, else all that are bench's own."""
+    own = (component.name for component in corruptions if not component.origin)
+    return tuple(sorted(set(corrupted.families or own)))
 
 
 def severities_of(corrupted: Corrupted) -> tuple[int, ...]:
@@ -48,7 +37,7 @@ def kinds_of(families: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Kind of corruption (blur, tone, …) → those of ``families`` that are of it, both sorted."""
     kinds: dict[str, list[str]] = {}
     for family in sorted(families):
-        kinds.setdefault(corruptions[family].traits["group"], []).append(family)
+        kinds.setdefault(corruptions[family].traits.get("group", family), []).append(family)
     return {kind: tuple(kinds[kind]) for kind in sorted(kinds)}
 
 
@@ -96,25 +85,24 @@ def seen(recipe: Recipe) -> set[str]:
     A family is seen when an augmentation does something like it, at whatever strength: rather one family too
     many than a robustness that was only similarity (Mintun et al. 2021).
     """
-    done = _operations([choice.model_dump() for choice in recipe.augment])
+    done = done_by([choice.model_dump() for choice in recipe.augment])
     if recipe.balance.startswith("upsample"):
         done |= UPSAMPLED
-    return {component.name for component in corruptions if done & set(component.traits["kin"])}
+    return {c.name for c in corruptions if done & set(c.traits.get("kin", (c.name,)))}
 
 
-def _operations(choices: Iterable[str | Mapping[str, Any]]) -> set[str]:
-    """What a list of augmentations does, those inside others included."""
+def done_by(choices: Iterable[str | Mapping[str, Any]]) -> set[str]:
+    """What a list of augmentations does to images, in the words of a corruption's ``kin``.
+
+    An augmentation says so where it registers, ``does=("rotate", "hide")`` or a function of its parameters;
+    else it does what its name says. One that never happens, ``p = 0``, does nothing.
+    """
     done: set[str] = set()
     for choice in choices:
-        table: Mapping[str, Any] = {"name": choice} if isinstance(choice, str) else choice
-        if table.get("p") == 0:
-            continue
-        name = table["name"]
-        done |= {name} | OPERATIONS[name]
-        if name == "colour-jitter":
-            defaults = augmentations[name].parameters({})
-            done |= {key for key in (*TONE, "hue") if table.get(key, defaults.get(key))}
-        if name == "randaugment" and table.get("ops") == "geometric":
-            done -= STANDARD - GEOMETRIC
-        done |= _operations(table.get("steps", ())) | _operations(table.get("choices", ()))
+        table = {"name": choice} if isinstance(choice, str) else dict(choice)
+        component = augmentations[table.pop("name")]
+        given = component.defaults | table
+        does = component.traits.get("does", (component.name,))
+        if given.get("p") != 0:
+            done |= set(does(given) if callable(does) else does)
     return done

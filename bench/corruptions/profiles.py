@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 FEWEST, MOST = 2, 4
 """Operations of a ``heavy-mix``."""
 ORDER = ("colour", "marks", "geometry", "blur", "tone", "noise", "digital")
-"""Kinds in the order in which a picture comes about: stain, slide, stage, lens, light, camera, file."""
+"""Kinds in the order in which a picture comes about: stain, slide, stage, lens, light, camera, file.
+
+Any other kind comes after these.
+"""
 
 
 class Operation(NamedTuple):
@@ -48,12 +51,16 @@ def heavy_mix(
     rng = stream(seed, "corruption/heavy-mix", image_id)
     kinds = kinds_of(families)
     count = int(rng.integers(FEWEST, min(MOST, len(kinds)) + 1))
-    drawn = sorted(rng.permutation(list(kinds))[:count], key=ORDER.index)
+    drawn = sorted(rng.permutation(list(kinds))[:count], key=_place)
     chosen = []
     for kind in drawn:
         family = kinds[kind][int(rng.integers(len(kinds[kind])))]
         chosen.append(Operation(family, severities[int(rng.integers(len(severities)))]))
     return tuple(chosen)
+
+
+def _place(kind: str) -> tuple[int, str]:
+    return (ORDER.index(kind) if kind in ORDER else len(ORDER)), kind
 
 
 def draws(seed: int, operation: Operation, image_id: int) -> np.random.Generator:

@@ -58,12 +58,13 @@ def _identity(component: Component, content: str, data: Data) -> str:
     ``classes`` and ``size_px`` are no part of it: they stand beside it in every key.
     """
     keys = {key: getattr(data, key) for key in SOURCE_KEYS if key in component.takes and key != "classes"}
+    version = _version(component)
     if not content:
-        return fingerprint({component.name: component.version, **keys})
+        return fingerprint({component.name: version, **keys})
     given = {key: value for key, value in keys.items() if value != Data.model_fields[key].default}
-    if component.version == 1 and not given:
+    if version == 1 and not given:
         return content
-    return fingerprint({component.name: component.version, "content": content, **given})
+    return fingerprint({component.name: version, "content": content, **given})
 
 
 def effective_split(source: Source, data: Data) -> Split | Literal["official"]:
@@ -133,7 +134,7 @@ def hidden_key(hidden: Hidden, source: Source | None, test_key: str) -> str:
         return fingerprint(
             {
                 "set": hidden.model_dump(mode="json", exclude={"families", "severities"}),
-                "families": {family: corruptions[family].version for family in families_of(hidden)},
+                "families": {family: _version(corruptions[family]) for family in families_of(hidden)},
                 "severities": severities_of(hidden),
                 "version": CORRUPTIONS_VERSION,
                 "test": test_key,
@@ -142,3 +143,8 @@ def hidden_key(hidden: Hidden, source: Source | None, test_key: str) -> str:
     from bench.data.synthetic import draw as synthetic
 
     return fingerprint({"set": hidden.model_dump(mode="json"), "version": synthetic.VERSION})
+
+
+def _version(component: Component) -> int | str:
+    """What tells a component's behaviour apart from that of others of its name."""
+    return f"{component.origin} {component.version}" if component.origin else component.version

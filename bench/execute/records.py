@@ -35,6 +35,7 @@ def base(job: Job, place: Place) -> dict[str, Any]:
         "seed": trial.replicate.seed,
         "fold": trial.replicate.fold,
         "versions": dict(trial.versions),
+        "origins": dict(trial.origins),
         "machine": provenance.machine(place.device),
         "libraries": provenance.libraries(),
         "commit": provenance.commit(),
@@ -80,7 +81,7 @@ def write_result(job: Job, place: Place, result: Result) -> Record:
 
 def _with_earlier(
     trial: Trial, result: Result, store: Store
-) -> tuple[Scores, dict[str, Predictions], dict[str, int]]:
+) -> tuple[Scores, dict[str, Predictions], dict[str, int | str]]:
     """Scores, predictions and metrics; a candidate keeps what it said of another study's ``val_shift``."""
     now = metrics.versions()
     before = store.read(trial.id) if trial.role == "tune" else None

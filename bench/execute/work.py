@@ -13,7 +13,9 @@ from bench import metrics
 from bench.errors import UserError
 from bench.execute import Event, Job, Listener, Place
 from bench.execute.records import cause_of, ended, write_failure, write_result
+from bench.registry import use
 from bench.store import Store
+from bench.study.code import components
 from bench.train.checkpoint import Interrupted
 from bench.train.device import peak_memory_mb
 from bench.train.loop import Progress
@@ -36,6 +38,7 @@ def work(job: Job, place: Place, listen: Listener, stop: Stop = lambda: False) -
     )
     started = time.perf_counter()
     try:
+        use(components(trial.code))
         event = _score(job, place) if job.missing else _train(job, place, listen, stop)
     except Exception as error:
         event = _failed(job, place, error)

@@ -30,6 +30,7 @@ from bench.judge.looks import SequentialRulings
 from bench.judge.outcomes import Outcome, Outcomes, count, notes, read_outcomes
 from bench.judge.rulings import Rulings, references, wanted_scores
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
+from bench.registry import metrics
 from bench.store import Record, Store
 from bench.study.file import AGAIN_SEEDS
 from bench.study.read import Study
@@ -54,7 +55,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     for label, reference in references(study):
         findings.setdefault(label, rulings.finding((label, reference, study.primary)))
     order = [study.baseline, *sorted(findings, key=lambda label: _rank(findings[label]))]
-    metrics = _metrics(outcomes)
+    names = _metrics(outcomes)
     outcomes = {label: outcomes[label] for label in order}
     return Document(
         study=study.name,
@@ -64,11 +65,12 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         rules=_rules(study, plan, len(rulings.keys)),
         sets=(LOCAL, *study.hidden),
         gap_set=gap_set,
-        metrics=metrics,
+        metrics=names,
+        units=tuple((n, u) for n in names if (u := metrics[n].traits["unit"]) != "share"),
         arms=tuple(_arm_row(label, study, evidence, findings.get(label), gap_set) for label in order),
         findings=tuple(findings[label] for label in order[1:]),
         claims=tuple(rulings.claim(claim) for claim in study.claims),
-        scores=tuple(_score_rows(order, study, evidence, metrics)),
+        scores=tuple(_score_rows(order, study, evidence, names)),
         corrupted=robustness.corrupted_sets(study, evidence, order),
         classes=_class_rows(order, outcomes, primary.set or TEST),
         notes=notes(outcomes) + _unreadable(evidence) + _unscored(outcomes),
@@ -109,7 +111,8 @@ def _rules(study: Study, plan: PlanFile, family: int) -> Rules:
 
 
 def _metrics(outcomes: Outcomes) -> tuple[str, ...]:
-    stored = {name for record in _done(outcomes) for scores in record.scores.values() for name in scores}
+    every = {name for record in _done(outcomes) for scores in record.scores.values() for name in scores}
+    stored = {name for name in every if name in metrics}  # others are another study's own
     return (*(name for name in METRICS if name in stored), *sorted(stored - set(METRICS)))
 
 
@@ -197,7 +200,7 @@ def _again(
 
 
 def _score_rows(
-    order: Sequence[str], study: Study, evidence: Evidence, metrics: Sequence[str]
+    order: Sequence[str], study: Study, evidence: Evidence, names: Sequence[str]
 ) -> Iterable[ScoreRow]:
     for name in (TEST, *study.hidden):
         for label in order:
@@ -209,7 +212,7 @@ def _score_rows(
             yield ScoreRow(
                 arm=label,
                 set=LOCAL if name == TEST else name,
-                scores=tuple(Mean.over(_scores(trials, name, metric)) for metric in metrics),
+                scores=tuple(Mean.over(_scores(trials, name, metric)) for metric in names),
                 interval=Effect.of(evidence.mean(label, name)),
                 effect=effect,
             )

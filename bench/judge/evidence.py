@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,9 @@ from bench import stats
 from bench.judge.copies import Copies, Counts, count
 from bench.judge.findings import LOCAL
 from bench.judge.outcomes import Outcome, Outcomes
+from bench.metrics import per_item
 from bench.plan import TEST
+from bench.registry import metrics
 from bench.store import UNREADABLE, Predictions, Store
 from bench.study.read import Study
 
@@ -35,9 +38,21 @@ class Measure:
     """Of a corrupted set, the only families that count; empty: all. Known of accuracy only."""
 
     @property
+    def traits(self) -> Mapping[str, Any]:
+        """What the score said of itself where it registered."""
+        return metrics[self.score].traits
+
+    @property
     def lower_is_better(self) -> bool:
         """A smaller value wins."""
-        return self.kind != "score"
+        return self.kind != "score" or bool(self.traits["lower_is_better"])
+
+    @property
+    def unit(self) -> str:
+        """What differences are told in: ``points`` of a share, ``ratio`` of costs, or its own unit."""
+        if self.kind == "cost":
+            return "ratio"
+        return self.traits["unit"] if self.kind == "score" and self.traits["unit"] != "share" else "points"
 
 
 def parse(metric: str, sets: Sequence[str]) -> Measure:
@@ -71,7 +86,7 @@ class Contrast:
     @property
     def hopeless(self) -> bool:
         """No further seed would make it testable."""
-        return " failed (" in self.reason or self.reason.startswith(("not judged", "a calibration error"))
+        return " failed (" in self.reason or self.reason.startswith("not judged")
 
     @property
     def of_finished(self) -> stats.Interval | None:
@@ -86,11 +101,12 @@ class Evidence:
     def __init__(
         self, study: Study, outcomes: Outcomes, store: Store, wanted: Mapping[str, Sequence[str]]
     ) -> None:
-        """wanted: for each set of the plan, the scores (keys of stats.JACKKNIFE) that are asked for."""
+        """wanted: for each set of the plan, the scores that are asked for."""
         self.outcomes, self.study = outcomes, study
         self.unreadable: dict[str, str] = {}
         """Trial → why its predictions cannot be used."""
         self._rows: dict[tuple[str, str, str], Doubles] = {}
+        self._widths: dict[tuple[str, str], int] = {}
         self._items: dict[str, NDArray[np.uint64]] = {}
         self._labels: dict[str, NDArray[np.int64]] = {}
         self._copies: dict[tuple[str, str], Copies] = {}
@@ -125,20 +141,26 @@ class Evidence:
             made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
             self._copies[id, key] = replace(copies, made=made)
         for score in scores:
-            _, phi = stats.pseudo_values(score, said.probabilities, said.labels, said.ids)
+            phi = per_item(score, said)
             if phi is not None:
                 self._rows[id, key, score] = phi
+                self._widths[key, score] = len(phi)
 
     def row(self, outcome: Outcome, metric: Measure) -> Doubles | None:
         """One trial's pseudo-values (M,) on a set; a diverged one's are those of chance on every image."""
         key = outcome.planned.sets.get(metric.set, "")
         if outcome.state == "diverged" and key in self._items and self._classes:
-            chance = stats.CHANCE_AUC if metric.score == "auc" else 1 / self._classes
-            return np.full(len(self._items[key]), chance)
+            return self._chance(key, metric)
         if metric.families:
             copies = self._copies.get((outcome.planned.id, key))
             return copies.accuracy(metric.families) if copies else None
         return self._rows.get((outcome.planned.id, key, metric.score))
+
+    def _chance(self, key: str, metric: Measure) -> Doubles | None:
+        """What a diverged trial scores on every image; None where nothing is known to be chance."""
+        chance = metric.traits.get("chance", 1 / self._classes if metric.unit == "points" else None)
+        width = self._widths.get((key, metric.score))
+        return None if chance is None or width is None else np.full(width, chance)
 
     def clean(self, outcome: Outcome, name: str) -> tuple[float, float] | None:
         """A trial's accuracy and balanced accuracy on the undamaged base images of a corrupted set."""
@@ -285,10 +307,8 @@ class Evidence:
         return int(np.any([row != 0 for row in rows], axis=0).sum()) if rows else 0
 
     def _on_scores(self, pairs: Pairs, metric: Measure) -> Contrast:
-        if metric.score == "ece":
-            return Contrast(None, reason="a calibration error has a value, never a verdict")
-        if metric.score not in stats.JACKKNIFE:
-            return Contrast(None, reason=f"not judged yet: no interval is known for {metric.score}")
+        if metric.traits["interval"] == "none":
+            return Contrast(None, reason=f"not judged: {metric.score} has a value, never a verdict")
         kept, rows = self._differences(pairs, metric)
         interval = self._interval(rows, [b for _, b in kept], metric.set)
         finished, some = self._differences([(a, b) for a, b in kept if a.state == b.state == "done"], metric)

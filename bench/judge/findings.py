@@ -39,13 +39,13 @@ class Effect:
     mean: float
     low: float
     high: float
-    unit: Literal["points", "ratio"] = "points"
-    """``ratio``: of a cost, mean and ends are ratios already."""
+    unit: str = "points"
+    """``ratio``: of a cost, mean and ends are ratios already; else that of a metric which is no share."""
 
     @classmethod
-    def of(cls, interval: Interval | None) -> Effect | None:
+    def of(cls, interval: Interval | None, unit: str = "points") -> Effect | None:
         """Mean and ends of an interval."""
-        return cls(interval.mean, interval.low, interval.high) if interval else None
+        return cls(interval.mean, interval.low, interval.high, unit) if interval else None
 
 
 @dataclass(frozen=True)
@@ -312,6 +312,8 @@ class Tuning:
     """The fair-tuning ledger."""
 
     metric: str
+    unit: str
+    lower_is_better: bool
     sampler: str
     pruner: str
     candidates: int
@@ -436,6 +438,8 @@ class Document:
     gap_set: str | None
     """Hidden set that the gap is taken to."""
     metrics: tuple[str, ...]
+    units: tuple[tuple[str, str], ...]
+    """(metric, unit) of those that are no share, and so not told in per cent."""
     arms: tuple[ArmRow, ...]
     findings: tuple[Finding, ...]
     claims: tuple[ClaimRow, ...]

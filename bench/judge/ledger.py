@@ -12,6 +12,7 @@ from bench.judge.findings import CandidateRow, Effect, Tuned, TunedArm, Tuning
 from bench.judge.outcomes import read_outcomes
 from bench.judge.settings import spell
 from bench.plan import TEST, PlanFile, PlannedSearch
+from bench.registry import metrics
 from bench.store import Store
 from bench.study.file import Range, Tune, ranges_of, tuned_keys
 from bench.study.patch import look_up
@@ -39,7 +40,7 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
         arm.label: [record.status for trial in arm.trials if (record := store.read(trial.id))]
         for arm in plan.shared
     }
-    arms = []
+    arms, traits = [], metrics[tune.metric.partition(".")[2]].traits
     for search in plan.searches:
         looked = _Looked(tune, study.arm(search.arm), search, found[search.arm])
         states = ended.get(search.arm, [])
@@ -47,6 +48,8 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
         arms.append(looked.row(own.get(search.arm), shared.get(search.arm), diverged))
     return Tuning(
         metric=tune.metric,
+        unit=traits["unit"],
+        lower_is_better=traits["lower_is_better"],
         sampler=tune.sampler,
         pruner=tune.pruner,
         candidates=tune.candidates,
@@ -128,7 +131,8 @@ class _Looked:
         """Expected best of k candidates at k = 1, 2, 4, … and all."""
         values = [goodness(each.value, self.tune.metric) for each in done]
         sizes = sorted({*(2**i for i in range(len(values).bit_length()) if 2**i <= len(values)), len(values)})
-        return [(k, abs(expected_best(values, k))) for k in sizes if k]
+        turned = [(k, expected_best(values, k)) for k in sizes if k]
+        return [(k, goodness(best, self.tune.metric)) for k, best in turned]  # turned back
 
     def _correlations(self, done: Sequence[Standing]) -> list[tuple[str, float]]:
         """Rank correlation of each ordered setting with the metric, more being better."""

@@ -60,7 +60,7 @@ def wanted_scores(study: Study) -> dict[str, tuple[str, ...]]:
     wanted = {name: ["accuracy"] for name in sets}
     for metric in (study.primary, *(claim.metric for claim in study.claims)):
         found = parse(metric, sets)
-        if found.kind == "score" and found.score in stats.JACKKNIFE and found.score != "ece":
+        if found.kind == "score" and found.traits["interval"] != "none":
             wanted[found.set].append(found.score)
     return {name: tuple(dict.fromkeys(scores)) for name, scores in wanted.items()}
 
@@ -92,8 +92,8 @@ class Rulings:
         return stats.Hypothesis(test, self._delta(metric), contrast.reason, own=key[2] == "cost.seconds")
 
     def _delta(self, metric: Measure) -> float | None:
-        """Difference that matters, as a fraction."""
-        if metric.kind not in ("score", "gap"):
+        """Difference that matters, as a fraction; None of what is not told in points."""
+        if metric.kind not in ("score", "gap") or metric.unit != "points":
             return None
         return (self.study.delta.local if metric.set == TEST else self.study.delta.hidden) / 100
 
@@ -139,9 +139,9 @@ class Rulings:
             return self._unstable(i), contrast.reason
         if contrast.reason:
             return _no_verdict(contrast), contrast.reason
-        better, worse = WORDS.get(metric.kind) or WORDS.get(f"cost.{metric.score}", ("", ""))
-        if metric.lower_is_better and judgement.zero:
-            return (better if judgement.zero > 0 else worse), self._spread(contrast)
+        words = WORDS.get(metric.kind) or WORDS.get(f"cost.{metric.score}")
+        if words and judgement.zero:
+            return words[judgement.zero < 0], self._spread(contrast)
         if judgement.word == "helps, by more than δ":
             return f"helps, by more than {points(self._delta(metric))}", ""
         detail = self._what_would_settle(i, metric) if judgement.word == "inconclusive" else ""
@@ -264,8 +264,8 @@ def _effect(
     half = test.half_width(level)
     mean, low, high = test.mean, test.mean - half, test.mean + half
     if metric.kind == "cost":
-        return Effect(math.exp(mean), math.exp(low), math.exp(high), "ratio")
-    return Effect(mean, low, high)
+        mean, low, high = math.exp(mean), math.exp(low), math.exp(high)
+    return Effect(mean, low, high, metric.unit)
 
 
 def points(fraction: float | None) -> str:

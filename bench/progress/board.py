@@ -15,7 +15,7 @@ from typing import Any, Literal
 from bench.execute import Event, Job
 from bench.files import write_whole
 
-CellState = Literal["done", "diverged", "failed", "pruned", "running", "unscored", "missing"]
+CellState = Literal["done", "diverged", "failed", "pruned", "running", "unscored", "missing", "unknown"]
 MARKS: dict[str, str] = {
     "done": "●",
     "diverged": "✗",
@@ -24,6 +24,7 @@ MARKS: dict[str, str] = {
     "running": "◐",
     "unscored": "◌",
     "missing": "·",
+    "unknown": "?",
 }
 MOST_MARKS = 24
 """Trials of an arm that are drawn one by one; more, as of a search, are counted."""

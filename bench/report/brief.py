@@ -25,7 +25,7 @@ def _verdict(finding: Finding, names: Mapping[str, str], baseline: str) -> str:
     words = f"{name}: {finding.verdict}{'†' if finding.dagger else ''}"
     if finding.effect:
         words += f", {'if it converges ' if finding.if_converges else ''}{effect(finding.effect)}"
-        words += " points" if finding.effect.unit == "points" else ""
+        words += f" {finding.effect.unit}" if finding.effect.unit != "ratio" else ""
     words += f" on {plain(finding.metric)}" + (
         f" against {reference}" if finding.reference != baseline else ""
     )

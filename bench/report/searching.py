@@ -11,8 +11,6 @@ from bench.report.svg import Axes, Canvas, Figure, Scale, cut, spelled
 from bench.tune.space import EDGE
 
 WIDTH = 760
-IN_UNITS = ("nll", "ece")
-"""Scores that are told as they are, not in per cent."""
 
 
 def searches(document: Document, pictures: Pictures, names: Names) -> Iterator[Figure]:
@@ -33,16 +31,15 @@ class MetricAxis:
     """The tuning metric: its name, unit, and which way is better."""
 
     def __init__(self, tuning: Tuning) -> None:
-        score = tuning.metric.rpartition(".")[2]
-        self.lower = score in IN_UNITS
-        self.factor = 1 if self.lower else 100
-        self.name = plain(tuning.metric) + ("" if self.lower else ", %")
+        self.lower, self.share = tuning.lower_is_better, tuning.unit == "share"
+        self.factor = 100 if self.share else 1
+        self.name = plain(tuning.metric) + (", %" if self.share else "")
 
     def told(self, value: float | None) -> str:
         """A value with its digits."""
         if value is None:
             return "–"
-        return f"{value:.4f}" if self.lower else f"{100 * value:.1f} %"
+        return f"{100 * value:.1f} %" if self.share else f"{value:.4f}"
 
     def scale(self, searches: list[SearchPicture], start: float, end: float) -> Scale:
         """Wide enough for every candidate of every arm, so that panels compare."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from typing import TYPE_CHECKING
 
 from bench.judge.findings import Document, Effect, Mean, Seeds
+from bench.registry import metrics
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -62,10 +64,6 @@ def sentence(text: str) -> str:
     return md(text[:1].upper() + text[1:]) + "."
 
 
-IN_NATS = ("nll",)
-"""Scores that are not shares of anything."""
-
-
 def short_names(labels: list[str]) -> dict[str, str]:
     """Each label, cut in its middle where it is too long for a table, still unlike every other."""
     names: dict[str, str] = {}
@@ -99,24 +97,24 @@ def within(value: Mean | None, interval: Effect | None) -> str:
 
 
 def score(value: Mean | None, metric: str) -> str:
-    """A cell of the table of scores: per cent, but nats where the score is no share."""
+    """A cell of the table of scores: per cent where the score is a share."""
     if value is None:
         return DASH
-    if metric not in IN_NATS:
+    if metrics[metric].traits["unit"] == "share":
         return mean(value)
     return f"{value.mean:.3f}" + (f" ± {value.sd:.3f}" if value.sd is not None else "")
 
 
 def effect(value: Effect | None, bold: bool = False) -> str:
-    """``+12.1 [9.2, 15.0]`` points, or ``×1.18 [1.10, 1.27]``."""
+    """``+12.1 [9.2, 15.0]`` points, ``×1.18 [1.10, 1.27]``; in another unit ``+0.121 [0.092, 0.150]``."""
     if value is None:
         return DASH
     if value.unit == "ratio":
         return f"×{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
-    digits = _digits(value)
-    middle = _signed(value.mean, digits, plus=True)
+    scale, digits = 1 if value.unit == "points" else 0.01, _digits(value)
+    middle = _signed(scale * value.mean, digits, plus=True)
     middle = f"**{middle}**" if bold else middle
-    return f"{middle} [{_signed(value.low, digits)}, {_signed(value.high, digits)}]"
+    return f"{middle} [{_signed(scale * value.low, digits)}, {_signed(scale * value.high, digits)}]"
 
 
 def ratio(value: float | None) -> str:
@@ -138,8 +136,11 @@ def width(value: Effect | None) -> str:
 
 
 def _digits(value: Effect) -> int:
-    """One decimal, two where the interval is narrower than two points."""
-    return 2 if 0 < value.high - value.low < 0.02 else 1
+    """One decimal, two where the interval is narrower than two points; else two digits of its width."""
+    width = value.high - value.low
+    if value.unit != "points":
+        return max(0, 1 - math.floor(math.log10(width))) if width > 0 else 3
+    return 2 if 0 < width < 0.02 else 1
 
 
 def _signed(fraction: float, digits: int, plus: bool = False) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +13,9 @@ from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import Plan, PlanFile, Run, ScoredSet, look_seeds, make_plan, read_plan_file
 from bench.progress.board import Cell
+from bench.registry import UNREAD
 from bench.store import Record, Store
+from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
 from bench.study.read import load
 from bench.study.smoke import smoke
@@ -21,16 +23,20 @@ from bench.study.smoke import smoke
 if TYPE_CHECKING:
     from bench.judge.looks import Race
 
-TrialState = Literal["done", "diverged", "failed", "missing", "unscored"]
+TrialState = Literal["done", "diverged", "failed", "missing", "unscored", "unknown"]
+"""``unknown``: it trains with code that was not run, so nobody knows its id."""
 SMOKE_FOLDER = "smoke-runs"
 
 
-def prepare(path: Path, machine: Machine, *, smoked: bool = False) -> Plan:
+def prepare(
+    path: Path, machine: Machine, *, smoked: bool = False, outside: Callable[[Path], Outside] = run_in
+) -> Plan:
     """The plan of the study at ``path``, with what tuning has chosen so far.
 
+    outside   what becomes of the code that the study names
     Imports neither torch nor pandas. Raises UserError.
     """
-    return Planning(path, machine, smoked=smoked).plan()
+    return Planning(path, machine, smoked=smoked, outside=outside).plan()
 
 
 class Planning:
@@ -44,13 +50,14 @@ class Planning:
         smoked: bool,
         retry: Sequence[str] = (),
         until_decided: bool = False,
+        outside: Callable[[Path], Outside] = run_in,
     ) -> None:
         """Raises UserError for a study with mistakes.
 
         retry           causes of failed candidates to run again, once
         until_decided   declare the study's looks; what is declared stays so
         """
-        study = load(path)
+        study = load(path, outside)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
         self._locator = DiskLocator(machine, path.resolve().parent)
@@ -162,6 +169,8 @@ def cells(standing: Iterable[tuple[Run, TrialState, Record | None]]) -> list[Cel
 
 
 def _state(run: Run, record: Record | None) -> TrialState:
+    if UNREAD in run.trial.origins.values():
+        return "unknown"
     if record is None or record.status == "pruned":
         return "missing"
     if record.status == "done" and missing_sets(run, record):

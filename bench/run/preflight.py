@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench import metrics
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import VAL_SHIFT, Run, ScoredSet, Trial
@@ -52,6 +53,7 @@ def check(name: str, runs: Sequence[Run], machine: Machine, terminal: Terminal) 
         built = trial.recipe.model_dump_json(exclude={"optimizer", "schedule", "loss"})
         if training is not None and (run.arm, data, built) not in checked:
             checked.add((run.arm, data, built))
+            problems |= dict.fromkeys(metrics.problems(training.classes))
             found = _check_model(trial, training) + _check_batch(trial, training)
             problems |= {f"arm {run.arm}: {problem}": None for problem in found}
     if problems:

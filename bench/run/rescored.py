@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench import metrics
 from bench.progress.terminal import Terminal
@@ -51,7 +51,9 @@ def _add(record: Record, store: Store, found: Rescored) -> None:
         found.without += record.role == "final"
         return
     try:
-        store.rewrite(_scored(record, said))
+        held = {key: replace(one, per_item=metrics.kept_per_item(one)) for key, one in said.items()}
+        changed = any(held[key].per_item for key in record.scores)
+        store.rewrite(_scored(record, said), held if changed else None)
     except Exception as error:  # a metric of somebody else's may raise anything
         problem = f"{type(error).__name__}: {error}".partition("\n")[0]
         found.failures.append(f"{', '.join(lacks(record))} of trial {record.id}: {problem}")

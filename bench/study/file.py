@@ -164,6 +164,8 @@ class StudyFile(Frozen):
     """The whole file. ``recipe``, ``arms`` and ``factors`` stay trees here; ``arms`` builds from them."""
 
     question: Annotated[str, Field(min_length=1)]
+    uses: list[str] = Field(default_factory=list)
+    """Python files beside the study, whose components it may name."""
     baseline: str | dict[str, str] | None = None
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[int] | None = None
     replicates: Folds | None = None

@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +16,9 @@ from pydantic import Field, ValidationError
 from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe
-from bench.registry import Component, metrics, sources
+from bench.registry import Component, metrics, sources, use
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
+from bench.study.code import Code, Outside, nothing, run_in
 from bench.study.file import (
     ClaimTable,
     Delta,
@@ -81,6 +82,8 @@ class Study(Frozen):
     tune: Tune | None = None
     aa: bool = False
     keep_weights: bool = True
+    code: tuple[Code, ...] = Field((), repr=False)
+    """From outside: what the study's trials need beside bench itself."""
 
     def arm(self, label: str) -> Arm:
         """The arm of that label; KeyError when there is none."""
@@ -98,8 +101,11 @@ def find(written: Path) -> Path:
     return next((path for path in (named, Path("ablations") / named) if path.is_file()), written)
 
 
-def load(path: Path) -> Study:
-    """The study in the file at ``path``. Raises UserError that lists all its mistakes."""
+def load(path: Path, outside: Callable[[Path], Outside] = run_in) -> Study:
+    """The study in the file at ``path``. Raises UserError that lists all its mistakes.
+
+    outside   what becomes of the code that it names, seen from its folder
+    """
     try:
         if not path.exists():
             near = find(Path(path.stem))
@@ -116,11 +122,14 @@ def load(path: Path) -> Study:
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return parse(text, name=path.stem, file=str(path))
+    return parse(text, name=path.stem, file=str(path), outside=outside(path.resolve().parent))
 
 
-def parse(text: str, *, name: str, file: str) -> Study:
-    """A study from TOML ``text``; ``file`` is what messages call it. Raises UserError."""
+def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Study:
+    """A study from TOML ``text``; ``file`` is what messages call it. Raises UserError.
+
+    The registries offer what ``outside`` finds for it until another study is read.
+    """
     # Lower case: some file systems know one folder by "Trials" and "trials".
     if name.lower() in RESERVED or not re.fullmatch(HIDDEN_NAME, name):
         raise UserError(
@@ -140,7 +149,12 @@ def parse(text: str, *, name: str, file: str) -> Study:
             f"{file}: a number with thousands of digits; whole numbers have 64 bits at most"
         ) from None
     _refuse_monsters(table, file)
-    return _Reader(table).study(name, file)
+    try:
+        code, offered = outside(table)
+    except UserError as error:
+        raise mistakes_error(file, [Mistake("uses", shorten(table.get("uses", [])), str(error))]) from error
+    use(offered)
+    return _Reader(table).study(name, file).model_copy(update={"code": code})
 
 
 def _refuse_monsters(table: Tree, file: str) -> None:
@@ -280,7 +294,7 @@ class _Reader:
 
     def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
         of, _, score = metric.partition(".")
-        if metric in special or (of in sets and score in metrics.names()):
+        if metric in special or (of in sets and score in metrics):
             return
         examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
         hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.plan import VAL_SHIFT, Candidate, PlannedSearch, PlannedTrial
+from bench.registry import metrics
 from bench.store import CONTINUED, MOST_ATTEMPTS, Record
 
 CandidateState = Literal["done", "diverged", "failed", "pruned", "missing"]
-LOWER_WINS = ("nll", "ece")
-"""Scores of which the smaller is the better."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def goodness(value: float | None, metric: str) -> float:
     """``value`` turned so that more is better; −inf where there is none."""
     if value is None:
         return -math.inf
-    return -value if metric.partition(".")[2] in LOWER_WINS else value
+    return -value if metrics[metric.partition(".")[2]].traits["lower_is_better"] else value
 
 
 def expected_best(values: Sequence[float], k: int) -> float:

@@ -26,6 +26,7 @@ def test_a_kind_lists_every_component_with_its_first_line(kind: str):
             "summary": component.summary,
             "parameters": parameters(component),
             "version": component.version,
+            "origin": "",
         }
 
 

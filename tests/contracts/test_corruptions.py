@@ -12,7 +12,7 @@ import torch
 
 import bench  # noqa: F401
 from bench.corruptions.base import SEVERITIES
-from bench.corruptions.families import OPERATIONS
+from bench.corruptions.families import done_by
 from bench.corruptions.profiles import ORDER, Operation, draws
 from bench.data.synthetic import draw as synthetic
 from bench.errors import UserError
@@ -140,8 +140,8 @@ def test_the_docstring_names_strengths_shapes_randomness_and_source(component: C
 @pytest.mark.parametrize("component", EVERY)
 def test_a_corruption_knows_its_kind_and_what_it_resembles(component: Component) -> None:
     assert component.traits["group"] in ORDER
-    known = set(augmentations.names()) | {op for done in OPERATIONS.values() for op in done} | {"hue"}
-    assert set(component.traits["kin"]) <= known
+    whole = [a.name for a in augmentations if not a.schema.model_json_schema().get("required")]
+    assert set(component.traits["kin"]) <= done_by(whole), "words that no augmentation says"
     built = component.build({})
     assert built.name == component.name
     assert built.colour_only == bool(component.traits.get("colour"))

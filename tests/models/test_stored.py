@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,17 @@ def test_what_is_no_trained_trial_is_refused(tmp_path: Path) -> None:
     save({"x": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(UserError, match="holds 1 tensors, but not those of a trained trial; use --rescore"):
         stored_network(SMALL, 8, tmp_path / "w.safetensors", "abc")
+
+
+def test_the_lines_of_the_docs_load_an_exported_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "explain-and-export.md"
+    (lines,) = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    fresh = models.build(Choice(name="custom_cnn"), models.Task(3, 3, 96))
+    save(fresh.state_dict(), tmp_path / "ID.safetensors")
+    (tmp_path / "load.py").write_text(lines, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    network = runpy.run_path("load.py")["network"]
+    images = torch.rand(2, 3, 96, 96)
+    assert torch.equal(network(images), fresh.eval()(images))

@@ -62,7 +62,9 @@ def test_the_best_so_far_never_gets_worse_and_changes_in_steps(make_world):
 def test_where_less_is_better_failures_lie_at_the_upper_end_and_units_are_none(make_world):
     w, plan = _world(make_world)
     document = build(w.study, plan, w.store)
-    document = replace(document, tuning=replace(document.tuning, metric="val.nll"))
+    document = replace(
+        document, tuning=replace(document.tuning, metric="val.nll", unit="nats", lower_is_better=True)
+    )
     pictures = gather(w.study, plan, w.store, document)
     found = {f.name: f for f in figures(document, pictures)}
     history = found["search-history"]

@@ -176,7 +176,7 @@ def test_a_report_of_a_search_that_goes_on_says_so(tmp_path: Path, monkeypatch: 
     from bench.report import write_report
 
     store, folder = Store(tmp_path / "results"), tmp_path / "results" / "tuned"
-    write_report(as_used(folder / "study.toml"), read_plan_file(folder / "plan.json"), store)
+    write_report(as_used(plan := read_plan_file(folder / "plan.json"), store), plan, store)
     text = (tmp_path / "results" / "tuned" / "report.md").read_text()
     assert "**adam**: 3 of 4 candidates have ended; the same bench run continues." in text
 
