@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, ValidationError
 
 from bench.errors import UserError
+from bench.identity import identity
 from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
 from bench.registry import augmentations, losses, models, optimizers, schedules
 from bench.streams import derive
@@ -362,7 +363,7 @@ class Planner:
         source = self.locator.source(arm.data.source, arm.data)
         data_hash = self.locator.data_fingerprint(source, arm.data)
         recipe, weights = _with_weights(arm, self.locator)
-        content = fingerprint(recipe.model_dump(mode="json"))  # once per arm, not per trial
+        content = fingerprint(identity(recipe))  # once per arm, not per trial
         versions = versions_of(recipe)
 
         def make(replicate: Replicate, role: Literal["final", "tune"]) -> Trial:

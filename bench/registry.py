@@ -59,6 +59,14 @@ class Component:
         )
         return create_model(f"{self.kind}:{self.name}", __config__=config, **fields)
 
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Default of every parameter that has one, as plain JSON values."""
+        from pydantic_core import to_jsonable_python
+
+        fields = self.schema.model_fields.items()
+        return {key: to_jsonable_python(f.get_default()) for key, f in fields if not f.is_required()}
+
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """``given`` checked, with every default filled in, as plain JSON values.
 
@@ -173,6 +181,9 @@ losses = Registry("loss")
 metrics = Registry("metric")
 corruptions = Registry("corruption")
 sources = Sources("source")
+
+SLOTS: dict[str, Registry] = {"model": models, "optimizer": optimizers, "schedule": schedules, "loss": losses}
+"""Keys of a recipe that hold one component, and what each may name."""
 
 REGISTRIES: dict[str, Registry] = {
     "augmentations": augmentations,

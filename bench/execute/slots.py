@@ -11,8 +11,10 @@ from pathlib import Path
 
 from bench.execute import Job, Place
 from bench.files import write_whole
+from bench.identity import identity
 from bench.machine import Machine
 from bench.plan import Trial
+from bench.recipe import Data, Recipe
 from bench.store import Record, Store
 
 MOST_PER_GPU = 4
@@ -80,8 +82,8 @@ def peaks_of(records: Iterable[Record]) -> dict[str, float]:
     known: dict[str, float] = {}
     for record in records:
         peak = record.memory.get("peak_mb")
-        if peak and record.machine.get("device") == "cuda":
-            key = _about(record.recipe, record.data["size_px"])
+        if peak and record.machine.get("device") == "cuda" and record.trained:
+            key = _about(*record.trained)
             known[key] = max(peak, known.get(key, 0.0))
     return known
 
@@ -115,12 +117,13 @@ def remember_peaks(cache: Path, measured: Mapping[str, float]) -> None:
 
 def about(trial: Trial) -> str:
     """What decides how much memory a trial takes, as text."""
-    return _about(trial.recipe.model_dump(mode="json"), trial.data.size_px)
+    return _about(trial.recipe, trial.data)
 
 
-def _about(recipe: dict[str, object], size_px: int) -> str:
+def _about(recipe: Recipe, data: Data) -> str:
     deciding = ("model", "batch_size", "stages", "precision", "ema", "graph", "compile", "augment")
-    return json.dumps([size_px, *(recipe.get(key) for key in deciding)], sort_keys=True)
+    settings = identity(recipe)
+    return json.dumps([data.size_px, *(settings[key] for key in deciding)], sort_keys=True)
 
 
 def _cores() -> int:
