@@ -181,6 +181,7 @@ losses = Registry("loss")
 metrics = Registry("metric")
 corruptions = Registry("corruption")
 sources = Sources("source")
+executors = Registry("executor")
 
 SLOTS: dict[str, Registry] = {"model": models, "optimizer": optimizers, "schedule": schedules, "loss": losses}
 """Keys of a recipe that hold one component, and what each may name."""
@@ -194,5 +195,6 @@ REGISTRIES: dict[str, Registry] = {
     "metrics": metrics,
     "corruptions": corruptions,
     "sources": sources,
+    "executors": executors,
 }
 """What ``bench list KIND`` knows, by plural."""

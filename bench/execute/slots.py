@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.execute import Job, Place
+from bench.execute.jobs import Job, Place
 from bench.files import write_whole
 from bench.identity import identity
 from bench.machine import Machine
@@ -44,7 +44,7 @@ def choose(machine: Machine, place: Place, jobs: Sequence[Job], *, smoked: bool 
     ``machine.workers`` where it is given. Else a worker for each ``cpu_threads`` cores, or as many per GPU as
     the memory measured in finished trials and probes of these arms allows; one where none was measured.
     """
-    if machine.executor == "inline" or (smoked and not machine.workers):
+    if smoked and not machine.workers:
         return [""]  # a smoke trial takes a second, a worker ten to import torch
     trials = [job.run.trial for job in jobs]
     if place.device == "cpu" or machine.workers:
