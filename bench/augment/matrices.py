@@ -89,7 +89,7 @@ def is_mirror(matrices: np.ndarray) -> bool:
 
 
 def _keeps_frame(matrices: np.ndarray) -> bool:
-    """Whether offsets are those of mirror images: 0 where not mirrored, one size where mirrored."""
+    """Whether offsets of (B, 3, 3) are those of mirror images: 0 where not mirrored, else one size."""
     diagonal = matrices[:, [0, 1], [0, 1]]
     offset = matrices[:, :2, 2]
     mirrored = offset[diagonal < 0]

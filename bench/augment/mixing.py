@@ -95,7 +95,7 @@ class MixUp:
 def _pairs(
     rng: np.random.Generator, count: int, settings: CutMix | MixUp
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Partner by a permutation (B,), who is mixed (B,) bool, own share from Beta(alpha, alpha) (B,)."""
+    """Partner by a permutation, who is mixed, own share from Beta(alpha, alpha): each of shape (B,)."""
     import numpy as np
 
     draws = count if settings.per == "image" else 1

@@ -201,5 +201,5 @@ def _values(name: str, strengths: Strengths, sign: float) -> np.ndarray:
 
 
 def threshold(eight_bit: np.ndarray) -> np.ndarray:
-    """8-bit threshold → the same for [0, 1], half a level lower so that 8-bit values compare exactly."""
+    """8-bit thresholds → the same for [0, 1], any shape, half a level lower: 8-bit values compare exactly."""
     return (np.ceil(eight_bit - 1e-4) - 0.5) / 255

@@ -52,10 +52,12 @@ def motion() -> Corruption:
 
 
 def _defocus(image: torch.Tensor, strength: tuple[float, float], rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same shape; draws nothing."""
     return convolve(image, disc(scaled(strength[0], image)))
 
 
 def _motion(image: torch.Tensor, strength: tuple[float, float], rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same shape; draws the direction."""
     length, sigma = scaled(2 * strength[0], image), scaled(strength[1], image)
     return convolve(image, streak(length, sigma, rng.uniform(-math.pi / 4, math.pi / 4)))
 

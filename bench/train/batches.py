@@ -86,8 +86,9 @@ class Batches:
     def _augmented(self, steps: Sequence[Tensor], epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A block of batches, each drawn from its own step's stream: a block's length changes nothing.
 
-        steps   indices (B,) of each batch
-        first   the first one's step in the epoch
+        steps    indices (B,) of each batch
+        first    the first one's step in the epoch
+        yields   images (B, C, H, W) and targets (B, K) of each
         """
         images = self._resident.batch(steps[0] if len(steps) == 1 else torch.cat(list(steps)))
         rngs = [stream(self._seed, "augment", epoch, first + number) for number in range(len(steps))]
