@@ -121,7 +121,7 @@ def _planes(work: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
 
 
 def _split(images: torch.Tensor, sizes: Sequence[int], views: int) -> Iterator[torch.Tensor]:
-    """(V·M, C, H, W), view by view → one (V·B, C, H, W), view by view, per batch."""
+    """Images of shape (V·M, C, H, W), view by view → one (V·B, C, H, W), view by view, per batch."""
     if len(sizes) == 1:
         yield images
         return

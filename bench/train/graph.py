@@ -108,7 +108,7 @@ class CudaRecorder:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def aside(self, step: Step, images: Tensor, targets: Tensor) -> Tensor:
-        """Take an ordinary step, as above, on the stream that is recorded later, after all that was asked for."""
+        """Take an ordinary step with (B, C, H, W) and (B, K) on the stream that is recorded later."""
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):

@@ -142,7 +142,7 @@ class Stepper:
         return loss.detach()
 
     def _loss_of(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss of (V·B, K) logits: of the first view's, and of how far those of all views disagree."""
+        """Of logits (V·B, K) and targets (B, K): the first view's loss, and how far all views disagree."""
         views, labelled = len(logits) // len(targets), logits[: len(targets)]
         loss = self._loss(labelled, targets, self._class_weights)
         return loss if views == 1 else loss + CONSISTENCY * disagreement(logits, views)
