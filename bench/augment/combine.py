@@ -37,7 +37,7 @@ def _complete(choice: Choice) -> Choice:
     try:
         return Choice(name=choice.name, params=augmentations[choice.name].parameters(choice.params))
     except UserError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{error}") from error
     except ValidationError as error:
         wrong = error.errors()[0]
         key = ".".join(map(str, wrong["loc"]))

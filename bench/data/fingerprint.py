@@ -130,7 +130,7 @@ def hidden_key(hidden: Hidden, source: Source | None, test_key: str) -> str:
     """
     if isinstance(hidden, External):
         if source is None:
-            raise ValueError("an external hidden set has a source")
+            raise ValueError(f"{hidden.source} is an external hidden set: it has a source")
         images = {"set": "external", "source": source.fingerprint, "classes": hidden.classes or {}}
         return fingerprint(images | later(hidden))
     if isinstance(hidden, Corrupted):

@@ -218,5 +218,7 @@ def device_of(machine: Machine) -> str:
 
     there = torch.cuda.is_available()
     if machine.device == "cuda" and not there:
-        raise UserError('device = "cuda": torch sees no GPU here; use --device cpu, or see bench doctor')
+        raise UserError(
+            f'device = "{machine.device}": torch sees no GPU; use --device cpu, or see bench doctor'
+        )
     return "cuda" if machine.device != "cpu" and there else "cpu"
