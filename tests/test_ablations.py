@@ -2,20 +2,63 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
+import pytest
 from studies import FakeLocator
 
 from bench import tune
+from bench.commands import scaffold
 from bench.data import fingerprint
-from bench.plan import Replicate, Run, Source
+from bench.plan import Replicate, Run, Source, make_plan
 from bench.recipe import Data, Hidden
-from bench.study.read import load
+from bench.study import read
+from bench.study.smoke import smoke
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = sorted((ROOT / "ablations").glob("*.toml"))
+of_each = pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
+load = functools.cache(read.load)
 GOLDEN = ROOT / "tests" / "golden" / "ids.txt"
+
+
+@of_each
+def test_a_study_opens_with_its_question_and_cost(study: Path):
+    head = study.read_text("utf-8")
+    assert head.startswith("# Question")
+    assert "# Cost" in head
+
+
+@of_each
+def test_a_study_loads_and_its_baseline_is_one_of_its_arms(study: Path):
+    assert load(study).arm(load(study).baseline).recipe == load(study).recipe
+
+
+@of_each
+def test_a_study_has_a_smoke_form_with_the_same_arms(study: Path):
+    whole, small = load(study), smoke(load(study))
+    assert [arm.label for arm in small.arms] == [arm.label for arm in whole.arms]
+    replicates = 2 if whole.folds else 1
+    assert len(make_plan(small, FakeLocator()).runs) == len(whole.arms) * replicates
+
+
+@functools.cache
+def schema() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(scaffold.schema()))
+
+
+@of_each
+def test_the_schema_accepts_a_study(study: Path):
+    errors = schema().iter_errors(tomllib.loads(study.read_text("utf-8")))
+    assert [error.message for error in errors] == []
+
+
+# -- ids -----------------------------------------------------------------------------------------------------
 
 
 class Sourceless(FakeLocator):
