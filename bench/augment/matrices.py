@@ -79,6 +79,7 @@ def sampling(matrices: np.ndarray, size_px: int) -> np.ndarray:
     returns  (B, 2, 3) float32
     """
     scale = 2 / size_px
+    # Without aligned corners −1 and 1 are the outer edges, half a pixel beyond the first and last centre.
     to_unit = np.array([[scale, 0, scale / 2 - 1], [0, scale, scale / 2 - 1], [0, 0, 1]])
     return (to_unit @ np.linalg.inv(matrices) @ np.linalg.inv(to_unit))[:, :2].astype(np.float32)
 

@@ -35,6 +35,7 @@ class CutMix:
         centre = rng.integers(0, size_px, (2, count))
         if self.per == "batch":
             centre[:] = centre[:, :1]
+        # A square with the share 1 − own of the area, cut at the border: the share is then counted anew.
         half = np.where(mask, 0.5 * np.sqrt(1 - own) * size_px, 0).astype(np.int64)
         low, high = np.maximum(centre - half, 0), np.minimum(centre + half, size_px)
         edges = np.stack([low[0], high[0], low[1], high[1]], -1)

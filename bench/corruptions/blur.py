@@ -97,6 +97,7 @@ def picture_of_a_point(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.n
     reach = math.ceil(max(np.abs(x).max(), np.abs(y).max()))
     out = np.zeros((2 * reach + 2, 2 * reach + 2))
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    # Each point is shared out among the four pixels around it.
     for down in (0, 1):
         for right in (0, 1):
             share = np.abs(1 - down - (y - top)) * np.abs(1 - right - (x - left))

@@ -72,6 +72,7 @@ class Batches:
             if not skip:
                 self.begun += 1
                 torch.manual_seed(derive(self._seed, "dropout", self.begun - 1))
+            # Begun counts epochs from 1, streams count them from 0.
             epoch = self.begun - 1
             order = self._position[self._deck.order(stream(self._seed, "order", stage, epoch))]
             on_device = torch.from_numpy(order).to(self._device, non_blocking=True)

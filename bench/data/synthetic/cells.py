@@ -148,6 +148,7 @@ def choose(labels: NDArray[np.int64], draws: Draws, shift: Knobs) -> Cells:
     mapping = np.zeros((len(labels), 2, 6))
     mapping[:, 0, 3] = mapping[:, 1, 4] = step * np.cos(turn)
     mapping[:, 1, 3] = step * np.sin(turn)
+    # A rotation: the other sine has the other sign.
     mapping[:, 0, 4] = -mapping[:, 1, 3]
     mapping[:, :, 5] = corner
     softness = draws.uniform(0.02, 0.06)
