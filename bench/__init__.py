@@ -13,16 +13,8 @@ if TYPE_CHECKING:
     from bench.frame import results
 
 __all__ = [
-    "__version__",
-    "augment",
-    "corruptions",
-    "execute",
-    "metrics",
-    "models",
-    "results",
-    "sources",
-    "train",
-]
+    "__version__", "augment", "corruptions", "execute", "metrics", "models", "results", "sources", "train",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 
