@@ -6,13 +6,15 @@ imports torch, timm, kornia or numpy before something is built, so ``bench --hel
 
 from typing import TYPE_CHECKING, Any
 
-from bench import augment, corruptions, metrics, models, train
+from bench import augment, corruptions, execute, metrics, models, train
 from bench.data import sources
 
 if TYPE_CHECKING:
     from bench.frame import results
 
-__all__ = ["__version__", "augment", "corruptions", "metrics", "models", "results", "sources", "train"]
+__all__ = [
+    "__version__", "augment", "corruptions", "execute", "metrics", "models", "results", "sources", "train",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 

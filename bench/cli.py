@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.errors import UserError
+from bench.registry import REGISTRIES, executors
 
 if TYPE_CHECKING:
     from bench.machine import Machine
@@ -90,7 +91,7 @@ ExecutorName = Annotated[
     str | None,
     typer.Option(
         "--executor",
-        help="inline (this process), local (worker processes) or ray.  [default: local]",
+        help=", ".join(f"{e.name} ({e.traits['where']})" for e in executors) + ".  [default: local]",
         show_default=False,
     ),
 ]
@@ -132,7 +133,7 @@ def main() -> None:
 def _machine(**overrides: Any) -> Machine:
     from bench import machine
 
-    for key, allowed in (("device", machine.DEVICES), ("executor", machine.EXECUTORS)):
+    for key, allowed in (("device", machine.DEVICES), ("executor", executors.names())):
         if overrides.get(key) not in (None, *allowed):
             raise UserError(f'--{key} "{overrides[key]}": must be one of {", ".join(allowed)}')
     return machine.load(Path.cwd(), overrides)
@@ -421,12 +422,12 @@ def export(
 def list_components(
     kind: Annotated[
         str,
-        typer.Argument(help="augmentations, models, optimizers, schedules, losses, metrics or corruptions."),
+        typer.Argument(help=", ".join(REGISTRIES) + "."),
     ] = "",
     study: WithStudy = None,
     as_json: Json = False,
 ) -> None:
-    """List the components a study can name, with their parameters."""
+    """List the components that a study or bench.toml can name, with their parameters."""
     from bench.commands.components import components
 
     print(components(kind, as_json=as_json, study=study))

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
+from bench.registry import executors
 
 DEVICES = ("auto", "cpu", "cuda")
-EXECUTORS = ("inline", "local", "ray")
 SETTINGS = ("results", "cache", "device", "executor", "workers", "address")
 """Keys of ``bench.toml`` beside ``[paths]``, and of the environment as ``BENCH_…``."""
 
@@ -135,7 +135,8 @@ def _problem(key: str, value: object) -> str | None:
     if key == "device":
         return None if value in DEVICES else f"must be one of {', '.join(DEVICES)}"
     if key == "executor":
-        return None if value in EXECUTORS else f"must be one of {', '.join(EXECUTORS)}"
+        known = executors.names()
+        return None if value in known else f"must be one of {', '.join(known)}"
     if key == "address":
         return None if isinstance(value, str) else 'must be text, for example "auto" or "HOST:6379"'
     if key == "workers":

@@ -182,6 +182,7 @@ def _auc(probabilities: Probabilities, labels: Labels) -> float:
         return float("nan")
     ranks = np.column_stack([_average_ranks(column) for column in probabilities.T])
     own = np.where(labels[:, None] == np.arange(probabilities.shape[1]), ranks, 0.0).sum(0)
+    # Less the ranks that the positives have among themselves, 1 to n: what is left are pairs won.
     above = own - positives * (positives + 1) / 2
     return float((above[present] / (positives * negatives)[present]).mean())
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, ValidationError
 
 from bench.errors import UserError
+from bench.identity import identity
 from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
 from bench.registry import Component, augmentations, losses, models, optimizers, schedules, sources
 from bench.streams import derive
@@ -371,7 +372,7 @@ class Planner:
         source = self.locator.source(arm.data.source, arm.data)
         data_hash = self.locator.data_fingerprint(source, arm.data)
         recipe, weights = _with_weights(arm, self.locator)
-        content = fingerprint(recipe.model_dump(mode="json"))  # once per arm, not per trial
+        content = fingerprint(identity(recipe))  # once per arm, not per trial
         used = components_of(recipe)
         if sources[source.kind].origin:  # bench's own is known by the data's fingerprint
             used.append(sources[source.kind])

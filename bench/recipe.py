@@ -6,6 +6,8 @@ All are frozen, strict and complete: every default filled in. They hold no machi
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from bench.errors import shorten
+
 HIDDEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 STAGE = re.compile(r"none|head|all|top:[1-9]\d*|fraction:(0?\.\d*[1-9]\d*|1(\.0+)?)")
 
@@ -28,6 +32,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+
+def repeated(values: Sequence[Any]) -> str:
+    """The first of ``values`` that is there twice, as a person writes it; empty: they all differ."""
+    counts = Counter(map(repr, values))
+    return next((shorten(value) for value in values if counts[repr(value)] > 1), "")
 
 
 class Choice(Frozen):
@@ -75,9 +85,9 @@ class Stage(Frozen):
     @model_validator(mode="after")
     def _one_length(self) -> Stage:
         if self.train != "none" and (self.epochs is None) == (self.steps is None):
-            raise ValueError("give either epochs or steps")
+            raise ValueError(f"give either epochs or steps, not {'both' if self.steps else 'neither'}")
         if self.eval_every is not None and self.steps is None:
-            raise ValueError("eval_every goes with steps; with epochs every epoch is scored")
+            raise ValueError(f"eval_every = {self.eval_every} goes with steps; by epochs each is scored")
         return self
 
 
@@ -163,8 +173,8 @@ class Data(Frozen):
     @field_validator("classes")
     @classmethod
     def _distinct(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value is not None and len(set(value)) < len(value):
-            raise ValueError("names a class twice")
+        if value is not None and (double := repeated(value)):
+            raise ValueError(f"names the class {double} twice")
         return value
 
 

@@ -226,6 +226,10 @@ metrics = Registry(
 )
 corruptions = Registry("corruption")
 sources = Sources("source")
+executors = Registry("executor")
+
+SLOTS: dict[str, Registry] = {"model": models, "optimizer": optimizers, "schedule": schedules, "loss": losses}
+"""Keys of a recipe that hold one component, and what each may name."""
 
 REGISTRIES: dict[str, Registry] = {
     "augmentations": augmentations,
@@ -236,6 +240,7 @@ REGISTRIES: dict[str, Registry] = {
     "metrics": metrics,
     "corruptions": corruptions,
     "sources": sources,
+    "executors": executors,
 }
 """What ``bench list KIND`` knows, by plural."""
 

@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError
 
 from bench.errors import UserError, shorten
 from bench.files import move, sync_folder, write_whole
-from bench.recipe import HIDDEN_NAME, Frozen
+from bench.recipe import HIDDEN_NAME, Data, Frozen, Recipe
 from bench.study.read import RESERVED
 
 if TYPE_CHECKING:
@@ -123,6 +123,15 @@ class Record(Frozen):
     def common_metrics(self, versions: Mapping[str, int | str]) -> dict[str, int | str]:
         """What is left of ``metrics`` when sets come in that were scored with these."""
         return {name: v for name, v in self.scored_with.items() if versions.get(name) == v}
+
+    @property
+    def trained(self) -> tuple[Recipe, Data] | None:
+        """Recipe and data as today's types, keys added since at their defaults; None: from before those."""
+        try:
+            recipe = Recipe.model_validate_json(json.dumps(self.recipe))
+            return recipe, Data.model_validate_json(json.dumps(self.data))
+        except ValidationError:
+            return None
 
 
 @dataclass(frozen=True)

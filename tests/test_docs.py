@@ -15,11 +15,9 @@ from bench.registry import REGISTRIES
 from bench.store import Record
 from bench.study.code import run_in
 from bench.study.file import ClaimTable, StudyFile, Tune
-from bench.study.read import load, parse
-from bench.study.smoke import smoke
+from bench.study.read import parse
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDIES = sorted((ROOT / "ablations").glob("*.toml"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -85,19 +83,6 @@ def test_commands_named_in_the_docs_exist(page: Path) -> None:
     known = get_command(app).commands  # type: ignore[attr-defined]
     for command in re.findall(r"`(?:uv run )?bench ([a-z]+)", page.read_text()):
         assert command in known
-
-
-@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.stem)
-def test_every_study_loads_and_has_a_smoke_form(study: Path) -> None:
-    loaded = load(study)
-    assert [arm.label for arm in smoke(loaded).arms] == [arm.label for arm in loaded.arms]
-
-
-def test_a_study_opens_with_its_question_and_cost() -> None:
-    for study in STUDIES:
-        head = study.read_text()
-        assert head.startswith("# Question"), study.name
-        assert "# Cost" in head, study.name
 
 
 @pytest.mark.parametrize("kind", REGISTRIES)

@@ -36,6 +36,7 @@ ORDER = (
     "plan",
     "study",
     "corruptions",
+    "identity",
     "recipe",
     "machine",
     "provenance",

@@ -63,7 +63,7 @@ def test_a_skipped_stage_needs_no_length():
 
 def test_eval_every_goes_with_steps():
     assert Stage(steps=10, eval_every=5).eval_every == 5
-    assert "eval_every goes with steps" in refused(Stage, epochs=1, eval_every=1)
+    assert "eval_every = 1 goes with steps" in refused(Stage, epochs=1, eval_every=1)
 
 
 @pytest.mark.parametrize(

@@ -114,5 +114,5 @@ def augmix(
     Source: Hendrycks et al. 2020, arXiv:1912.02781, and its published code.
     """
     if depth == 0:
-        raise UserError("augmix: depth = 0; give 1 to 10 operations per chain, or -1 to draw 1 to 3")
+        raise UserError(f"augmix: depth = {depth}; give 1 to 10 operations per chain, or -1 to draw 1 to 3")
     return AugMix(severity, width, depth, alpha, fill, jsd)

@@ -110,7 +110,7 @@ class Geometric(Protocol):
 
 
 def chosen(rng: np.random.Generator, p: float, count: int) -> np.ndarray:
-    """(count,) bool: which images are augmented, each with probability ``p``. Always ``count`` draws."""
+    """Which images are augmented, bool of shape (count,), each with probability ``p``; ``count`` draws."""
     return rng.random(count) < p
 
 

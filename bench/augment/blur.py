@@ -49,7 +49,7 @@ class Blur:
 
 
 def taps(sigma: np.ndarray, reach: int) -> np.ndarray:
-    """(B,) standard deviations in pixels → (B, 2·reach + 1) Gaussian weights, each row adding up to 1."""
+    """(B,) standard deviations in pixels → Gaussian weights, shape (B, 2·reach + 1), rows adding up to 1."""
     import numpy as np
 
     at = np.arange(-reach, reach + 1)

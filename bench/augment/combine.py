@@ -38,7 +38,7 @@ def _complete(choice: Choice) -> Choice:
     try:
         return Choice(name=choice.name, params=augmentations[choice.name].parameters(choice.params))
     except UserError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{error}") from error
     except ValidationError as error:
         wrong = error.errors()[0]
         key = ".".join(map(str, wrong["loc"]))
@@ -126,7 +126,12 @@ def one_view(step: Step, views: int, name: str) -> Step:
 def on_some(
     inner: Step, mask: np.ndarray, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Send the images of ``mask`` (B,) or (1,) bool, as a batch of their own, through one step."""
+    """Send chosen images, as a batch of their own, through one step.
+
+    mask      (B,) or (1,) bool: which
+    images    (B, C, H, W), written into
+    targets   (B, K)
+    """
     import numpy as np
 
     from bench.augment.transfer import to_device

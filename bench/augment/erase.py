@@ -58,6 +58,7 @@ class Erase:
         import numpy as np
 
         area = rng.uniform(self.low, self.high, count)
+        # As many boxes twice as wide as high as the other way round.
         aspect = np.exp(rng.uniform(np.log(self.ratio), -np.log(self.ratio), count))
         sides = np.sqrt(area * np.stack([aspect, 1 / aspect])) * size_px
         sides = np.clip(np.round(sides), 1, size_px).astype(np.int64)

@@ -79,6 +79,7 @@ def sampling(matrices: np.ndarray, size_px: int) -> np.ndarray:
     returns  (B, 2, 3) float32
     """
     scale = 2 / size_px
+    # Without aligned corners −1 and 1 are the outer edges, half a pixel beyond the first and last centre.
     to_unit = np.array([[scale, 0, scale / 2 - 1], [0, scale, scale / 2 - 1], [0, 0, 1]])
     return (to_unit @ np.linalg.inv(matrices) @ np.linalg.inv(to_unit))[:, :2].astype(np.float32)
 
@@ -89,7 +90,7 @@ def is_mirror(matrices: np.ndarray) -> bool:
 
 
 def _keeps_frame(matrices: np.ndarray) -> bool:
-    """Whether offsets are those of mirror images: 0 where not mirrored, one size where mirrored."""
+    """Whether offsets of (B, 3, 3) are those of mirror images: 0 where not mirrored, else one size."""
     diagonal = matrices[:, [0, 1], [0, 1]]
     offset = matrices[:, :2, 2]
     mirrored = offset[diagonal < 0]

@@ -35,6 +35,7 @@ class CutMix:
         centre = rng.integers(0, size_px, (2, count))
         if self.per == "batch":
             centre[:] = centre[:, :1]
+        # A square with the share 1 − own of the area, cut at the border: the share is then counted anew.
         half = np.where(mask, 0.5 * np.sqrt(1 - own) * size_px, 0).astype(np.int64)
         low, high = np.maximum(centre - half, 0), np.minimum(centre + half, size_px)
         edges = np.stack([low[0], high[0], low[1], high[1]], -1)
@@ -95,7 +96,7 @@ class MixUp:
 def _pairs(
     rng: np.random.Generator, count: int, settings: CutMix | MixUp
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Partner by a permutation (B,), who is mixed (B,) bool, own share from Beta(alpha, alpha) (B,)."""
+    """Partner by a permutation, who is mixed, own share from Beta(alpha, alpha): each of shape (B,)."""
     import numpy as np
 
     draws = count if settings.per == "image" else 1

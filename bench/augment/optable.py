@@ -89,6 +89,7 @@ def randaugment_strengths(size_px: int, bins: int = 31) -> Strengths:
     ramp = np.linspace(0, 1, bins)
     return Strengths(
         shear=0.3 * ramp,
+        # A hair more, so that a whole number that came out just below itself is not cut to the one before.
         translate_px=np.trunc(np.float32(150 / 331 * size_px) * ramp + 1e-5),
         rotate_degrees=30 * ramp,
         tone=0.9 * ramp,
@@ -201,5 +202,5 @@ def _values(name: str, strengths: Strengths, sign: float) -> np.ndarray:
 
 
 def threshold(eight_bit: np.ndarray) -> np.ndarray:
-    """8-bit threshold → the same for [0, 1], half a level lower so that 8-bit values compare exactly."""
+    """8-bit thresholds → the same for [0, 1], any shape, half a level lower: 8-bit values compare exactly."""
     return (np.ceil(eight_bit - 1e-4) - 0.5) / 255

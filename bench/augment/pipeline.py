@@ -105,13 +105,13 @@ def views_of(step: Step) -> int:
 
 
 def format_of(images: torch.Tensor) -> torch.memory_format:
-    """Channels last, or plain."""
+    """How (B, C, H, W) lies in memory: channels last, or plain."""
     last = images.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if last else torch.contiguous_format
 
 
 def _planes(work: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-    """``work`` plane after plane, and never ``given`` itself: steps write into it.
+    """``work`` (B, C, H, W) plane after plane, and never ``given`` itself: steps write into it.
 
     Statistics and sampling are several times faster than on interleaved channels on a CPU.
     """
@@ -121,7 +121,7 @@ def _planes(work: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
 
 
 def _split(images: torch.Tensor, sizes: Sequence[int], views: int) -> Iterator[torch.Tensor]:
-    """(V·M, C, H, W), view by view → one (V·B, C, H, W), view by view, per batch."""
+    """Images of shape (V·M, C, H, W), view by view → one (V·B, C, H, W), view by view, per batch."""
     if len(sizes) == 1:
         yield images
         return

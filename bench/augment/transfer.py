@@ -29,7 +29,7 @@ def to_device(arrays: Sequence[np.ndarray], device: torch.device) -> list[torch.
 
 
 def pack(arrays: Sequence[np.ndarray], pinned: bool) -> torch.Tensor:
-    """All arrays as bytes of one tensor, each from the next multiple of ALIGN; page-locked if asked."""
+    """Arrays of any shape as bytes of one tensor, each from a multiple of ALIGN; page-locked if asked."""
     starts = _starts(arrays)
     packed = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=pinned)
     host = packed.numpy()

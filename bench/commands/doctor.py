@@ -11,6 +11,7 @@ from pathlib import Path
 from bench import provenance
 from bench.machine import Machine
 from bench.progress.board import read_beacon
+from bench.registry import executors
 
 LEAST_FREE = 1e9
 """Bytes: less is soon filled by decoded images or by weights."""
@@ -24,7 +25,7 @@ def examine(machine: Machine) -> tuple[str, bool]:
         *_device(),
         "libraries  " + "  ".join(f"{name} {version}" for name, version in provenance.libraries().items()),
         *(f"{name:<10} {path}  {_free(path) / 1e9:.0f} GB free" for name, path in folders),
-        f"executor   {machine.executor}, workers {machine.workers or 'chosen per device'}, {_ray()}",
+        f"executor   {machine.executor}, workers {machine.workers or 'chosen per device'}, {_extras()}",
         *_at_work(machine.results),
         *(
             f"path       @{name} → {path}{'' if path.exists() else '  (missing)'}"
@@ -77,11 +78,15 @@ def _memory() -> int:
         return 0
 
 
-def _ray() -> str:
-    try:
-        return f"ray {metadata.version('ray')}"
-    except metadata.PackageNotFoundError:
-        return "ray not installed (uv sync --extra ray)"
+def _extras() -> str:
+    """Version of each package that an executor needs beyond those of bench, or how to get it."""
+    texts = []
+    for name in filter(None, (executor.traits.get("needs") for executor in executors)):
+        try:
+            texts.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            texts.append(f"{name} not installed (uv sync --extra {name})")
+    return ", ".join(texts)
 
 
 def _at_work(results: Path) -> list[str]:

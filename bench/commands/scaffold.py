@@ -9,11 +9,10 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.recipe import HIDDEN_NAME, Recipe
-from bench.registry import Registry, augmentations
+from bench.registry import SLOTS, Registry, augmentations
 from bench.study.file import StudyFile
 from bench.study.patch import UNSET
 from bench.study.read import PATCHABLE_DATA, RESERVED
-from bench.study.resolve import SLOTS
 
 TEMPLATE = """\
 # {name}: one question, one file. `bench plan` shows what it would train, `bench run` trains it.

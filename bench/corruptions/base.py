@@ -94,7 +94,7 @@ def scaled(length_px: float, image: torch.Tensor) -> float:
 
 
 def on(image: torch.Tensor, array: np.ndarray) -> torch.Tensor:
-    """A host array as float32 on the device of ``image``."""
+    """A host array as float32 of the same shape on the device of ``image``."""
     import torch
 
     return torch.as_tensor(array, dtype=torch.float32).to(image.device)

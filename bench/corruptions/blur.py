@@ -52,10 +52,12 @@ def motion() -> Corruption:
 
 
 def _defocus(image: torch.Tensor, strength: tuple[float, float], rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same shape; draws nothing."""
     return convolve(image, disc(scaled(strength[0], image)))
 
 
 def _motion(image: torch.Tensor, strength: tuple[float, float], rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same shape; draws the direction."""
     length, sigma = scaled(2 * strength[0], image), scaled(strength[1], image)
     return convolve(image, streak(length, sigma, rng.uniform(-math.pi / 4, math.pi / 4)))
 
@@ -95,6 +97,7 @@ def picture_of_a_point(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.n
     reach = math.ceil(max(np.abs(x).max(), np.abs(y).max()))
     out = np.zeros((2 * reach + 2, 2 * reach + 2))
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    # Each point is shared out among the four pixels around it.
     for down in (0, 1):
         for right in (0, 1):
             share = np.abs(1 - down - (y - top)) * np.abs(1 - right - (x - left))

@@ -60,6 +60,7 @@ def stain() -> Corruption:
 
 
 def _saturation(image: torch.Tensor, more: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, 3, H, W) float32 in [0, 1] → same; draws nothing."""
     from kornia.color import hsv_to_rgb, rgb_to_hsv
 
     hsv = rgb_to_hsv(image)
@@ -68,13 +69,17 @@ def _saturation(image: torch.Tensor, more: float, rng: np.random.Generator) -> t
 
 
 def _hue(image: torch.Tensor, turn: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, 3, H, W) float32 in [0, 1] → same; draws the sense of the turn."""
     from kornia.enhance import adjust_hue
 
     return adjust_hue(image, sign(rng) * turn * 2 * math.pi)
 
 
 def _stain(image: torch.Tensor, spread: float, rng: np.random.Generator) -> torch.Tensor:
-    """Through densities and back; the change of each dye is added, so that strength 0 changes nothing."""
+    """(1, 3, H, W) float32 in [0, 1] → same shape; draws how much more or less of each dye.
+
+    Through densities and back; the change of each dye is added, so that strength 0 changes nothing.
+    """
     import numpy as np
     import torch
 

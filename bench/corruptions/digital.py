@@ -43,6 +43,7 @@ def jpeg() -> Corruption:
 
 
 def _pixelate(image: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws nothing."""
     from PIL import Image
 
     picture = _picture(image)
@@ -52,6 +53,7 @@ def _pixelate(image: torch.Tensor, share: float, rng: np.random.Generator) -> to
 
 
 def _jpeg(image: torch.Tensor, quality: int, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws nothing."""
     import io
 
     from PIL import Image

@@ -66,19 +66,24 @@ def crop() -> Corruption:
 
 
 def _rotation(image: torch.Tensor, degrees: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws the sense."""
     return view(image, degrees=sign(rng) * degrees)
 
 
 def _zoom(image: torch.Tensor, factor: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws whether larger or smaller."""
     return view(image, factor=factor ** sign(rng))
 
 
 def _shift(image: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws the direction."""
     distance, angle = share * image.shape[-1], rng.uniform(0, 2 * math.pi)
     return view(image, right=distance * math.cos(angle), down=distance * math.sin(angle))
 
 
 def _crop(image: torch.Tensor, side: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws the place."""
+    # How far the centre of the square may lie from that of the image.
     free = (1 - side) * image.shape[-1] / 2
     x, y = rng.uniform(-free, free, 2)
     return view(image, factor=1 / side, right=x / side, down=y / side)
@@ -94,6 +99,7 @@ def view(
     size = image.shape[-1]
     middle, angle = (size - 1) / 2, math.radians(degrees)
     cos, sin = factor * math.cos(angle), factor * math.sin(angle)
+    # Rows count downwards, so this sense of the sines turns anti-clockwise to the eye, as Kornia's.
     matrix = [
         [cos, sin, middle - cos * middle - sin * middle + right],
         [-sin, cos, middle + sin * middle - cos * middle + down],

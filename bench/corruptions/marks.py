@@ -67,6 +67,7 @@ def occlusion() -> Corruption:
 def _stain_deposit(
     image: torch.Tensor, strength: tuple[int, float], rng: np.random.Generator
 ) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws how many, where, their outlines and opacities."""
     import numpy as np
 
     most, largest = strength
@@ -93,6 +94,7 @@ def outline(rng: np.random.Generator, angle: np.ndarray) -> np.ndarray:
 
 
 def _bubbles(image: torch.Tensor, strength: tuple[float, int], rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws how many, where and how large."""
     import numpy as np
 
     largest, most = strength
@@ -109,6 +111,7 @@ def _bubbles(image: torch.Tensor, strength: tuple[float, int], rng: np.random.Ge
 
 
 def _occlusion(image: torch.Tensor, share: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1], written into; draws the place."""
     size = image.shape[-1]
     side = round(share * size)
     top, left = rng.integers(0, size - side + 1, 2)
@@ -117,12 +120,12 @@ def _occlusion(image: torch.Tensor, share: float, rng: np.random.Generator) -> t
 
 
 def _place(rng: np.random.Generator, radius: float, size: int) -> np.ndarray:
-    """A centre (2,) in pixels, so that a disc lies inside the image."""
+    """A centre in pixels, of shape (2,), so that a disc lies inside the image."""
     return rng.uniform(min(radius, size / 2), max(size - radius, size / 2), 2)
 
 
 def _soft(inside: np.ndarray) -> np.ndarray:
-    """Distance inside an edge, in pixels → share of the pixel that is covered."""
+    """Distances inside an edge, in pixels and of any shape → shares of the pixels that are covered."""
     import numpy as np
 
     return np.clip(inside + 0.5, 0, 1)

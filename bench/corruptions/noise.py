@@ -27,4 +27,5 @@ def noise() -> Corruption:
 
 
 def _noise(image: torch.Tensor, deviation: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same shape; draws one number for each value."""
     return image + on(image, deviation * rng.standard_normal(tuple(image.shape)))

@@ -96,24 +96,28 @@ def vignette() -> Corruption:
 
 
 def _brightness(image: torch.Tensor, factor: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws nothing."""
     from kornia.enhance import adjust_brightness_accumulative
 
     return adjust_brightness_accumulative(image, factor)
 
 
 def _contrast(image: torch.Tensor, factor: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws nothing."""
     from kornia.enhance import adjust_contrast_with_mean_subtraction
 
     return adjust_contrast_with_mean_subtraction(image, factor)
 
 
 def _gamma(image: torch.Tensor, gamma: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws whether lighter or darker."""
     from kornia.enhance import adjust_gamma
 
     return adjust_gamma(image, gamma ** sign(rng))
 
 
 def _vignette(image: torch.Tensor, lost: float, rng: np.random.Generator) -> torch.Tensor:
+    """(1, C, H, W) float32 in [0, 1] → same; draws the bright centre."""
     import numpy as np
 
     x0, y0 = rng.uniform(0.35, 0.65, 2)

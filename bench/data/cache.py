@@ -90,7 +90,7 @@ def _load(folder: Path) -> Images:
             phash=arrays["phash"],
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise _DamagedError(str(error)) from error
+        raise _DamagedError(f"{folder}: {error}") from error
 
 
 def _checked(file: Path, sha256: str) -> npt.NDArray[Any]:

@@ -182,20 +182,20 @@ def _load(folder: Path, work: _Work) -> Samples:
     try:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         if manifest["conditions_sha256"] != work.conditions_hash():
-            raise _DamagedError("holds other conditions")
+            raise _DamagedError(f"{folder} holds other conditions")
         stat = file.stat()
         # Private pages: what is written into them by mistake reaches neither the file nor another process.
         images = np.load(file, mmap_mode="c", allow_pickle=False)
         if images.shape != work.shape or images.dtype != np.uint8:
-            raise _DamagedError(f"images.npy has shape {images.shape}")
+            raise _DamagedError(f"{file} has shape {images.shape}")
         if _verified.get(file) != (stat.st_mtime_ns, stat.st_size):
             with file.open("rb") as content:  # not through the mapping, whose pages would count as memory
                 if hashlib.file_digest(content, "sha256").hexdigest() != manifest["images_sha256"]:
-                    raise _DamagedError("images.npy has changed")
+                    raise _DamagedError(f"{file} has changed")
             _verified[file] = (stat.st_mtime_ns, stat.st_size)
         return work.samples(images)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise _DamagedError(str(error)) from error
+        raise _DamagedError(f"{folder}: {error}") from error
 
 
 def _build(folder: Path, work: _Work, device: str, progress: Count | None) -> None:

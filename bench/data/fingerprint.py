@@ -12,6 +12,7 @@ from bench.corruptions import CORRUPTIONS_VERSION
 from bench.corruptions.families import families_of, severities_of
 from bench.data.content import Asked, by_content
 from bench.errors import UserError, shorten
+from bench.identity import identity, later
 from bench.machine import Machine
 from bench.plan import Replicate, Source, fingerprint
 from bench.recipe import SOURCE_KEYS, Corrupted, Data, External, Hidden, Split
@@ -19,6 +20,9 @@ from bench.registry import Component, corruptions, sources
 
 SPLIT_VERSION = 1
 """Raised when ``outliers`` or ``split`` would put an image elsewhere; part of every key below."""
+
+NOT_WHICH: tuple[str, ...] = ()
+"""Keys of ``[data]``, added since version 1, that leave open which images are test images."""
 
 
 def locate(written: str, data: Data, machine: Machine, relative_to: Path) -> Source:
@@ -37,8 +41,8 @@ def locate(written: str, data: Data, machine: Machine, relative_to: Path) -> Sou
             f"{shorten(written, 200)}: {error.filename} may not be read; change its rights"
         ) from None
     _check_signature(component, found.path)
-    identity = _identity(component, found.content, data)
-    return Source(component.name, found.path, identity, found.official, found.images, found.classes)
+    known_by = _known_by(component, found.content, data)
+    return Source(component.name, found.path, known_by, found.official, found.images, found.classes)
 
 
 def _check_signature(component: Component, path: Path | None) -> None:
@@ -52,12 +56,13 @@ def _check_signature(component: Component, path: Path | None) -> None:
         )
 
 
-def _identity(component: Component, content: str, data: Data) -> str:
+def _known_by(component: Component, content: str, data: Data) -> str:
     """``content`` alone, unless another version or a key that the source takes makes other images of it.
 
     ``classes`` and ``size_px`` are no part of it: they stand beside it in every key.
     """
-    keys = {key: getattr(data, key) for key in SOURCE_KEYS if key in component.takes and key != "classes"}
+    taken = [key for key in SOURCE_KEYS if key in component.takes and key != "classes"]
+    keys = {key: value for key, value in identity(data).items() if key in taken}
     version = _version(component)
     if not content:
         return fingerprint({component.name: version, **keys})
@@ -87,26 +92,24 @@ def effective_split(source: Source, data: Data) -> Split | Literal["official"]:
 def data_fingerprint(source: Source, data: Data) -> str:
     """Identity of the images an arm trains on, apart from its seed: part of every trial's id."""
     split = effective_split(source, data)
-    return fingerprint(
-        {
-            "source": source.fingerprint,
-            "size_px": data.size_px,
-            "outliers": data.outliers,
-            "split": split if isinstance(split, str) else split.model_dump(mode="json"),
-            "split_seed": data.split_seed,
-            "limit": data.limit,
-            "classes": data.classes,
-            "version": SPLIT_VERSION,
-        }
-    )
+    beside = {key: value for key, value in identity(data).items() if key not in SOURCE_KEYS}
+    images = beside | {
+        "classes": data.classes,
+        "source": source.fingerprint,
+        "split": split if isinstance(split, str) else identity(split),
+        "version": SPLIT_VERSION,
+    }
+    return fingerprint(images)
 
 
 def test_key(source: Source, data: Data, replicate: Replicate) -> str:
     """Key of the local test set: it depends on what chooses test images and on nothing else.
 
-    Outliers, limit, size, class names and the shares of training and validation do not: the images stay.
+    Outliers, limit, size, class names and the shares of training and validation do not: the images stay. Of a
+    key added since, ``NOT_WHICH`` says so.
     """
     payload: dict[str, object] = {"set": "test", "source": source.fingerprint, "version": SPLIT_VERSION}
+    payload |= {key: value for key, value in later(data).items() if key not in NOT_WHICH}
     split = effective_split(source, data)
     if replicate.fold is not None:
         payload |= {"fold": replicate.fold, "folds": replicate.folds, "split_seed": data.split_seed}
@@ -128,12 +131,13 @@ def hidden_key(hidden: Hidden, source: Source | None, test_key: str) -> str:
     """
     if isinstance(hidden, External):
         if source is None:
-            raise ValueError("an external hidden set has a source")
-        return fingerprint({"set": "external", "source": source.fingerprint, "classes": hidden.classes or {}})
+            raise ValueError(f"{hidden.source} is an external hidden set: it has a source")
+        images = {"set": "external", "source": source.fingerprint, "classes": hidden.classes or {}}
+        return fingerprint(images | later(hidden))
     if isinstance(hidden, Corrupted):
         return fingerprint(
             {
-                "set": hidden.model_dump(mode="json", exclude={"families", "severities"}),
+                "set": {k: v for k, v in identity(hidden).items() if k not in ("families", "severities")},
                 "families": {family: _version(corruptions[family]) for family in families_of(hidden)},
                 "severities": severities_of(hidden),
                 "version": CORRUPTIONS_VERSION,
@@ -142,7 +146,7 @@ def hidden_key(hidden: Hidden, source: Source | None, test_key: str) -> str:
         )
     from bench.data.synthetic import draw as synthetic
 
-    return fingerprint({"set": hidden.model_dump(mode="json"), "version": synthetic.VERSION})
+    return fingerprint({"set": identity(hidden), "version": synthetic.VERSION})
 
 
 def _version(component: Component) -> int | str:

@@ -133,6 +133,7 @@ def perceptual_hash(gray: Pixels) -> Ids:
     """
     k, n = np.arange(HASH_PX)[:, None], np.arange(GRAY_PX)[None]
     basis = np.cos(np.pi * k * (2 * n + 1) / (2 * GRAY_PX)) * np.sqrt(2 / GRAY_PX)
+    # The constant row is longer by √2 than the others.
     basis[0] /= np.sqrt(2)
     low = basis @ gray.astype(np.float64) @ basis.T
     # Rounded: in a flat picture rounding errors, which differ between machines, would choose the bits.

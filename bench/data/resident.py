@@ -34,7 +34,7 @@ class Resident:
         return picked.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last).div_(255)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (population) of each channel: (C,), (C,) float32 on the host, 0 to 1.
+        """Mean and standard deviation (population) of each channel: float32, shape (C,), on the host, 0 to 1.
 
         Counted from histograms of bytes, so exact and the same on every device. A channel without contrast
         gets one grey level as its deviation: it divides pixels.

@@ -1,76 +1,9 @@
-"""Where trials run. Which ones, and in what order, the conductor (``run``) decides."""
+"""Where trials run, one executor per file. Which trials, and in what order, the conductor (``run``) decides.
 
-from __future__ import annotations
+Importing this fills the registry and imports neither torch nor pydantic.
+"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, Protocol
+from bench.execute import inline, local, ray
+from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms
 
-from bench.plan import Run, ScoredSet
-from bench.study.file import SEEDS_EACH
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a worker must know about the machine. Nothing in it can change a score."""
-
-    results: Path
-    cache: Path
-    device: str = "cpu"
-    keep_weights: bool = True
-
-
-@dataclass(frozen=True)
-class Job:
-    """One trial to train and score; or, with ``missing``, only sets to score from its kept weights."""
-
-    run: Run
-    missing: tuple[ScoredSet, ...] = ()
-    attempt: int = 1
-    alone: bool = False
-    """With no other trial beside it: memory did not suffice for both."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """News of a job, on its way to the terminal."""
-
-    kind: Literal["started", "epoch", "note", "done", "diverged", "failed"]
-    trial: str
-    arm: str
-    seed: int
-    text: str = ""
-    """``epoch``: where training is; ``note``: what the person may want to know; ``done``: the scores;
-    ``diverged`` and ``failed``: why, on one line."""
-    seconds: float = 0.0
-    fold: int | None = None
-    cause: str = ""
-    """``failed``: the record's cause."""
-    at: Mapping[str, float] = field(default_factory=dict)
-    """``epoch``: stage, stages, epoch, epochs, loss, val_accuracy, images_per_s; memory_mb on a GPU."""
-    candidate: int | None = None
-    """Number of a search's candidate."""
-
-    @property
-    def replicate(self) -> str:
-        """``s3``, in cross-validation ``f3``; of a search ``#3``, and beyond its first seed ``#3 s20001``."""
-        if self.candidate is not None:
-            return f"#{self.candidate}" + (f" s{self.seed}" if self.seed % SEEDS_EACH else "")
-        return f"s{self.seed}" if self.fold is None else f"f{self.fold}"
-
-
-Listener = Callable[[Event], None]
-
-
-class Executor(Protocol):
-    """Runs batch after batch of jobs somewhere, until it is closed."""
-
-    def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
-        """Yield the last event of each job as it ends: exactly one of done, diverged, failed."""
-
-    def stop(self) -> None:
-        """Begin no further job; running ones write a checkpoint and end as ``interrupted``, or just end."""
-
-    def close(self) -> None:
-        """Give back what it holds; trials that still run are ended without a record."""
+__all__ = ["Engage", "Event", "Executor", "Job", "Listener", "Place", "Terms", "inline", "local", "ray"]

@@ -1,14 +1,23 @@
-"""Trials one after the other in this process: the simplest executor, and the one to debug with."""
+"""Trials one after the other in this process: the simplest executor."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.execute import Event, Job, Listener, Place
+from bench.execute.jobs import Engage, Event, Job, Listener, Place
+from bench.registry import executors
+
+
+@executors.register("inline", where="this process")
+def inline() -> Engage:
+    """Trials one after the other in the process of ``bench run``: for debugging, and all one core needs."""
+    return lambda terms, jobs, before: before or Inline(terms.place)
 
 
 class Inline:
     """An executor that holds nothing."""
+
+    workers = 1
 
     def __init__(self, place: Place) -> None:
         self._place, self._stopping = place, False

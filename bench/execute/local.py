@@ -8,25 +8,46 @@ killed, and is replaced.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.execute import Event, Job, Listener, Place
+from bench.execute.inline import Inline
+from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms
 from bench.execute.order import next_for
+from bench.registry import executors
+
+if TYPE_CHECKING:  # to import it takes a tenth of the time of `bench --help`
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 MOST_DEATHS = 5
 """In a row, without a trial that ended otherwise: then the machine is at fault, not a trial."""
 LOOKS_S = 0.5
 """Seconds between looks at the clock and at whether to stop."""
+
+
+@executors.register("local", where="worker processes")
+def local() -> Engage:
+    """Worker processes of this machine that live for a whole run, one per core or as many as fit a GPU."""
+
+    def engage(terms: Terms, jobs: Sequence[Job], before: Executor | None) -> Executor:
+        from bench.execute import slots
+
+        if isinstance(before, Local):
+            return before
+        places = slots.choose(terms.machine, terms.place, jobs, smoked=terms.smoked)
+        unguarded = terms.place.device == "cpu" and terms.timeout_s is None
+        if unguarded and min(len(places), len(jobs)) == 1:
+            return Inline(terms.place)  # a worker would take ten seconds to import torch
+        return Local(places, terms.place, terms.timeout_s)
+
+    return engage
 
 
 @dataclass
@@ -55,6 +76,11 @@ class Local:
         self._crew: list[_Worker] = []
         self._stopping = False
         self._deaths = 0
+
+    @property
+    def workers(self) -> int:
+        """One per slot."""
+        return len(self._slots)
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
         """Yield the last event of each job, in the order they end.
@@ -121,6 +147,8 @@ class Local:
 
     def _news(self, listen: Listener) -> Iterator[Event]:
         """Wait a moment for any worker to say something; yield the last events of jobs."""
+        from multiprocessing.connection import Connection, wait
+
         by_pipe = {worker.pipe: worker for worker in self._crew}
         for pipe in wait(list(by_pipe), timeout=LOOKS_S):
             assert isinstance(pipe, Connection)
@@ -169,6 +197,8 @@ class Local:
 
 
 def _spawn(place: Place, slot: str) -> _Worker:
+    import multiprocessing
+
     # "spawn": a forked child would inherit torch's threads and a CUDA context that does not work there.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -220,6 +250,7 @@ def _die_with_parent() -> None:
     if sys.platform != "linux":
         return
     import ctypes
+    import multiprocessing
 
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

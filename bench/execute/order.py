@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.execute import Job
+from bench.execute.jobs import Job
 
 
 def next_for(last: Job | None, waiting: list[Job]) -> Job:

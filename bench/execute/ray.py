@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.errors import UserError
-from bench.execute import Event, Job, Listener, Place
-from bench.execute.records import write_failure
-from bench.store import Store
+from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms
+from bench.registry import executors
 
 LOOKS_S = 0.5
 """Seconds between looks at the mailbox."""
@@ -27,6 +26,17 @@ ALIVE_S = 5.0
 """Seconds between a task's looks at whether its conductor lives."""
 TOKEN = ".ray-check"
 """File of the results folder that every node must be able to read while a run starts."""
+
+
+@executors.register("ray", where="a cluster", needs="ray", elsewhere=True)
+def ray() -> Engage:
+    """Tasks of a Ray cluster, one that is there (``--address``) or one of this machine's own."""
+
+    def engage(terms: Terms, jobs: Sequence[Job], before: Executor | None) -> Executor:
+        cluster = Cluster(terms.machine.address, terms.machine.workers)
+        return before or Ray(cluster, terms.place, terms.timeout_s)
+
+    return engage
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,8 @@ class Ray:
     def _end(self, ref: Any, job: Job) -> Event | None:
         """The last event of a job; None for one that was taken back before it began."""
         from ray import exceptions
+
+        from bench.execute.records import write_failure
 
         begun = self._since.pop(job.run.trial.id, None)
         try:
@@ -236,6 +248,8 @@ def _connect(cluster: Cluster) -> Any:
 
 def _look(place: Place, token: str) -> str:
     """On a node: what keeps it from working for this conductor, or nothing."""
+    from bench.store import Store
+
     file = place.results / TOKEN
     try:
         if file.read_text() != token:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import metrics, provenance
-from bench.execute import Event, Job, Place
+from bench.execute.jobs import Event, Job, Place
 from bench.plan import Trial
 from bench.store import UNREADABLE, Predictions, Record, Store
 

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.execute import Job, Place
+from bench.execute.jobs import Job, Place
 from bench.files import write_whole
+from bench.identity import identity
 from bench.machine import Machine
 from bench.plan import Trial
+from bench.recipe import Data, Recipe
 from bench.store import Record, Store
 
 MOST_PER_GPU = 4
@@ -42,7 +44,7 @@ def choose(machine: Machine, place: Place, jobs: Sequence[Job], *, smoked: bool 
     ``machine.workers`` where it is given. Else a worker for each ``cpu_threads`` cores, or as many per GPU as
     the memory measured in finished trials and probes of these arms allows; one where none was measured.
     """
-    if machine.executor == "inline" or (smoked and not machine.workers):
+    if smoked and not machine.workers:
         return [""]  # a smoke trial takes a second, a worker ten to import torch
     trials = [job.run.trial for job in jobs]
     if place.device == "cpu" or machine.workers:
@@ -80,8 +82,8 @@ def peaks_of(records: Iterable[Record]) -> dict[str, float]:
     known: dict[str, float] = {}
     for record in records:
         peak = record.memory.get("peak_mb")
-        if peak and record.machine.get("device") == "cuda":
-            key = _about(record.recipe, record.data["size_px"])
+        if peak and record.machine.get("device") == "cuda" and record.trained:
+            key = _about(*record.trained)
             known[key] = max(peak, known.get(key, 0.0))
     return known
 
@@ -115,12 +117,13 @@ def remember_peaks(cache: Path, measured: Mapping[str, float]) -> None:
 
 def about(trial: Trial) -> str:
     """What decides how much memory a trial takes, as text."""
-    return _about(trial.recipe.model_dump(mode="json"), trial.data.size_px)
+    return _about(trial.recipe, trial.data)
 
 
-def _about(recipe: dict[str, object], size_px: int) -> str:
+def _about(recipe: Recipe, data: Data) -> str:
     deciding = ("model", "batch_size", "stages", "precision", "ema", "graph", "compile", "augment")
-    return json.dumps([size_px, *(recipe.get(key) for key in deciding)], sort_keys=True)
+    settings = identity(recipe)
+    return json.dumps([data.size_px, *(settings[key] for key in deciding)], sort_keys=True)
 
 
 def _cores() -> int:

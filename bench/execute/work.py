@@ -11,7 +11,7 @@ from typing import Literal
 
 from bench import metrics
 from bench.errors import UserError
-from bench.execute import Event, Job, Listener, Place
+from bench.execute.jobs import Event, Job, Listener, Place
 from bench.execute.records import cause_of, ended, write_failure, write_result
 from bench.registry import use
 from bench.store import Store

@@ -53,6 +53,7 @@ class Model:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.recipe["classes"])), np.float32)
 
     def _batch(self, X: np.ndarray) -> np.ndarray:
+        """(B, H, W, C) uint8 → (B, K) float32 probabilities."""
         images = torch.from_numpy(np.ascontiguousarray(X)).to(self.device).permute(0, 3, 1, 2)
         images = images.to(torch.float32, memory_format=torch.channels_last).div_(255)
         size = (self.recipe["size_px"], self.recipe["size_px"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from bench.identity import identity
 from bench.judge.findings import Seeds, TrialNote
 from bench.plan import PlanFile, PlannedTrial, fingerprint
+from bench.recipe import Choice, Data, Recipe
 from bench.store import Record, Store
 from bench.study.read import Study
 
@@ -50,7 +52,7 @@ def read_outcomes(study: Study, plan: PlanFile, store: Store) -> dict[str, tuple
     outcomes: dict[str, tuple[Outcome, ...]] = {}
     for arm in plan.arms:
         recipe = study.arm(arm.label)
-        content = _content(recipe.recipe.model_dump(mode="json"), recipe.data.model_dump(mode="json"))
+        content = _content(recipe.recipe, recipe.data)
         trials = []
         for trial in arm.trials:
             record = found[trial.id]
@@ -69,15 +71,20 @@ def read_outcomes(study: Study, plan: PlanFile, store: Store) -> dict[str, tuple
     return outcomes
 
 
-def _content(recipe: dict[str, Any], data: dict[str, Any]) -> str:
+def _content(recipe: Recipe, data: Data) -> str:
     """Recipe and data as text, without the weight file's name, which a record holds as a hash."""
-    model = {key: value for key, value in recipe["model"].items() if key != "weights"}
-    return fingerprint([recipe | {"model": model}, data])
+    model = {key: value for key, value in recipe.model.params.items() if key != "weights"}
+    unnamed = recipe.model_copy(update={"model": Choice(name=recipe.model.name, params=model)})
+    return fingerprint([identity(unnamed), identity(data)])
 
 
 def _by_content(records: list[Record]) -> dict[tuple[str, int, int | None], Record]:
-    finals = [record for record in records if record.role == "final" and "model" in record.recipe]
-    return {(_content(record.recipe, record.data), record.seed, record.fold): record for record in finals}
+    found = {}
+    for record in records:
+        trained = record.trained if record.role == "final" else None
+        if trained is not None:
+            found[_content(*trained), record.seed, record.fold] = record
+    return found
 
 
 def count(outcomes: tuple[Outcome, ...]) -> Seeds:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.identity import identity
 from bench.judge.evidence import device, trained
 from bench.judge.findings import Change
 from bench.judge.outcomes import Outcome, Outcomes
@@ -49,8 +50,9 @@ def spell(value: Any) -> str:
 
 
 def shared(study: Study) -> tuple[tuple[str, str], ...]:
-    """Settings that no arm changes."""
-    tables = [flat(arm) for arm in study.arms]
+    """Settings that no arm changes; a key that takes no part in ids at its default is none of them."""
+    arms = study.arms
+    tables = [_flatten(identity(a.recipe), "") | _flatten(identity(a.data), "data.") for a in arms]
     first = tables[0]
     same = {key: value for key, value in first.items() if all(table.get(key) == value for table in tables)}
     return tuple((key, value) for key, value in same.items() if value != "–")

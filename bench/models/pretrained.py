@@ -51,7 +51,7 @@ def timm(
     Source: Wightman, PyTorch Image Models (timm), and each model's own paper.
     """
     if pretrained and weights is not None:
-        raise UserError("model: pretrained = true and weights exclude each other; keep one")
+        raise UserError(f"model: pretrained = true excludes weights = {shorten(weights)}; keep one of them")
     normalisation = tuple(mean) if mean else None, tuple(std) if std else None
     extras = {k: v for k, v in (("pad_type", pad_type), ("bn_eps", bn_eps)) if v is not None}
     return TimmModel(pretrained, weights is not None, dropout, dense, tuple(extras.items()), normalisation)

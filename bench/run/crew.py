@@ -13,10 +13,11 @@ from pathlib import Path
 from types import FrameType
 
 from bench.errors import UserError, shorten
-from bench.execute import Event, Executor, Job, Listener, Place, inline, local, slots
+from bench.execute import Event, Executor, Job, Listener, Place, Terms
 from bench.machine import Machine
 from bench.progress.board import Beacon, Cell, board
 from bench.progress.terminal import Terminal, Trials
+from bench.registry import executors
 from bench.store import MOST_ATTEMPTS
 
 STOPPING = "stopping: running trials end or write a checkpoint after their epoch; Ctrl-C again stops at once"
@@ -46,14 +47,11 @@ class Crew:
     ) -> None:
         """Nothing is started yet: the first batch does."""
         self.place, self.machine, self.terminal, self.patience = place, machine, terminal, patience
-        self._smoked = smoked
+        self._terms = Terms(place, machine, patience.timeout_s, smoked)
         self._executor: Executor | None = None
-        """Whoever has workers to keep from batch to batch."""
-        self._at_work: Executor | None = None
         self._beacon = Beacon(place.results)
         self.after_each: Callable[[], None] = lambda: None
         """Called whenever a trial has ended."""
-        self._workers = 1
         self._stopping = False
         self._failed = 0
 
@@ -67,9 +65,12 @@ class Crew:
         """
         if not jobs:
             return []
-        self._at_work = executor = self._for(jobs)
+        if self._stopping:
+            raise KeyboardInterrupt("no further trial was begun")
+        engage = executors[self.machine.executor].build({})
+        self._executor = executor = engage(self._terms, jobs, self._executor)
         failures: list[str] = []
-        shown = board(title, jobs, min(self._workers, len(jobs)), standing)
+        shown = board(title, jobs, min(executor.workers, len(jobs)), standing)
         with self.terminal.trials(shown) as screen:
             batches = deque([list(jobs)])
             while batches and not self._stopping:
@@ -84,8 +85,8 @@ class Crew:
     def stop(self) -> None:
         """Begin no further trial; those that run end, or write a checkpoint."""
         self._stopping = True
-        if self._at_work is not None:
-            self._at_work.stop()
+        if self._executor is not None:
+            self._executor.stop()
 
     def close(self) -> None:
         """End the workers."""
@@ -102,7 +103,7 @@ class Crew:
         self._beacon.show(screen.board)
         for event in executor.run(jobs, self._listener(screen)):
             job = by_id[event.trial]
-            if (retry := self._another(job, event)) is not None:
+            if (retry := self._another(executor, job, event)) is not None:
                 again.append(retry)
                 how = "alone, when the others are through" if retry.alone else "when the others are through"
                 screen.postponed(replace(event, kind="note", text=f"{event.text}; runs again {how}"))
@@ -122,14 +123,14 @@ class Crew:
 
         return listen
 
-    def _another(self, job: Job, event: Event) -> Job | None:
+    def _another(self, executor: Executor, job: Job, event: Event) -> Job | None:
         """The next attempt of a trial that broke through no fault of its arm; None when there is none."""
         if self._stopping:
             return None
         if event.cause == "killed" and job.attempt < MOST_ATTEMPTS:
             return replace(job, attempt=job.attempt + 1)
         # With one worker it was alone already.
-        if event.cause == "oom" and self._workers > 1 and not job.alone:
+        if event.cause == "oom" and executor.workers > 1 and not job.alone:
             return replace(job, attempt=job.attempt + 1, alone=True)
         return None
 
@@ -154,29 +155,6 @@ class Crew:
             )
         raise KeyboardInterrupt(standing)
 
-    def _for(self, jobs: Sequence[Job]) -> Executor:
-        """The executor of a batch; the same for every batch, unless there is nothing to share out."""
-        if self._stopping:
-            raise KeyboardInterrupt("no further trial was begun")
-        if self._executor is None and self.machine.executor == "ray":
-            self._executor = self._ray()
-        if self._executor is None:
-            places = slots.choose(self.machine, self.place, jobs, smoked=self._smoked)
-            self._workers = len(places)
-            unguarded = self.place.device == "cpu" and self.patience.timeout_s is None
-            if self.machine.executor == "inline" or (unguarded and min(len(places), len(jobs)) == 1):
-                return inline.Inline(self.place)  # a worker would take ten seconds to import torch
-            self._executor = local.Local(places, self.place, self.patience.timeout_s)
-        return self._executor
-
-    def _ray(self) -> Executor:
-        from bench.execute.ray import Cluster, Ray
-
-        cluster = Cluster(self.machine.address, self.machine.workers)
-        executor = Ray(cluster, self.place, self.patience.timeout_s)
-        self._workers = executor.workers
-        return executor
-
 
 @contextmanager
 def crew(
@@ -192,8 +170,9 @@ def crew(
 
     Within, the first Ctrl-C or SIGTERM lets running trials end or write a checkpoint; a second one ends all.
     """
-    # A cluster may have GPUs where the conductor has none.
-    device = machine.device if machine.executor == "ray" else device_of(machine)
+    # Where trials run elsewhere, there may be GPUs where the conductor has none.
+    elsewhere = executors[machine.executor].traits.get("elsewhere", False)
+    device = machine.device if elsewhere else device_of(machine)
     place = Place(results, machine.cache, device, keep_weights)
     hands = Crew(place, machine, terminal, patience, smoked=smoked)
     try:
@@ -239,5 +218,7 @@ def device_of(machine: Machine) -> str:
 
     there = torch.cuda.is_available()
     if machine.device == "cuda" and not there:
-        raise UserError('device = "cuda": torch sees no GPU here; use --device cpu, or see bench doctor')
+        raise UserError(
+            f'device = "{machine.device}": torch sees no GPU; use --device cpu, or see bench doctor'
+        )
     return "cuda" if machine.device != "cpu" and there else "cpu"

@@ -51,6 +51,7 @@ class Interval:
         Source: Cochran & Cox, Experimental Designs (1957), section 4.14.
         """
         w = self.seed_share
+        # Minus: stdtrit gives the lower quantile, which is negative.
         seed = -float(special.stdtrit(self.seeds - 1, alpha / 2)) if w > 0 else 0.0
         item = -float(special.stdtrit(self.items - 1, alpha / 2)) if w < 1 else 0.0
         return w * seed + (1 - w) * item
@@ -76,6 +77,7 @@ class Interval:
         wanted = abs(self.mean - value) / math.sqrt(self.variance)
         if wanted >= self.quantile(SMALLEST_P):
             return SMALLEST_P
+        # The quantile falls as α grows. Sixty halvings of log α end at a double's last digit.
         low, high = math.log(SMALLEST_P), 0.0
         for _ in range(60):
             middle = (low + high) / 2
@@ -207,5 +209,6 @@ def brown_forsythe(reference: Doubles, arm: Doubles) -> SpreadTest:
     within = float(far_a.var(ddof=1) / len(a) + far_b.var(ddof=1) / len(b))
     if within == 0:
         return SpreadTest(difference, 1.0, len(a), ratio)
+    # Both groups have one size, so pooled or not the variance is the same; 2 (S − 1) degrees of freedom.
     F = float(far_a.mean() - far_b.mean()) ** 2 / within
     return SpreadTest(difference, float(special.fdtrc(1, 2 * len(a) - 2, F)), len(a), ratio)

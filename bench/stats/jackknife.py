@@ -47,6 +47,7 @@ def pseudo_values(
     if M < 2:
         return theta, None
     phi = M * theta - (M - 1) * without
+    # The mean of φ is θ less the jackknife's guess of its bias; an interval is wanted around θ itself.
     shifted: Doubles = phi + (theta - phi.mean())
     return theta, shifted
 
@@ -125,6 +126,7 @@ def _pairs_won(score: Doubles, positive: NDArray[np.bool_]) -> Doubles:
     within[~positive] = _ranks(score[~positive])
     below_or_half = _ranks(score) - within  # images of the other side below, ties half
     others = np.where(positive, (~positive).sum(), positive.sum())
+    # A positive wins over the others below it, a negative over those above.
     won: Doubles = np.where(positive, below_or_half, others - below_or_half)
     return won
 
@@ -132,6 +134,7 @@ def _pairs_won(score: Doubles, positive: NDArray[np.bool_]) -> Doubles:
 def _ranks(values: Doubles) -> Doubles:
     """Ranks (N,) from 1, ties share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    # The sum is the last rank of equal values; the mean of theirs lies (count − 1)/2 below.
     ranks: Doubles = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return ranks
 

@@ -24,6 +24,7 @@ def smallest_effect(interval: Interval, alpha: float = 0.05, family: int = 1) ->
     if interval.variance <= 0:
         return math.inf
     critical, freedom = interval.quantile(alpha / family), _freedom(interval)
+    # Power rises with the shift: double until it suffices, then halve down to a double's last digit.
     low, high = 0.0, 1.0
     while _power(critical, freedom, high) < POWER:
         high *= 2
@@ -97,6 +98,7 @@ def spread_seeds_needed(ratio: float, alpha: float = 0.05, family: int = 1) -> i
     square = max(ratio, 1 / ratio) ** 2
 
     def detects(seeds: int) -> bool:
+        # The ratio of the sample variances over that of the true ones is what follows F.
         critical = float(special.fdtri(seeds - 1, seeds - 1, 1 - alpha / family / 2))
         return float(special.fdtrc(seeds - 1, seeds - 1, critical / square)) >= POWER
 
@@ -116,4 +118,5 @@ def assumed(sigma: float, f: float, seeds: int, items: int) -> Interval:
 
 def upper_sigma(sigma: float, seeds: int) -> float:
     """σ's one-sided 80 % upper bound when it was measured on so few seeds (× 1.56 at 5)."""
+    # (S − 1)·s²/σ² follows χ² with S − 1 degrees of freedom; a fifth of it lies below this point.
     return sigma * math.sqrt((seeds - 1) / float(special.chdtri(seeds - 1, 0.8)))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.errors import shorten
 from bench.study.patch import Tree, apply, is_index, normalise
 
 JOIN = " + "
@@ -52,7 +53,8 @@ def read_factors(table: Mapping[str, Any], prefix: str = "") -> list[Factor]:
         if isinstance(value, list):
             factors.append(_from_list(name, value))
         elif not isinstance(value, dict) or not value:
-            raise DesignError(name, "must be a list of levels, a table of named patches, or { toggle = […] }")
+            kinds = "a list of levels, a table of named patches, or { toggle = […] }"
+            raise DesignError(name, f"must be {kinds}, not {shorten(value)}")
         elif list(value) == ["toggle"] and not _are_patches(value):
             factors += _from_toggle(name, value["toggle"])
         elif _are_patches(value) and not _are_indices(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.recipe import Corrupted, Data, Frozen, Hidden
+from bench.errors import shorten
+from bench.recipe import Corrupted, Data, Frozen, Hidden, repeated
 
 DesignName = Literal["grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
 REPLICATE_SEEDS = 10_000
@@ -54,11 +56,13 @@ class ClaimTable(Frozen):
     @model_validator(mode="after")
     def _fits(self) -> ClaimTable:
         if self.expect != "does not converge" and self.than is None:
-            raise ValueError("needs `than`: the arm it is compared with")
+            raise ValueError(f"needs `than`: the arm that {shorten(self.better)} is compared with")
         if self.expect == "does not converge" and self.than is not None:
-            raise ValueError('takes no `than`: "does not converge" is about one arm at a time')
+            raise ValueError(
+                f'"does not converge" is about one arm: takes no `than`, here {shorten(self.than)}'
+            )
         if self.margin and self.expect != "better":
-            raise ValueError('margin goes with expect = "better"')
+            raise ValueError(f'margin = {self.margin:g} goes with expect = "better", not "{self.expect}"')
         return self
 
 
@@ -91,13 +95,15 @@ class Range(Frozen):
         given = [self.low, self.high, self.around, self.times, self.choices]
         wanted = 1 if self.choices is not None else 2
         if forms.count(True) != 1 or sum(value is not None for value in given) != wanted:
-            raise ValueError('give { low, high }, { around = "recipe", times } or { choices }, one of them')
+            keys = ", ".join(key for key in type(self).model_fields if key in self.model_fields_set)
+            kinds = '{ low, high }, { around = "recipe", times } or { choices }'
+            raise ValueError(f"give {kinds}, one of them; these are {keys or 'none'}")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low must be below high, these are {self.low:g} and {self.high:g}")
         if self.log and self.low is not None and self.low <= 0:
-            raise ValueError("a log range needs low > 0")
-        if self.choices is not None and len({repr(choice) for choice in self.choices}) < len(self.choices):
-            raise ValueError("names a choice twice")
+            raise ValueError(f"a log range needs low > 0, not {self.low:g}")
+        if double := repeated(self.choices or ()):
+            raise ValueError(f"names the choice {double} twice")
         return self
 
     def extremes(self, value: float) -> tuple[Any, ...]:
@@ -138,11 +144,14 @@ class Tune(Frozen):
         if len(tuned) > MOST_TUNED:
             raise ValueError(f"tunes {len(tuned)} settings, at most {MOST_TUNED} at once; fix some of them")
         if self.pruner == "median" and self.metric != "val.accuracy":
-            raise ValueError('pruner = "median" goes by the accuracy of each epoch: metric = "val.accuracy"')
+            raise ValueError(
+                f'pruner = "median" goes by val.accuracy of each epoch, not by metric = "{self.metric}"'
+            )
         if self.pruner == "wilcoxon" and self.seeds < 5:
-            raise ValueError('pruner = "wilcoxon" cuts nobody by fewer than 4 seeds: give seeds = 5 or more')
-        if self.epochs is not None and any(re.fullmatch(r"stages\.\d+\.epochs", key) for key in tuned):
-            raise ValueError("epochs shortens every candidate, so no stage's epochs can be tuned; drop one")
+            raise ValueError(f'pruner = "wilcoxon" cuts nobody by {self.seeds} seeds: give seeds = 5 or more')
+        lengths = sorted(key for key in tuned if re.fullmatch(r"stages\.\d+\.epochs", key))
+        if self.epochs is not None and lengths:
+            raise ValueError(f"epochs shortens every candidate, so {lengths[0]} cannot be tuned; drop one")
         return self
 
 
@@ -194,8 +203,8 @@ class StudyFile(Frozen):
         if isinstance(value, list):
             if not value:
                 raise ValueError("names no seed: nothing would be trained")
-            if len(set(value)) < len(value):
-                raise ValueError("names a seed twice")
+            if double := repeated(value):
+                raise ValueError(f"names the seed {double} twice")
             if not all(0 <= seed < REPLICATE_SEEDS for seed in value):
                 raise ValueError(f"seeds of replicates are 0 to {REPLICATE_SEEDS - 1}")
         return value
@@ -203,8 +212,9 @@ class StudyFile(Frozen):
     @field_validator("looks")
     @classmethod
     def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if list(value) != sorted(set(value)):
-            raise ValueError("must rise: each look has more seeds than the one before")
+        for before, after in itertools.pairwise(value):
+            if before >= after:
+                raise ValueError(f"must rise, {before} is followed by {after}: each look has more seeds")
         return value
 
 

@@ -9,11 +9,9 @@ from pydantic import ValidationError
 
 from bench.errors import did_you_mean, shorten
 from bench.recipe import Choice, Recipe
-from bench.registry import Registry, augmentations, losses, models, optimizers, schedules
+from bench.registry import SLOTS, Registry, augmentations
 from bench.study.patch import DEFAULTS, Tree, apply, normalise
 from bench.study.wording import Problem, problems_of
-
-SLOTS: dict[str, Registry] = {"model": models, "optimizer": optimizers, "schedule": schedules, "loss": losses}
 
 
 def base_tree(recipe: Mapping[str, Any]) -> Tree:

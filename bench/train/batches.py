@@ -72,6 +72,7 @@ class Batches:
             if not skip:
                 self.begun += 1
                 torch.manual_seed(derive(self._seed, "dropout", self.begun - 1))
+            # Begun counts epochs from 1, streams count them from 0.
             epoch = self.begun - 1
             order = self._position[self._deck.order(stream(self._seed, "order", stage, epoch))]
             on_device = torch.from_numpy(order).to(self._device, non_blocking=True)
@@ -86,8 +87,9 @@ class Batches:
     def _augmented(self, steps: Sequence[Tensor], epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A block of batches, each drawn from its own step's stream: a block's length changes nothing.
 
-        steps   indices (B,) of each batch
-        first   the first one's step in the epoch
+        steps    indices (B,) of each batch
+        first    the first one's step in the epoch
+        yields   images (B, C, H, W) and targets (B, K) of each
         """
         images = self._resident.batch(steps[0] if len(steps) == 1 else torch.cat(list(steps)))
         rngs = [stream(self._seed, "augment", epoch, first + number) for number in range(len(steps))]

@@ -52,6 +52,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False  # not glibc; only slower
+    # Map nothing below 1 GB, give nothing back below 1 GB, grow by 64 MB.
     gigabyte = 1 << 30
     settings = ((M_MMAP_THRESHOLD, gigabyte), (M_TRIM_THRESHOLD, gigabyte), (M_TOP_PAD, gigabyte >> 4))
     heard = [bool(mallopt(name, value)) for name, value in settings]

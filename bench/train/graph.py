@@ -23,7 +23,7 @@ WARM_UP = 3
 """Ordinary steps before the recording: in them kernels are chosen and the optimizer makes its averages."""
 
 Step = Callable[[Tensor, Tensor], Tensor]
-"""Images, targets → loss."""
+"""Images (B, C, H, W), targets (B, K) → loss."""
 Note = Callable[[str], None]
 
 
@@ -31,7 +31,7 @@ class Recorder(Protocol):
     """What a device must be able to do."""
 
     def aside(self, step: Step, images: Tensor, targets: Tensor) -> Tensor:
-        """Take an ordinary step where recordings are made; its loss."""
+        """Take an ordinary step with (B, C, H, W) and (B, K) where recordings are made; its loss."""
         ...
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
@@ -82,7 +82,7 @@ class Graphed:
         return self._loss
 
     def _record(self, step: Step, images: Tensor, targets: Tensor) -> Callable[[], None] | None:
-        """The step, recorded for batches like this one; None, and a note, where that fails."""
+        """The step, recorded for batches of these shapes; None, and a note, where that fails."""
         self._images, self._targets = torch.empty_like(images), torch.empty_like(targets)
 
         def work() -> None:
@@ -108,7 +108,7 @@ class CudaRecorder:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def aside(self, step: Step, images: Tensor, targets: Tensor) -> Tensor:
-        """Take an ordinary step on the stream that is recorded later, after all that was asked for before."""
+        """Take an ordinary step with (B, C, H, W) and (B, K) on the stream that is recorded later."""
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):

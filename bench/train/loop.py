@@ -154,7 +154,10 @@ class _Loop:
     def _leg(
         self, stepper: Stepper, batches: Iterator[tuple[Tensor, Tensor]], steps: int, position: int
     ) -> dict[str, Any]:
-        """Train ``steps`` steps; losses stay on the device until the end, the only read of the leg."""
+        """Train ``steps`` steps; losses stay on the device until the end, the only read of the leg.
+
+        batches   images (B, C, H, W) and targets (B, K) on the device
+        """
         set_modes(self.network)
         losses, begun, images = torch.empty(steps, device=self.device), time.perf_counter(), 0
         for i in range(steps):

@@ -8,14 +8,14 @@ image at 96 px, AugMix 1.3 ms.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from bench.augment import pipeline
 from bench.data.balance import Deck
-from bench.data.images import Ids, Index, Mask, Pixels, Samples
+from bench.data.images import Index, Mask, Pixels, Samples
 from bench.errors import UserError
 from bench.recipe import COPIED_BY, Choice, Recipe
 from bench.streams import stream
@@ -37,11 +37,15 @@ def materialise(samples: Samples, deck: Deck, recipe: Recipe, seed: int) -> tupl
     if not copies and not static:
         return samples, deck.index
     made = Samples(samples.images[deck.index], samples.labels[deck.index], samples.ids[deck.index])
+
+    def draws(purpose: str) -> Callable[[int], np.random.Generator]:
+        return lambda i: stream(seed, purpose, int(made.ids[i]), int(deck.copy[i]))
+
     with _one_thread():
         if copies:
-            _draw(made.images, made.ids, deck.copy, deck.copy > 0, COPIED_BY, seed, "copy")
+            _draw(made.images, deck.copy > 0, COPIED_BY, draws("copy"))
         if static:
-            _draw(made.images, made.ids, deck.copy, deck.copy >= 0, recipe.augment, seed, "static")
+            _draw(made.images, deck.copy >= 0, recipe.augment, draws("static"))
     return made, np.arange(len(deck))
 
 
@@ -57,11 +61,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def _draw(
-    images: Pixels, ids: Ids, copy: Index, chosen: Mask, choices: Sequence[Choice], seed: int, purpose: str
+    images: Pixels, chosen: Mask, choices: Sequence[Choice], draws: Callable[[int], np.random.Generator]
 ) -> None:
     """Augment the chosen images in place.
 
-    images  (M, H, W, C) uint8; ids and copy (M,): what names an image's stream; chosen (M,) bool
+    images  (M, H, W, C) uint8
+    chosen  (M,) bool
+    draws   position of an image → its stream
     """
     _, size_px, _, channels = images.shape
     augment = pipeline.build(choices, size_px=size_px, channels=channels)
@@ -73,5 +79,5 @@ def _draw(
     target = torch.ones(1, 1)
     for i in np.flatnonzero(chosen):
         image = torch.from_numpy(images[i]).permute(2, 0, 1)[None].float().div_(255)
-        changed, _ = augment(image, target, stream(seed, purpose, int(ids[i]), int(copy[i])))
+        changed, _ = augment(image, target, draws(int(i)))
         images[i] = changed[0].mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()

@@ -18,6 +18,7 @@ def freeze(network: Network, train: str) -> int:
     Autograd records nothing below the first trainable block, so a head-only step costs a forward pass.
     """
     blocks = network.blocks()
+    # The last block is the head, which trains with any of them.
     trained = unfrozen(train, len(blocks) - 1) + 1
     for depth, block in enumerate(reversed(blocks)):
         for parameter in block:

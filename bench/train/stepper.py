@@ -127,7 +127,7 @@ class Stepper:
             self._average.share_on_device(self._device)
 
     def _move(self, images: Tensor, targets: Tensor) -> Tensor:
-        """What a step does on the device, the same operations whenever batches are full."""
+        """What a step does with (B, C, H, W) and (B, K): the same operations whenever batches are full."""
         full = len(targets) == self._recipe.batch_size
         with forward_in(self._recipe.precision, images.device):
             logits = self._compiled(images) if self._compiled and full else self._network(images)
@@ -142,7 +142,7 @@ class Stepper:
         return loss.detach()
 
     def _loss_of(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss of the first view, and of how far the predictions for all views are from agreeing."""
+        """Of logits (V·B, K) and targets (B, K): the first view's loss, and how far all views disagree."""
         views, labelled = len(logits) // len(targets), logits[: len(targets)]
         loss = self._loss(labelled, targets, self._class_weights)
         return loss if views == 1 else loss + CONSISTENCY * disagreement(logits, views)

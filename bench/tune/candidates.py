@@ -129,6 +129,7 @@ def expected_best(values: Sequence[float], k: int) -> float:
     ranked, n = sorted(values), len(values)
     if not 1 <= k <= n:
         raise ValueError(f"k is 1 to {n}, not {k}")
+    # The i-th from below is the best of a draw when the other k − 1 come from the i beneath it.
     return sum(value * math.comb(i, k - 1) for i, value in enumerate(ranked)) / math.comb(n, k)
 
 

@@ -34,6 +34,7 @@ def tpe(tune: Tune, arm: Arm, told: Sequence[Standing], count: int) -> list[spac
     tuning seed and their number: so no state has to survive a killed run, and the order in which trials ended
     does not matter. Candidates of one generation do not know of each other's results (constant liar).
     """
+    # Optuna seeds a generator that takes 32 bits.
     seed = derive(tune.seed, "tpe", len(told)) % 2**32
     sampler = TPESampler(seed=seed, n_startup_trials=1, multivariate=True, constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)

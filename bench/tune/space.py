@@ -48,11 +48,13 @@ def points(count: int, dimensions: int, seed: int) -> list[tuple[float, ...]]:
     Point k in dimension j depends on (seed, j, k) alone: more points or dimensions move none. Digital
     shifts keep the sequence's even spread. Source: Joe & Kuo 2008; Owen 2003 (randomisation by digits).
     """
+    # derive gives 63 bits, a coordinate has the first _BITS of them.
     shifts = [derive(seed, "sobol", j) >> (63 - _BITS) for j in range(dimensions)]
     state = [0] * dimensions
     found = []
     for k in range(count):
         found.append(tuple((s ^ shift) / 2**_BITS for s, shift in zip(state, shifts, strict=True)))
+        # In Gray-code order one direction number leads from each point to the next.
         lowest_zero = (~k & (k + 1)).bit_length() - 1
         state = [s ^ _directions(j)[lowest_zero] for j, s in enumerate(state)]
     return found
@@ -67,6 +69,7 @@ def _directions(dimension: int) -> tuple[int, ...]:
     degree = len(first)
     v = [m << (_BITS - 1 - i) for i, m in enumerate(first)]
     for i in range(degree, _BITS):
+        # The recurrence of the primitive polynomial, of which the first and last coefficient are 1.
         new = v[i - degree] ^ (v[i - degree] >> degree)
         for k in range(1, degree):
             if coefficients >> (degree - 1 - k) & 1:
@@ -97,6 +100,7 @@ def value_at(scale: Range, base: Any, u: float) -> Any:
     base   the arm's own value, the centre of a range ``around = "recipe"``
     """
     if scale.choices is not None:
+        # u is below 1, but u times the number may round up to it.
         return scale.choices[min(int(u * len(scale.choices)), len(scale.choices) - 1)]
     low, high = scale.extremes(base)
     if isinstance(base, int) and not isinstance(base, bool):

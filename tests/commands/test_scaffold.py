@@ -12,8 +12,6 @@ from bench.errors import UserError
 from bench.plan import make_plan
 from bench.study.read import load
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def test_a_new_study_loads_and_plans(tmp_path: Path):
     file = scaffold.new("which-one", tmp_path)
@@ -87,12 +85,8 @@ RICH = text(
 FACTORS = text('[factors]\nbalance = ["none", "upsample"]\naugment.toggle = ["flip"]', top='design = "grid"')
 
 
-@pytest.mark.parametrize(
-    "study",
-    [*(path.read_text("utf-8") for path in sorted((ROOT / "ablations").glob("*.toml"))), RICH, FACTORS],
-    ids=[*(path.stem for path in sorted((ROOT / "ablations").glob("*.toml"))), "rich", "factors"],
-)
-def test_the_schema_accepts_every_study(validator: jsonschema.Draft202012Validator, study: str):
+@pytest.mark.parametrize("study", [RICH, FACTORS], ids=["rich", "factors"])
+def test_the_schema_accepts_every_key_of_a_study(validator: jsonschema.Draft202012Validator, study: str):
     assert [error.message for error in validator.iter_errors(tomllib.loads(study))] == []
 
 

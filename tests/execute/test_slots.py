@@ -48,7 +48,6 @@ def test_a_cpu_has_a_worker_for_each_core_or_what_is_asked(
     setting = Place(tmp_path, tmp_path)
     assert choose(local(tmp_path), setting, [job]) == [""] * 6
     assert choose(local(tmp_path, workers=3), setting, [job]) == [""] * 3
-    assert choose(machine_in(tmp_path), setting, [job]) == [""], "inline"
     assert choose(local(tmp_path), setting, [job], smoked=True) == [""]
 
 

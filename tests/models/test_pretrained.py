@@ -183,7 +183,7 @@ def test_an_unreachable_hub_names_the_two_ways_out(monkeypatch: pytest.MonkeyPat
 
 
 def test_contradicting_and_foreign_settings_are_refused() -> None:
-    with pytest.raises(UserError, match="exclude each other"):
+    with pytest.raises(UserError, match="pretrained = true excludes weights"):
         build("resnet10t", Path("x.pth"), pretrained=True)
     with pytest.raises(UserError, match=r"resnet10t cannot be built at 32 px, pad_type"):
         build("resnet10t", pad_type="same")

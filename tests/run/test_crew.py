@@ -26,7 +26,7 @@ class Scripted:
     """An executor that trains nothing: jobs end as a script says, in the order given."""
 
     def __init__(self, script: Script) -> None:
-        self.script, self.stopping = script, False
+        self.script, self.stopping, self.workers = script, False, 2
         self.batches: list[list[Job]] = []
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
@@ -56,7 +56,7 @@ def crew_with(script: Script, folder: Path, max_failures: int | None = None) -> 
     setting = Place(folder / "results", folder / "cache")
     hands = Crew(setting, machine_in(folder), Terminal(quiet=True), Patience(max_failures=max_failures))
     executor = Scripted(script)
-    hands._executor, hands._workers = executor, 2
+    hands._executor = executor
     return hands, executor
 
 
@@ -89,7 +89,7 @@ def test_out_of_memory_is_tried_once_more_alone(jobs: list[Job], tmp_path: Path)
 
 def test_out_of_memory_of_the_only_worker_is_final(jobs: list[Job], tmp_path: Path) -> None:
     hands, executor = crew_with(lambda job: "oom", tmp_path)
-    hands._workers = 1
+    executor.workers = 1
     assert len(hands.run("s", jobs)) == 4
     assert len(executor.batches) == 1
 

@@ -27,7 +27,7 @@ def test_what_is_left_out_has_a_default():
         ("seeds", 1001, "less than or equal to 1000"),
         ("seeds", True, "valid integer"),
         ("seeds", [], "names no seed"),
-        ("seeds", [1, 1], "names a seed twice"),
+        ("seeds", [1, 1], "names the seed 1 twice"),
         ("seeds", [10_000], "seeds of replicates are 0 to 9999"),
         ("seeds", [-1], "seeds of replicates are 0 to 9999"),
         ("seeds", [True], "valid integer"),
@@ -37,7 +37,7 @@ def test_what_is_left_out_has_a_default():
         ("question", "", "at least 1 character"),
         ("looks", [], "at least 1 item"),
         ("looks", [1, 5], "greater than or equal to 2"),
-        ("looks", [8, 5], "must rise"),
+        ("looks", [8, 5], "must rise, 8 is followed by 5"),
         ("looks", [5, 5], "must rise"),
         ("delta", {"local": 0.0}, "greater than 0"),
         ("delta", {"hidden": float("inf")}, "finite number"),
@@ -93,7 +93,7 @@ def test_a_claim_needs_an_arm_to_compare_with():
 def test_a_margin_goes_with_better():
     claim = {"says": "x", "better": "a", "than": "b", "margin": 1.0}
     assert ClaimTable.model_validate(claim).margin == 1.0
-    assert "margin goes with" in refused(ClaimTable, claim | {"expect": "no gain"})
+    assert "margin = 1 goes with" in refused(ClaimTable, claim | {"expect": "no gain"})
     assert "greater than or equal to 0" in refused(ClaimTable, claim | {"margin": -1.0})
 
 
@@ -117,9 +117,9 @@ def test_a_range_has_one_of_three_forms(form: dict[str, Any]):
 @pytest.mark.parametrize(
     ("form", "problem"),
     [
-        ({}, "one of them"),
+        ({}, "one of them; these are none"),
         ({"low": 1}, "one of them"),
-        ({"low": 1, "times": 3}, "one of them"),
+        ({"low": 1, "times": 3}, "one of them; these are low, times"),
         ({"low": 1, "high": 2, "around": "recipe", "times": 2}, "one of them"),
         ({"low": 1, "high": 2, "choices": [1, 2]}, "one of them"),
         ({"low": 1, "high": 2, "times": 2}, "one of them"),
@@ -128,7 +128,7 @@ def test_a_range_has_one_of_three_forms(form: dict[str, Any]):
         ({"around": "recipe", "times": 1}, "greater than 1"),
         ({"low": 2, "high": 1}, "low must be below high, these are 2 and 1"),
         ({"low": 1, "high": 1}, "low must be below high"),
-        ({"low": 0, "high": 1, "log": True}, "a log range needs low > 0"),
+        ({"low": 0, "high": 1, "log": True}, "a log range needs low > 0, not 0"),
         ({"low": float("-inf"), "high": 1}, "finite number"),
         ({"low": 0, "high": float("nan")}, "finite number"),
         ({"low": True, "high": 2}, "valid number"),

@@ -370,7 +370,7 @@ def test_a_claim_about_convergence_names_its_arms_only():
         (
             'better = "vgg16"',
             '= { says = "s", better = "vgg16" }',
-            "needs `than`: the arm it is compared with",
+            'needs `than`: the arm that "vgg16" is compared with',
         ),
         ('better = 5\nthan = "vgg16"', "better = 5", "must be text, in quotes"),
         (
@@ -586,12 +586,6 @@ def test_the_order_of_mistakes_does_not_depend_on_hashing():
     assert outputs == {refused(EVERYTHING_WRONG) + "\n"}
 
 
-@pytest.mark.parametrize("study", sorted((ROOT / "ablations").glob("*.toml")), ids=lambda path: path.stem)
-def test_every_committed_study_loads(study: Path):
-    loaded = load(study)
-    assert loaded.arm(loaded.baseline).recipe == loaded.recipe
-
-
 @pytest.mark.parametrize(
     ("space", "tune", "problem"),
     [
@@ -601,9 +595,9 @@ def test_every_committed_study_loads(study: Path):
             "optimizer.name",
         ),
         ("batch_size = { low = 16.2, high = 16.8 }", "", "holds no whole number"),
-        ("batch_size = { choices = [16, 16] }", "", "names a choice twice"),
+        ("batch_size = { choices = [16, 16] }", "", "names the choice 16 twice"),
         ('"optimizer.lr" = { low = 1e-4, high = 1e-2 }', 'pruner = "wilcoxon"\nseeds = 4', "seeds = 5"),
-        ('"stages.0.epochs" = { low = 1, high = 4 }', "epochs = 1", "no stage's epochs can be tuned"),
+        ('"stages.0.epochs" = { low = 1, high = 4 }', "epochs = 1", "so stages.0.epochs cannot be tuned"),
         (
             '"optimizer.lr" = { low = 1e-4, high = 1e-2 }',
             'pruner = "median"\nmetric = "val.nll"',

@@ -1,15 +1,10 @@
-from pathlib import Path
-
-import pytest
 from studies import ARMS, FakeLocator, read
 
 from bench.plan import make_plan
 from bench.recipe import Corrupted, Shifted
 from bench.study.file import Folds
-from bench.study.read import load, parse
+from bench.study.read import parse
 from bench.study.smoke import smoke
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_arm_stays_with_tiny_data_two_steps_and_one_seed():
@@ -115,15 +110,6 @@ def test_arms_that_only_differed_in_what_smoke_takes_away_are_one_trial():
 
 def test_a_smoke_run_of_a_smoke_run_is_the_same():
     assert smoke(smoke(read())) == smoke(read())
-
-
-@pytest.mark.parametrize("study", sorted((ROOT / "ablations").glob("*.toml")), ids=lambda path: path.stem)
-def test_every_committed_study_has_a_smoke_form(study: Path):
-    whole = load(study)
-    small = smoke(whole)
-    assert [arm.label for arm in small.arms] == [arm.label for arm in whole.arms]
-    replicates = 2 if whole.folds else 1
-    assert len(make_plan(small, FakeLocator()).runs) == len(whole.arms) * replicates
 
 
 def test_a_smoke_run_counts_steps_and_tunes_no_epochs():

@@ -112,6 +112,7 @@ def equalize(images: torch.Tensor, rounding: torch.Tensor) -> torch.Tensor:
     brightest = level.amax(1, keepdim=True)
     step = ((H * W - counts.gather(1, brightest)) / 255).floor_()
     table = (counts.cumsum(1) + (step / 2).floor_()).div_(step.clamp_min(1)).floor_()
+    # Pillow counts the pixels below a level, not those of it.
     table = F.pad(table[:, :-1], (1, 0)).clamp_(0, 255) / 255
     flat = images.view(B * C, H * W)
     return torch.where(step == 0, flat, table.gather(1, level)).view(B, C, H, W)

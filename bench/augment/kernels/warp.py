@@ -34,7 +34,7 @@ def sample(images: torch.Tensor, theta: torch.Tensor, fill: Fill) -> torch.Tenso
 
 
 def _centres(count: int, device: torch.device) -> torch.Tensor:
-    """(count,) pixel centres from −1 + 1/count to 1 − 1/count."""
+    """Pixel centres from −1 + 1/count to 1 − 1/count, float32 of shape (count,)."""
     return torch.arange(1 - count, count, 2, device=device, dtype=torch.float32) / count
 
 
@@ -58,6 +58,7 @@ def move(images: torch.Tensor, matrices: np.ndarray, fill: Fill) -> torch.Tensor
 
 
 def _mirror_all(images: torch.Tensor, matrices: np.ndarray) -> torch.Tensor:
+    """(B, C, H, W) and (B, 3, 3) → (B, C, H, W), turned around where a scale is negative."""
     flags = matrices[:, [0, 1], [0, 1]].T < 0  # (2, B): left-right, top-bottom
     if not flags.any():
         return images

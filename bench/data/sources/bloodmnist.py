@@ -181,7 +181,7 @@ def _end_of_range(response: requests.Response, part: Path, have: int) -> None:
 
     if response.headers.get("Content-Range") != f"bytes */{have}":
         part.unlink()
-        raise requests.ConnectionError("what was downloaded before is not part of this file")
+        raise requests.ConnectionError(f"{have} bytes downloaded before are not part of this file")
 
 
 def _write(chunks: Iterable[bytes], part: Path, extent: tuple[int, int], progress: Count | None) -> None:

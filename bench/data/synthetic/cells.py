@@ -1,7 +1,7 @@
 """What a synthetic picture shows: the anatomy of each class, and a cell's shape, place and neighbours.
 
 A cell is a handful of ellipses (body, nucleus lobes, red cells). Each is kept as the six coefficients of its
-quadratic form (x², xy, y², x, y, 1), quick to evaluate at every pixel (``synthetic_paint``).
+quadratic form (x², xy, y², x, y, 1), quick to evaluate at every pixel (``paint``).
 Lengths are in half-widths of the picture, so the same cell can be drawn at any resolution.
 """
 
@@ -65,7 +65,7 @@ chromatin       .15  .25   .14  .24   .20  .10   .14  .26   .12  .22   .16  .28 
 """From and to of each quantity (a row) in each class (two columns), read off the Barcelona set's pictures.
 
 Radii are in half-widths of the picture, lengths of the nucleus in radii of the body, angles in radians, dyes
-in units of ``synthetic_paint.DYES``; ``over`` is the share of the granules that lie over the nucleus.
+in units of ``paint.DYES``; ``over`` is the share of the granules that lie over the nucleus.
 Rows from ``lobes`` on go from the first number to the second as a cell matures: a round nucleus turns into a
 kidney, a band, segments."""
 
@@ -74,10 +74,10 @@ kidney, a band, segments."""
 class Knobs:
     """How far a picture is from the training laboratory, each 0 to 3 (see ``synthetic.draw``)."""
 
-    stain: float
-    illumination: float
-    scale: float
-    focus: float
+    stain: float = 0.0
+    illumination: float = 0.0
+    scale: float = 0.0
+    focus: float = 0.0
 
 
 class Draws:
@@ -148,6 +148,7 @@ def choose(labels: NDArray[np.int64], draws: Draws, shift: Knobs) -> Cells:
     mapping = np.zeros((len(labels), 2, 6))
     mapping[:, 0, 3] = mapping[:, 1, 4] = step * np.cos(turn)
     mapping[:, 1, 3] = step * np.sin(turn)
+    # A rotation: the other sine has the other sign.
     mapping[:, 0, 4] = -mapping[:, 1, 3]
     mapping[:, :, 5] = corner
     softness = draws.uniform(0.02, 0.06)

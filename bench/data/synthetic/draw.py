@@ -5,7 +5,7 @@ one cell in the middle, red cells around it) closely enough to make an honest pr
 that overlap where real ones do. They are drawings: no biology should be learnt from them, and a score on them
 says nothing about a score on patients' cells.
 
-``synthetic_cells`` chooses what a picture shows, ``synthetic_paint`` turns that into pixels. Class shares,
+``cells`` chooses what a picture shows, ``paint`` turns that into pixels. Class shares,
 sizes and colours were read off the Barcelona set (Acevedo et al. 2020, DOI 10.17632/snkd93bnjr.1).
 """
 
@@ -41,14 +41,7 @@ _BATCH = 256
 
 
 def draw(
-    n_images: int,
-    size_px: int,
-    seed: int,
-    *,
-    stain: float = 0.0,
-    illumination: float = 0.0,
-    scale: float = 0.0,
-    focus: float = 0.0,
+    n_images: int, size_px: int, seed: int, **shifts: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Draw labelled blood cells; picture k depends on (seed, k, size, shifts) and on nothing else.
 
@@ -56,8 +49,8 @@ def draw(
     size_px       side of the picture, 16 or more; the same (seed, k) at two sizes is the same cell
     seed          starts all random streams; sets with different seeds share no cell
 
-    The shifts go from 0 (the laboratory of the training set) over 1 (clearly another one) to 3 (extreme).
-    Each moves all pictures one way and may widen the spread between them; cells and labels stay the same.
+    The shifts go from 0 (the default, the laboratory of the training set) over 1 (clearly another one) to 3
+    (extreme). Each moves all pictures one way and may widen the spread between them; cells and labels stay.
 
     stain         dyes: nuclei turn paler and redder, red cells and eosin stronger, plasma keeps its colour
     illumination  bluer and darker light, stray light that takes contrast, dark corners, a gradient
@@ -75,7 +68,7 @@ def draw(
     from bench.data.synthetic.cells import N_DRAWS, Draws, Knobs
     from bench.data.synthetic.paint import canvas_of, pictures
 
-    shift = Knobs(stain, illumination, scale, focus)
+    shift = Knobs(**shifts)
     _check(n_images, size_px, vars(shift))
     images = np.empty((n_images, size_px, size_px, 3), np.uint8)
     labels = label(n_images)
