@@ -10,7 +10,8 @@ from bench.judge.outcomes import read_outcomes
 from bench.judge.rulings import Rulings, family_keys, points, wanted_scores
 from bench.plan import TEST
 from bench.recipe import Choice
-from bench.report import build
+from bench.report import build, markdown
+from bench.store import Predictions
 from bench.study.read import Claim
 
 
@@ -23,6 +24,14 @@ def _two(make_world, skill: float = 1.9, **fields):
     w.arm("a", 1.0)
     w.arm("b", skill, ["flip"])
     return w
+
+
+def _said(world, arm: str, name: str) -> list[Predictions]:
+    return [world.store.predictions(world.id(arm, s))[world.keys()[name]] for s in world.seeds]
+
+
+def build_text(world) -> str:
+    return markdown(build(world.study, world.plan, world.store))
 
 
 def _right(world, arm: str, name: str, seeds=None) -> np.ndarray:
@@ -216,14 +225,35 @@ def test_a_claim_bench_cannot_judge_says_so_and_still_counts(make_world):
     fields = {"says": "x", "better": ("b",), "than": ("a",)}
     found = _claims(
         make_world,
-        Claim(metric="heavy.nll", **fields),
+        Claim(metric="heavy.nll", expect="no gain", **fields),
         Claim(metric="heavy.ece", **fields),
         Claim(metric="cost.epochs", expect="no gain", **fields),
         Claim(metric="heavy.worst_recall", **fields),
     )
-    assert [claim.outcome for claim in found] == ["not judged", "inconclusive", "not judged", "not judged"]
-    assert found[0].pairs[0].verdict == "not judged"
+    assert [claim.outcome for claim in found] == ["not judged"] * 4
+    assert found[1].pairs[0].verdict == "not judged"
+    assert found[1].pairs[0].detail == "not judged: ece has a value, never a verdict"
+    assert found[0].notes == found[2].notes
     assert found[2].notes == ("not judged yet: a margin, or no gain, on a metric that is not in points",)
+
+
+def test_where_less_is_better_a_verdict_turns_the_sign_and_the_effect_keeps_it(make_world):
+    claim = Claim(says="x", better=("b",), than=("a",), metric="heavy.nll")
+    w = _two(make_world, claims=(claim, claim.model_copy(update={"better": ("a",), "than": ("b",)})))
+    w.finish_all()
+    b, a = (
+        np.stack([-np.log(p.probabilities[np.arange(len(p.labels)), p.labels].astype(float)) for p in said])
+        for said in (_said(w, "b", "heavy"), _said(w, "a", "heavy"))
+    )
+    expected = stats.two_way(b - a)
+    good, bad = (claim.pairs[0] for claim in build(w.study, w.plan, w.store).claims)
+    assert expected.mean < 0
+    assert (good.effect.mean, good.effect.low, good.effect.unit) == (
+        pytest.approx(expected.mean), pytest.approx(expected.low), "nats",
+    )  # fmt: skip
+    assert (good.verdict, bad.verdict) == ("helps", "harmful")
+    text = re.sub(r"\*", "", build_text(w))
+    assert re.search(r"b: helps on heavy\.nll against a: −0\.\d+ \[−\d\.\d+, −0\.\d+\] nats, 5 seeds\.", text)
 
 
 def test_a_faster_arm_is_called_faster(make_world):
