@@ -6,7 +6,7 @@ imports torch, timm, kornia or numpy before something is built, so ``bench --hel
 
 from typing import TYPE_CHECKING, Any
 
-from bench import augment, corruptions, execute, metrics, models, train
+from bench import augment, corruptions, execute, metrics, models, train, tune
 from bench.data import sources
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__", "augment", "corruptions", "execute", "metrics", "models", "results", "sources", "train",
+    "tune",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

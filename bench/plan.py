@@ -111,7 +111,7 @@ class Trial:
     data_fingerprint: str
     source: Source
     replicate: Replicate
-    versions: Mapping[str, int]
+    versions: Mapping[str, int | str]
     """``kind:name`` → version, of every component the recipe uses."""
     role: Literal["final", "tune"] = "final"
     weights: Path | None = field(default=None, compare=False)
@@ -316,7 +316,7 @@ def read_plan_file(path: Path) -> PlanFile:
 def make_plan(study: Study, locator: Locator) -> Plan:
     """Arms × replicates as trials with ids. Raises UserError when a source or weight file is missing.
 
-    Knows nothing of tuning: every arm is trained as its recipe stands (``tune.plan`` tunes first).
+    Knows nothing of tuning: every arm is trained as its recipe stands (``tune.search.plan`` tunes first).
     """
     planner = Planner(study, locator)
     runs = [run for arm in study.arms for run in planner.finals(arm)]

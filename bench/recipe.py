@@ -15,12 +15,14 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from bench.errors import shorten
+from bench.errors import UserError, shorten
+from bench.registry import Registry
 
 HIDDEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 STAGE = re.compile(r"none|head|all|top:[1-9]\d*|fraction:(0?\.\d*[1-9]\d*|1(\.0+)?)")
@@ -58,6 +60,18 @@ class Choice(Frozen):
     @model_serializer(mode="wrap")
     def _flatten(self, _: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {"name": self.name, **self.params}
+
+
+def complete(registry: Registry, choice: Choice) -> Choice:
+    """The choice with every default filled in; ValueError with the inner key where something is wrong."""
+    try:
+        return Choice(name=choice.name, params=registry[choice.name].parameters(choice.params))
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        key = ".".join(map(str, wrong["loc"]))
+        raise ValueError(f"{choice.name}: {key} = {wrong['input']!r}: {wrong['msg']}") from error
 
 
 class Stage(Frozen):

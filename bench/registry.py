@@ -12,15 +12,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import math
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from bench.errors import UserError, did_you_mean, shorten
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 F = TypeVar("F", bound=Callable[..., Any])
 UNREAD = "unread"
@@ -33,8 +35,9 @@ class Component:
 
     kind: str
     name: str
-    version: int
-    """Raised by hand when behaviour changes; part of every trial's id."""
+    version: int | str
+    """Raised by hand when behaviour changes; of another package's class that package's version. Part of every
+    trial's id."""
     factory: Callable[..., Any]
     traits: Mapping[str, Any] = field(default_factory=dict)
     """What others must know without building it, for example ``mixes_images=True``."""
@@ -59,17 +62,32 @@ class Component:
     @functools.cached_property
     def schema(self) -> type[BaseModel]:
         """A strict pydantic model of the factory's parameters."""
-        from pydantic import ConfigDict, create_model
+        from pydantic import BaseModel, ConfigDict, create_model
 
         hints = _parameter_hints(self.factory)
         fields: dict[str, Any] = {}
         for parameter in inspect.signature(self.factory).parameters.values():
             required = parameter.default is inspect.Parameter.empty
             fields[parameter.name] = (hints[parameter.name], ... if required else parameter.default)
+        rest = fields.pop(self.rest)[0] if self.rest else None
         config = ConfigDict(
-            extra="forbid", strict=True, frozen=True, validate_default=True, allow_inf_nan=False
+            extra="allow" if self.rest else "forbid",
+            strict=True,
+            frozen=True,
+            validate_default=True,
+            allow_inf_nan=False,
         )
-        return create_model(f"{self.kind}:{self.name}", __config__=config, **fields)
+        # What stands under other keys has a type too; pydantic reads it from the annotation of a base class.
+        body = {"model_config": config, "__module__": __name__}
+        extra = {"__annotations__": {"__pydantic_extra__": dict[str, rest]}} if self.rest else {}  # type: ignore[valid-type]
+        base = type("Parameters", (BaseModel,), body | extra)
+        return create_model(f"{self.kind}:{self.name}", __base__=base, **fields)
+
+    @property
+    def rest(self) -> str:
+        """Name of the factory's ``**parameters``, which take any key: the class behind it knows them."""
+        every = inspect.signature(self.factory).parameters.values()
+        return next((each.name for each in every if each.kind is each.VAR_KEYWORD), "")
 
     @functools.cached_property
     def defaults(self) -> dict[str, Any]:
@@ -82,9 +100,11 @@ class Component:
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """``given`` checked, with every default filled in, as plain JSON values.
 
-        Raises pydantic's ValidationError; ``study`` turns it into mistakes with key paths.
+        A class of another package fills in its own. Raises pydantic's ValidationError; ``study`` turns it
+        into mistakes with key paths.
         """
-        return self.schema.model_validate(dict(given)).model_dump(mode="json")
+        checked = self.schema.model_validate(dict(given))
+        return checked.model_dump(mode="json", exclude_unset=bool(self.rest))
 
     def build(self, parameters: Mapping[str, Any]) -> Any:
         """Call the factory with checked parameters."""
@@ -101,6 +121,33 @@ def _parameter_hints(factory: Callable[..., Any]) -> dict[str, Any]:
     return typing.get_type_hints(parameters_only, globalns=factory.__globals__, include_extras=True)
 
 
+class _Plain:
+    """Tells pydantic what TOML can write, once it asks."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(_plain, core_schema.any_schema())
+
+
+def _plain(value: Any) -> Any:
+    """``value``, whose type another package's class checks later. ValueError for what none could take."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise ValueError("must be a finite number, text, true or false, or a list or table of these")
+
+
+if TYPE_CHECKING:
+    Written = Any
+else:
+    Written = Annotated[Any, _Plain()]
+"""What a study may give to a class of another package."""
+
+
 class Registry:
     """Components of one kind, by name. Refuses duplicates, lists itself."""
 
@@ -115,6 +162,8 @@ class Registry:
         self._components: dict[str, Component] = {}
         self.fallback = fallback
         """Name of the component that stands for every name not registered (any timm model)."""
+        self.families: dict[str, Callable[[str], Component]] = {}
+        """Prefix → what makes the component of ``prefix:ClassName``."""
 
     def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[F], F]:
         """Decorator: put a factory under ``name``."""
@@ -146,7 +195,27 @@ class Registry:
         defaults = {k: v[0] if isinstance(v, tuple) else v for k, v in self.traits.items() if v is not None}
         return {**defaults, **given}
 
+    def family(self, prefix: str) -> Callable[[Callable[[str], Component]], Callable[[str], Component]]:
+        """Decorator: a function from a class's name to its component, for every ``prefix:ClassName``.
+
+        Its docstring is the family's. It imports nothing: whether there is such a class is told before the
+        first trial.
+        """
+
+        def add(member: Callable[[str], Component]) -> Callable[[str], Component]:
+            self.families[prefix] = functools.wraps(member)(functools.cache(member))
+            return member
+
+        return add
+
+    def _in_family(self, name: str) -> bool:
+        prefix, _, of = name.partition(":")
+        return prefix in self.families and of.isidentifier()
+
     def __getitem__(self, name: str) -> Component:
+        if self._in_family(name):
+            prefix, _, of = name.partition(":")
+            return self.families[prefix](of)
         known = self._components.get(name)
         if known is None and self.fallback is not None:
             known = self._components[self.fallback]
@@ -156,7 +225,8 @@ class Registry:
         return known
 
     def __contains__(self, name: object) -> bool:
-        return name in self._components or self.fallback is not None
+        known = name in self._components or self.fallback is not None
+        return known or (isinstance(name, str) and self._in_family(name))
 
     def __iter__(self) -> Iterator[Component]:
         return iter(self._components[name] for name in self.names())
@@ -227,6 +297,8 @@ metrics = Registry(
 corruptions = Registry("corruption")
 sources = Sources("source")
 executors = Registry("executor")
+samplers = Registry("sampler")
+pruners = Registry("pruner")
 
 SLOTS: dict[str, Registry] = {"model": models, "optimizer": optimizers, "schedule": schedules, "loss": losses}
 """Keys of a recipe that hold one component, and what each may name."""
@@ -241,6 +313,8 @@ REGISTRIES: dict[str, Registry] = {
     "corruptions": corruptions,
     "sources": sources,
     "executors": executors,
+    "samplers": samplers,
+    "pruners": pruners,
 }
 """What ``bench list KIND`` knows, by plural."""
 
@@ -273,3 +347,11 @@ def foreign() -> list[Component]:
 
 def _registry_of(component: Component) -> Registry:
     return next(registry for registry in REGISTRIES.values() if registry.kind == component.kind)
+
+
+def version_today(key: str) -> int | str | None:
+    """Version of the component that a record calls ``kind:name``; None where it is no longer one."""
+    kind, _, name = key.partition(":")
+    registry = next((registry for registry in REGISTRIES.values() if registry.kind == kind), None)
+    component = registry[name] if registry and name in registry else None
+    return component.version if component and component.name == name else None

@@ -72,7 +72,7 @@ class Record(Frozen):
     """Where the images came from, as the study writes it."""
     seed: Whole
     fold: Whole | None = None
-    versions: dict[str, int]
+    versions: dict[str, int | str]
     """``kind:name`` → version, of every component used."""
     origins: dict[str, str] = Field(default_factory=dict)
     """``kind:name`` → where it is from, of every component used that is not bench's own."""

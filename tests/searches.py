@@ -8,10 +8,10 @@ from typing import Any
 
 from studies import FakeLocator
 
-from bench import tune
 from bench.plan import Plan, Run
 from bench.store import Record
 from bench.study.read import Study
+from bench.tune import search
 
 Objective = Callable[[Run], float | str]
 """Validation accuracy of a candidate, or how else it ends: ``diverged``, ``oom``, ``killed``."""
@@ -30,7 +30,7 @@ class Desk:
 
     def plan(self) -> Plan:
         """The study's plan as far as these records tell."""
-        return tune.plan(self.study, FakeLocator(), self.records.get, self.history)
+        return search.plan(self.study, FakeLocator(), self.records.get, self.history)
 
     def history(self, id: str) -> list[dict[str, Any]]:
         """What the pruner reads."""

@@ -199,6 +199,32 @@ def test_what_only_reads_starts_without_torch_and_pandas(code: str):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_plan_needs_none_of_the_packages_whose_classes_a_study_names(tmp_path: Path):
+    study = tmp_path / "ablations" / "names.toml"
+    study.parent.mkdir()
+    study.write_text(
+        """
+question = "Do names of classes cost anything?"
+[data]
+source = "synthetic"
+[recipe]
+model = "mobilenetv2_035"
+[arms]
+none = {}
+shadow = { augment = [{ name = "kornia:RandomPlasmaShadow", roughness = [0.1, 0.5] }] }
+[tune]
+sampler = "optuna:CmaEsSampler"
+pruner = "optuna:WilcoxonPruner"
+seeds = 5
+[tune.space]
+"optimizer.lr" = { low = 1e-4, high = 1e-2, log = true }
+"""
+    )
+    done = run_without(tuple(name for name in HEAVY if name != "scipy"), command("plan", str(study)))
+    assert done.returncode == 0, done.stderr
+    assert "shadow" in done.stdout
+
+
 def test_statistics_and_reports_need_neither_torch_nor_pandas():
     done = run_without(("torch", "pandas"), "import bench.stats, bench.report, bench.commands.report")
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 import time
 from dataclasses import replace
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -210,6 +211,20 @@ def test_a_chained_augmentations_version_counts_too(monkeypatch: pytest.MonkeyPa
     before = ids(study)
     monkeypatch.setitem(augmentations._components, "flip", replace(augmentations["flip"], version=99))
     assert ids(study)["chained", 0] != before["chained", 0]
+    assert ids(study)["none", 0] == before["none", 0]
+
+
+def test_kornias_version_stands_for_what_its_classes_do(monkeypatch: pytest.MonkeyPatch):
+    study = read(
+        '[arms]\nnone = {}\nturned = { augment = [{ name = "kornia:RandomRotation", degrees = 9.0 }] }'
+    )
+    runs = [run for run in make_plan(study, FakeLocator()).runs if run.arm == "turned"]
+    versions = {run.trial.versions["augmentation:kornia:RandomRotation"] for run in runs}
+    assert versions == {metadata.version("kornia")}
+    before = ids(study)
+    newer = replace(augmentations["kornia:RandomRotation"], version="99.0")
+    monkeypatch.setitem(augmentations.families, "kornia", lambda name: newer)
+    assert ids(study)["turned", 0] != before["turned", 0]
     assert ids(study)["none", 0] == before["none", 0]
 
 

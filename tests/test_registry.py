@@ -1,3 +1,5 @@
+from datetime import date
+from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
@@ -6,7 +8,7 @@ from pydantic import ValidationError
 
 import bench  # noqa: F401  (fills the registries)
 from bench.errors import UserError
-from bench.registry import REGISTRIES, Registry
+from bench.registry import REGISTRIES, Component, Registry, Written, version_today
 
 if TYPE_CHECKING:
     from nowhere import Nothing
@@ -60,6 +62,41 @@ def test_a_fallback_stands_for_every_other_name():
     registry.register("any")(lambda: None)
     assert "resnet50" in registry
     assert registry["resnet50"].name == "any"
+
+
+def test_a_family_stands_for_the_classes_of_another_package(registry: Registry):
+    @registry.family("pkg")
+    def pkg(name: str) -> Component:
+        """Any optimizer of pkg."""
+
+        def factory(lr: Annotated[float, Gt(0)] | None = None, **parameters: Written) -> tuple[Any, ...]:
+            return (name, lr, parameters)
+
+        return Component("optimizer", f"pkg:{name}", "2.1", factory, {"foreach": False})
+
+    component = registry["pkg:Adam"]
+    assert (component.name, component.version, component.traits) == ("pkg:Adam", "2.1", {"foreach": False})
+    assert registry["pkg:Adam"] is component
+    given = {"lr": 0.1, "betas": [0.9, 0.99], "kind": "x", "deep": {"on": True}}
+    assert component.parameters(given) == given
+    assert component.parameters({}) == {}, "defaults are the package's own"
+    assert component.build(given) == ("Adam", 0.1, {key: given[key] for key in ("betas", "kind", "deep")})
+    assert registry.names() == ["sgd"], "a family is no name"
+    assert [name in registry for name in ("pkg:Adam", "pkg:", "pkg:a b", "other:Adam", "pkg")] == [True] + [
+        False
+    ] * 4
+    for wrong, key in (({"lr": 0}, "lr"), ({"a": float("inf")}, "a"), ({"a": [date(2020, 1, 1)]}, "a")):
+        with pytest.raises(ValidationError) as caught:
+            component.parameters(wrong)
+        assert [error["loc"][0] for error in caught.value.errors()] == [key]
+
+
+def test_the_version_of_today_is_that_of_the_component_of_that_kind_and_name():
+    assert version_today("optimizer:adam") == REGISTRIES["optimizers"]["adam"].version
+    assert version_today("loss:focal") == 1
+    assert version_today("augmentation:kornia:RandomHue") == metadata.version("kornia")
+    gone = ("optimizer:gone", "model:resnet18", "kind:adam", "room")
+    assert [version_today(key) for key in gone] == [None] * 4, "any timm model is model:timm"
 
 
 def test_the_signature_is_the_schema(registry: Registry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,32 +30,17 @@ def _as_choice(value: Any) -> Any:
     return Choice.model_validate(value) if isinstance(value, (str, dict)) else value
 
 
-def _complete(choice: Choice) -> Choice:
-    """The choice with every default filled in; ValueError with the inner key where something is wrong."""
-    from pydantic import ValidationError
-
-    from bench.recipe import Choice
-
-    try:
-        return Choice(name=choice.name, params=augmentations[choice.name].parameters(choice.params))
-    except UserError as error:
-        raise ValueError(f"{error}") from error
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        key = ".".join(map(str, wrong["loc"]))
-        raise ValueError(f"{choice.name}: {key} = {wrong['input']!r}: {wrong['msg']}") from error
-
-
 class _CompleteChoice:
     """Tells pydantic what a part is, once it asks: importing this module imports no pydantic."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
-        from bench.recipe import Choice
+        from bench.recipe import Choice, complete
 
-        complete = core_schema.no_info_after_validator_function(_complete, handler.generate_schema(Choice))
-        return core_schema.no_info_before_validator_function(_as_choice, complete)
+        filled = functools.partial(complete, augmentations)
+        checked = core_schema.no_info_after_validator_function(filled, handler.generate_schema(Choice))
+        return core_schema.no_info_before_validator_function(_as_choice, checked)
 
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Kornia's RandAugment: its operations as a table, filled by asking Kornia, and its own class as it is."""
+"""Kornia's RandAugment: its operations as a table, filled by asking Kornia."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.augment.base import Step
 from bench.augment.optable import Family, OpTable
 
 GEOMETRIC = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
@@ -93,26 +92,3 @@ def _values(name: str, parameters: dict[str, torch.Tensor]) -> tuple[float, floa
     if name in fixed:
         return fixed[name]
     return float(parameters[keys.get(name, name)][0]), 0.0
-
-
-def own_class(n: int, m: int) -> Step:
-    """A step that runs ``kornia.augmentation.auto.RandAugment``, which draws its operations once per batch.
-
-    Kornia takes no generator and draws from torch's global one. So one number from ours seeds that, on the
-    host, for as long as Kornia draws; afterwards it goes on where it was.
-    """
-    from kornia.augmentation.auto import RandAugment
-
-    policy = RandAugment(n=n, m=m)
-
-    def step(
-        images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        seed = int(rng.integers(0, 2**63))
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            parameters = policy.forward_parameters(images.shape)
-            changed: torch.Tensor = policy(images, params=parameters)
-        return changed.clamp(0, 1), targets
-
-    return step

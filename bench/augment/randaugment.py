@@ -21,6 +21,7 @@ from bench.augment.base import (
     needs_colour,
 )
 from bench.augment.geometry import fuse
+from bench.augment.kornia_classes import KorniaClass
 from bench.errors import UserError
 from bench.registry import augmentations
 
@@ -99,21 +100,6 @@ class GeometricRandAugment:
         return fuse([self], space)
 
 
-@dataclass(frozen=True)
-class KorniaRandAugment:
-    """Prepared by ``randaugment`` with Kornia's own class."""
-
-    n: int
-    m: int
-
-    def prepare(self, space: Space) -> Step:
-        """A step that lets Kornia draw, from a generator seeded by ours, and compute."""
-        from bench.augment.kornia_ops import own_class
-
-        needs_colour('randaugment with engine = "kornia"', space, 'use ops = "standard" and engine = "bench"')
-        return own_class(self.n, self.m)
-
-
 def pick(
     rng: np.random.Generator, known: int, shape: tuple[int, int], per: Per, *, replace: bool
 ) -> np.ndarray:
@@ -174,5 +160,5 @@ def randaugment(
     if ops == "kornia" and not 0 < m < 30:
         raise UserError(f'randaugment: m = {m} with ops = "kornia"; Kornia allows 1 to 29')
     if engine == "kornia":
-        return KorniaRandAugment(n, m)
+        return KorniaClass("RandAugment", {"n": n, "m": m})
     return RandAugment(n, m, per, ops, fill)

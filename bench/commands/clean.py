@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.commands.status import planned, read_plan
 from bench.machine import Machine
 from bench.plan import ROOMS
-from bench.registry import REGISTRIES
+from bench.registry import version_today
 from bench.run.planning import SMOKE_FOLDER
 from bench.store import Leftover, Store
 
@@ -60,14 +60,15 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
 
 def _stale(store: Store) -> list[Leftover]:
     """Trials that other component versions made and that no study of the folder lists."""
-    current = dict(ROOMS)
-    for registry in REGISTRIES.values():
-        current |= {f"{component.kind}:{component.name}": component.version for component in registry}
     listed = {id for name in planned(store) for id in read_plan(name, store).ids}
     return store.stale(
         lambda record: (
             record.id in listed
-            or all(current.get(n) == v for n, v in record.versions.items() if n not in record.origins)
+            or all(
+                v == (ROOMS.get(n) or version_today(n))
+                for n, v in record.versions.items()
+                if n not in record.origins
+            )
         )
     )
 

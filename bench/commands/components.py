@@ -27,7 +27,7 @@ def components(kind: str, *, as_json: bool, study: Path | None = None) -> str:
         return json.dumps(counts) if as_json else "\n".join(lines)
     if kind not in REGISTRIES:
         raise UserError(f'"{kind}" is not a kind of component; {did_you_mean(kind, REGISTRIES)}')
-    found = list(REGISTRIES[kind])
+    found, families = list(REGISTRIES[kind]), REGISTRIES[kind].families
     if as_json:
         about = {
             c.name: {
@@ -40,6 +40,7 @@ def components(kind: str, *, as_json: bool, study: Path | None = None) -> str:
         }
         return json.dumps(about, indent=1)
     width = max(len(component.name) for component in found)
+    width = max([width, *(len(named(prefix)) for prefix in families)])
     lines = []
     for component in found:
         where = component.origin and f"  ({whence.get(component.origin, component.origin)})"
@@ -47,7 +48,14 @@ def components(kind: str, *, as_json: bool, study: Path | None = None) -> str:
         settings = ", ".join(f"{key} = {value}" for key, value in parameters(component).items())
         if settings:
             lines.append(f"{'':<{width}}    {settings}")
+    for prefix, member in families.items():
+        lines.append(f"{named(prefix):<{width}}  {(inspect.getdoc(member) or '').partition(chr(10))[0]}")
     return "\n".join(lines)
+
+
+def named(prefix: str) -> str:
+    """How a study names a class of another package."""
+    return f"{prefix}:ClassName"
 
 
 def parameters(component: Component) -> dict[str, str]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import tune
 from bench.commands.show import find
 from bench.data.locator import DiskLocator
 from bench.errors import UserError, did_you_mean
@@ -24,6 +23,7 @@ from bench.study.code import run_in
 from bench.study.read import Study, parse
 from bench.study.smoke import smoke
 from bench.study.told import told
+from bench.tune import search
 
 if TYPE_CHECKING:
     from bench.data.images import Samples
@@ -224,7 +224,7 @@ def _trial_of(record: Record, store: Store, machine: Machine) -> Trial:
     """The trial with its place on this machine's disk, from the study that ran it. Raises UserError."""
     for planned in _planned(record, store):
         locator = DiskLocator(machine, (store.root / planned.file).resolve().parent)
-        plan = tune.plan(_as_run(planned, store), locator, store.read, store.history)
+        plan = search.plan(_as_run(planned, store), locator, store.read, store.history)
         for run in plan.everything:
             if run.trial.key == record.key:  # whatever the components' versions are today
                 return run.trial

@@ -22,6 +22,7 @@ from bench.recipe import Choice, Recipe, Stage
 from bench.run.crew import device_of
 from bench.run.planning import Planning, states
 from bench.run.preflight import check
+from bench.tune import search
 
 if TYPE_CHECKING:
     from bench.data.images import Development
@@ -106,6 +107,7 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
         arms.setdefault((run.trial.recipe.model_dump_json(), run.trial.data_fingerprint), []).append(run)
     device = device_of(machine)
     first = [dataclasses.replace(of[0], trial=_without_hub(of[0].trial), sets=()) for of in arms.values()]
+    search.check(planning.study)
     check(plan.study.name, first, machine, terminal)
     costs = []
     with terminal.counting(f"probing on {device}", "arms") as count:

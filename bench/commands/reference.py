@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from bench.commands.components import parameters
+from bench.commands.components import named, parameters
 from bench.registry import REGISTRIES, Component
 
 HEADER = """\
@@ -21,17 +23,23 @@ def markdown() -> str:
     parts = [HEADER]
     for plural, registry in REGISTRIES.items():
         parts.append(f"\n## {plural.capitalize()}\n")
-        parts += [_entry(component, registry.fallback) for component in registry]
+        parts += [
+            _entry(_title(component, registry.fallback), parameters(component), component.factory)
+            for component in registry
+        ]
+        parts += [_entry(f"`{named(prefix)}`", {}, member) for prefix, member in registry.families.items()]
     return "\n".join(parts)
 
 
-def _entry(component: Component, fallback: str | None) -> str:
-    title = f"any other name: {component.name}" if component.name == fallback else f"`{component.name}`"
+def _title(component: Component, fallback: str | None) -> str:
+    return f"any other name: {component.name}" if component.name == fallback else f"`{component.name}`"
+
+
+def _entry(title: str, settings: Mapping[str, str], told: Callable[..., Any]) -> str:
     lines = [f"### {title}", ""]
-    settings = parameters(component)
     if settings:
         lines += ["`" + ", ".join(f"{key} = {value}" for key, value in settings.items()) + "`", ""]
-    text = inspect.getdoc(component.factory) or ""
+    text = inspect.getdoc(told) or ""
     summary, _, rest = text.partition("\n")
     lines += [summary, ""]
     if rest.strip():

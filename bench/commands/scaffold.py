@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.recipe import HIDDEN_NAME, Recipe
-from bench.registry import SLOTS, Registry, augmentations
+from bench.registry import SLOTS, Registry, augmentations, pruners, samplers
 from bench.study.file import StudyFile
 from bench.study.patch import UNSET
 from bench.study.read import PATCHABLE_DATA, RESERVED
@@ -154,6 +154,7 @@ def schema() -> str:
         properties[slot] = _choice(registry)
     definitions["Choice"] = _choice(augmentations)  # also where an augmentation is made of others
     properties["augment"] = {"type": "array", "items": {"$ref": "#/$defs/Choice"}}
+    definitions["Tune"]["properties"] |= {"sampler": _choice(samplers), "pruner": _choice(pruners)}
     for key in ("augment", "stages"):
         properties[key] = {"anyOf": [properties[key], BY_INDEX]}
     data = definitions["Data"]["properties"]
@@ -186,13 +187,15 @@ def _choice(registry: Registry) -> dict[str, Any]:
             "properties"
         ]
         options.append(_closed(properties))
+    if registry.families:
+        name = {"type": "string", "pattern": rf"^({'|'.join(registry.families)}):\w+$"}
+        options += [name, {"type": "object", "properties": {"name": name}, "required": ["name"]}]
     if registry.fallback:  # any other name is one of the fallback's
         options[0] = {"type": "string"}
         named = registry[registry.fallback].schema.model_json_schema()["properties"]
         others = {"name": {"type": "string", "not": {"enum": registry.names()}}}
         options.append(_closed(others | named))
     # `{ lr = 1e-4 }` without a name keeps the recipe's component
-    anything = {
-        key: value for option in options[1:] for key, value in option["properties"].items() if key != "name"
-    }
+    tables = [option["properties"] for option in options if "properties" in option]
+    anything = {key: value for table in tables for key, value in table.items() if key != "name"}
     return {"anyOf": [*options, _closed(anything)]}

@@ -27,7 +27,7 @@ def pixelate() -> Corruption:
     return Corruption("pixelate", (0.6, 0.5, 0.4, 0.3, 0.25), _pixelate)
 
 
-@corruptions.register("jpeg", group="digital", kin=())
+@corruptions.register("jpeg", group="digital", kin=("jpeg",))
 def jpeg() -> Corruption:
     """Compress as JPEG.
 

@@ -104,5 +104,5 @@ def done_by(choices: Iterable[str | Mapping[str, Any]]) -> set[str]:
         given = component.defaults | table
         does = component.traits.get("does", (component.name,))
         if given.get("p") != 0:
-            done |= set(does(given) if callable(does) else does)
+            done |= set((does(given) if callable(does) else does) or ())
     return done

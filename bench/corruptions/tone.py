@@ -82,7 +82,7 @@ def gamma() -> Corruption:
     return Corruption("gamma", (1.2, 1.4, 1.7, 2.0, 2.4), _gamma)
 
 
-@corruptions.register("vignette", group="tone", kin=())
+@corruptions.register("vignette", group="tone", kin=("vignette",))
 def vignette() -> Corruption:
     """Darken towards the corners, as a condenser out of place does.
 

@@ -190,6 +190,8 @@ class CorruptedArm:
     label: str
     seen: tuple[str, ...]
     """Families of the set that it also trains with."""
+    unknown: tuple[str, ...] = ()
+    """Its augmentations of which nobody knows what they do: other families may be seen too."""
     clean: Mean | None = None
     """On the set's base images, undamaged."""
     total: Mean | None = None

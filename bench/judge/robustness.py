@@ -14,8 +14,10 @@ from bench.corruptions.families import families_of, kinds_of, seen, severities_o
 from bench.judge.evidence import Doubles, Evidence, Measure
 from bench.judge.findings import ConditionScore, CorruptedArm, CorruptedSet, Effect, Mean, Unseen
 from bench.judge.outcomes import Outcome, Outcomes
-from bench.recipe import Corrupted
+from bench.recipe import Corrupted, Recipe
+from bench.registry import augmentations
 from bench.study.read import Study
+from bench.study.resolve import with_parts
 
 SMALLEST_LOSS = 0.01
 """Balanced error that a family must add to the baseline's clean one: a ratio to less is a ratio to noise."""
@@ -52,6 +54,13 @@ def unseen(study: Study, evidence: Evidence, arm: str, reference: str, name: str
         contrast = evidence.contrast(arm, reference, Measure("score", name, families=common))
         effect = Effect.of(contrast.of_finished)
     return Unseen(effect, len(common), len(families))
+
+
+def unknown(recipe: Recipe) -> tuple[str, ...]:
+    """Augmentations of which nobody here knows what they do; until then they make nothing seen."""
+    parts = [part for part in with_parts(recipe.augment) if part.params.get("p") != 0]
+    names = (part.name for part in parts if augmentations[part.name].traits.get("does", ()) is None)
+    return tuple(dict.fromkeys(names))
 
 
 def mean_ratio(errors: Doubles, reference: Doubles, smallest: float = sys.float_info.min) -> float | None:
@@ -117,7 +126,7 @@ class _Set:
 
     def mixed(self, order: Sequence[str]) -> CorruptedSet:
         """Several corruptions on each copy: only who has seen what."""
-        arms = tuple(CorruptedArm(label, self.seen_by(label)) for label in order)
+        arms = tuple(CorruptedArm(label, self.seen_by(label), self.unknown_of(label)) for label in order)
         return CorruptedSet(self.name, False, self.kinds, self.severities, arms)
 
     def by_family(self, order: Sequence[str]) -> CorruptedSet:
@@ -133,6 +142,10 @@ class _Set:
         known = seen(self.study.arm(label).recipe)
         return tuple(family for family in self.families if family in known)
 
+    def unknown_of(self, label: str) -> tuple[str, ...]:
+        """Augmentations of an arm that may make further families seen."""
+        return unknown(self.study.arm(label).recipe)
+
     def _arm(self, label: str, errors: _Errors | None, base: _Errors | None) -> CorruptedArm:
         known, baseline = self.seen_by(label), self.study.baseline
         own = [family for family in self.families if family not in known]
@@ -146,6 +159,7 @@ class _Set:
         return CorruptedArm(
             label=label,
             seen=known,
+            unknown=self.unknown_of(label),
             clean=Mean.over(found[0] if found else None for found in clean),
             total=Mean.over(self._over(o, self.families, "accuracy") for o in done),
             effect=effect,

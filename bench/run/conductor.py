@@ -26,6 +26,7 @@ from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets,
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
 from bench.store import MOST_ATTEMPTS, Record, Store
+from bench.tune import search
 
 SHOWN_EVERY_S = 10.0
 """Seconds between two updates of ``search.db`` while candidates run."""
@@ -86,6 +87,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             plan = planning.plan()  # candidates may be judged now that could not be before
         jobs = _jobs(plan, store, options, terminal)
         ahead = [*plan.pending, *planning.ends()] if plan.pending else [job.run for job in jobs]
+        if plan.pending:
+            search.check(study)
         if ahead:
             check(study.name, ahead, machine, terminal)
         changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused

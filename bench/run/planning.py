@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench import metrics, tune
+from bench import metrics
 from bench.data.locator import DiskLocator
 from bench.errors import UserError
 from bench.machine import Machine
@@ -19,6 +19,7 @@ from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
 from bench.study.read import load
 from bench.study.smoke import smoke
+from bench.tune import search
 
 if TYPE_CHECKING:
     from bench.judge.looks import Race
@@ -69,7 +70,7 @@ class Planning:
 
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
-        plan = tune.plan(self.study, self._locator, self._read, self.store.history)
+        plan = search.plan(self.study, self._locator, self._read, self.store.history)
         return plan if not self.looks else self._undecided(replace(plan, looks=self.looks))
 
     def _declare_looks(self, now: bool) -> tuple[int, ...]:
@@ -98,7 +99,7 @@ class Planning:
         """Raise UserError when a declared comparison was scored before its looks were declared."""
         from bench.judge.looks import scored_pairs  # imports numpy and scipy
 
-        now = tune.plan(self.study, self._locator, self._read, self.store.history).file
+        now = search.plan(self.study, self._locator, self._read, self.store.history).file
         pairs = [
             pair for plan in (now, before) if plan for pair in scored_pairs(self.study, plan, self.store)
         ]
@@ -133,7 +134,7 @@ class Planning:
 
     def ends(self) -> tuple[Run, ...]:
         """The same, and every arm with each tuned setting at either end of its range, or at each choice."""
-        return (*self.untuned(), *tune.ends(self.study, self._locator))
+        return (*self.untuned(), *search.ends(self.study, self._locator))
 
     def _read(self, id: str) -> Record | None:
         """A record, but for a failed one that is to be tried again and was not yet."""

@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bench.errors import shorten
-from bench.recipe import Corrupted, Data, Frozen, Hidden, repeated
+from bench.recipe import Choice, Corrupted, Data, Frozen, Hidden, complete, repeated
+from bench.registry import pruners, samplers
 
 DesignName = Literal["grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
 REPLICATE_SEEDS = 10_000
@@ -21,6 +22,8 @@ AGAIN_SEEDS = 10_000
 TUNING_SEEDS = 20_000
 SEEDS_EACH = 100
 """Tuning seeds set aside for one ``tune.seed``."""
+FEWEST_PAIRS = 4
+"""Seeds by which a signed-rank test can be significant at one-sided p = 0.1: ½⁴ = 0.06."""
 MOST_TUNED = 10
 """Settings tuned at once; a few candidates say nothing about more."""
 
@@ -120,8 +123,8 @@ class Tune(Frozen):
 
     space: Annotated[dict[str, Range], Field(min_length=1)]
     candidates: Annotated[int, Field(ge=1, le=1000)] = 12
-    sampler: Literal["sobol", "tpe"] = "sobol"
-    pruner: Literal["none", "median", "wilcoxon"] = "none"
+    sampler: Choice = Choice(name="sobol")
+    pruner: Choice = Choice(name="none")
     metric: str = "val.accuracy"
     seeds: Annotated[int, Field(ge=1, le=100)] = 1
     """Training runs per candidate."""
@@ -130,7 +133,8 @@ class Tune(Frozen):
     seed: Annotated[int, Field(ge=0, le=9999)] = 0
     """Another one draws other candidates and other training seeds."""
     generation: Annotated[int, Field(ge=1)] = 4
-    """Candidates that are asked for together where earlier ones matter: ``tpe``, a pruner, ``minutes``."""
+    """Candidates that are asked for together where earlier ones matter: a sampler that learns, a pruner,
+    ``minutes``."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Device minutes per arm: when they are spent, no further generation begins."""
     shared: bool = False
@@ -138,17 +142,23 @@ class Tune(Frozen):
     arms: dict[str, dict[str, Range]] = Field(default_factory=dict)
     """Arm label or glob → its own ranges, for settings whose scale differs (Lion's learning rate)."""
 
+    @field_validator("sampler", "pruner")
+    @classmethod
+    def _known(cls, value: Choice, about: ValidationInfo) -> Choice:
+        return complete(samplers if about.field_name == "sampler" else pruners, value)
+
     @model_validator(mode="after")
     def _few(self) -> Tune:
         tuned = {*self.space, *(key for own in self.arms.values() for key in own)}
         if len(tuned) > MOST_TUNED:
             raise ValueError(f"tunes {len(tuned)} settings, at most {MOST_TUNED} at once; fix some of them")
-        if self.pruner == "median" and self.metric != "val.accuracy":
-            raise ValueError(
-                f'pruner = "median" goes by val.accuracy of each epoch, not by metric = "{self.metric}"'
-            )
-        if self.pruner == "wilcoxon" and self.seeds < 5:
-            raise ValueError(f'pruner = "wilcoxon" cuts nobody by {self.seeds} seeds: give seeds = 5 or more')
+        pruner = f'pruner = "{self.pruner.name}"'
+        by = pruners[self.pruner.name].traits["by"]
+        if by == "evaluations" and self.metric != "val.accuracy":
+            raise ValueError(f'{pruner} goes by val.accuracy of each epoch, not by metric = "{self.metric}"')
+        if by == "seeds" and self.seeds <= FEWEST_PAIRS:
+            least = f"give seeds = {FEWEST_PAIRS + 1} or more"
+            raise ValueError(f"{pruner} cuts nobody by {self.seeds} seeds: {least}")
         lengths = sorted(key for key in tuned if re.fullmatch(r"stages\.\d+\.epochs", key))
         if self.epochs is not None and lengths:
             raise ValueError(f"epochs shortens every candidate, so {lengths[0]} cannot be tuned; drop one")

@@ -11,7 +11,7 @@ SIZE_PX = 32
 IMAGES = 160
 BATCH = 16
 STEPS = 2
-TUNE = {"candidates": 1, "seeds": 1, "epochs": None, "minutes": None, "pruner": "none"}
+TUNE = {"candidates": 1, "seeds": 1, "epochs": None, "minutes": None, "pruner": Choice(name="none")}
 
 
 def smoke(study: Study) -> Study:

@@ -19,7 +19,7 @@ class Told(Frozen):
 
     kind: str
     name: str
-    version: int
+    version: int | str
     origin: str
     summary: str = ""
     parameters: dict[str, dict[str, Any]]

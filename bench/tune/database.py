@@ -6,7 +6,6 @@ A view, never the truth: the records are. What does not agree with them is made 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from bench.study.read import Arm
 from bench.tune.candidates import Standing, goodness, standings
 from bench.tune.propose import distributions, to_optuna
 
-optuna.logging.set_verbosity(logging.WARNING)
 STATES = {
     "done": TrialState.COMPLETE,
     "diverged": TrialState.FAIL,

@@ -1,7 +1,9 @@
-"""Candidates that go by results: Optuna's TPE, asked in a way that gives the same answer every time."""
+"""Candidates that go by results: Optuna, asked in a way that gives the same answer every time."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,22 +11,26 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import WilcoxonPruner
-from optuna.samplers import TPESampler
-from optuna.trial import TrialState, create_trial
+from optuna.pruners import BasePruner, WilcoxonPruner
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from bench.errors import UserError, did_you_mean
 from bench.streams import derive
 from bench.study.file import Range, Tune, ranges_of
 from bench.study.patch import look_up
 from bench.study.read import Arm
+from bench.study.signature import arguments
 from bench.tune import space
 from bench.tune.candidates import Standing, goodness
+from bench.tune.prune import Behind
 
-WORSE_P = 0.1
-"""One-sided p below which a candidate's seeds count as worse."""
+NUMBERS = {"CmaEsSampler": 2}
+"""Samplers that fall back on random points where an arm tunes fewer numbers than this."""
+quiet = functools.partial(warnings.catch_warnings, action="ignore")
+"""Around what Optuna calls experimental or to be removed: a person who names it knows."""
 
-optuna.logging.set_verbosity(logging.WARNING)
+optuna.logging.set_verbosity(logging.ERROR)  # a search is asked again and again, and would warn as often
 
 
 def tpe(tune: Tune, arm: Arm, told: Sequence[Standing], count: int) -> list[space.Values]:
@@ -40,17 +46,78 @@ def tpe(tune: Tune, arm: Arm, told: Sequence[Standing], count: int) -> list[spac
     study = optuna.create_study(direction="maximize", sampler=sampler)
     kinds = distributions(tune, arm)
     for each in told:
-        value = goodness(each.value, tune.metric) if each.state == "done" else None
-        study.add_trial(
-            create_trial(
-                state=TrialState.FAIL if value is None else TrialState.COMPLETE,
-                params=to_optuna(each.candidate.values, kinds),
-                distributions=kinds,
-                value=value,
-            )
-        )
+        study.add_trial(_told(each, tune, kinds))
     asked = [study.ask(kinds) for _ in range(count)]
     return [from_optuna(trial.params, tune, arm) for trial in asked]
+
+
+class Replay:
+    """Any sampler of Optuna, taken through an arm's whole search from its start.
+
+    Many keep what they learned in themselves and in the trials that they proposed. So a sampler sees its own
+    trials again, with the results that the records have, generation after generation: what it proposes next
+    depends on the study and the records alone.
+    """
+
+    def __init__(self, name: str, parameters: Mapping[str, Any], tune: Tune, arm: Arm) -> None:
+        """Begin. UserError for a sampler or parameter that Optuna does not have or that cannot work here."""
+        self._tune, self._arm, self._kinds = tune, arm, distributions(tune, arm)
+        numbers = sum(not isinstance(kind, CategoricalDistribution) for kind in self._kinds.values())
+        if numbers < NUMBERS.get(name, 0):
+            raise UserError(
+                f"optuna:{name} needs {NUMBERS[name]} tuned numbers, arm {arm.label} has {numbers}; "
+                "tune more, or use tpe"
+            )
+        of = _class_of(BaseSampler, optuna.samplers, name)
+        seed = derive(tune.seed, f"optuna:{name}") % 2**32
+        with quiet():
+            sampler = of(**arguments(of, parameters, f"optuna:{name}", kept=("seed",)), seed=seed)
+        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        self._asked: dict[int, optuna.Trial] = {}
+        """By number of the candidate."""
+        self._told = 0
+
+    def __call__(self, told: Sequence[Standing], count: int) -> list[space.Values]:
+        """The next ``count`` candidates; ``told`` begins with what was told before."""
+        with quiet():
+            for each in told[self._told :]:
+                self._tell(each)
+            self._told = len(told)
+            asked = [self._study.ask(self._kinds) for _ in range(count)]
+        self._asked = dict(enumerate(asked, len(told)))
+        return [from_optuna(trial.params, self._tune, self._arm) for trial in asked]
+
+    def _tell(self, each: Standing) -> None:
+        """How one candidate ended: one of the sampler's own, or one of the paired points before them."""
+        trial = self._asked.get(each.candidate.number)
+        if trial is None:
+            self._study.add_trial(_told(each, self._tune, self._kinds))
+        elif each.state == "done":
+            self._study.tell(trial, goodness(each.value, self._tune.metric))
+        else:
+            self._study.tell(trial, state=TrialState.FAIL)
+
+
+def _told(each: Standing, tune: Tune, kinds: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """A judged candidate as a trial of Optuna's, more being better."""
+    value = goodness(each.value, tune.metric) if each.state == "done" else None
+    return create_trial(
+        state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+        params=to_optuna(each.candidate.values, kinds),
+        distributions=dict(kinds),
+        value=value,
+    )
+
+
+def _class_of(base: Any, module: Any, name: str) -> Any:
+    """The class ``name`` that a module of Optuna's offers."""
+    known = {each: getattr(module, each) for each in module.__all__}
+    known = {each: of for each, of in known.items() if inspect.isclass(of) and issubclass(of, base)}
+    if name not in known or name.startswith("Base"):
+        kind = base.__name__.removeprefix("Base").lower()
+        hint = did_you_mean(name, [each for each in known if not each.startswith("Base")])
+        raise UserError(f"optuna:{name}: Optuna {optuna.__version__} has no such {kind}; {hint}")
+    return known[name]
 
 
 def distributions(tune: Tune, arm: Arm) -> dict[str, BaseDistribution]:
@@ -93,19 +160,51 @@ def from_optuna(params: Mapping[str, Any], tune: Tune, arm: Arm) -> space.Values
     return found
 
 
-def behind_the_best(tune: Tune, told: Sequence[Standing], values: Sequence[float]) -> bool:
+def behind_the_best(parameters: Mapping[str, Any]) -> Behind:
     """Whether a candidate's seeds so far are worse than the same seeds of the best earlier candidate.
 
-    told     earlier candidates that are done
-    values   the candidate's metric for its first seeds, in order
+    parameters   of Optuna's WilcoxonPruner
     """
-    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-        pruner = WilcoxonPruner(p_threshold=WORSE_P, n_startup_steps=2)
-    study = optuna.create_study(direction="maximize", pruner=pruner)
-    for each in told:
-        steps = {seed: goodness(value, tune.metric) for seed, value in enumerate(each.by_seed)}
-        study.add_trial(create_trial(value=goodness(each.value, tune.metric), intermediate_values=steps))
-    trial = study.ask()
-    for seed, value in enumerate(values):
-        trial.report(goodness(value, tune.metric), seed)
-    return trial.should_prune()
+    with quiet():
+        pruner = WilcoxonPruner(**arguments(WilcoxonPruner, parameters, "optuna:WilcoxonPruner"))
+
+    def behind(tune: Tune, told: Sequence[Standing], values: Sequence[float]) -> bool:
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+        for each in told:
+            steps = {seed: goodness(value, tune.metric) for seed, value in enumerate(each.by_seed)}
+            study.add_trial(create_trial(value=goodness(each.value, tune.metric), intermediate_values=steps))
+        trial = study.ask()
+        for seed, value in enumerate(values):
+            trial.report(goodness(value, tune.metric), seed)
+        return trial.should_prune()
+
+    return behind
+
+
+def floors(name: str, parameters: Mapping[str, Any], courses: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """The least best-so-far accuracy that one of Optuna's pruners lets pass at each evaluation; 0: any.
+
+    It only says whether it would cut a given run, so the border is found by halving, to the last bit.
+
+    courses   best accuracy by each evaluation, of finished candidates
+    """
+    of = _class_of(BasePruner, optuna.pruners, name)
+    pruner = of(**arguments(of, parameters, f"optuna:{name}"))
+    study = optuna.create_study(direction="maximize")
+    for course in courses:
+        study.add_trial(create_trial(value=course[-1], intermediate_values=dict(enumerate(course))))
+
+    def border(step: int) -> float:
+        def cuts(best: float) -> bool:
+            reached = dict.fromkeys(range(step + 1), best)
+            run = create_trial(state=TrialState.RUNNING, intermediate_values=reached)
+            return bool(pruner.prune(study, run))
+
+        low, high = 0.0, 1.0
+        if not cuts(low):
+            return low
+        while low < (middle := (low + high) / 2) < high:
+            low, high = (middle, high) if cuts(middle) else (low, middle)
+        return high
+
+    return tuple(map(border, range(max(map(len, courses), default=0))))

@@ -21,6 +21,9 @@ from bench.tune.candidates import Standing, score, usable
 History = Callable[[str], list[dict[str, Any]]]
 Records = Mapping[str, Record | None]
 
+Behind = Callable[[Tune, Sequence[Standing], Sequence[float]], bool]
+"""Earlier candidates that are done, the metric of this one's first seeds in order → whether it is worse."""
+
 ENOUGH = 3
 """Finished candidates before one is measured by them."""
 
@@ -42,15 +45,6 @@ class Pruner(Protocol):
         """How the candidate stands, given how it would stand without a pruner."""
 
 
-def pruner(tune: Tune, told: Sequence[Standing], history: History) -> Pruner:
-    """The study's pruner, knowing what candidates of earlier generations did."""
-    if tune.pruner == "median":
-        return Median(told, history)
-    if tune.pruner == "wilcoxon":
-        return Wilcoxon(tune, told)
-    return Unpruned()
-
-
 class Unpruned:
     """Every candidate is trained to its end."""
 
@@ -59,18 +53,28 @@ class Unpruned:
         return Judged(plain, _wanted(candidate, records) if plain.state == "missing" else frozenset())
 
 
-class Median:
-    """Cuts a candidate whose first seed is behind the median of earlier candidates at an evaluation.
+class ByEvaluation:
+    """Cuts a candidate whose first seed is behind earlier candidates at an evaluation.
 
-    Behind: its best validation accuracy so far is below the median of theirs. Not at the first evaluation,
-    and not before ENOUGH candidates have finished. Source: Golovin et al. 2017.
+    Behind: its best validation accuracy so far is below a floor that theirs make.
     """
 
-    def __init__(self, told: Sequence[Standing], history: History) -> None:
-        self._history = history
+    def __init__(
+        self,
+        told: Sequence[Standing],
+        history: History,
+        floors_of: Callable[[Sequence[Sequence[float]]], tuple[float, ...]],
+        what: str,
+    ) -> None:
+        """Set the floors.
+
+        floors_of   courses (best accuracy by each evaluation) of finished candidates → floor by evaluation
+        what        whoever is below a floor is said to be behind this
+        """
+        self._history, self._what = history, what
         done = [each.candidate.trials[0].id for each in told if each.state == "done"]
         courses = [course for id in done if (course := self._course(id))]  # a history may be damaged
-        self.floors = _medians(courses) if len(courses) >= ENOUGH else ()
+        self.floors = floors_of(courses) if courses else ()
 
     def judge(self, candidate: Candidate, records: Records, plain: Standing) -> Judged:
         """The other seeds are wanted once the first has kept up."""
@@ -80,7 +84,7 @@ class Median:
         course = self._course(first.id)
         behind = [best < floor for best, floor in zip(course, self.floors, strict=False)]
         if any(behind):
-            why = f"behind the median at evaluation {behind.index(True) + 1}"
+            why = f"behind {self._what} at evaluation {behind.index(True) + 1}"
             seconds = sum(record.seconds.values())
             return Judged(Standing(candidate, "pruned", seconds=seconds, why=why, trial=first.id))
         if record.status == "pruned":  # by another search, which asked for more
@@ -92,21 +96,23 @@ class Median:
         return list(itertools.accumulate((entry["val_accuracy"] for entry in self._history(id)), max))
 
 
-def _medians(courses: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """Median over runs at each evaluation of the longest; one that ended early keeps its best."""
+def medians(courses: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Median over runs at each evaluation of the longest; one that ended early keeps its best.
+
+    The first evaluation cuts nobody, and nothing does before ENOUGH runs have finished.
+    """
+    if len(courses) < ENOUGH:
+        return ()
     longest = max(map(len, courses))
     held = [[*course, *[course[-1]] * (longest - len(course))] for course in courses]
     return (0.0, *(statistics.median(at) for at in list(zip(*held, strict=True))[1:]))
 
 
-class Wilcoxon:
-    """Cuts a candidate whose seeds are worse than the best earlier candidate's, pair by pair.
+class BySeed:
+    """Cuts a candidate whose seeds are worse than the best earlier candidate's; they are trained in turn."""
 
-    Seeds are trained one after the other. Source: optuna.pruners.WilcoxonPruner.
-    """
-
-    def __init__(self, tune: Tune, told: Sequence[Standing]) -> None:
-        self._tune = tune
+    def __init__(self, tune: Tune, told: Sequence[Standing], behind: Behind) -> None:
+        self._tune, self._behind = tune, behind
         self._told = [each for each in told if each.state == "done"]
 
     def judge(self, candidate: Candidate, records: Records, plain: Standing) -> Judged:
@@ -120,17 +126,11 @@ class Wilcoxon:
             if value is None:
                 return Judged(plain, _wanted(candidate, records, trial))
             values.append(value)
-            if len(values) < len(candidate.trials) and self._behind(values):
+            last = len(values) == len(candidate.trials)
+            if self._told and not last and self._behind(self._tune, self._told, values):
                 why = f"behind the best candidate over {len(values)} seeds"
                 return Judged(replace(plain, state="pruned", value=None, why=why, trial=trial.id))
         return Judged(plain)
-
-    def _behind(self, values: Sequence[float]) -> bool:
-        if not self._told:
-            return False
-        from bench.tune.propose import behind_the_best  # imports optuna
-
-        return behind_the_best(self._tune, self._told, values)
 
 
 def _wanted(candidate: Candidate, records: Records, only: PlannedTrial | None = None) -> frozenset[str]:

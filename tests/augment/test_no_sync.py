@@ -29,6 +29,9 @@ CHOICES: list[dict[str, Any]] = [
     {"name": "augmix", "jsd": True},
     {"name": "one-of", "choices": ["rotate", "cutmix"]},
     {"name": "chain", "steps": ["colour-jitter", "mixup"], "p": 0.5},
+    {"name": "kornia:RandomAffine", "degrees": 30.0},
+    {"name": "kornia:RandomPlasmaShadow"},
+    {"name": "kornia:RandomGaussianNoise", "std": 0.1},
 ]
 
 

@@ -1,3 +1,4 @@
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def machine(tmp_path: Path) -> Machine:
     return machine
 
 
-def record(id: str, versions: dict[str, int]) -> Record:
+def record(id: str, versions: dict[str, int | str]) -> Record:
     return Record.model_validate(
         {
             "id": id, "key": "k", "status": "done", "recipe": {}, "data": {}, "data_fingerprint": "f",
@@ -114,3 +115,12 @@ def test_one_looks_while_a_run_works_but_does_not_delete(machine: Machine):
         assert "nothing deleted" in clean(machine, Wanted(weights=True), delete=False)
         with pytest.raises(UserError, match="another bench run is working"):
             clean(machine, Wanted(weights=True), delete=True)
+
+
+def test_a_trial_of_another_kornia_is_stale_and_one_of_todays_is_not(tmp_path: Path):
+    store = Store(tmp_path)
+    key, today = "augmentation:kornia:RandomRotation", metadata.version("kornia")
+    for id, version in ((CURRENT, today), (STALE, "0.1")):
+        store.write(record(id, {**ROOMS, "model:custom_cnn": 1, key: version}), history=[], predictions={})
+    clean(Machine(results=tmp_path, cache=tmp_path / "cache"), Wanted(stale=True), delete=True)
+    assert [store.read(id) is not None for id in (CURRENT, STALE)] == [True, False]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import bench  # noqa: F401
+from bench.augment.kornia_classes import DOES
 from bench.corruptions.base import SEVERITIES
 from bench.corruptions.families import done_by
 from bench.corruptions.profiles import ORDER, Operation, draws
@@ -141,7 +142,8 @@ def test_the_docstring_names_strengths_shapes_randomness_and_source(component: C
 def test_a_corruption_knows_its_kind_and_what_it_resembles(component: Component) -> None:
     assert component.traits["group"] in ORDER
     whole = [a.name for a in augmentations if not a.schema.model_json_schema().get("required")]
-    assert set(component.traits["kin"]) <= done_by(whole), "words that no augmentation says"
+    said = done_by(whole).union(*DOES.values())
+    assert set(component.traits["kin"]) <= said, "words that no augmentation says"
     built = component.build({})
     assert built.name == component.name
     assert built.colour_only == bool(component.traits.get("colour"))

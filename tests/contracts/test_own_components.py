@@ -109,7 +109,8 @@ def test_the_page_shows_one_of_every_kind(ran: tuple[Path, Machine, Ending]) -> 
     study, _, _ = ran
     load(study)
     kinds = {component.kind for component in registry.foreign()}
-    assert kinds == {one.kind for one in REGISTRIES.values()}
+    named_by_class = {"sampler", "pruner"}  # Optuna has them; a study names them there
+    assert kinds == {one.kind for one in REGISTRIES.values()} - named_by_class
 
 
 def test_every_trial_is_trained_and_scored(ran: tuple[Path, Machine, Ending]) -> None:

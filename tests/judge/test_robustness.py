@@ -13,6 +13,7 @@ from bench.judge.copies import count
 from bench.judge.robustness import mean_ratio
 from bench.recipe import Choice, Corrupted, Recipe
 from bench.report import build, markdown, write_report
+from bench.report.page import page
 from bench.report.tables import tables
 from bench.store import Predictions, Store
 from bench.study.read import Claim
@@ -237,6 +238,23 @@ def test_mixed_corruptions_have_no_unseen_mean_but_say_who_has_seen_what(micro):
     section = text.partition("## Corruptions of mix")[2].partition("\n## ")[0]
     assert "- none: trains with none of 3 families\n" in section
     assert "- blur: trains with 1 of 3 families: defocus\n" in section
+
+
+def test_what_nobody_here_knows_is_said_and_makes_nothing_seen(micro):
+    snow = Choice(name="kornia:RandomSnow")
+    inside = Choice(
+        name="chain", params={"steps": ["flip", {"name": "kornia:RandomRain", "p": 0.5}], "p": 1.0}
+    )
+    never = Choice(name="kornia:RandomChannelDropout", params={"p": 0.0})
+    micro.recipes["blur"] = micro.recipes["blur"].model_copy(update={"augment": (snow, inside, never)})
+    for name in ("micro", "mix"):
+        _, arms = arms_of(micro, name)
+        assert (arms["blur"].seen, arms["blur"].unknown) == ((), ("kornia:RandomSnow", "kornia:RandomRain"))
+        assert arms["randaugment"].unknown == ()
+    document = build(micro.study, micro.plan, micro.store)
+    said = "what kornia:RandomSnow, kornia:RandomRain does is unknown here"
+    assert markdown(document).count(f"blur: {said}") == 2
+    assert page(document, ()).count(f"blur: {said}") == 2
 
 
 def test_a_family_that_was_left_out_for_gray_images_is_not_counted(micro):

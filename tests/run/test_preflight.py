@@ -88,3 +88,21 @@ def test_a_problem_of_several_lines_stays_one_problem(
     lines = complaint(write_study(tmp_path, arms=arms), tmp_path).splitlines()
     assert sum("arm hub" in line for line in lines) == 1
     assert "weights = PATH" in "".join(lines)
+
+
+def test_a_class_of_kornia_is_checked_before_the_first_trial_and_not_when_planned(tmp_path: Path) -> None:
+    arms = f"""
+{FLIPS}
+typo = {{ augment = [{{ name = "kornia:RandomPlasmaShado" }}] }}
+key = {{ augment = ["flip", {{ name = "kornia:RandomPlasmaShadow", roughnes = [0.1, 0.5] }}] }}
+mixes = {{ augment = [{{ name = "chain", steps = ["kornia:RandomMixUpV2"] }}] }}
+sound = {{ augment = [{{ name = "kornia:RandomPlasmaShadow", p = 0.5 }}] }}
+"""
+    lines = complaint(write_study(tmp_path, arms=arms), tmp_path).splitlines()[1:]
+    assert [line.partition(": ")[0] for line in lines] == ["  arm typo", "  arm key", "  arm mixes"]
+    assert lines[0].startswith("  arm typo: augment[0] kornia:RandomPlasmaShado: Kornia ")
+    assert lines[0].endswith('did you mean "RandomPlasmaShadow"?')
+    assert lines[1].endswith(
+        'augment[1] kornia:RandomPlasmaShadow: roughnes = [0.1, 0.5]: unknown key; did you mean "roughness"?'
+    )
+    assert "chain steps[0] kornia:RandomMixUpV2: mixes images of a batch" in lines[2]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 from lion_pytorch import Lion as Reference
+from lion_pytorch.foreach import Lion as Fused
 
 from bench.train.lion import Lion
 
@@ -42,3 +43,19 @@ def test_a_rate_on_the_device_moves_as_a_number_does() -> None:
                 optimizer.step()
         torch.testing.assert_close(*weights, rtol=0 if exact else 1e-6, atol=0 if exact else 1e-7)
         assert not torch.equal(weights[0], torch.linspace(-2, 2, 9))
+
+
+def test_lion_pytorchs_own_fused_form_rounds_otherwise_which_is_why_it_is_not_used() -> None:
+    """Its averages move by ``lerp``. When this fails it has become bit-equal: then take it for ours."""
+    start = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    plain, fused = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    settings = {"lr": 1e-3, "betas": (0.9, 0.99), "weight_decay": 0.1}
+    optimizers = Reference([plain], **settings), Fused([fused], **settings)
+    for step in range(20):
+        gradient = torch.randn(1000, generator=torch.Generator().manual_seed(step))
+        for weight, optimizer in zip((plain, fused), optimizers, strict=True):
+            weight.grad = gradient.clone()
+            optimizer.step()
+    averages = [next(iter(optimizer.state.values()))["exp_avg"] for optimizer in optimizers]
+    torch.testing.assert_close(*averages)
+    assert not torch.equal(*averages)

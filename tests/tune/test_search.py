@@ -76,9 +76,9 @@ def test_replicates_wait_for_their_arms_search():
     assert {run.arm for run in desk.plan().pending} == {"lion"}
 
 
-@pytest.mark.parametrize("how", ["sobol", "tpe", "median", "wilcoxon"])
+@pytest.mark.parametrize("how", ["sobol", "tpe", "median", "wilcoxon", "optuna:MedianPruner"])
 def test_an_interrupted_search_in_any_order_ends_as_one_that_was_not(how: str):
-    pruner = how if how in ("median", "wilcoxon") else "none"
+    pruner = "none" if how in ("sobol", "tpe") else how
     sampler = "tpe" if how == "tpe" else "sobol"
     text = f'candidates = 14\nsampler = "{sampler}"\npruner = "{pruner}"\nseeds = 5\ngeneration = 3'
     whole = Desk(study(text), hill)
