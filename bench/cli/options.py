@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _found(study: Path) -> Path:
-    from bench.study.read import find
+    from bench.study.toml import find
 
     return find(study)
 
