@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import itertools
-import math
 import re
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,22 +21,19 @@ from bench.study.file import (
     Delta,
     Ensemble,
     Folds,
-    Range,
     StudyFile,
     Tune,
     contradictions,
-    ranges_of,
 )
-from bench.study.patch import PatchError, Tree, apply, look_up
-from bench.study.resolve import resolve
+from bench.study.patch import Tree
+from bench.study.toml import table_of, text_of
+from bench.study.tunable import different, space_clash, tuning_problem
 from bench.study.wording import mistake_of, problems_of
 
 __all__ = ["PATCHABLE_DATA", "Arm", "Claim", "Delta", "Ensemble", "Folds", "Study", "Tune", "load", "parse"]
 
 Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
 RESERVED = ("trials", "reference", "smoke-runs", "index")
-DEEPEST = 32
-"""Tables and lists inside each other; no study needs ten."""
 NOT_SETS = ("local", "test", "val", "val_shift", "gap", "cost")
 """Names that already mean something in a metric, so no hidden set can have them."""
 
@@ -90,39 +84,12 @@ class Study(Frozen):
         return {arm.label: arm for arm in self.arms}[label]
 
 
-def find(written: Path) -> Path:
-    """The study file that a person means by ``mine``: ``mine.toml`` or ``ablations/mine.toml``.
-
-    What ends in ``.toml``, is a file itself or finds neither stays as it is.
-    """
-    if written.suffix == ".toml" or written.is_file():
-        return written
-    named = written.with_name(f"{written.name}.toml") if written.name else written
-    return next((path for path in (named, Path("ablations") / named) if path.is_file()), written)
-
-
 def load(path: Path, outside: Callable[[Path], Outside] = run_in) -> Study:
     """The study in the file at ``path``. Raises UserError that lists all its mistakes.
 
     outside   what becomes of the code that it names, seen from its folder
     """
-    try:
-        if not path.exists():
-            near = find(Path(path.stem))
-            hint = (
-                f"did you mean {near}?" if near.is_file() else "bench new NAME writes a study to start from"
-            )
-            raise UserError(f"{path}: no such file; {hint}")
-        if path.is_dir():
-            raise UserError(f"{path}: is a folder, not a study file; name one of the .toml files in it")
-        text = path.read_text("utf-8-sig")  # some editors put a mark before UTF-8
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return parse(text, name=path.stem, file=str(path), outside=outside(path.resolve().parent))
+    return parse(text_of(path), name=path.stem, file=str(path), outside=outside(path.resolve().parent))
 
 
 def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Study:
@@ -136,48 +103,13 @@ def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Stu
             f"{file}: a study is named after its file, and {shorten(name)} cannot be a name\n"
             f"  use letters, digits, - and _, and none of {', '.join(RESERVED)}"
         )
-    try:
-        table = tomllib.loads(text)
-    except RecursionError:
-        raise UserError(
-            f"{file}: tables or lists inside each other, too deep to read; {DEEPEST} is the most"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file} is not valid TOML: {error}") from None
-    except ValueError:  # Python's limit for text to int
-        raise UserError(
-            f"{file}: a number with thousands of digits; whole numbers have 64 bits at most"
-        ) from None
-    _refuse_monsters(table, file)
+    table = table_of(text, file)
     try:
         code, offered = outside(table)
     except UserError as error:
         raise mistakes_error(file, [Mistake("uses", shorten(table.get("uses", [])), str(error))]) from error
     use(offered)
     return _Reader(table).study(name, file).model_copy(update={"code": code})
-
-
-def _refuse_monsters(table: Tree, file: str) -> None:
-    """Raise UserError for what TOML's grammar allows and nothing here could print: deep nests, huge ints."""
-    waiting: list[tuple[Any, int, str]] = [(table, 0, "")]
-    while waiting:
-        value, depth, path = waiting.pop()
-        if depth > DEEPEST:
-            raise UserError(
-                f"{file}: {path[:60]}… has tables or lists inside each other, too deep; {DEEPEST} is the most"
-            )
-        if isinstance(value, dict):
-            # A dotted key in quotes reaches as deep as one without.
-            waiting += [
-                (v, depth + 1 + key.count("."), f"{path}.{key}".lstrip(".")) for key, v in value.items()
-            ]
-        elif isinstance(value, list):
-            waiting += [(item, depth + 1, path) for item in value]
-        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise UserError(
-                f"{file}: {path} = {value:#x}"[:120]
-                + "\n  whole numbers have 64 bits at most; give a smaller one"
-            )
 
 
 class _Reader:
@@ -358,7 +290,7 @@ class _Reader:
             for key, scale in space.items():
                 overruled = {arm.label for _, own, by in spaces[place + 1 :] if key in own for arm in by}
                 mine = [arm for arm in arms if arm.label not in overruled]
-                problems = (tuning_problem(arm, key, scale) for arm in _different(mine, key))
+                problems = (tuning_problem(arm, key, scale) for arm in different(mine, key))
                 if problem := next(filter(None, problems), None):
                     self._add(f"{table} {key}", None, problem)
         if not self.mistakes:
@@ -371,55 +303,6 @@ def _matching(labels: Sequence[str], pattern: str) -> list[str]:
     return (
         [pattern] if pattern in labels else [label for label in labels if fnmatch.fnmatchcase(label, pattern)]
     )
-
-
-def _different(arms: Sequence[Arm], key: str) -> list[Arm]:
-    """One arm of each group that agrees in the part of the recipe ``key`` reaches into."""
-    part = key.partition(".")[0]
-    return list({repr(getattr(arm.recipe, part, None)): arm for arm in reversed(arms)}.values())[::-1]
-
-
-def tuning_problem(arm: Arm, key: str, scale: Range) -> str | None:
-    """Why ``key`` of an arm's recipe cannot be tuned over ``scale``, or None."""
-    tree, suffix = arm.recipe.model_dump(mode="json"), f" (arm {shorten(arm.label)})"
-    try:
-        value = look_up(tree, key)
-    except PatchError as error:
-        return str(error) + suffix
-    if scale.choices is None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        return f"{shorten(value)} is not a number, so it needs {{ choices = […] }}" + suffix
-    if isinstance(value, int) and scale.choices is None:
-        low, high = scale.extremes(value)
-        if math.ceil(low) > math.floor(high):
-            return f"holds no whole number, and {shorten(value)} is one" + suffix
-    if scale.around and value <= 0:
-        return f"is {shorten(value)} in the recipe, which no range centres on; give {{ low, high }}" + suffix
-    for candidate in scale.extremes(value):
-        tried = round(candidate) if isinstance(value, int) and scale.choices is None else candidate
-        _, problems = resolve(apply(tree, {key: tried}))
-        if problems:
-            return f"{shorten(tried)} is out of reach: {problems[0].text}" + suffix
-    return None
-
-
-def space_clash(arm: Arm, tune: Tune) -> str | None:
-    """Why two tuned settings of an arm cannot go together, though each can alone; or None."""
-    tree = arm.recipe.model_dump(mode="json")
-    ends: dict[str, list[Any]] = {}
-    for key, scale in ranges_of(tune, arm.label).items():
-        value = look_up(tree, key)
-        whole = isinstance(value, int) and scale.choices is None
-        ends[key] = [round(end) if whole else end for end in scale.extremes(value)]
-    for one, other in itertools.combinations(ends, 2):
-        for a, b in itertools.product(ends[one], ends[other]):
-            try:
-                _, problems = resolve(apply(tree, {one: a, other: b}))
-            except PatchError as error:
-                return f"{one} = {shorten(a)} leaves no {other}: {error} (arm {shorten(arm.label)})"
-            if problems:
-                found = f"{one} = {shorten(a)} does not go with {other} = {shorten(b)}"
-                return f"{found}: {problems[0].text} (arm {shorten(arm.label)})"
-    return None
 
 
 _REQUIRED: Tree = {"question": "-", "data": {"source": "synthetic"}, "recipe": {}}

@@ -11,8 +11,9 @@ from studies import RECIPE, text
 
 from bench.errors import UserError
 from bench.plan import make_plan
-from bench.study.read import Study, _Reader, _refuse_monsters, parse
+from bench.study.read import Study, _Reader, parse
 from bench.study.smoke import smoke
+from bench.study.toml import refuse_monsters
 
 WHOLE = tomllib.loads(
     text(
@@ -166,7 +167,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 def read(table: dict[str, Any]) -> Study | str:
     """What ``parse`` does with a table, without writing TOML first."""
     try:
-        _refuse_monsters(table, "x.toml")
+        refuse_monsters(table, "x.toml")
         return _Reader(table).study("x", "x.toml")
     except UserError as error:
         return str(error)

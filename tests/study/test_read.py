@@ -8,7 +8,8 @@ from studies import ARMS, complaint, mistake, read, text
 from bench.errors import UserError
 from bench.recipe import Corrupted, External, Shifted, Split
 from bench.study.file import Delta
-from bench.study.read import Claim, find, load, parse
+from bench.study.read import Claim, load, parse
+from bench.study.toml import find
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,82 @@
+"""The command line: parse, print, exit code. Every command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from bench.cli import data, helping, looking, running
+from bench.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Benchmark and ablation suite for image classification: which ingredient helped, by how much, and "
+        "would it help again?\n\nA study is one TOML file. [bold]bench new NAME[/bold] writes one, "
+        "[bold]bench run[/bold] trains it and writes the report; run again, it continues where it stopped."
+    ),
+)
+data_app = typer.Typer(no_args_is_help=True, help="Images: sources, downloads, a look at them.")
+app.add_typer(data_app, name="data")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from bench import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": running.run,
+    "plan": running.plan,
+    "status": running.status,
+    "report": looking.report,
+    "show": looking.show,
+    "explain": looking.explain,
+    "export": looking.export,
+    "list": helping.list_components,
+    "new": helping.new,
+    "schema": helping.schema,
+    "doctor": helping.doctor,
+    "clean": helping.clean,
+}
+"""In the order of ``bench --help``."""
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+for name, command in data.COMMANDS.items():
+    data_app.command(name)(command)
+
+
+def main() -> None:
+    """Entry point of ``bench``: 0 done, 1 trials failed, 2 the person must fix something, 130 interrupted."""
+    try:
+        app()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        print(f"{error.filename or 'a file'} cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left, as `| head` does

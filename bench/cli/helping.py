@@ -1,0 +1,86 @@
+"""Help to write a study, and with the machine: ``list``, ``new``, ``schema``, ``doctor``, ``clean``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.registry import REGISTRIES
+
+if TYPE_CHECKING:
+    pass
+from bench.cli.options import Json, Results, WithStudy, machine_of
+
+
+def list_components(
+    kind: Annotated[
+        str,
+        typer.Argument(help=", ".join(REGISTRIES) + "."),
+    ] = "",
+    study: WithStudy = None,
+    as_json: Json = False,
+) -> None:
+    """List the components that a study or bench.toml can name, with their parameters."""
+    from bench.commands.components import components
+
+    print(components(kind, as_json=as_json, study=study))
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the study; the file is ablations/NAME.toml.")],
+    component: Annotated[
+        bool,
+        typer.Option("--component", help="Write ablations/NAME.py, an augmentation of your own."),
+    ] = False,
+) -> None:
+    """Write a commented study to start from; with --component an augmentation for your studies."""
+    from bench.commands import scaffold
+
+    file = scaffold.new(name, Path.cwd(), component=component)
+    print(file)
+    if component:
+        print(f'in a study beside it:  uses = ["{file.name}"]   augment = ["{file.stem}"]', file=sys.stderr)
+
+
+def schema(study: WithStudy = None) -> None:
+    """Print the study file's JSON Schema, with which an editor completes and checks keys."""
+    from bench.commands import scaffold
+    from bench.study.read import load
+
+    if study:
+        load(study)
+    print(scaffold.schema())
+
+
+def doctor(results: Results = None) -> None:
+    """Check this machine: device, versions, disk, folders that can be written."""
+    from bench.commands.doctor import examine
+
+    text, well = examine(machine_of(results=results))
+    print(text)
+    raise typer.Exit(0 if well else 2)
+
+
+def clean(
+    results: Results = None,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Trials of no study, made by other component versions.")
+    ] = False,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="What unfinished trials left.")] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Weights: sets added later then need --rescore.")
+    ] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="The results of smoke runs.")] = False,
+    cache: Annotated[bool, typer.Option("--cache", help="Decoded images and downloads.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Delete; without it, only say what would go.")
+    ] = False,
+) -> None:
+    """Free disk space. Says what would go; deletes with --yes."""
+    from bench.commands import clean as commands
+
+    wanted = commands.Wanted(stale, checkpoints, weights, smoke, cache)
+    print(commands.clean(machine_of(results=results), wanted, delete=yes))

@@ -1,0 +1,117 @@
+"""What came of it: ``report``, ``show``, ``explain``, ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    pass
+from bench.cli.options import Json, OneStudy, Quiet, Results, machine_of
+
+
+def report(
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Study files or names; none: every study of the results folder.", show_default=False
+        ),
+    ] = None,
+    results: Results = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Some of md (csv comes with it), csv, tex, html, svg; what is there stays up to date too.",
+            metavar="LIST",
+        ),
+    ] = "md",
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail when a report is not what its records say.")
+    ] = False,
+    no_cost: Annotated[
+        bool,
+        typer.Option(
+            "--no-cost",
+            help="Print the report without what equal runs may differ in: times, memory, machine, commit.",
+        ),
+    ] = False,
+) -> None:
+    """Write the report of studies from their records: no GPU, no data, no network."""
+    from bench.commands.report import Wanted, reports
+    from bench.report import parse_formats
+
+    machine, wanted = machine_of(results=results), parse_formats(formats)
+    asked = Wanted(wanted, check=check, no_cost=no_cost)
+    stale = reports(studies or [], machine, asked, reference=results is None)
+    raise typer.Exit(1 if stale else 0)
+
+
+def show(
+    trial: Annotated[str, typer.Argument(help="A trial's id, or its first digits.")],
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Show one trial: recipe, learning curve, scores, versions, and why it failed."""
+    from bench.commands import show as commands
+
+    print(commands.trial(trial, machine_of(results=results), as_json=as_json))
+
+
+def explain(
+    study: OneStudy,
+    arm: Annotated[
+        str, typer.Option("--arm", help="Arm to look at.  \\[default: the first with finished trials]")
+    ] = "",
+    against: Annotated[str, typer.Option("--against", help="Arm beside it.  \\[default: the baseline]")] = "",
+    scored: Annotated[str, typer.Option("--set", help="local, or the name of a hidden set.")] = "local",
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", help="Whose images to show.  \\[default: the first both finished]", show_default=False
+        ),
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="The same of folds.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for the page.  \\[default: results/<study>/explain/]", show_default=False
+        ),
+    ] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Of the smoke run.")] = False,
+    results: Results = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page about two arms, image by image: flips, confident errors, Grad-CAM, reliability."""
+    from bench.commands import explain as commands
+    from bench.explain.pair import Asked
+    from bench.progress.terminal import Terminal
+
+    asked = Asked(arm, against, scored, seed, fold, smoke)
+    print(commands.explain(study, asked, machine_of(results=results), Terminal(quiet=quiet), out))
+
+
+def export(
+    trial: Annotated[str, typer.Argument(help="A trial's id, or its first digits.")],
+    form: Annotated[
+        str, typer.Option("--format", help="safetensors, onnx or codabench.", metavar="FORMAT")
+    ] = "safetensors",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for the files.  \\[default: results/trials/<id>/export/]",
+            show_default=False,
+        ),
+    ] = None,
+    results: Results = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a trained network in a form that others can use, checked against the trial's own network."""
+    from bench.commands import export as commands
+    from bench.progress.terminal import Terminal
+
+    for file in commands.export(trial, form, machine_of(results=results), Terminal(quiet=quiet), out):
+        print(file)

@@ -1,0 +1,89 @@
+"""Options that several commands have, and the machine they come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import UserError
+from bench.registry import executors
+
+if TYPE_CHECKING:
+    from bench.machine import Machine
+
+
+def _found(study: Path) -> Path:
+    from bench.study.toml import find
+
+    return find(study)
+
+
+def _all_found(studies: list[Path]) -> list[Path]:
+    return [_found(study) for study in studies]
+
+
+Studies = Annotated[
+    list[Path], typer.Argument(help="Study files (TOML).", show_default=False, callback=_all_found)
+]
+OneStudy = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False, callback=_found)]
+WithStudy = Annotated[
+    Path | None,
+    typer.Option(
+        "--study",
+        help="A study file, whose own code has further components.",
+        show_default=False,
+        callback=lambda study: study and _found(study),
+    ),
+]
+Results = Annotated[
+    Path | None, typer.Option("--results", help="Results folder.  \\[default: results/]", show_default=False)
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu or cuda.  \\[default: auto]", show_default=False)
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Trials at once; 0: one per core, or as many as fit a GPU.  \\[default: 0]",
+        show_default=False,
+    ),
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        help=", ".join(f"{e.name} ({e.traits['where']})" for e in executors) + ".  \\[default: local]",
+        show_default=False,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Ray cluster for --executor ray: auto, HOST:6379.  \\[default: start one here]",
+        show_default=False,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
+Smoke = Annotated[
+    bool,
+    typer.Option(
+        "--smoke",
+        help="Every arm on tiny synthetic images, two steps, one seed; results go to results/smoke-runs/.",
+    ),
+]
+
+
+def machine_of(**overrides: Any) -> Machine:
+    """This machine's settings under those of the command line, None where not given. Raises UserError."""
+    from bench import machine
+
+    for key, allowed in (("device", machine.DEVICES), ("executor", executors.names())):
+        if overrides.get(key) not in (None, *allowed):
+            raise UserError(f'--{key} "{overrides[key]}": must be one of {", ".join(allowed)}')
+    return machine.load(Path.cwd(), overrides)

@@ -1,0 +1,195 @@
+"""What trains: ``run``; what it would train and how far it is: ``plan``, ``status``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.run.conductor import Ending
+from bench.cli.options import (
+    Address,
+    Device,
+    ExecutorName,
+    Json,
+    Quiet,
+    Results,
+    Smoke,
+    Studies,
+    Workers,
+    machine_of,
+)
+
+
+def run(
+    studies: Studies,
+    smoke: Smoke = False,
+    results: Results = None,
+    device: Device = None,
+    executor: ExecutorName = None,
+    workers: Workers = None,
+    address: Address = None,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Train again what a new hidden set cannot be scored from.")
+    ] = False,
+    retry: Annotated[
+        str,
+        typer.Option(
+            "--retry",
+            help="Run failed trials again, by cause: error,oom. Killed ones run again by themselves.",
+        ),
+    ] = "",
+    until: Annotated[
+        str,
+        typer.Option(
+            "--until",
+            help="decided: judge after 5, 8 and 12 seeds (the study's looks), stop what is decided.",
+            show_default=False,
+        ),
+    ] = "",
+    timeout: Annotated[
+        str,
+        typer.Option("--timeout", help="Longest time a trial may take: 90s, 30m, 2h.  \\[default: no limit]"),
+    ] = "",
+    max_failures: Annotated[
+        int | None,
+        typer.Option(
+            "--max-failures",
+            min=1,
+            help="Stop after so many failed trials.  \\[default: never]",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every event as a line of JSON.")] = False,
+) -> None:
+    """Train and score what a study still misses, then write its report.
+
+    Run it again and it continues where it stopped; when all is done it returns at once.
+    """
+    import signal
+
+    from bench.progress.terminal import Terminal
+    from bench.run import conductor
+    from bench.run.crew import Patience, seconds_of
+
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
+
+    machine = machine_of(results=results, device=device, executor=executor, workers=workers, address=address)
+    patience = Patience(seconds_of(timeout) if timeout else None, max_failures)
+    if until not in ("", "decided"):
+        raise UserError(f'--until "{until}": must be decided')
+    options = conductor.Options(smoke, rescore, _causes(retry), until == "decided", patience)
+    code = 0
+    for study in studies:
+        try:
+            ending = conductor.run_study(study, machine, options, Terminal(quiet=quiet, as_json=as_json))
+        except KeyboardInterrupt as stopped:
+            what = f" ({stopped})" if str(stopped) else ""
+            print(
+                f"\ninterrupted{what}; finished trials are kept, the same command continues", file=sys.stderr
+            )
+            raise typer.Exit(130) from None
+        _say_end(study, ending, quiet=quiet, as_json=as_json)
+        code = max(code, ending.exit_code)
+    raise typer.Exit(code)
+
+
+def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
+    """Failures, a count and the verdicts to stderr, the report's place to stdout."""
+    from bench.progress.screen import duration
+
+    for failure in ending.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    if not quiet:
+        what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
+        print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
+    if not as_json:
+        print(ending.report, flush=True)
+        if not quiet:
+            _say_verdicts(ending)
+        return
+    import json
+
+    about = {"event": "report", "study": study.stem, "file": str(ending.report), "ran": ending.ran}
+    print(json.dumps(about | {"counts": dict(ending.counts)}, ensure_ascii=False))
+
+
+def _say_verdicts(ending: Ending) -> None:
+    for line in ending.verdicts:
+        print(f"  {line}", file=sys.stderr)
+    page = ending.report.with_name("report.html")
+    if page.is_file():
+        print(f"with figures: {page}", file=sys.stderr)
+
+
+def _causes(text: str) -> tuple[str, ...]:
+    known = ("error", "oom", "killed", "timeout", "interrupted")
+    causes = tuple(cause.strip() for cause in text.split(",") if cause.strip())
+    for cause in causes:
+        if cause not in known:
+            raise UserError(f'--retry "{cause}": must be some of {", ".join(known)}')
+    return causes
+
+
+def _idle(ending: Ending) -> str:
+    if ending.counts["failed"]:
+        return "nothing new to run; --retry error,oom runs failed trials again"
+    return "nothing to do, all is done"
+
+
+def _counted(counts: Any) -> str:
+    order = ("done", "diverged", "failed", "unscored", "missing")
+    return ", ".join(f"{counts[state]} {state}" for state in order if counts[state]) or "no trials"
+
+
+def plan(
+    studies: Studies,
+    smoke: Smoke = False,
+    results: Results = None,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Build every arm and train a few steps of it: blocks, seconds, peak memory."
+        ),
+    ] = False,
+    device: Device = None,
+    no_code: Annotated[
+        bool,
+        typer.Option("--no-code", help="Run none of the Python that a study names; say what goes unchecked."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
+    from bench.commands.plan import plan_json, plan_text
+
+    machine = machine_of(results=results, device=device)
+    if probe and no_code:
+        raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
+    for study in studies:
+        text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)
+        if probe:
+            from bench.commands import probe as commands
+
+            text = commands.added(text, study, machine, smoked=smoke, as_json=as_json)
+        print(text)
+
+
+def status(
+    studies: Annotated[list[Path] | None, typer.Argument(help="Study files.", show_default=False)] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Of the smoke runs.")] = False,
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is done, failed (by cause), missing and running now; from any terminal, at any time.
+
+    Without a study, for all of the results folder.
+    """
+    from bench.commands import status as commands
+
+    print(commands.status(studies or [], machine_of(results=results), as_json=as_json, smoked=smoke))
