@@ -145,9 +145,8 @@ def test_plan_and_list_show_them(ran: tuple[Path, Machine, Ending]) -> None:
     told = json.loads(plan.plan_json(study, machine, False, code=False))
     assert {trial["state"] for trial in told["trials"]} == {"unknown"}
     assert len(told["not_checked"]) == 9
-    assert "stripe          Black out a horizontal stripe.  (stripe.py)" in listing.components(
-        "augmentations", as_json=False, study=study
-    )
+    listed = listing.components("augmentations", as_json=False, study=study)
+    assert re.search(r"^stripe +Black out a horizontal stripe\.  \(stripe\.py\)", listed, re.MULTILINE)
 
 
 def test_two_arms_are_explained_and_a_network_is_exported(ran: tuple[Path, Machine, Ending]) -> None:
@@ -174,7 +173,7 @@ def test_what_reads_records_needs_none_of_the_code(
         assert "9 done" in status.status([], machine, as_json=False)
         trial = read_plan_file(machine.results / "own" / "plan.json").arms[1].trials[0].id
         assert "stripe" in show.trial(trial, machine, as_json=False)
-        with pytest.raises(UserError, match=r"half_way.py cannot be read: No such file"):
+        with pytest.raises(UserError, match=r"\w+\.py cannot be read: No such file"):
             plan.plan_text(study, machine, False)
         plain = next(
             r.id for r in Store(machine.results).records() if r.recipe["model"]["name"] == "custom_cnn"
