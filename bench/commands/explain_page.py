@@ -281,16 +281,9 @@ def _png(pixels: Pixels) -> str:
 
 def render(page: Page) -> str:
     """The page as HTML; every text in it is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from bench.report.svg import STYLE, palette
+    from bench.report.templating import environment
 
-    environment = Environment(
-        loader=PackageLoader("bench.commands"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("explain.html.j2")
+    pages = environment("bench.commands")
+    template = pages.get_template("explain.html.j2")
     return template.render(page=page, light=palette(0), dark=palette(1), drawing=STYLE)

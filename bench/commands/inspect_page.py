@@ -93,19 +93,12 @@ def write_png(seen: Inspection, file: Path) -> Path:
 
 def write_html(seen: Inspection, file: Path) -> Path:
     """One page with everything in it: no other file, no script, nothing from the network."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from bench.data.sheets import jpeg
     from bench.files import hand_over
+    from bench.report.templating import environment
 
-    environment = Environment(
-        loader=PackageLoader("bench.commands"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["jpeg"] = lambda tile: base64.b64encode(jpeg(tile.pixels)).decode()
+    pages = environment("bench.commands")
+    pages.filters["jpeg"] = lambda tile: base64.b64encode(jpeg(tile.pixels)).decode()
     removed = (
         f'{int(seen.findings.outlier.sum()):,} of {len(seen.images):,} images removed by outliers = "drop"'
     )
@@ -114,7 +107,7 @@ def write_html(seen: Inspection, file: Path) -> Path:
         ("Near-duplicates", "a group stays on one side of every split", near_strips(seen)),
         ("Suspects", "to look at, never dropped", suspect_strips(seen)),
     ]
-    page = environment.get_template("inspect.html.j2").render(
+    page = pages.get_template("inspect.html.j2").render(
         source=seen.data.source, text=as_text(seen), sections=sections
     )
     return hand_over(file, page.encode())

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import ensembles, factorial, robustness, settings
-from bench.judge import ledger as tuning
-from bench.judge.evidence import Evidence, Measure, cost, device, parse, trained
+from bench.judge import factorial, ledger, robustness, settings
+from bench.judge.evidence import Evidence, Measure, cost, device, parse
 from bench.judge.findings import (
     LOCAL,
     ArmRow,
-    ClassRow,
     Document,
     Effect,
     Finding,
-    Ingredient,
     Mean,
-    Noise,
     Provenance,
     Rules,
-    ScoreRow,
-    TrialNote,
+    mean_of,
 )
 from bench.judge.looks import SequentialRulings
-from bench.judge.outcomes import Outcome, Outcomes, count, notes, read_outcomes
+from bench.judge.outcomes import Outcome, Outcomes, count, read_outcomes
 from bench.judge.rulings import Rulings, references, wanted_scores
+from bench.judge.tables import ensembles, factors, noise, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
 from bench.registry import metrics
 from bench.store import Record, Store
@@ -56,7 +50,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         findings.setdefault(label, rulings.finding((label, reference, study.primary)))
     order = [study.baseline, *sorted(findings, key=lambda label: _rank(findings[label]))]
     names = _metrics(outcomes)
-    outcomes = {label: outcomes[label] for label in order}
+    measured = _Measured(study, evidence, names, gap_set)
     return Document(
         study=study.name,
         question=study.question,
@@ -64,28 +58,26 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         smoke=plan.smoke,
         rules=_rules(study, plan, len(rulings.keys)),
         sets=(LOCAL, *study.hidden),
+        where=measured.where,
         gap_set=gap_set,
         metrics=names,
-        units=tuple((n, u) for n in names if (u := metrics[n].traits["unit"]) != "share"),
-        arms=tuple(_arm_row(label, study, evidence, findings.get(label), gap_set) for label in order),
-        findings=tuple(findings[label] for label in order[1:]),
+        units={name: unit for name in names if (unit := metrics[name].traits["unit"]) != "share"},
+        arms=tuple(measured.row(label, findings.get(label)) for label in order),
         claims=tuple(rulings.claim(claim) for claim in study.claims),
-        scores=tuple(_score_rows(order, study, evidence, names)),
         corrupted=robustness.corrupted_sets(study, evidence, order),
-        classes=_class_rows(order, outcomes, primary.set or TEST),
-        notes=notes(outcomes) + _unreadable(evidence) + _unscored(outcomes),
+        notes=trials.notes({label: outcomes[label] for label in order}, evidence.unreadable),
         fixed=settings.shared(study),
         changes=settings.changes(study, order),
         confounds=settings.confounds(study, outcomes, order) + _untuned(plan),
         cost_confounds=settings.cost_confounds(outcomes),
         not_judged=tuple(_not_judged(study)),
         provenance=_provenance(study, plan, outcomes),
-        tuning=tuning.ledger(written, plan, store, evidence),
-        again=_again(study, plan, store, evidence, gap_set),
+        tuning=ledger.ledger(written, plan, store, evidence),
+        again=_again(measured, plan, store),
         factor_effects=factorial.factor_effects(study, evidence),
-        ingredients=_ingredients(study, rulings),
+        ingredients=factors.find_ingredients(study, rulings),
         ensembles=ensembles.rows(study, outcomes, store),
-        noise=tuple(_noise(study, plan, evidence)),
+        noise=tuple(noise.measure_noise(study, plan, evidence)),
     )
 
 
@@ -120,69 +112,86 @@ def _done(outcomes: Outcomes) -> list[Record]:
     return [o.record for trials in outcomes.values() for o in trials if o.state == "done" and o.record]
 
 
-def _scores(trials: Sequence[Outcome], name: str, metric: str) -> list[float | None]:
-    """A score of each finished trial on a set."""
-    return [
-        o.record.scores.get(o.planned.sets.get(name, ""), {}).get(metric)
-        for o in trials
-        if o.state == "done" and o.record
-    ]
+@dataclass(frozen=True)
+class _Measured:
+    """What the trials of a study measured."""
+
+    study: Study
+    evidence: Evidence
+    metrics: tuple[str, ...]
+    gap_set: str | None
+
+    @property
+    def where(self) -> str:
+        """The set of the primary metric, as the report calls it."""
+        name = parse(self.study.primary, [TEST, *self.study.hidden]).set or TEST
+        return LOCAL if name == TEST else name
+
+    def row(self, label: str, finding: Finding | None) -> ArmRow:
+        """One arm's."""
+        trials, baseline = self.evidence.outcomes[label], self.study.baseline
+        seconds, base = (
+            mean_of(found, lambda o: cost(o, "seconds"))
+            for found in (trials, self.evidence.outcomes[baseline])
+        )
+        recalls = _recalls(trials, TEST if self.where == LOCAL else self.where)
+        sets = {LOCAL if name == TEST else name: name for name in (TEST, *self.study.hidden)}
+        return ArmRow(
+            label=label,
+            is_baseline=label == baseline,
+            trials=trials,
+            seeds=count(trials),
+            scores={called: self._scores(label, called, name) for called, name in sets.items()},
+            effects={called: self._effect(label, name) for called, name in sets.items()},
+            recalls={name: mean for name, mean in recalls.items() if mean},
+            finding=finding,
+            gap=self._gap(label, self.gap_set) if self.gap_set else None,
+            flops=max((o.record.flops or 0 for o in trials if o.record), default=0) or None,
+            seconds=seconds,
+            slowdown=seconds.mean / base.mean if seconds and base and label != baseline else None,
+        )
+
+    def _scores(self, label: str, called: str, name: str) -> dict[str, Mean | None]:
+        trials, found = self.evidence.outcomes[label], {}
+        for metric in self.metrics:
+            interval = self.evidence.mean(label, name) if metric == "accuracy" else None
+            found[metric] = Mean.over((o.score(called, metric) for o in trials), interval)
+        return found
+
+    def _effect(self, label: str, name: str) -> Effect | None:
+        if label == self.study.baseline:
+            return None
+        contrast = self.evidence.contrast(label, self.study.baseline, Measure("score", name))
+        return Effect.of(contrast.of_finished)
+
+    def _gap(self, label: str, name: str) -> Mean | None:
+        both = [[o.score(one, "accuracy") for one in (LOCAL, name)] for o in self.evidence.outcomes[label]]
+        gaps = (None if here is None or there is None else here - there for here, there in both)
+        return Mean.over(gaps, self.evidence.gap(label, name))
 
 
-def _recalls(trials: Sequence[Outcome], name: str) -> dict[str, float]:
+def _recalls(trials: Iterable[Outcome], name: str) -> dict[str, Mean | None]:
     """Mean recall of each class over finished trials, in the order of the classes."""
-    found: dict[str, list[float]] = {}
-    for outcome in trials:
-        if outcome.state == "done" and outcome.record:
-            for label, value in outcome.record.recalls.get(outcome.planned.sets.get(name, ""), {}).items():
-                found.setdefault(label, []).append(value)
-    return {label: statistics.fmean(values) for label, values in found.items()}
+    every = [
+        o.record.recalls.get(o.planned.sets.get(name, ""), {}) if o.state == "done" and o.record else {}
+        for o in trials
+    ]
+    classes = dict.fromkeys(label for recalls in every for label in recalls)
+    return {label: Mean.over(recalls.get(label) for recalls in every) for label in classes}
 
 
-def _arm_row(
-    label: str, study: Study, evidence: Evidence, finding: Finding | None, gap_set: str | None
-) -> ArmRow:
-    trials = evidence.outcomes[label]
-    done = [o for o in trials if o.state == "done"]
-    primary = parse(study.primary, [TEST, *study.hidden])
-    recalls = _recalls(trials, primary.set or TEST)
-    records = [o.record for o in done if o.record]
-    seconds = Mean.over(cost(o, "seconds") for o in done)
-    epochs = Mean.over(trained(o, "epochs") for o in done)
-    speed = Mean.over(record.timings.get("images_per_s") for record in records)
-    return ArmRow(
-        label=label,
-        is_baseline=label == study.baseline,
-        accuracies=tuple(Mean.over(_scores(trials, name, "accuracy")) for name in (TEST, *study.hidden)),
-        intervals=tuple(Effect.of(evidence.mean(label, name)) for name in (TEST, *study.hidden)),
-        ece=Mean.over(_scores(trials, primary.set or TEST, "ece")),
-        finding=finding,
-        gap=Effect.of(evidence.gap(label, gap_set)) if gap_set else None,
-        worst=min(recalls.items(), key=lambda item: (item[1], item[0])) if recalls else None,
-        seeds=count(trials),
-        parameters=settings.parameters(trials),
-        epochs=epochs.mean if epochs else None,
-        seconds=seconds.mean if seconds else None,
-        memory_mb=max((max(r.memory.values()) for r in records if r.memory), default=None),
-        trained_parameters=max((r.trainable_parameters or 0 for r in records), default=0) or None,
-        flops=max((r.flops or 0 for r in records), default=0) or None,
-        images_per_s=speed.mean if speed else None,
-    )
-
-
-def _again(
-    study: Study, plan: PlanFile, store: Store, evidence: Evidence, gap_set: str | None
-) -> ArmRow | None:
+def _again(measured: _Measured, plan: PlanFile, store: Store) -> ArmRow | None:
     """The A/A row: the baseline against itself on the same splits. An interval, no verdict."""
     if plan.again is None:
         return None
+    study = measured.study
     repeated = read_outcomes(study, plan.model_copy(update={"arms": (plan.again,)}), store)[study.baseline]
     paired = tuple(
         replace(o, planned=o.planned.model_copy(update={"seed": o.planned.seed - AGAIN_SEEDS}))
         for o in repeated
     )
     label = study.baseline + AGAIN
-    outcomes = {study.baseline: evidence.outcomes[study.baseline], label: paired}
+    outcomes = {study.baseline: measured.evidence.outcomes[study.baseline], label: paired}
     both = Evidence(study, outcomes, store, wanted_scores(study))
     contrast = both.contrast(label, study.baseline, parse(study.primary, [TEST, *study.hidden]))
     finding = Finding(
@@ -196,55 +205,7 @@ def _again(
         dagger=False,
         seeds=contrast.seeds,
     )
-    return _arm_row(label, study, both, finding, gap_set)
-
-
-def _score_rows(
-    order: Sequence[str], study: Study, evidence: Evidence, names: Sequence[str]
-) -> Iterable[ScoreRow]:
-    for name in (TEST, *study.hidden):
-        for label in order:
-            trials = evidence.outcomes[label]
-            effect = None
-            if label != study.baseline:
-                contrast = evidence.contrast(label, study.baseline, Measure("score", name))
-                effect = Effect.of(contrast.of_finished)
-            yield ScoreRow(
-                arm=label,
-                set=LOCAL if name == TEST else name,
-                scores=tuple(Mean.over(_scores(trials, name, metric)) for metric in names),
-                interval=Effect.of(evidence.mean(label, name)),
-                effect=effect,
-            )
-
-
-def _class_rows(order: Sequence[str], outcomes: Outcomes, name: str) -> tuple[ClassRow, ...]:
-    by_arm = {label: _recalls(outcomes[label], name) for label in order}
-    classes = dict.fromkeys(label for recalls in by_arm.values() for label in recalls)
-    return tuple(ClassRow(c, tuple(by_arm[label].get(c) for label in order)) for c in classes)
-
-
-def _unreadable(evidence: Evidence) -> tuple[TrialNote, ...]:
-    return tuple(
-        TrialNote(arm, *o.replicate, "done, not compared", evidence.unreadable[o.planned.id], o.planned.id)
-        for arm, trials in evidence.outcomes.items()
-        for o in trials
-        if o.planned.id in evidence.unreadable
-    )
-
-
-def _unscored(outcomes: Outcomes) -> tuple[TrialNote, ...]:
-    """Finished trials that were never scored on one of the study's sets."""
-    found = []
-    for arm, trials in outcomes.items():
-        for o in trials:
-            if o.state != "done" or o.record is None:
-                continue
-            names = [name for name, key in o.planned.sets.items() if key not in o.record.scores]
-            if names:
-                text = "not scored on " + ", ".join(LOCAL if name == TEST else name for name in names)
-                found.append(TrialNote(arm, *o.replicate, "done, not scored", text, o.planned.id))
-    return tuple(found)
+    return replace(measured, evidence=both).row(label, finding)
 
 
 def _untuned(plan: PlanFile) -> tuple[tuple[str, str], ...]:
@@ -254,48 +215,6 @@ def _untuned(plan: PlanFile) -> tuple[tuple[str, str], ...]:
         for search in plan.searches
         if search.ended and search.chosen is None
     )
-
-
-def _ingredients(study: Study, rulings: Rulings) -> tuple[Ingredient, ...]:
-    """What each ingredient of an add-and-remove study does alone, and what its absence does."""
-    full = factorial.full_arm(study)
-    if full is None:
-        return ()
-    added = {level: label for label, level in factorial.additions(study).items()}
-    removed = {level: label for label, level in factorial.removals(study).items()}
-    return tuple(
-        Ingredient(
-            *level,
-            rulings.finding((added[level], study.baseline, study.primary)) if level in added else None,
-            rulings.finding((removed[level], full.label, study.primary)) if level in removed else None,
-        )
-        for level in dict.fromkeys([*added, *removed])
-    )
-
-
-def _noise(study: Study, plan: PlanFile, evidence: Evidence) -> Iterable[Noise]:
-    """Variances of the finished comparisons with the baseline, by set; folds have others."""
-    if study.folds is not None:
-        return
-    others = [arm.label for arm in study.arms if arm.label != study.baseline]
-    keys = {name: key for arm in plan.arms for trial in arm.trials for name, key in trial.sets.items()}
-    primary = parse(study.primary, [TEST, *study.hidden])
-    metrics = [Measure("score", name) for name in (TEST, *study.hidden)]
-    for metric in dict.fromkeys([*metrics, *([primary] if primary.kind == "score" else [])]):
-        contrasts = [evidence.contrast(label, study.baseline, metric) for label in others]
-        intervals = (contrast.of_finished for contrast in contrasts)
-        found = [one for one in intervals if one and one.seeds >= stats.FEWEST_SEEDS]
-        if found:
-            sigma, f = zip(*map(stats.measured, found), strict=True)
-            yield Noise(
-                set=LOCAL if metric.set == TEST else metric.set,
-                key=keys[metric.set],
-                metric=metric.score,
-                sigma=math.sqrt(statistics.fmean(one**2 for one in sigma)),
-                f=statistics.fmean(f),
-                seeds=min(interval.seeds for interval in found),
-                images=found[0].items,
-            )
 
 
 def _not_judged(study: Study) -> Iterable[str]:

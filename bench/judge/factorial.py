@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from bench.judge.evidence import Evidence, Measure, parse
-from bench.judge.findings import Effect, FactorEffect
+from bench.judge.findings import Effect
 from bench.plan import TEST
 from bench.study.read import Arm, Study
 
 ArmsByLevels = Mapping[tuple[tuple[str, str], ...], str]
 """Levels of all factors, as (factor, level) in the order of the factors → arm."""
+
+
+@dataclass(frozen=True)
+class FactorEffect:
+    """A main effect (one level) or a two-way interaction (two) of a grid, on the primary metric."""
+
+    levels: tuple[tuple[str, str, str], ...]
+    """(factor, level, the baseline's level)."""
+    effect: Effect | None
+    """Pointwise, no verdict."""
+    seeds: int
+    """Finished in all cells."""
+    cells: int
+    blocks: int
+    """Settings of the other factors that it is averaged over."""
 
 
 def factor_effects(study: Study, evidence: Evidence) -> tuple[FactorEffect, ...]:

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from bench.judge.factorial import FactorEffect
+    from bench.judge.ledger import Tuning
+    from bench.judge.outcomes import Outcome
+    from bench.judge.robustness import CorruptedSet
+    from bench.judge.settings import Change
+    from bench.judge.tables.ensembles import EnsembleRow
+    from bench.judge.tables.factors import Ingredient
+    from bench.judge.tables.noise import Noise
+    from bench.judge.tables.trials import TrialNote
     from bench.stats import Interval
+    from bench.store import Record
 
 LOCAL = "local"
 """What a report calls the local test set."""
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over finished seeds."""
-
-    mean: float
-    sd: float | None
-    """Over seeds; None with one."""
-    seeds: int
-
-    @classmethod
-    def over(cls, values: Iterable[float | None]) -> Mean | None:
-        """Of the seeds that have a value; None where no seed has."""
-        known = [value for value in values if value is not None]
-        if not known:
-            return None
-        return cls(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+LONGEST_NAME = 60
+"""Characters of an arm's name in tables and figures."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,33 @@ class Effect:
     def of(cls, interval: Interval | None, unit: str = "points") -> Effect | None:
         """Mean and ends of an interval."""
         return cls(interval.mean, interval.low, interval.high, unit) if interval else None
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over those of an arm's seeds that finished and have the value."""
+
+    mean: float
+    sd: float | None
+    """Over seeds; None with one."""
+    seeds: int
+    planned: int
+    """Seeds of the arm: a mean over fewer is marked wherever it stands."""
+    interval: Effect | None = None
+    """Over new seeds and images; None where it was not asked for, or fewer than two seeds finished."""
+
+    @classmethod
+    def over(cls, values: Iterable[float | None], interval: Interval | None = None) -> Mean | None:
+        """Of the seeds that have a value; None where no seed has.
+
+        values   one for each of the arm's planned trials
+        """
+        every = list(values)
+        known = [value for value in every if value is not None]
+        if not known:
+            return None
+        sd = statistics.stdev(known) if len(known) > 1 else None
+        return cls(statistics.fmean(known), sd, len(known), len(every), Effect.of(interval))
 
 
 @dataclass(frozen=True)
@@ -71,6 +93,12 @@ class Seeds:
     damaged: int = 0
     not_run: int = 0
 
+    def __str__(self) -> str:
+        """``5/5``, ``4/5, 1 diverged``, ``2/5, 1 failed (oom), 2 not run``."""
+        counted = [(self.diverged, "diverged"), *((n, f"failed ({cause})") for cause, n in self.failed)]
+        counted += [(self.stale, "stale"), (self.damaged, "damaged"), (self.not_run, "not run")]
+        return ", ".join([f"{self.done}/{self.planned}", *(f"{n} {word}" for n, word in counted if n)])
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -94,43 +122,73 @@ class Finding:
     unseen: Unseen | None = None
     """The same pair's effect on unseen families, when ``metric`` is the accuracy under known corruptions."""
 
-    @property
-    def costs(self) -> bool:
-        """About a time, which may differ between two equal results."""
-        return self.metric == "cost.seconds"
+
+def mean_of(trials: Iterable[Outcome], value: Callable[[Outcome], float | None]) -> Mean | None:
+    """The mean of a value over an arm's finished trials; None where none has it."""
+    return Mean.over(value(o) if o.state == "done" and o.record else None for o in trials)
 
 
 @dataclass(frozen=True)
 class ArmRow:
-    """One arm in the first table."""
+    """What was measured of one arm."""
 
     label: str
     is_baseline: bool
-    accuracies: tuple[Mean | None, ...]
-    """Local, then each hidden set; None: not scored."""
-    intervals: tuple[Effect | None, ...]
-    """Of the same, over new seeds and images; None where fewer than two seeds finished."""
-    ece: Mean | None
-    """Calibration error on the primary metric's set."""
+    trials: tuple[Outcome, ...]
+    seeds: Seeds
+    scores: Mapping[str, Mapping[str, Mean | None]]
+    """Set (local, then each hidden one) → score; accuracy has its interval. None: not scored, undefined."""
+    effects: Mapping[str, Effect | None]
+    """Set → accuracy minus the baseline's; pointwise, no verdict. Of the baseline None."""
+    recalls: Mapping[str, Mean]
+    """Class → share recognised, on Document.where."""
     finding: Finding | None
     """Against the baseline on the primary metric; None for the baseline."""
-    gap: Effect | None
+    gap: Mean | None
     """Local − hidden accuracy."""
-    worst: tuple[str, float] | None
-    """Class recognised worst on the primary metric's set, mean recall over seeds."""
-    seeds: Seeds
-    parameters: int | None
-    epochs: float | None
-    seconds: float | None
-    """Training, mean over seeds."""
-    memory_mb: float | None
-    """Peak, largest over seeds."""
-    trained_parameters: int | None = None
-    """Most that any stage trained."""
-    flops: int | None = None
+    flops: int | None
     """Operations of one image's way through the network."""
-    images_per_s: float | None = None
-    """In training, mean over seeds."""
+    seconds: Mean | None
+    """Training."""
+    slowdown: float | None
+    """Training time over the baseline's; None for the baseline."""
+
+    @property
+    def records(self) -> list[Record]:
+        """Of the finished trials."""
+        return [o.record for o in self.trials if o.state == "done" and o.record]
+
+    @property
+    def accuracies(self) -> tuple[Mean | None, ...]:
+        """Local, then on each hidden set."""
+        return tuple(scores.get("accuracy") for scores in self.scores.values())
+
+    def recall(self, name: str) -> float | None:
+        """Share recognised of a class."""
+        return self.recalls[name].mean if name in self.recalls else None
+
+    def gain(self, name: str, base: ArmRow) -> float | None:
+        """How much more is recognised of a class than by another arm."""
+        now, was = self.recall(name), base.recall(name)
+        return None if now is None or was is None else now - was
+
+    @property
+    def worst(self) -> tuple[str, Mean] | None:
+        """The class recognised worst."""
+        return min(self.recalls.items(), key=lambda item: (item[1].mean, item[0]), default=None)
+
+
+@dataclass(frozen=True)
+class Called:
+    """An arm as tables call it."""
+
+    label: str
+    name: str
+    """The label, cut in its middle where it is too long."""
+    is_baseline: bool = False
+
+    def __str__(self) -> str:
+        return self.label
 
 
 @dataclass(frozen=True)
@@ -148,245 +206,6 @@ class ClaimRow:
     def costs(self) -> bool:
         """About a time, which may differ between two equal results."""
         return self.metric == "cost.seconds"
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """All scores of one arm on one set."""
-
-    arm: str
-    set: str
-    scores: tuple[Mean | None, ...]
-    """In the order of Document.metrics."""
-    interval: Effect | None
-    """Of the mean accuracy, over seeds and images."""
-    effect: Effect | None
-    """Accuracy minus the baseline's; pointwise, no verdict."""
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """Recall of one class, arm by arm."""
-
-    name: str
-    recalls: tuple[float | None, ...]
-    """In the order of Document.arms."""
-
-
-@dataclass(frozen=True)
-class ConditionScore:
-    """One arm on one corruption at one severity."""
-
-    family: str
-    severity: int
-    accuracy: Mean | None
-    balanced_accuracy: Mean | None
-
-
-@dataclass(frozen=True)
-class CorruptedArm:
-    """One arm on a corrupted set. Means are of accuracy; where copies are mixed only ``seen`` is known."""
-
-    label: str
-    seen: tuple[str, ...]
-    """Families of the set that it also trains with."""
-    unknown: tuple[str, ...] = ()
-    """Its augmentations of which nobody knows what they do: other families may be seen too."""
-    clean: Mean | None = None
-    """On the set's base images, undamaged."""
-    total: Mean | None = None
-    """Over all families."""
-    effect: Effect | None = None
-    """``total`` minus the baseline's, finished pairs."""
-    unseen_mean: Mean | None = None
-    """Over the families that this arm does not train with."""
-    unseen: Unseen | None = None
-    """Against the baseline; None for the baseline."""
-    families: tuple[Mean | None, ...] = ()
-    """Over severities, in the order of CorruptedSet.families."""
-    conditions: tuple[ConditionScore, ...] = ()
-    error: float | None = None
-    """Balanced error over the baseline's, mean over families."""
-    relative_error: float | None = None
-    """The same of what corruption adds to the clean error."""
-
-
-@dataclass(frozen=True)
-class CorruptedSet:
-    """What was done to the images of a hidden set, and which arm knows it from training."""
-
-    name: str
-    by_family: bool
-    """One family at a time, so that each has scores; otherwise they are mixed."""
-    families: tuple[tuple[str, str], ...]
-    """(kind, family), by kind."""
-    severities: tuple[int, ...]
-    arms: tuple[CorruptedArm, ...]
-    costly: int = 0
-    """Families that ``relative_error`` is over: those that cost the baseline something."""
-
-
-@dataclass(frozen=True)
-class TrialNote:
-    """A planned trial without a usable result, or whose result is a failure."""
-
-    arm: str
-    seed: int
-    fold: int | None
-    state: str
-    text: str
-    id: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """One setting in which an arm differs from the baseline."""
-
-    arm: str
-    setting: str
-    baseline: str
-    value: str
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """One setting that a search chose."""
-
-    setting: str
-    value: str
-    range: str
-    edge: Literal["low", "high"] | None
-    """The value lies in that outer tenth of its range."""
-
-
-@dataclass(frozen=True)
-class CandidateRow:
-    """One candidate of one arm's search."""
-
-    arm: str
-    number: int
-    state: str
-    value: float | None
-    """The tuning metric, mean over tuning seeds."""
-    settings: tuple[tuple[str, str], ...]
-    why: str
-    id: str
-    """Of the trial that says why."""
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TunedArm:
-    """How one arm was tuned."""
-
-    label: str
-    ended: bool
-    """Its whole budget was used; otherwise the search goes on."""
-    tried: int
-    done: int
-    diverged: int
-    failed: int
-    pruned: int
-    chosen: tuple[Tuned, ...]
-    """Empty where no candidate finished: the recipe's own values stand."""
-    best: float | None
-    """The winner's metric: of one lucky draw among many, so a little too good."""
-    curve: tuple[tuple[int, float], ...]
-    """(k, expected best of k candidates)."""
-    at_half: float | None
-    """Best of the first half of the candidates, where another one wins there."""
-    half_settles: bool
-    """The winner is among the first half."""
-    correlations: tuple[tuple[str, float], ...]
-    """Setting → its rank correlation with the metric; empty where too few candidates finished."""
-    minutes: float
-    """Device time of all candidates."""
-    own: Effect | None
-    """Against the baseline on the primary metric, each arm with its own tuned values."""
-    shared: Effect | None
-    """The same with the baseline's tuned values in both."""
-    shared_diverged: tuple[int, int]
-    """Of the shared runs: how many diverged, and of how many."""
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """The fair-tuning ledger."""
-
-    metric: str
-    unit: str
-    lower_is_better: bool
-    sampler: str
-    pruner: str
-    candidates: int
-    seeds: int
-    epochs: int | None
-    minutes: float | None
-    shared: bool
-    settings: tuple[str, ...]
-    arms: tuple[TunedArm, ...]
-    rows: tuple[CandidateRow, ...]
-    order: tuple[str, ...] | None
-    """The arms, best first, as half the candidates would order them by the metric; None: as all do."""
-    settled: bool
-    """Half the candidates order the arms as all do."""
-    enough_to_rank: int
-    """Finished candidates below which ``correlations`` stay empty."""
-
-
-@dataclass(frozen=True)
-class FactorEffect:
-    """A main effect (one level) or a two-way interaction (two) of a grid, on the primary metric."""
-
-    levels: tuple[tuple[str, str, str], ...]
-    """(factor, level, the baseline's level)."""
-    effect: Effect | None
-    """Pointwise, no verdict."""
-    seeds: int
-    """Finished in all cells."""
-    cells: int
-    blocks: int
-    """Settings of the other factors that it is averaged over."""
-
-
-@dataclass(frozen=True)
-class Ingredient:
-    """One level of an add-and-remove study: added to the baseline, and removed from the full recipe."""
-
-    factor: str
-    level: str
-    added: Finding | None
-    removed: Finding | None
-    """The arm without it against the full recipe; None for levels that the full recipe has not."""
-
-
-@dataclass(frozen=True)
-class EnsembleRow:
-    """Probabilities of one arm's finished seeds, averaged."""
-
-    name: str
-    arm: str
-    seeds: int
-    scores: tuple[float | None, ...]
-    """Accuracy on local, then each hidden set."""
-    members: tuple[float | None, ...]
-    """Mean accuracy of the same seeds alone."""
-
-
-@dataclass(frozen=True)
-class Noise:
-    """How much comparisons with the baseline vary on one set: what planning another study takes."""
-
-    set: str
-    key: str
-    metric: str
-    sigma: float
-    """Sd over seeds of a difference of means, as a fraction; root mean square over the arms."""
-    f: float
-    """N·max(0, V_item − V_int), mean over the arms."""
-    seeds: int
-    """Fewest paired seeds of these comparisons."""
-    images: int
 
 
 @dataclass(frozen=True)
@@ -437,17 +256,16 @@ class Document:
     rules: Rules
     sets: tuple[str, ...]
     """Local, then the hidden sets, as the report calls them."""
+    where: str
+    """The set that recalls, calibration and costs are told on: the primary metric's, else the local one."""
     gap_set: str | None
     """Hidden set that the gap is taken to."""
     metrics: tuple[str, ...]
-    units: tuple[tuple[str, str], ...]
-    """(metric, unit) of those that are no share, and so not told in per cent."""
+    units: Mapping[str, str]
+    """Metric → unit, of those that are no share, and so not told in per cent."""
     arms: tuple[ArmRow, ...]
-    findings: tuple[Finding, ...]
     claims: tuple[ClaimRow, ...]
-    scores: tuple[ScoreRow, ...]
     corrupted: tuple[CorruptedSet, ...]
-    classes: tuple[ClassRow, ...]
     notes: tuple[TrialNote, ...]
     fixed: tuple[tuple[str, str], ...]
     changes: tuple[Change, ...]
@@ -463,3 +281,39 @@ class Document:
     ingredients: tuple[Ingredient, ...] = ()
     ensembles: tuple[EnsembleRow, ...] = ()
     noise: tuple[Noise, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every arm's on the primary metric, best effect first."""
+        return tuple(arm.finding for arm in self.arms if arm.finding)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those that recalls are known of, in the order of the labels."""
+        return tuple(dict.fromkeys(name for arm in self.arms for name in arm.recalls))
+
+    @property
+    def over(self) -> str:
+        """What means are over: ``seeds`` or ``folds``."""
+        return "folds" if self.rules.folds else "seeds"
+
+    @functools.cached_property
+    def names(self) -> dict[str, str]:
+        """Label of each arm → how tables and figures call it."""
+        return short_names([arm.label for arm in self.arms])
+
+    def called(self, label: str) -> Called:
+        """An arm as a cell of a table."""
+        return Called(label, self.names.get(label, label), label == self.baseline)
+
+
+def short_names(labels: Iterable[str]) -> dict[str, str]:
+    """Each label, cut in its middle where it is too long for a table, still unlike every other."""
+    names: dict[str, str] = {}
+    for label in labels:
+        name = label
+        if len(label) > LONGEST_NAME:
+            name = f"{label[: LONGEST_NAME - 20]}…{label[-19:]}"
+        again = sum(taken == name or taken.startswith(f"{name} (") for taken in names.values())
+        names[label] = f"{name} ({again + 1})" if again else name
+    return names

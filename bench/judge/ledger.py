@@ -6,9 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.judge.evidence import Evidence, parse
-from bench.judge.findings import CandidateRow, Effect, Tuned, TunedArm, Tuning
+from bench.judge.findings import Effect
 from bench.judge.outcomes import read_outcomes
 from bench.judge.settings import spell
 from bench.plan import TEST, PlanFile, PlannedSearch
@@ -23,6 +24,83 @@ from bench.tune.space import tuned_study
 
 ENOUGH_TO_RANK = 40
 """Finished candidates below which a measure of a setting's importance misleads."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One setting that a search chose."""
+
+    setting: str
+    value: str
+    range: str
+    edge: Literal["low", "high"] | None
+    """The value lies in that outer tenth of its range."""
+
+
+@dataclass(frozen=True)
+class TunedArm:
+    """How one arm was tuned."""
+
+    label: str
+    ended: bool
+    """Its whole budget was used; otherwise the search goes on."""
+    tried: int
+    done: int
+    diverged: int
+    failed: int
+    pruned: int
+    chosen: tuple[Tuned, ...]
+    """Empty where no candidate finished: the recipe's own values stand."""
+    best: float | None
+    """The winner's metric: of one lucky draw among many, so a little too good."""
+    curve: tuple[tuple[int, float], ...]
+    """(k, expected best of k candidates)."""
+    at_half: float | None
+    """Best of the first half of the candidates, where another one wins there."""
+    half_settles: bool
+    """The winner is among the first half."""
+    correlations: tuple[tuple[str, float], ...]
+    """Setting → its rank correlation with the metric; empty where too few candidates finished."""
+    minutes: float
+    """Device time of all candidates."""
+    own: Effect | None
+    """Against the baseline on the primary metric, each arm with its own tuned values."""
+    shared: Effect | None
+    """The same with the baseline's tuned values in both."""
+    shared_diverged: tuple[int, int]
+    """Of the shared runs: how many diverged, and of how many."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The fair-tuning ledger."""
+
+    metric: str
+    unit: str
+    lower_is_better: bool
+    sampler: str
+    pruner: str
+    candidates: int
+    seeds: int
+    epochs: int | None
+    minutes: float | None
+    shared: bool
+    settings: tuple[str, ...]
+    arms: tuple[TunedArm, ...]
+    rows: tuple[tuple[str, Standing], ...]
+    """(arm, candidate), all of them."""
+    order: tuple[str, ...] | None
+    """The arms, best first, as half the candidates would order them by the metric; None: as all do."""
+    settled: bool
+    """Half the candidates order the arms as all do."""
+    enough_to_rank: int
+    """Finished candidates below which ``correlations`` stay empty."""
+
+    def told(self, value: float | None) -> str:
+        """A value of the metric in words, of a share in per cent; without a unit."""
+        if value is None:
+            return "–"
+        return f"{100 * value:.1f}" if self.unit == "share" else f"{value:.4f}"
 
 
 def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tuning | None:
@@ -59,23 +137,10 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
         shared=tune.shared,
         settings=tuple(tuned_keys(tune)),
         arms=tuple(arms),
-        rows=tuple(_row(search.arm, each) for search in plan.searches for each in found[search.arm]),
+        rows=tuple((search.arm, each) for search in plan.searches for each in found[search.arm]),
         order=_order(found, tune.metric),
         settled=_settled(found, tune.metric),
         enough_to_rank=ENOUGH_TO_RANK,
-    )
-
-
-def _row(arm: str, each: Standing) -> CandidateRow:
-    return CandidateRow(
-        arm,
-        each.candidate.number,
-        each.state,
-        each.value,
-        tuple((key, spell(value)) for key, value in each.candidate.values.items()),
-        each.why,
-        each.trial,
-        each.seconds,
     )
 
 

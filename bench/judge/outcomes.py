@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.identity import identity
-from bench.judge.findings import Seeds, TrialNote
-from bench.plan import PlanFile, PlannedTrial, fingerprint
+from bench.judge.findings import LOCAL, Seeds
+from bench.plan import TEST, PlanFile, PlannedTrial, fingerprint
 from bench.recipe import Choice, Data, Recipe
-from bench.store import Record, Store
+from bench.store import UNREADABLE, Predictions, Record, Store
 from bench.study.read import Study
 
 OutcomeState = Literal["done", "diverged", "failed", "stale", "damaged", "not run"]
@@ -33,10 +33,25 @@ class Outcome:
         """Seed and fold: what pairs it with another arm's."""
         return self.planned.seed, self.planned.fold
 
+    def score(self, called: str, metric: str) -> float | None:
+        """Of a finished trial, on a set as the report calls it; None where it has none."""
+        if self.state != "done" or self.record is None:
+            return None
+        key = self.planned.sets.get(TEST if called == LOCAL else called, "")
+        return self.record.scores.get(key, {}).get(metric)
+
     @property
     def own_fault(self) -> bool:
         """Failed by the arm itself, not by the machine."""
         return self.state == "failed" and self.record is not None and self.record.cause in OWN_FAULTS
+
+
+def said(outcome: Outcome, store: Store) -> dict[str, Predictions]:
+    """What a trial said; nothing where its file is damaged, which the report tells elsewhere."""
+    try:
+        return store.predictions(outcome.planned.id)
+    except UNREADABLE:
+        return {}
 
 
 Outcomes = Mapping[str, tuple[Outcome, ...]]
@@ -100,19 +115,3 @@ def count(outcomes: tuple[Outcome, ...]) -> Seeds:
         damaged=states["damaged"],
         not_run=states["not run"],
     )
-
-
-def notes(outcomes: Outcomes) -> tuple[TrialNote, ...]:
-    """A line for every trial that is not simply done."""
-    found = []
-    for arm, trials in outcomes.items():
-        for outcome in trials:
-            if outcome.state == "done":
-                continue
-            text, state = outcome.reason, str(outcome.state)
-            if outcome.record is not None:
-                text = (outcome.record.message or outcome.record.cause).strip()
-                state = f"failed ({outcome.record.cause})" if outcome.state == "failed" else state
-            seed, fold = outcome.replicate
-            found.append(TrialNote(arm, seed, fold, state, text, outcome.planned.id))
-    return tuple(found)

@@ -1,4 +1,4 @@
-"""What only the figures need: every seed's points, learning curves, confusion matrices, candidates.
+"""What only the figures need: the noise of seeds, learning curves, confusion matrices, candidates.
 
 Of a study with very many arms only the first ones of its table are drawn, so only theirs are read.
 """
@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.judge.evidence import parse
-from bench.judge.findings import Document
-from bench.judge.outcomes import Outcome, read_outcomes
+from bench.judge.findings import ArmRow, Document
+from bench.judge.outcomes import Outcome, said
 from bench.plan import TEST, PlanFile, PlannedSearch
-from bench.store import UNREADABLE, Store
+from bench.store import Store
 from bench.study.file import Range, Tune, ranges_of
 from bench.study.patch import look_up
 from bench.study.read import Arm, Study
-from bench.tune.space import tuned_study
+from bench.tune.candidates import goodness
 
 MOST_ARMS = 24
 """Arms that figures show: the baseline, and the first of the table."""
@@ -34,23 +34,6 @@ MOST_CLASSES = 20
 def trial_name(seed: int, fold: int | None) -> str:
     """``seed 3``, ``seed 3, fold 1``."""
     return f"seed {seed}" + (f", fold {fold}" if fold is not None else "")
-
-
-@dataclass(frozen=True)
-class SeedPoint:
-    """One trial's scores."""
-
-    arm: str
-    seed: int
-    fold: int | None
-    diverged: bool
-    scores: tuple[float | None, ...]
-    """Accuracy on each of Document.sets; of a diverged trial None."""
-    primary: float | None
-    """The primary metric's score: of a gap its hidden set's accuracy."""
-
-    def __str__(self) -> str:
-        return trial_name(self.seed, self.fold)
 
 
 @dataclass(frozen=True)
@@ -112,6 +95,8 @@ class Tried:
     places: tuple[float, ...]
     """Its settings along the axes: the number, or the index of the choice."""
     chosen: bool
+    best: float | None
+    """The best value so far."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +116,6 @@ class Pictures:
     """Those shown, as in the table."""
     of: int
     """Arms of the study."""
-    set: str
-    """The set of the primary metric, as the report calls it."""
-    replicates: tuple[SeedPoint, ...] = ()
     noise: float | None = None
     """Half the width of the noise band, as a fraction: what seeds alone can make of no difference."""
     curves: tuple[Curve, ...] = ()
@@ -143,45 +125,21 @@ class Pictures:
 
 def gather(study: Study, plan: PlanFile, store: Store, document: Document) -> Pictures:
     """Read what figures show. ``study`` is as its file says, ``document`` what was built of it."""
-    shown = tuple(arm.label for arm in document.arms[:MOST_ARMS])
-    tuned = tuned_study(study, {search.arm: search.values for search in plan.searches})
-    planned = tuple(arm for arm in plan.arms if arm.label in shown)
-    found = read_outcomes(tuned, plan.model_copy(update={"arms": planned}), store)
-    outcomes = {label: found[label] for label in shown if label in found}
+    arms = document.arms[:MOST_ARMS]
+    shown = tuple(arm.label for arm in arms)
     primary = parse(study.primary, [TEST, *study.hidden])
-    name = primary.set or TEST
-    replicates = tuple(_replicates(outcomes, study, name, primary.score))
-    seeds = [r.primary for r in replicates if r.arm == document.baseline]
     apart = primary.kind == "score" and study.folds is None  # folds share most of their training images
+    seeds = [outcome.score(document.where, primary.score) for outcome in arms[0].trials]
     searches = [search for search in plan.searches if search.arm in shown]
+    confusions = (_confusion(arm.label, arm.trials, primary.set or TEST, store) for arm in arms)
     return Pictures(
         arms=shown,
         of=len(document.arms),
-        set=document.sets[[TEST, *study.hidden].index(name)],
-        replicates=replicates,
         noise=_noise(seeds) if apart else None,
-        curves=tuple(_curves(outcomes, store)),
-        confusions=tuple(
-            confusion
-            for label in outcomes
-            if (confusion := _confusion(label, outcomes[label], name, store)) is not None
-        ),
+        curves=tuple(curve for arm in arms for curve in _curves(arm, store)),
+        confusions=tuple(confusion for confusion in confusions if confusion),
         searches=tuple(_searches(study, searches, document)) if study.tune else (),
     )
-
-
-def _replicates(
-    outcomes: dict[str, tuple[Outcome, ...]], study: Study, name: str, score: str
-) -> Iterator[SeedPoint]:
-    for label, trials in outcomes.items():
-        for outcome in trials:
-            if outcome.state not in ("done", "diverged") or outcome.record is None:
-                continue
-            scores, diverged = outcome.record.scores, outcome.state == "diverged"
-            of = [scores.get(outcome.planned.sets.get(each, ""), {}) for each in (TEST, *study.hidden)]
-            primary = scores.get(outcome.planned.sets.get(name, ""), {}).get(score)
-            accuracies = tuple(None if diverged else one.get("accuracy") for one in of)
-            yield SeedPoint(label, *outcome.replicate, diverged, accuracies, None if diverged else primary)
 
 
 def _noise(values: Sequence[float | None]) -> float | None:
@@ -198,21 +156,25 @@ def _noise(values: Sequence[float | None]) -> float | None:
     return float(stdtrit(len(known) - 1, 0.975)) * statistics.stdev(known) * math.sqrt(2 / len(known))
 
 
-def _curves(outcomes: dict[str, tuple[Outcome, ...]], store: Store) -> Iterator[Curve]:
-    for label, trials in outcomes.items():
-        for outcome in trials:
-            if outcome.state not in ("done", "diverged"):
-                continue
-            lines = [line for line in _history(store, outcome.planned.id) if "val_accuracy" in line]
-            points = tuple((int(line["step"]), float(line["val_accuracy"])) for line in lines)
-            stages = tuple(
-                int(before["step"])
-                for before, after in itertools.pairwise(lines)
-                if before.get("stage") != after.get("stage")
-            )
-            if points:
-                finite = tuple((step, value) for step, value in points if math.isfinite(value))
-                yield Curve(label, *outcome.replicate, finite, stages)
+def _curves(arm: ArmRow, store: Store) -> Iterator[Curve]:
+    for outcome in arm.trials:
+        if outcome.state not in ("done", "diverged"):
+            continue
+        lines = [line for line in _history(store, outcome.planned.id) if "val_accuracy" in line]
+        points = tuple((int(line["step"]), float(line["val_accuracy"])) for line in lines)
+        stages = tuple(
+            int(before["step"])
+            for before, after in itertools.pairwise(lines)
+            if before.get("stage") != after.get("stage")
+        )
+        if points:
+            finite = tuple((step, value) for step, value in points if math.isfinite(value))
+            yield Curve(arm.label, *outcome.replicate, finite, stages)
+
+
+def reached(curves: Sequence[Curve]) -> float:
+    """Mean validation accuracy at the end."""
+    return statistics.fmean(curve.points[-1][1] for curve in curves)
 
 
 def _history(store: Store, id: str) -> list[dict[str, Any]]:
@@ -229,14 +191,11 @@ def _confusion(label: str, trials: Iterable[Outcome], name: str, store: Store) -
         if outcome.state != "done" or outcome.record is None:
             continue
         classes = outcome.record.classes
-        try:
-            said = store.predictions(outcome.planned.id).get(outcome.planned.sets.get(name, ""))
-        except UNREADABLE:
-            continue  # the report's own table of trials says so
-        if said is None or said.probabilities.shape[1] != len(classes):
+        found = said(outcome, store).get(outcome.planned.sets.get(name, ""))
+        if found is None or found.probabilities.shape[1] != len(classes):
             continue
         k = len(classes)
-        cells = said.labels * k + said.probabilities.argmax(axis=1)
+        cells = found.labels * k + found.probabilities.argmax(axis=1)
         counted = np.bincount(cells, minlength=k * k).reshape(k, k)
         counts = counted if counts is None or counts.shape != counted.shape else counts + counted
     if counts is None or len(classes) > MOST_CLASSES:
@@ -250,16 +209,17 @@ def _searches(study: Study, searches: Sequence[PlannedSearch], document: Documen
     assert study.tune is not None
     tune = study.tune
     rows = document.tuning.rows if document.tuning else ()
-    stood = {(row.arm, row.number): (row.state, row.value) for row in rows}
+    stood = {(arm, each.candidate.number): (each.state, each.value) for arm, each in rows}
     for search in searches:
         axes = tuple(_axes(tune, study.arm(search.arm)))
         ranges = ranges_of(tune, search.arm)
-        tried = []
+        tried, best = [], None
         for candidate in search.candidates:
             state, value = stood.get((search.arm, candidate.number), ("missing", None))
+            best = max((best, value), key=lambda one: goodness(one, tune.metric))
             places = tuple(_place(ranges[axis.setting], candidate.values[axis.setting]) for axis in axes)
             chosen = candidate.number == search.chosen
-            tried.append(Tried(candidate.number, state, value, places, chosen))
+            tried.append(Tried(candidate.number, state, value, places, chosen, best))
         yield SearchPicture(search.arm, axes, tuple(tried))
 
 

@@ -6,13 +6,13 @@ import itertools
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bench.corruptions.families import families_of, kinds_of, seen, severities_of
 from bench.judge.evidence import Doubles, Evidence, Measure
-from bench.judge.findings import ConditionScore, CorruptedArm, CorruptedSet, Effect, Mean, Unseen
+from bench.judge.findings import Effect, Mean, Unseen, mean_of
 from bench.judge.outcomes import Outcome, Outcomes
 from bench.recipe import Corrupted, Recipe
 from bench.registry import augmentations
@@ -24,6 +24,59 @@ SMALLEST_LOSS = 0.01
 
 Conditions = Mapping[str, Mapping[str, float]]
 """``family/severity`` → score → value."""
+
+
+@dataclass(frozen=True)
+class ConditionScore:
+    """One arm on one corruption at one severity."""
+
+    family: str
+    severity: int
+    accuracy: Mean | None
+    balanced_accuracy: Mean | None
+
+
+@dataclass(frozen=True)
+class CorruptedArm:
+    """One arm on a corrupted set. Means are of accuracy; where copies are mixed only ``seen`` is known."""
+
+    label: str
+    seen: tuple[str, ...]
+    """Families of the set that it also trains with."""
+    unknown: tuple[str, ...] = ()
+    """Its augmentations of which nobody knows what they do: other families may be seen too."""
+    clean: Mean | None = None
+    """On the set's base images, undamaged."""
+    total: Mean | None = None
+    """Over all families."""
+    effect: Effect | None = None
+    """``total`` minus the baseline's, finished pairs."""
+    unseen_mean: Mean | None = None
+    """Over the families that this arm does not train with."""
+    unseen: Unseen | None = None
+    """Against the baseline; None for the baseline."""
+    families: Mapping[str, Mean | None] = field(default_factory=dict)
+    """Over severities."""
+    conditions: tuple[ConditionScore, ...] = ()
+    error: float | None = None
+    """Balanced error over the baseline's, mean over families."""
+    relative_error: float | None = None
+    """The same of what corruption adds to the clean error."""
+
+
+@dataclass(frozen=True)
+class CorruptedSet:
+    """What was done to the images of a hidden set, and which arm knows it from training."""
+
+    name: str
+    by_family: bool
+    """One family at a time, so that each has scores; otherwise they are mixed."""
+    families: tuple[tuple[str, str], ...]
+    """(kind, family), by kind."""
+    severities: tuple[int, ...]
+    arms: tuple[CorruptedArm, ...]
+    costly: int = 0
+    """Families that ``relative_error`` is over: those that cost the baseline something."""
 
 
 def corrupted_sets(study: Study, evidence: Evidence, order: Sequence[str]) -> tuple[CorruptedSet, ...]:
@@ -149,8 +202,7 @@ class _Set:
     def _arm(self, label: str, errors: _Errors | None, base: _Errors | None) -> CorruptedArm:
         known, baseline = self.seen_by(label), self.study.baseline
         own = [family for family in self.families if family not in known]
-        done = [o for o in self.evidence.outcomes[label] if o.state == "done"]
-        clean = [self.evidence.clean(o, self.name) for o in done]
+        trials = self.evidence.outcomes[label]
         effect, new = None, None
         if label != baseline:
             contrast = self.evidence.contrast(label, baseline, Measure("score", self.name))
@@ -160,16 +212,23 @@ class _Set:
             label=label,
             seen=known,
             unknown=self.unknown_of(label),
-            clean=Mean.over(found[0] if found else None for found in clean),
-            total=Mean.over(self._over(o, self.families, "accuracy") for o in done),
+            clean=mean_of(trials, self._clean),
+            total=self._mean(trials, self.families),
             effect=effect,
-            unseen_mean=Mean.over(self._over(o, own, "accuracy") for o in done),
+            unseen_mean=self._mean(trials, own),
             unseen=new,
-            families=tuple(Mean.over(self._over(o, [f], "accuracy") for o in done) for f in self.families),
-            conditions=tuple(self._by_condition(done)),
+            families={family: self._mean(trials, [family]) for family in self.families},
+            conditions=tuple(self._by_condition(trials)),
             error=mean_ratio(errors.corrupted, base.corrupted) if errors and base else None,
             relative_error=_relative(errors, base) if errors and base else None,
         )
+
+    def _clean(self, outcome: Outcome) -> float | None:
+        found = self.evidence.clean(outcome, self.name)
+        return found[0] if found else None
+
+    def _mean(self, trials: Sequence[Outcome], families: Sequence[str]) -> Mean | None:
+        return mean_of(trials, lambda o: self._over(o, families, "accuracy"))
 
     def _over(self, outcome: Outcome, families: Sequence[str], score: str) -> float | None:
         """A trial's mean score over families and severities; None where one is missing."""
@@ -179,8 +238,8 @@ class _Set:
             return None
         return statistics.fmean(found[key][score] for key in wanted)
 
-    def _by_condition(self, done: Sequence[Outcome]) -> Iterator[ConditionScore]:
-        found = [conditions for o in done if (conditions := _conditions(o, self.name))]
+    def _by_condition(self, trials: Sequence[Outcome]) -> Iterator[ConditionScore]:
+        found = [_conditions(o, self.name) or {} for o in trials]
         for family, severity in itertools.product(self.families, self.severities):
             of = [conditions.get(f"{family}/{severity}", {}) for conditions in found]
             accuracy, balanced = (

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.identity import identity
 from bench.judge.evidence import device, trained
-from bench.judge.findings import Change
 from bench.judge.outcomes import Outcome, Outcomes
 from bench.study.read import Arm, Study
 
 NOTICED = 1.02
 """Ratio from which a difference in steps or parameters is worth a word."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting in which an arm differs from the baseline."""
+
+    arm: str
+    setting: str
+    baseline: str
+    value: str
 
 
 def flat(arm: Arm) -> dict[str, str]:

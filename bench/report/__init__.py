@@ -55,20 +55,15 @@ def write_index(store: Store) -> Path:
     return index.write_index(store)
 
 
-def render(study: Study, plan: PlanFile, store: Store, *, cost: bool = True) -> str:
-    """The text of ``report.md``, without writing anything."""
-    return markdown(build(study, plan, store), cost=cost)
-
-
 def parse_formats(asked: str) -> tuple[str, ...]:
     """``md,html`` taken apart, with the csv that comes with md; UserError for what is none of FORMATS."""
     found = tuple(dict.fromkeys(part for part in asked.replace(" ", "").split(",") if part))
     unknown = [part for part in found if part not in FORMATS]
     if unknown or not found:
-        hint = did_you_mean(unknown[0], FORMATS) if unknown else ""
+        wrong = unknown[0] if unknown else ""
         raise UserError(
-            f'--format {asked!r}: "{unknown[0] if unknown else ""}" is no format\n'
-            f"    {hint}write some of {', '.join(FORMATS)}, with commas between"
+            f'--format {asked!r}: "{wrong}" is no format\n    {did_you_mean(wrong, FORMATS)}\n'
+            "    several go with commas between, as in md,html"
         )
     return (*found, "csv") if "md" in found and "csv" not in found else found
 
@@ -87,13 +82,13 @@ def files(
     document   what ``build`` made of the three, where someone has it already
     """
     from bench.judge import results
-    from bench.report import latex, page, tables
+    from bench.report import latex, page, spreadsheet
 
     document = document or build(study, plan, store)
     found: dict[str, str] = {}
     if "csv" in formats:
-        found |= {f"tables/{k}.csv": v for k, v in tables.tables(document, cost=cost).items()}
-        found["tables/results.csv"] = tables.spell(results.lines(study, plan, store, cost=cost))
+        found |= {f"tables/{k}.csv": v for k, v in spreadsheet.tables(document, cost=cost).items()}
+        found["tables/results.csv"] = spreadsheet.spell(results.lines(study, plan, store, cost=cost))
     if "tex" in formats:
         found |= {f"tables/{k}.tex": v for k, v in latex.tables(document, cost=cost).items()}
     if "html" in formats or "svg" in formats:
@@ -142,7 +137,7 @@ def write_report(
     folder = store.study_dir(study.name)
     wanted = [*formats, *(each for each in present(folder) if each not in formats)]
     made = files(study, plan, store, wanted, cost=cost, document=document)
-    for old in drawn(folder) - set(made):
+    for old in ours(folder) - set(made):
         (folder / old).unlink()
     for name, text in made.items():
         store.write_text(folder / name, text)
@@ -162,20 +157,24 @@ def present(folder: Path) -> list[str]:
     """Formats of which a study's folder has files."""
     patterns = {"md": "report.md", "csv": "tables/*.csv", "tex": "tables/*.tex", "html": "report.html"}
     found = [name for name, pattern in patterns.items() if any(folder.glob(pattern))]
-    return [*found, "svg"] if drawn(folder) else found
+    return [*found, "svg"] if any(name.endswith(".svg") for name in ours(folder)) else found
 
 
 def differs(folder: Path, made: Mapping[str, str]) -> bool:
-    """Whether a file that is there is not as it was made now, or figures are there, but not these."""
-    figures = drawn(folder)
-    if figures and figures != {name for name in made if name.startswith("figures/")}:
+    """Whether a file that is there is not as it was made now, or of the figures some are there, some not."""
+    there = ours(folder)
+    drawn = {name for name in made if name.endswith(".svg")}
+    if there - set(made) or (any(name.endswith(".svg") for name in there) and not drawn <= there):
         return True
-    there = ((folder / name, text) for name, text in made.items() if (folder / name).is_file())
-    return any(file.read_text("utf-8") != text for file, text in there)
+    found = ((folder / name, text) for name, text in made.items() if (folder / name).is_file())
+    return any(file.read_text("utf-8") != text for file, text in found)
 
 
-def drawn(folder: Path) -> set[str]:
-    """Figures in a study's folder that a report left, as paths inside it; not those that people put there."""
-    ours = "effects|seeds|cost|recall|curves|(local|corruptions|confusion|search)-[\\w-]+"
-    found = folder.glob("figures/*.svg")
-    return {f"figures/{path.name}" for path in found if re.fullmatch(ours, path.stem, re.ASCII)}
+def ours(folder: Path) -> set[str]:
+    """Tables and figures in a study's folder that a report left; not those that people put there."""
+    from bench.judge.tables import TABLES
+
+    figures = "effects|seeds|cost|recall|curves|(local|corruptions|confusion|search)-[\\w-]+"
+    wanted = rf"figures/({figures})\.svg|tables/({'|'.join(TABLES)})\.(csv|tex)"
+    found = (path.relative_to(folder).as_posix() for path in folder.glob("*/*.*"))
+    return {name for name in found if re.fullmatch(wanted, name, re.ASCII)}

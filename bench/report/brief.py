@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from bench.judge.findings import Document, Finding
+from bench.report.cells import effect
 from bench.report.naming import plain
-from bench.report.text import effect, short_names
 
 MOST = 12
 
 
 def verdicts(document: Document) -> tuple[str, ...]:
     """``flips: inconclusive, +6.4 [−3.0, 15.9] points on second-lab.accuracy``, a line for each finding."""
-    names = short_names([arm.label for arm in document.arms])
-    lines = [_verdict(finding, names, document.baseline) for finding in document.findings]
+    lines = [_verdict(finding, document) for finding in document.findings]
     if len(lines) > MOST:
         lines = [*lines[: MOST - 1], f"… and {len(lines) - MOST + 1} more in the report"]
     return tuple(lines)
 
 
-def _verdict(finding: Finding, names: Mapping[str, str], baseline: str) -> str:
-    name, reference = (plain(names.get(label, label)) for label in (finding.arm, finding.reference))
+def _verdict(finding: Finding, document: Document) -> str:
+    name, reference = (plain(document.called(label).name) for label in (finding.arm, finding.reference))
     words = f"{name}: {finding.verdict}{'†' if finding.dagger else ''}"
     if finding.effect:
         words += f", {'if it converges ' if finding.if_converges else ''}{effect(finding.effect)}"
         words += f" {finding.effect.unit}" if finding.effect.unit != "ratio" else ""
     words += f" on {plain(finding.metric)}" + (
-        f" against {reference}" if finding.reference != baseline else ""
+        f" against {reference}" if finding.reference != document.baseline else ""
     )
     return words if finding.effect or not finding.detail else f"{words} ({plain(finding.detail)})"

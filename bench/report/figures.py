@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 
-from bench.judge.findings import Document, Effect, Finding
-from bench.judge.pictures import Pictures, SeedPoint
+from bench.judge.findings import LOCAL, ArmRow, Document, Effect, Finding
+from bench.judge.pictures import Pictures, trial_name
 from bench.report import grids, searching
-from bench.report.naming import Names, file_part, plain, replicates, tone
+from bench.report.cells import effect, number, percent
+from bench.report.naming import Names, file_part, plain, tone
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, labels, letters
-from bench.report.text import effect, percent, thousands
 
 WIDTH = 760
 NARROW = 600
@@ -25,7 +24,7 @@ BESIDE = 140
 def figures(document: Document, pictures: Pictures, *, cost: bool = True) -> list[Figure]:
     """Every figure that this study has, in the order of the page. ``cost=False``: none about time."""
     names = Names(document, pictures)
-    found = [effects(document, pictures, names), seeds(document, pictures, names)]
+    found = [effects(document, pictures, names), seeds(document, names)]
     found += list(hidden(document, names))
     found.append(costs(document, names, cost=cost))
     found.append(grids.recall(document, names))
@@ -42,7 +41,7 @@ def effects(document: Document, pictures: Pictures, names: Names) -> Figure | No
     if not rows or any(found.unit != "points" for _, _, found in rows):
         return None
     noise = 100 * pictures.noise if pictures.noise is not None else 0.0
-    delta = document.rules.delta_local if pictures.set == document.sets[0] else document.rules.delta_hidden
+    delta = document.rules.delta_local if document.where == LOCAL else document.rules.delta_hidden
     spans = [100 * v for _, _, found in rows for v in (found.low, found.high)]
     left, bottom = max(letters(name) for name, _, _ in rows) + 16, 16 + ROW * len(rows)
     x = Scale.around([*spans, -delta, delta, -noise, noise], left, NARROW - BESIDE)
@@ -57,7 +56,7 @@ def effects(document: Document, pictures: Pictures, names: Names) -> Figure | No
     for i, (name, finding, found) in enumerate(rows):
         _effect_row(canvas, x, 8 + ROW * (i + 0.5), name, finding, found)
     said = [f"{name}: {effect(found)}, {finding.verdict}" for name, finding, found in rows]
-    equal = f"two equal arms of as many {replicates(document)} differ by luck alone"
+    equal = f"two equal arms of as many {document.over} differ by luck alone"
     band = f"Band: how far {equal} (95 %, from the baseline's spread): ±{noise:.1f} points. " if noise else ""
     return canvas.figure(
         (NARROW, bottom + 38),
@@ -91,43 +90,47 @@ def _effect_row(canvas: Canvas, x: Scale, y: float, name: str, finding: Finding,
     canvas.text(x.end + 8, y, effect(found), "small")
 
 
-def seeds(document: Document, pictures: Pictures, names: Names) -> Figure | None:
+def seeds(document: Document, names: Names) -> Figure | None:
     """Every finished trial's accuracy on each set, a panel for each of the first sets."""
-    if not any(score is not None for r in pictures.replicates for score in r.scores):
-        return None
     shown, sets = [arm.label for arm in names.arms], document.sets[:3]
+    if not any(found for arm in names.arms for found in arm.accuracies):
+        return None
     left, bottom = names.margin(shown), 26 + ROW * len(shown)
     wide = (WIDTH - left) / len(sets)
     canvas = Canvas()
     for i, label in enumerate(shown):
         canvas.text(left - 8, 20 + ROW * (i + 0.5), names[label], "end" + " bold" * (label == names.baseline))
     for j, name in enumerate(sets):
-        values = [100 * v for r in pictures.replicates if (v := r.scores[j]) is not None]
-        x = Scale.around(values, left + j * wide + 8, left + (j + 1) * wide - 12)
+        scores = [
+            score
+            for arm in names.arms
+            for o in arm.trials
+            if (score := o.score(name, "accuracy")) is not None
+        ]
+        x = Scale.around([100 * score for score in scores], left + j * wide + 8, left + (j + 1) * wide - 12)
         canvas.text((x.start + x.end) / 2, 8, cut(plain(name)), "middle bold")
         Axes(x, Scale(0, 1, bottom, 20)).draw(canvas, most=(4, 0))
-        for i, label in enumerate(shown):
-            mine = [(r, v) for r in pictures.replicates if r.arm == label and (v := r.scores[j]) is not None]
-            _dots(canvas, x, 20 + ROW * (i + 0.5), mine, names)
+        for i, arm in enumerate(names.arms):
+            _dots(canvas, x, 20 + ROW * (i + 0.5), arm, name, names)
     more = f" First {len(sets)} of {len(document.sets)} sets." if len(document.sets) > len(sets) else ""
     return canvas.figure(
         (WIDTH, bottom + 22),
         "seeds",
-        f"Every {replicates(document)[:-1]}: accuracy, %",
+        f"Every {document.over[:-1]}: accuracy, %",
         alt=f"Accuracy of every finished trial, by arm and set; means stand in the first table.{names.more}",
         note=f"A dot is one trial, the bar their mean. Diverged trials have no dot.{more}{names.more}",
     )
 
 
-def _dots(canvas: Canvas, x: Scale, y: float, of: Sequence[tuple[SeedPoint, float]], names: Names) -> None:
+def _dots(canvas: Canvas, x: Scale, y: float, arm: ArmRow, name: str, names: Names) -> None:
     """One arm's trials on one set, and their mean."""
-    for replicate, value in of:
-        tip = f"{names[replicate.arm]}, {replicate}: {percent(value)} %"
-        colour = names.tone(replicate.arm)[0]
-        canvas.mark("circle", f"{colour} dot", tip, cx=x(100 * value), cy=y, r=3.5)
-    if of:
-        middle = x(100 * statistics.fmean(value for _, value in of))
-        canvas.line(f"{colour} thick", middle, y - 7, middle, y + 7)
+    colour, mean = names.tone(arm.label)[0], arm.scores[name].get("accuracy")
+    for outcome in arm.trials:
+        if (score := outcome.score(name, "accuracy")) is not None:
+            tip = f"{names[arm.label]}, {trial_name(*outcome.replicate)}: {percent(score)} %"
+            canvas.mark("circle", f"{colour} dot", tip, cx=x(100 * score), cy=y, r=3.5)
+    if mean:
+        canvas.line(f"{colour} thick", x(100 * mean.mean), y - 7, x(100 * mean.mean), y + 7)
 
 
 def hidden(document: Document, names: Names) -> Iterator[Figure]:
@@ -171,20 +174,19 @@ def _points(
 ) -> None:
     for label, across, up in points:
         colour, shape = names.tone(label)
-        tip = f"{names[label]}: {thousands(across) if across >= 1000 else f'{across:.4g}'}, {up:.1f} %"
+        tip = f"{names[label]}: {number(across) if across >= 1000 else f'{across:.4g}'}, {up:.1f} %"
         canvas.point(colour, x(across), y(up), tip, shape)
     labels(canvas, [(x(across), y(up), names[label]) for label, across, up in points], SQUARE)
 
 
 def costs(document: Document, names: Names, *, cost: bool) -> Figure | None:
     """Accuracy against what training costs: seconds, or without times operations of a forward pass."""
-    head = document.rules.primary.partition(".")[0]
-    where = document.sets.index(head) if head in document.sets else 0
+    where = document.where
     points = [
         (arm.label, price, 100 * mean.mean)
         for arm in names.arms
-        if (price := arm.seconds if cost else arm.flops and arm.flops / 1e9)
-        and (mean := arm.accuracies[where])
+        if (price := arm.seconds and arm.seconds.mean if cost else arm.flops and arm.flops / 1e9)
+        and (mean := arm.scores[where].get("accuracy"))
     ]
     if len({price for _, price, _ in points}) < 2:
         return None
@@ -192,7 +194,7 @@ def costs(document: Document, names: Names, *, cost: bool) -> Figure | None:
     x = Scale.around(prices, 46, SQUARE - 90, log=max(prices) > 8 * min(prices))
     y = Scale.around([up for _, _, up in points], 290, 24)
     canvas = Canvas()
-    name = cut(plain(document.sets[where]))
+    name = cut(plain(where))
     unit = "seconds of training" if cost else "GFLOPs per image, forward"
     Axes(x, y).draw(
         canvas, across=f"{unit}{', each line a multiple' if x.log else ''}", up=f"{name} accuracy, %"
@@ -206,5 +208,5 @@ def costs(document: Document, names: Names, *, cost: bool) -> Figure | None:
         f"What {name} accuracy costs",
         alt=f"{name} accuracy against {unit}, a point for each arm. Most accurate: {names[best[0]]}, "
         f"{best[2]:.1f} % at {best[1]:.3g}; cheapest: {names[least[0]]}, {least[2]:.1f} % at {least[1]:.3g}.",
-        note=f"Up and to the left is better. Means over finished {replicates(document)}.{names.more}",
+        note=f"Up and to the left is better. Means over finished {document.over}.{names.more}",
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.judge.findings import ConditionScore, CorruptedArm, CorruptedSet, Document
-from bench.judge.pictures import Confusion, Curve, Pictures, trial_name
-from bench.report.naming import Names, file_part, plain, replicates
+from bench.judge.findings import Document
+from bench.judge.pictures import Confusion, Curve, Pictures, reached, trial_name
+from bench.judge.robustness import ConditionScore, CorruptedArm, CorruptedSet
+from bench.report.cells import percent
+from bench.report.naming import Names, file_part, plain
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, letters
-from bench.report.text import percent
 
 WIDTH = 760
 FULL = 0.25
@@ -17,33 +18,32 @@ FULL = 0.25
 
 def recall(document: Document, names: Names) -> Figure | None:
     """How each class's recall changes against the baseline, a row for each class."""
-    others = [(i, arm) for i, arm in enumerate(document.arms) if arm in names.arms and not arm.is_baseline]
+    others = [arm for arm in names.arms if not arm.is_baseline]
     if not document.classes or not others:
         return None
-    base = next(i for i, arm in enumerate(document.arms) if arm.is_baseline)
-    left = max(letters(_short(row.name)) for row in document.classes) + 60
+    base = document.arms[0]
+    left = max(letters(_short(name)) for name in document.classes) + 60
     wide, high = min(56.0, (WIDTH - left) / len(others)), 22
-    top = 12 + max(letters(names[arm.label]) for _, arm in others) * 0.72
+    top = 12 + max(letters(names[arm.label]) for arm in others) * 0.72
     canvas, said = Canvas(), []
     canvas.text(left - 8, top - 12, "baseline %", "end small muted")
-    for j, (_, arm) in enumerate(others):
+    for j, arm in enumerate(others):
         _slanted(canvas, left + (j + 0.5) * wide, top - 6, names[arm.label])
-    for i, row in enumerate(document.classes):
-        y, was = top + i * high, row.recalls[base]
-        canvas.text(left - 56, y + high / 2, _short(row.name), "end")
+    for i, name in enumerate(document.classes):
+        y, was = top + i * high, base.recall(name)
+        canvas.text(left - 56, y + high / 2, _short(name), "end")
         canvas.text(left - 8, y + high / 2, percent(was), "end small muted")
-        for j, (k, arm) in enumerate(others):
-            now = row.recalls[k]
-            if now is None or was is None:
+        for j, arm in enumerate(others):
+            now, change = arm.recall(name), arm.gain(name, base)
+            if change is None:
                 continue
-            change = now - was
-            tip = f"{names[arm.label]}, {plain(row.name)}: {percent(was)} → {percent(now)} %"
+            tip = f"{names[arm.label]}, {plain(name)}: {percent(was)} → {percent(now)} %"
             kind = "good" if change > 0 else "bad"
             canvas.cell(kind, (left + j * wide, y, wide, high), abs(change) / FULL, tip)
             if wide >= 30:
                 text = f"{100 * change:+.0f}".replace("-", "−").replace("+0", "0").replace("−0", "0")
                 canvas.text(left + (j + 0.5) * wide, y + high / 2, text, "middle small")
-            said.append((abs(change), f"{plain(row.name)} {100 * change:+.1f} with {names[arm.label]}"))
+            said.append((abs(change), f"{plain(name)} {100 * change:+.1f} with {names[arm.label]}"))
     largest = "; ".join(text for _, text in sorted(said, key=lambda pair: -pair[0])[:3])
     return canvas.figure(
         (left + wide * len(others) + 60, top + high * len(document.classes) + 6),
@@ -51,7 +51,7 @@ def recall(document: Document, names: Names) -> Figure | None:
         "Recall of each class, change against the baseline in points",
         alt=f"Change of recall by class and arm. Largest: {largest or 'none'}. Values stand in the table.",
         note=f"Blue: recognised more often than by the baseline, orange: less; the strongest colour is "
-        f"{100 * FULL:.0f} points. Means over finished {replicates(document)}.{names.more}",
+        f"{100 * FULL:.0f} points. Means over finished {document.over}.{names.more}",
     )
 
 
@@ -102,7 +102,7 @@ def _corruption(one: CorruptedSet, document: Document, names: Names) -> Figure:
         f"{percent(worst[0])} % for {names[worst[2]]} on {worst[1].family} at severity {worst[1].severity}. "
         "All values stand in tables/corruptions.csv.",
         note="The fuller the cell, the more images are recognised; columns are severities, a dot marks a "
-        f"family that the arm also trains with. Means over finished {replicates(document)}.{names.more}",
+        f"family that the arm also trains with. Means over finished {document.over}.{names.more}",
     )
 
 
@@ -132,7 +132,7 @@ def _told(c: ConditionScore, name: str) -> str:
 def confusions(document: Document, pictures: Pictures, names: Names) -> Iterator[Figure]:
     """What each arm takes each class for."""
     for n, one in enumerate(pictures.confusions):
-        yield _confusion(n, one, pictures.set, names, replicates(document))
+        yield _confusion(n, one, document.where, names, document.over)
 
 
 def _confusion(n: int, one: Confusion, where: str, names: Names, over: str) -> Figure:
@@ -195,7 +195,7 @@ def curves(document: Document, pictures: Pictures, names: Names) -> Figure | Non
             _lines(canvas, by_arm.get(names.baseline, ()), x, y, "plain faint", names)
         _lines(canvas, found, x, y, f"{names.tone(label)[0]} line", names)
     rows = -(-len(by_arm) // columns)
-    ends = [f"{names[label]} {_end(found)}" for label, found in by_arm.items()]
+    ends = [f"{names[label]} {percent(reached(found))} %" for label, found in by_arm.items()]
     return canvas.figure(
         (WIDTH, rows * high + 4),
         "curves",
@@ -212,7 +212,3 @@ def _lines(canvas: Canvas, found: Sequence[Curve], x: Scale, y: Scale, kind: str
     for curve in found:
         tip = f"{names[curve.arm]}, {trial_name(curve.seed, curve.fold)}"
         canvas.path(kind, [(x(step), y(100 * value)) for step, value in curve.points], tip)
-
-
-def _end(found: Sequence[Curve]) -> str:
-    return f"{percent(sum(curve.points[-1][1] for curve in found) / len(found))} %"

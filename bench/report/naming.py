@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from bench.judge.findings import ArmRow, Document, Finding
 from bench.judge.pictures import Pictures
 from bench.report.svg import cut, letters
-from bench.report.text import short_names
 
 GOOD = ("helps", "smaller gap", "faster", "fewer epochs", "steadier")
 BAD = ("harmful", "larger gap", "slower", "more epochs", "less steady")
@@ -17,10 +16,10 @@ class Names:
     """How the arms that are shown are called and drawn."""
 
     def __init__(self, document: Document, pictures: Pictures) -> None:
-        shown, called = set(pictures.arms), short_names([arm.label for arm in document.arms])
+        shown = set(pictures.arms)
         self.arms: list[ArmRow] = [arm for arm in document.arms if arm.label in shown]
         self.baseline = document.baseline
-        self._names = {label: cut(plain(name)) for label, name in called.items()}
+        self._names = {label: cut(plain(name)) for label, name in document.names.items()}
         self._findings = {arm.label: arm.finding for arm in document.arms}
         self.more = "" if pictures.of <= len(self.arms) else f" First {len(self.arms)} of {pictures.of} arms."
 
@@ -54,8 +53,3 @@ def plain(text: str) -> str:
 def file_part(name: str) -> str:
     """Any name as part of a file's name."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)[:60]
-
-
-def replicates(document: Document) -> str:
-    """``seeds`` or ``folds``: what the means are over."""
-    return "folds" if document.rules.folds else "seeds"

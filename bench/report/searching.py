@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.judge.findings import Document, Tuning
+from bench.judge.findings import Document
+from bench.judge.ledger import Tuning
 from bench.judge.pictures import Axis, Pictures, SearchPicture, Tried
 from bench.report.naming import Names, plain
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, spelled
@@ -31,15 +32,13 @@ class MetricAxis:
     """The tuning metric: its name, unit, and which way is better."""
 
     def __init__(self, tuning: Tuning) -> None:
-        self.lower, self.share = tuning.lower_is_better, tuning.unit == "share"
+        self.lower, self.share, self._tuning = tuning.lower_is_better, tuning.unit == "share", tuning
         self.factor = 100 if self.share else 1
         self.name = plain(tuning.metric) + (", %" if self.share else "")
 
     def told(self, value: float | None) -> str:
         """A value with its digits."""
-        if value is None:
-            return "–"
-        return f"{100 * value:.1f} %" if self.share else f"{value:.4f}"
+        return self._tuning.told(value) + (" %" if self.share and value is not None else "")
 
     def scale(self, searches: list[SearchPicture], start: float, end: float) -> Scale:
         """Wide enough for every candidate of every arm, so that panels compare."""
@@ -77,14 +76,12 @@ def _history(searches: list[SearchPicture], metric: MetricAxis, names: Names) ->
 
 
 def _so_far(canvas: Canvas, search: SearchPicture, metric: MetricAxis, x: Scale, y: Scale) -> None:
-    best: float | None = None
     path: list[tuple[float, float]] = []
     for t in search.tried:
-        if t.value is not None and (best is None or (t.value < best if metric.lower else t.value > best)):
-            path += [(x(t.number), y(metric.factor * best))] if best is not None else []
-            best = t.value
-        if best is not None:
-            path.append((x(t.number), y(metric.factor * best)))
+        if t.best is not None:
+            at = (x(t.number), y(metric.factor * t.best))
+            path += [(at[0], path[-1][1])] if path and path[-1][1] != at[1] else []
+            path.append(at)
     if path:
         canvas.path("plain line", path)
 

@@ -96,5 +96,5 @@ def test_no_cost_prints_one_report_as_it_is_and_writes_nothing(
 
 
 def test_an_unknown_format_is_a_mistake_that_can_be_mended() -> None:
-    with pytest.raises(UserError, match=r'"pdf" is no format\n.*md, csv, tex, html, svg'):
+    with pytest.raises(UserError, match=r'"pdf" is no format\n.*csv, html, md, svg, tex'):
         parse_formats("md,pdf")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.report import build, markdown
-from bench.report.tables import tables
+from bench.report.spreadsheet import tables
 
 
 @pytest.fixture
@@ -36,11 +36,12 @@ def costs(text: str) -> dict[str, list[str]]:
 def test_depth_can_be_read_against_accuracy_seconds_and_parameters(depths: Any) -> None:
     found = costs(markdown(build(depths.study, depths.plan, depths.store)))
     sizes = ["parameters", "of them trained", "GFLOPs per image", "epochs"]
-    assert found["arm"] == ["heavy %", *sizes, "train s", "images/s", "peak memory MB"]
+    assert found["arm"] == ["heavy %", *sizes, "train s", "× baseline's", "images/s", "peak memory MB"]
     # means over seeds 0 to 4
-    assert found["head"][1:] == ["12,345", "800", "0.0060", "10.0", "12.0", "398", "300"]
-    assert found["all"][1:] == ["12,345", "12,345", "0.0060", "10.0", "32.0", "98", "300"]
-    accuracies = [float(found[arm][0].split()[0]) for arm in ("head", "all")]
+    base = "**head** (baseline)"
+    assert found[base][1:] == ["12,345", "800", "0.0060", "10.0", "12.0", "–", "398", "300"]
+    assert found["all"][1:] == ["12,345", "12,345", "0.0060", "10.0", "32.0", "2.67", "98", "300"]
+    accuracies = [float(found[arm][0].split()[0]) for arm in (base, "all")]
     assert accuracies[0] < accuracies[1]
 
 
@@ -48,9 +49,14 @@ def test_without_times_sizes_and_operations_stay(depths: Any) -> None:
     document = build(depths.study, depths.plan, depths.store)
     found = costs(markdown(document, cost=False))
     assert found["all"][1:] == ["12,345", "12,345", "0.0060", "10.0"]
-    head = tables(document, cost=False)["arms"].splitlines()[0]
-    assert head.endswith("parameters,trained_parameters,flops,epochs")
-    assert tables(document)["arms"].splitlines()[0].endswith("train_seconds,images_per_s,peak_memory_mb")
+    sizes = "parameters,trained_parameters,flops,epochs,epochs_sd,epochs_seeds"
+    for name in ("arms", "costs"):
+        assert tables(document, cost=False)[name].splitlines()[0].endswith(sizes)
+        head = tables(document)[name].splitlines()[0]
+        assert head.removesuffix(
+            ",train_seconds,train_seconds_sd,train_seconds_seeds,time_ratio"
+            ",images_per_s,images_per_s_sd,images_per_s_seeds,peak_memory_mb"
+        ).endswith(sizes)
 
 
 def test_what_older_records_do_not_say_is_a_dash(make_world: Callable[..., Any]) -> None:
@@ -59,4 +65,4 @@ def test_what_older_records_do_not_say_is_a_dash(make_world: Callable[..., Any])
     for seed in w.seeds:
         w.finish("only", seed, trainable_parameters=None, flops=None, timings={"train": 1.0}, memory={})
     found = costs(markdown(build(w.study, w.plan, w.store)))
-    assert found["only"][1:] == ["12,345", "–", "–", "10.0", "1.0", "–", "–"]
+    assert found["**only** (baseline)"][1:] == ["12,345", "–", "–", "10.0", "1.0", "–", "–", "–"]

@@ -155,8 +155,9 @@ def test_an_ensemble_averages_what_its_seeds_say(make_world):
     assert row.seeds == len(said) == 4
     assert row.scores[1] == pytest.approx((mean.argmax(1) == said[0].labels).mean())
     alone = [(p.probabilities.argmax(1) == p.labels).mean() for p in said]
-    assert row.members[1] == pytest.approx(np.mean(alone))
-    assert "| b-x: b | 4 |" in markdown(document)
+    assert row.members[1].mean == pytest.approx(np.mean(alone))
+    assert (row.members[1].seeds, row.members[1].planned) == (4, 5)
+    assert f"| b-x | b | 4 | {100 * row.scores[0]:.1f} |" in markdown(document)
 
 
 def test_a_torn_file_of_predictions_leaves_an_ensemble_without_scores(make_world):

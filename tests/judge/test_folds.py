@@ -71,18 +71,18 @@ def test_the_report_of_a_cross_validation_reads_as_agreed(folded):
 @pytest.mark.parametrize(("set_name", "key"), [("local", "test"), ("wrecked", "wrecked")])
 def test_a_set_of_each_folds_own_images_is_one_number_per_fold(folded, set_name: str, key: str):
     document = build(folded.study, folded.plan, folded.store)
-    row = next(r for r in document.scores if (r.arm, r.set) == ("randaugment", set_name))
+    effect = next(arm for arm in document.arms if arm.label == "randaugment").effects[set_name]
     D = np.array([d.mean() for d in differences(folded, key)])
     # by hand: t of 4 degrees of freedom, variance (1/5 + 1/4) · var(D)
     half = 2.776445 * np.sqrt((1 / 5 + 1 / 4) * D.var(ddof=1))
-    assert (row.effect.mean, row.effect.low) == pytest.approx((D.mean(), D.mean() - half), rel=1e-5)
+    assert (effect.mean, effect.low) == pytest.approx((D.mean(), D.mean() - half), rel=1e-5)
 
 
 def test_a_hidden_set_that_every_model_scores_keeps_its_images(folded):
     document = build(folded.study, folded.plan, folded.store)
-    row = next(r for r in document.scores if (r.arm, r.set) == ("randaugment", "heavy"))
+    effect = next(arm for arm in document.arms if arm.label == "randaugment").effects["heavy"]
     expected = stats.two_way(np.stack(differences(folded, "heavy")), inflation=1 + 5 / 4)
-    assert (row.effect.low, row.effect.high) == pytest.approx((expected.low, expected.high))
+    assert (effect.low, effect.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_a_gap_to_images_of_the_fold_is_one_number_per_fold(folded):
@@ -94,7 +94,7 @@ def test_a_gap_to_images_of_the_fold_is_one_number_per_fold(folded):
     }
     D = means["test"] - means["wrecked"]
     half = 2.776445 * np.sqrt((1 / 5 + 1 / 4) * D.var(ddof=1))
-    assert (gap.mean, gap.high) == pytest.approx((D.mean(), D.mean() + half), rel=1e-5)
+    assert (gap.mean, gap.interval.high) == pytest.approx((D.mean(), D.mean() + half), rel=1e-5)
 
 
 def test_a_gap_to_images_that_every_model_scores_adds_their_item_term(folded):

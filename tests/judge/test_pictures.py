@@ -30,27 +30,11 @@ def _two(make_world, **fields):
     return w
 
 
-def test_every_trial_is_a_point_and_a_diverged_one_has_no_score(make_world):
-    w = _two(make_world, seeds=(0, 1, 2))
-    w.finish_all(but=[("b", 1), ("b", 2)])
-    w.diverge("b", 1)
-    found = {(r.arm, r.seed): r for r in _gather(w).replicates}
-    assert sorted(found) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
-    record = w.store.read(w.id("b", 0))
-    keys = w.keys()
-    assert found["b", 0].scores == (
-        record.scores[keys["test"]]["accuracy"],
-        record.scores[keys["heavy"]]["accuracy"],
-    )
-    assert found["b", 0].primary == record.scores[keys["heavy"]]["accuracy"]
-    assert (found["b", 1].diverged, found["b", 1].scores, found["b", 1].primary) == (True, (None, None), None)
-    assert str(found["b", 1]) == "seed 1"
-
-
 def test_the_noise_band_is_that_of_two_equal_arms(make_world):
     w = _two(make_world)
     w.finish_all()
-    values = [r.primary for r in _gather(w).replicates if r.arm == "a"]
+    key = w.keys()["heavy"]
+    values = [w.store.read(w.id("a", seed)).scores[key]["accuracy"] for seed in w.seeds]
     expected = t.ppf(0.975, 4) * np.std(values, ddof=1) * math.sqrt(2 / 5)
     assert _gather(w).noise == pytest.approx(expected)
 
@@ -113,7 +97,6 @@ def test_torn_predictions_cost_their_matrix_and_no_more(make_world):
         (w.store.trial_dir(w.id("a", seed)) / "predictions.npz").write_bytes(b"PK torn")
     pictures = _gather(w)
     assert [confusion.arm for confusion in pictures.confusions] == ["b"]
-    assert len(pictures.replicates) == 6
 
 
 def test_of_very_many_arms_only_the_first_of_the_table_are_read(make_world):
@@ -126,7 +109,7 @@ def test_of_very_many_arms_only_the_first_of_the_table_are_read(make_world):
     assert pictures.arms == tuple(arm.label for arm in document.arms[:MOST_ARMS])
     assert pictures.arms[0] == "arm 0"
     assert pictures.of == MOST_ARMS + 6
-    assert {r.arm for r in pictures.replicates} == set(pictures.arms)
+    assert {confusion.arm for confusion in pictures.confusions} == set(pictures.arms)
 
 
 def test_candidates_lie_where_their_settings_are(make_world):

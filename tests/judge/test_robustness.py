@@ -14,7 +14,7 @@ from bench.judge.robustness import mean_ratio
 from bench.recipe import Choice, Corrupted, Recipe
 from bench.report import build, markdown, write_report
 from bench.report.page import page
-from bench.report.tables import tables
+from bench.report.spreadsheet import tables
 from bench.store import Predictions, Store
 from bench.study.read import Claim
 
@@ -134,8 +134,8 @@ def test_means_are_over_severities_then_families_then_seeds(micro):
     one, arms = arms_of(micro)
     assert one.families == (("blur", "defocus"), ("digital", "jpeg"), ("geometry", "rotation"))
     # randaugment: defocus (9 + 6)/24 twice and (12 + 6)/24; jpeg 18/24; rotation 1
-    assert [m.mean for m in arms["randaugment"].families] == pytest.approx([2 / 3, 3 / 4, 1])
-    assert [m.mean for m in arms["none"].families] == pytest.approx([1 / 2, 5 / 8, 7 / 8])
+    assert [m.mean for m in arms["randaugment"].families.values()] == pytest.approx([2 / 3, 3 / 4, 1])
+    assert [m.mean for m in arms["none"].families.values()] == pytest.approx([1 / 2, 5 / 8, 7 / 8])
     assert arms["none"].total.mean == pytest.approx(2 / 3)
     # (15 + 18 + 24)/72 twice, (18 + 18 + 24)/72
     assert arms["randaugment"].total.mean == pytest.approx((57 + 57 + 60) / (3 * 72))
@@ -271,7 +271,7 @@ def test_a_study_that_has_not_run_says_what_will_be_done_to_its_images(empty):
     assert [family for _, family in one.families] == list(FAMILIES)
     assert arms["blur"].total is arms["blur"].error is None
     text = markdown(build(empty.study, empty.plan, empty.store))
-    assert "| blur | not scored | not scored | – | not scored (2) | – (2) | – | – |" in text
+    assert "| blur | not scored | not scored | – | – (2) | – (2) | – | – |" in text
 
 
 def test_seeds_that_did_not_finish_are_left_out_and_counted(micro):

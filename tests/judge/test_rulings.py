@@ -311,8 +311,9 @@ def test_with_folds_images_are_inside_the_folds_and_hidden_rows_inflated(make_wo
     effect = document.findings[0].effect
     assert (effect.mean, effect.low) == pytest.approx((expected.mean, expected.low))
     hidden = np.stack(rows("b", "heavy")) - np.stack(rows("a", "heavy"))
-    score = next(row for row in document.scores if (row.arm, row.set) == ("b", "heavy"))
-    assert score.effect.low == pytest.approx(stats.two_way(hidden, inflation=1 + 4 / 3).low)
+    assert document.arms[1].effects["heavy"].low == pytest.approx(
+        stats.two_way(hidden, inflation=1 + 4 / 3).low
+    )
 
 
 def test_a_weight_file_named_otherwise_is_still_recognised_as_stale(make_world):

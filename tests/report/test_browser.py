@@ -74,7 +74,7 @@ def test_tables_sort_by_value_both_ways_and_say_so(chromium, page):
 def test_what_has_no_value_stays_at_the_end(chromium, page):
     chromium.open(page)
     for order in ("descending", "ascending"):
-        assert click(chromium, "Δ heavy.accuracy") == order
+        assert click(chromium, "Δ heavy.accuracy vs baseline") == order
         assert set(first_column(chromium)[-2:]) == {"none (baseline)", "huge"}
 
 
@@ -100,7 +100,7 @@ def test_a_screen_reader_is_told_of_every_figure_and_table(chromium, page):
     shown = chromium.run("document.querySelectorAll('main > section > figure svg, .pair svg').length")
     assert len(drawings) >= shown > 5
     assert all(len(name) > 20 for name in drawings)
-    assert {"Arms", "Every set and score", "Costs"} <= set(names["region"])
+    assert {"Arms, best effect first", "Every set and score", "Costs"} <= set(names["region"])
     assert names["main"]
     assert names["columnheader"].count("verdict") >= 1
     assert names["rowheader"].count("randaugment") >= 3

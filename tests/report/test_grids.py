@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from drawn import drawn, elements, texts, tips
 
+from bench.judge.findings import Mean
 from bench.judge.pictures import gather
 from bench.recipe import Corrupted
 from bench.report import build
@@ -15,10 +16,11 @@ def test_recall_changes_are_points_against_the_baseline(world):
     document = build(world.study, world.plan, world.store)
     figure = drawn(world)["recall"]
     at = [arm.label for arm in document.arms].index("randaugment")
-    row = document.classes[0]
-    change = 100 * (row.recalls[at] - row.recalls[0])
+    name = document.classes[0]
+    before, after = (document.arms[i].recalls[name].mean for i in (0, at))
+    change = 100 * (after - before)
     assert f"+{change:.0f}" in texts(figure)
-    tip = f"randaugment, {row.name}: {100 * row.recalls[0]:.1f} → {100 * row.recalls[at]:.1f} %"
+    tip = f"randaugment, {name}: {100 * before:.1f} → {100 * after:.1f} %"
     assert tip in tips(figure)
 
 
@@ -89,8 +91,11 @@ def test_the_colour_of_a_change_is_its_sign_and_its_strength_its_size(make_world
     w.arm("b", 1.5, ["flip"])
     w.finish_all()
     document = build(w.study, w.plan, w.store)
-    rows = tuple(replace(row, recalls=(0.5, 0.5 + change)) for row in document.classes)
-    document = replace(document, classes=rows)
+    arms = (
+        replace(arm, recalls=dict.fromkeys(document.classes, Mean(recall, None, 2, 2)))
+        for arm, recall in zip(document.arms, (0.5, 0.5 + change), strict=True)
+    )
+    document = replace(document, arms=tuple(arms))
     pictures = gather(w.study, w.plan, w.store, document)
     figure = next(f for f in figures(document, pictures) if f.name == "recall")
     cells = elements(figure, "rect", cell)

@@ -14,9 +14,12 @@ from tuned import tuned
 
 from bench.corruptions.families import families_of
 from bench.errors import UserError
-from bench.judge.findings import Effect, EnsembleRow, FactorEffect, Ingredient
+from bench.judge.factorial import FactorEffect
+from bench.judge.findings import Effect, Mean
+from bench.judge.tables.ensembles import EnsembleRow
+from bench.judge.tables.factors import Ingredient
 from bench.recipe import Corrupted
-from bench.report import build, differs, drawn, files, markdown, parse_formats, present, write_report
+from bench.report import build, differs, files, markdown, ours, parse_formats, present, write_report
 from bench.report.page import page as spell
 from bench.store import Store
 
@@ -157,6 +160,7 @@ def test_the_page_says_what_the_markdown_says(world):
     _agree(document)
     effect, finding = Effect(0.05, 0.01, 0.09), document.findings[0]
     again = replace(document.arms[1], finding=replace(finding, arm="none (A/A)", verdict="noise floor"))
+    odd = replace(document.arms[1], finding=replace(finding, reference="blur"))
     _agree(
         replace(
             document,
@@ -166,8 +170,8 @@ def test_the_page_says_what_the_markdown_says(world):
                 FactorEffect((("augment", "flip", "none"), ("mix", "on", "off")), effect, 5, 4, 2),
             ),
             ingredients=(Ingredient("augment", "flip", finding, None),),
-            ensembles=(EnsembleRow("five", "blur", 5, (0.9, 0.8), (0.85, 0.75)),),
-            findings=(replace(finding, reference="blur"), *document.findings[1:]),
+            ensembles=(EnsembleRow("five", "blur", 5, (0.9, 0.8), (Mean(0.85, 0.01, 4, 5), None)),),
+            arms=(document.arms[0], odd, *document.arms[2:]),
             confounds=(("blur", "3.1× the training steps"),),
             cost_confounds=("trials ran on different kinds of device: A, B",),
             not_judged=("main effects",),
@@ -214,7 +218,7 @@ def test_a_page_on_corruptions_says_what_the_markdown_says(make_world, profile):
 
 def test_numbers_sort_by_value_and_missing_ones_are_marked(world):
     text = page(world)
-    table = text.partition('aria-label="Arms"')[2].partition("</table>")[0]
+    table = text.partition('aria-label="Arms, best effect first"')[2].partition("</table>")[0]
     values = re.findall(r'<td class="n" data-sort="([^"]*)">([^<]*)</td>', table)
     assert ("", "–") in values
     shares = [(float(value), shown) for value, shown in values if value and "±" in shown]
@@ -370,7 +374,7 @@ def test_figures_alone_are_those_of_the_page_and_nothing_else(world):
     assert {f"figures/{id.removeprefix('figure-')}.svg" for id in ids} == set(alone)
     folder = write_report(world.study, world.plan, world.store, formats=("svg",)).parent
     assert present(folder) == ["svg"]
-    assert drawn(folder) == set(alone)
+    assert ours(folder) == set(alone)
 
 
 def test_a_figure_that_is_changed_missing_or_of_an_earlier_report_is_noticed(world):
@@ -388,8 +392,8 @@ def test_a_figure_that_is_changed_missing_or_of_an_earlier_report_is_noticed(wor
     assert not differs(folder, made)
     (folder / "figures" / "search-history.svg").write_text("of an earlier study file")
     assert differs(folder, made)
-    for name in drawn(folder):
-        (folder / name).unlink()
+    for file in (folder / "figures").iterdir():
+        file.unlink()
     assert not differs(folder, made)  # as tables: those that nobody committed are not missed
 
 
@@ -418,6 +422,6 @@ def test_formats_are_named_with_commas_and_a_wrong_one_is_told():
     assert parse_formats("md") == ("md", "csv")
     assert parse_formats("html, tex") == ("html", "tex")
     assert parse_formats("svg") == ("svg",)
-    for wrong, said in (("htm", 'did you mean "html"'), ("", "md, csv, tex, html, svg")):
+    for wrong, said in (("htm", '\n    did you mean "html"\\?\n'), ("", "known: csv, html, md, svg, tex")):
         with pytest.raises(UserError, match=said):
             parse_formats(wrong)

@@ -90,7 +90,7 @@ def test_a_study_is_tuned_and_then_trained(tmp_path: Path) -> None:
         assert trained.recipe["optimizer"]["lr"] == search.values["optimizer.lr"]
     text = ledger(ending)
     assert "Each got 4 candidates (sobol: the same points for every arm" in text
-    assert "| adam | 4/4 | optimizer.lr " in text
+    assert "| **adam** (baseline) | 4/4 | optimizer.lr " in text
     assert "Δ worn.accuracy with the baseline's values" in text
     assert (tmp_path / "results" / "tuned" / "search.db").is_file()
     assert len((tmp_path / "results/tuned/tables/candidates.csv").read_text().splitlines()) == 9
@@ -157,7 +157,7 @@ def test_a_failed_candidate_is_tried_again_when_asked(
     assert go(tmp_path / "tuned.toml", tmp_path).ran == 0
     ending = go(tmp_path / "tuned.toml", tmp_path, Options(retry=("oom",)))
     assert dict(ending.counts) == {"done": 6}
-    assert "| adam | 4/4 |" in ledger(ending)
+    assert "| **adam** (baseline) | 4/4 |" in ledger(ending)
 
 
 def test_a_report_of_a_search_that_goes_on_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

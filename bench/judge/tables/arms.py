@@ -1,0 +1,106 @@
+"""The first table: every arm, what it scores, what that says; and the table of what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.judge.evidence import trained
+from bench.judge.findings import ArmRow, Document, Mean, mean_of
+from bench.judge.settings import parameters
+from bench.judge.tables.table import PERCENT, Column, Table, arm_column, filed, finding_columns
+
+
+def _trained(arm: ArmRow) -> int | None:
+    return max((r.trainable_parameters or 0 for r in arm.records), default=0) or None
+
+
+def _epochs(arm: ArmRow) -> Mean | None:
+    return mean_of(arm.trials, lambda o: trained(o, "epochs"))
+
+
+def _speed(arm: ArmRow) -> Mean | None:
+    return mean_of(arm.trials, lambda o: o.record.timings.get("images_per_s") if o.record else None)
+
+
+def _memory(arm: ArmRow) -> float | None:
+    return max((max(r.memory.values()) for r in arm.records if r.memory), default=None)
+
+
+SIZES = (
+    Column("parameters", "parameters", "number", lambda a: parameters(a.trials), 1, 0),
+    Column("trained_parameters", "of them trained", "number", _trained, 1, 0),
+    Column("flops", "GFLOPs per image", "number", lambda a: a.flops, 1e-9, 4),
+    Column("epochs", "epochs", "average", _epochs),
+    Column("train_seconds", "train s", "average", lambda a: a.seconds, cost=True),
+    Column("time_ratio", "× baseline's", "number", lambda a: a.slowdown, 1, 2, cost=True),
+    Column("images_per_s", "images/s", "average", _speed, 1, 0, cost=True),
+    Column("peak_memory_mb", "peak memory MB", "number", _memory, 1, 0, cost=True),
+)
+FIRST = ("parameters", "train_seconds", "time_ratio")
+"""Those that the first table prints; its file has all."""
+
+
+def table(d: Document, cost: bool) -> Table:
+    """Best effect first; the baseline again, where it was trained again, last."""
+    others = any(finding.reference != d.baseline for finding in d.findings)
+    against = Column(
+        "reference", "against", "text", lambda a: a.finding and d.called(a.finding.reference).name
+    )
+    gap = Column("gap", f"gap to {d.gap_set}", "within", lambda a: a.gap, PERCENT)
+    columns = (
+        arm_column(d, lambda a: a.label),
+        filed("baseline", lambda a: a.is_baseline),
+        *(_accuracy(name, f"{name}_accuracy", f"{name}_") for name in d.sets),
+        *finding_columns(f"Δ {d.rules.primary} vs baseline", lambda a: a.finding),
+        against if others else replace(against, where="file"),
+        gap if d.gap_set else replace(gap, where="file"),
+        Column("worst_class", "worst class", "text", lambda a: a.worst and a.worst[0]),
+        Column("worst_recall", "its recall %", "average", lambda a: a.worst and a.worst[1], PERCENT),
+        Column("ece", "ECE", "average", lambda a: a.scores[d.where].get("ece"), PERCENT),
+        Column("seeds", d.over, "text", lambda a: str(a.seeds)),
+        *(column if column.key in FIRST else replace(column, where="file") for column in SIZES),
+    )
+    return Table("Arms, best effect first", columns, [*d.arms, *([d.again] if d.again else [])], _note(d))
+
+
+def _accuracy(name: str, key: str, stem: str) -> Column:
+    def accuracy(arm: ArmRow) -> Mean | None:
+        return arm.scores[name].get("accuracy")
+
+    return Column(key, f"{name} %", "within", accuracy, PERCENT, missing="not scored", stem=stem)
+
+
+def _note(d: Document) -> str:
+    rules, over = d.rules, d.over
+    note = (
+        "Per cent. ± is half the 95 % interval of an accuracy or a gap, [ ] that of a difference, over new "
+        f"{over} and new images; ECE: expected calibration error. A diverged {over[:-1]} counts as chance in "
+        f"a verdict and is left out of a mean. Verdicts: Holm over {rules.family} declared "
+        f"comparison{'s' * (rules.family != 1)} (claims included); δ = {rules.delta_local} "
+        f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
+        "interval alone would say more."
+    )
+    if rules.looks:
+        seeds, levels = (", ".join(f"{one:g}" for one in each) for each in zip(*rules.looks, strict=True))
+        note += (
+            f" Looked at after {seeds} seeds, declared beforehand, at levels {levels}: an arm that is "
+            "decided gets no further seeds, and its interval is at 1 − the level of the look that decided "
+            "it."
+        )
+    if d.again:
+        note += (
+            " A/A: the baseline trained again on the same splits, with other initialisation and order; what "
+            "its Δ shows is noise, and no verdict."
+        )
+    return note
+
+
+def costs(d: Document, cost: bool) -> Table:
+    """What an arm takes beside what it gains."""
+    accuracy = replace(_accuracy(d.where, "accuracy", "accuracy_"), kind="mean")
+    note = (
+        f"Mean over finished {d.over}{'; memory: the largest' * cost}. Trained: by the stage that trains "
+        "most. GFLOPs: billions of operations of one image's forward pass, a multiply-accumulate counted as "
+        "two; a training step takes about three times as many where everything trains."
+    )
+    return Table("Costs", (arm_column(d, lambda a: a.label), accuracy, *SIZES), d.arms, note)

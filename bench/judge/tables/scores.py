@@ -1,0 +1,54 @@
+"""Every set and score, and the recall of every class."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.judge.findings import ArmRow, Document, Mean
+from bench.judge.tables.table import PERCENT, Column, Table, arm_column
+
+
+def table(d: Document, cost: bool) -> Table:
+    """A row for each set and arm."""
+    columns = (
+        Column("set", "set", "text", lambda row: row[0]),
+        arm_column(d, lambda row: row[1].label),
+        *(_score(metric, d.units.get(metric)) for metric in d.metrics),
+        replace(
+            _score("accuracy", None),
+            key="accuracy_low",
+            heading="accuracy, 95 % interval",
+            kind="interval",
+            stem="accuracy_",
+        ),
+        Column("effect", "Δ accuracy vs baseline", "effect", lambda row: row[1].effects[row[0]]),
+    )
+    note = (
+        f"Per cent{' where no unit is said' * bool(d.units)}, mean ± standard deviation over finished "
+        f"{d.over}; the interval is over {d.over} and images. Δ is of finished pairs, pointwise, and no "
+        "verdict: only what was declared has one."
+    )
+    return Table("Every set and score", columns, [(name, arm) for name in d.sets for arm in d.arms], note)
+
+
+def _score(metric: str, unit: str | None) -> Column:
+    heading = metric.replace("_", " ") + (f", {unit}" if unit else "")
+    times, digits = (1.0, 3) if unit else (PERCENT, 1)
+
+    def score(row: tuple[str, ArmRow]) -> Mean | None:
+        return row[1].scores[row[0]].get(metric)
+
+    return Column(metric, heading, "mean", score, times, digits)
+
+
+def classes(d: Document, cost: bool) -> Table:
+    """A column for each arm."""
+    columns = [Column("class", "class", "name", str)]
+    columns += [_recall(arm, d.called(arm.label).name) for arm in d.arms]
+    return Table(
+        f"Classes on {d.where}", columns, d.classes, f"Recall in per cent, mean over finished {d.over}."
+    )
+
+
+def _recall(arm: ArmRow, heading: str) -> Column:
+    return Column(arm.label, heading, "average", lambda name: arm.recalls.get(name), PERCENT)

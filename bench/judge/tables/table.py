@@ -1,0 +1,130 @@
+"""What a table is: columns that know what their cells mean, rows, a note. It spells nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from bench.judge.findings import Document, Finding, Mean
+
+Kind = Literal[
+    "arm",  # a findings.Called: names its row
+    "name",  # text that names its row
+    "text",  # a word or a few
+    "prose",  # a sentence or more
+    "code",  # an id
+    "link",  # (text, address)
+    "verdict",  # of a findings.Finding
+    "count",  # a whole number, as it is
+    "number",
+    "average",  # a findings.Mean, the mean alone
+    "mean",  # a findings.Mean with its standard deviation
+    "within",  # a findings.Mean with half its interval
+    "interval",  # the same, nothing where it has none
+    "effect",  # a findings.Effect with its interval
+]
+TEXT = ("arm", "name", "text", "prose", "code", "link", "verdict")
+"""Kinds that are words; all others are numbers, which sort by value and stand to the right."""
+PERCENT = 100.0
+"""What a share is multiplied with where it is printed."""
+FEWER = "(n/m): a mean over n of the arm's m {}."
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. ``of`` takes a row of its table to what ``kind`` says, or None."""
+
+    key: str
+    """Its name in files; of a value that is taken apart there, the first part's."""
+    heading: str
+    kind: Kind
+    of: Callable[[Any], Any]
+    times: float = 1
+    """Numbers are multiplied with it where they are printed; files hold them as they are."""
+    digits: int = 1
+    missing: str = "–"
+    """What is printed for None."""
+    after: Callable[[Any], str] = lambda row: ""
+    """Row → words that are printed behind the value."""
+    stem: str | None = None
+    """How names of further parts begin in files; None is ``KEY_``: ``KEY_sd``, ``KEY_seeds``, ``KEY_low``."""
+    where: Literal["everywhere", "print", "file"] = "everywhere"
+    cost: bool = False
+    """A time, or what else equal results may differ in."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report, in the order in which it is read."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Any]
+    note: str = ""
+    """What the columns mean; holds no name."""
+    by: str = ""
+    """Key of a column: on pages each of its values has a section, with a part of the table."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Part → its own note."""
+    printed: Sequence[Any] | None = None
+    """The rows that are printed, where files hold more."""
+    only_file: bool = False
+    """Too long to be read: for programs alone."""
+
+    @property
+    def shown(self) -> Table:
+        """As it is printed."""
+        columns = [column for column in self.columns if column.where != "file"]
+        return replace(self, columns=columns, rows=self.rows if self.printed is None else self.printed)
+
+    @property
+    def filed(self) -> Table:
+        """As a file for programs holds it."""
+        return replace(self, columns=[column for column in self.columns if column.where != "print"])
+
+    def part(self, value: str) -> Table:
+        """What is printed of one value of ``by``, without its column."""
+        (by,) = (column for column in self.columns if column.key == self.by)
+        rows = [row for row in self.shown.rows if by.of(row) == value]
+        columns = [column for column in self.columns if column is not by]
+        note = self.notes.get(value, self.note)
+        return replace(self, columns=columns, rows=rows, note=note, printed=None)
+
+    def ready(self, *, cost: bool = True, over: str = "seeds") -> Table:
+        """Without what equal results may differ in, unless ``cost``; means over few seeds explained."""
+        table = replace(self, columns=[column for column in self.columns if cost or not column.cost])
+        values = (column.of(row) for column in table.shown.columns for row in table.shown.rows)
+        if not any(isinstance(value, Mean) and value.seeds < value.planned for value in values):
+            return table
+        mark = FEWER.format(over)
+        notes = {part: f"{note} {mark}" for part, note in table.notes.items()}
+        return replace(table, note=f"{table.note} {mark}".strip(), notes=notes)
+
+
+def filed(key: str, of: Callable[[Any], Any], **more: Any) -> Column:
+    """A column for programs alone, in one part."""
+    return Column(key, "", "text", of, where="file", **more)
+
+
+def arm_column(document: Document, of: Callable[[Any], str] = lambda row: row.arm) -> Column:
+    """The arm a row is about, called as everywhere."""
+    return Column("arm", "arm", "arm", lambda row: document.called(of(row)))
+
+
+def finding_columns(
+    heading: str, of: Callable[[Any], Finding | None], stem: str = ""
+) -> tuple[Column, Column, Column]:
+    """Effect, verdict and detail of a finding. stem: how their names begin in files."""
+
+    def part(name: str) -> Callable[[Any], Any]:
+        return lambda row: getattr(of(row), name, None)
+
+    def after(row: Any) -> str:
+        return "if it converges" if part("if_converges")(row) else ""
+
+    return (
+        Column(f"{stem}effect", heading, "effect", part("effect"), after=after, stem=stem),
+        Column(f"{stem}verdict", "verdict", "verdict", of, stem=stem),
+        filed(f"{stem}detail", part("detail")),
+    )

@@ -1,0 +1,130 @@
+"""How each kind of cell is spelled: in words where it is printed, in parts where a program reads it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bench.judge.findings import Called, Effect, Finding, Mean
+from bench.judge.tables.table import TEXT, Column, Table
+
+MINUS, DASH = "−", "–"
+PARTS: dict[str, tuple[str, ...]] = {
+    "verdict": ("verdict", "dagger", "if_converges"),
+    "average": ("mean", "sd", "seeds"),
+    "mean": ("mean", "sd", "seeds"),
+    "within": ("mean", "sd", "seeds", "low", "high"),
+    "interval": ("low", "high"),
+    "effect": ("mean", "low", "high"),
+}
+"""What a value is taken apart into for programs: attributes of it, or of its interval."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell as it is printed."""
+
+    column: Column
+    value: Any
+    words: str
+    after: str
+
+    @property
+    def text(self) -> str:
+        """All of it, unescaped."""
+        return " ".join(filter(None, (self.words, self.after)))
+
+    @property
+    def is_text(self) -> bool:
+        """Words, not a number."""
+        return self.column.kind in TEXT
+
+    @property
+    def sorts(self) -> float | None:
+        """The number that it is sorted by."""
+        found = parts(self.column, self.value)[0]
+        return None if found is None else float(found)
+
+    @property
+    def is_base(self) -> bool:
+        """Names the baseline."""
+        return isinstance(self.value, Called) and self.value.is_baseline
+
+
+def rows(table: Table) -> Iterator[list[Cell]]:
+    """Every row of a table that is shown."""
+    for row in table.rows:
+        values = ((column, column.of(row)) for column in table.columns)
+        yield [Cell(column, value, words(column, value), column.after(row)) for column, value in values]
+
+
+def words(column: Column, value: Any) -> str:
+    """A value as it is printed everywhere."""
+    if value is None:
+        return column.missing
+    if isinstance(value, Called):
+        return value.name
+    if isinstance(value, Finding):
+        return value.verdict + "†" * value.dagger
+    if isinstance(value, Effect):
+        return effect(value)
+    if isinstance(value, Mean):
+        return mean(value, column)
+    return number(column.times * value, column.digits) if column.kind == "number" else str(value)
+
+
+def mean(value: Mean, column: Column) -> str:
+    """``97.0 ± 0.4``, of less than all seeds ``97.0 ± 0.4 (3/5)``."""
+    middle, digits, spread = value.mean, column.digits, value.sd if column.kind == "mean" else None
+    if column.kind in ("within", "interval") and (found := value.interval):
+        middle, digits, spread = found.mean, precision(found), (found.high - found.low) / 2
+    elif column.kind == "interval":
+        return column.missing
+    text = number(column.times * middle, digits)
+    text += f" ± {column.times * spread:.{digits}f}" if spread is not None else ""
+    return text + (f" ({value.seeds}/{value.planned})" if value.seeds < value.planned else "")
+
+
+def effect(value: Effect) -> str:
+    """``+12.1 [9.2, 15.0]`` points, ``×1.18 [1.10, 1.27]``; in another unit ``+0.121 [0.092, 0.150]``."""
+    if value.unit == "ratio":
+        return f"×{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
+    scale, digits = 100 if value.unit == "points" else 1, precision(value)
+    middle, low, high = (number(scale * part, digits) for part in (value.mean, value.low, value.high))
+    return f"{'+' if middle[0] != MINUS and middle.strip('0.') else ''}{middle} [{low}, {high}]"
+
+
+def precision(value: Effect) -> int:
+    """One decimal, two where the interval is narrower than two points; else two digits of its width."""
+    width = value.high - value.low
+    if value.unit != "points":
+        return max(0, 1 - math.floor(math.log10(width))) if width > 0 else 3
+    return 2 if 0 < width < 0.02 else 1
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as per cent, without the sign."""
+    return DASH if value is None else f"{100 * value:.{digits}f}"
+
+
+def number(value: float, digits: int = 0) -> str:
+    """``4,007,548``, ``−0.50``; what rounds to zero has no sign."""
+    text = f"{abs(value):,.{digits}f}"
+    return f"{MINUS}{text}" if value < 0 and text.strip("0.") else text
+
+
+def names(column: Column) -> list[str]:
+    """Of the columns that a column is in a file for programs."""
+    stem = f"{column.key}_" if column.stem is None else column.stem
+    return [column.key, *(f"{stem}{part}" for part in PARTS.get(column.kind, ())[1:])]
+
+
+def parts(column: Column, value: Any) -> list[Any]:
+    """A value in as many parts as ``names`` has; not rounded."""
+    if value is None or column.kind not in PARTS:
+        return [value] * len(names(column))
+    return [
+        getattr(value if hasattr(value, part) else value.interval, part, None) for part in PARTS[column.kind]
+    ]
