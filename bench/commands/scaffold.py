@@ -14,108 +14,8 @@ from bench.study.file import StudyFile
 from bench.study.patch import UNSET
 from bench.study.read import PATCHABLE_DATA, RESERVED
 
-TEMPLATE = """\
-# {name}: one question, one file. `bench plan` shows what it would train, `bench run` trains it.
-# Every key: docs/study-format.md; every component: `bench list augmentations`, `bench list models`, …
-question = "Does RandAugment help, on the local and on the hidden test set?"
-baseline = "none"        # the arm that the others are measured against
-seeds    = 3             # replicates of every arm, paired: seed 1 means the same split and order in each
-
-[data]
-source  = "synthetic"    # drawn on the spot; or "bloodmnist", "folder:PATH" (class folders), "npz:PATH"
-size_px = 32
-
-[hidden.other-lab]       # any number of hidden test sets, scored once, after training
-kind = "synthetic"       # for your own images: kind = "external", source = "folder:PATH"
-
-[recipe]                 # every arm starts from this; what is left out has a default
-model      = "custom_cnn"
-optimizer  = {{ name = "adam", lr = 1e-3 }}
-batch_size = 64
-stages     = [{{ train = "all", epochs = 6, patience = 3 }}]
-
-[arms]                   # each arm says only what it changes
-none        = {{ augment = [] }}
-flips       = {{ augment = ["flip"] }}
-randaugment = {{ augment = ["flip", "randaugment"] }}
-
-[[claims]]               # judged in the report: supported, refuted or inconclusive
-says   = "RandAugment helps on the other laboratory's images"
-better = "randaugment"
-than   = "none"
-metric = "other-lab.accuracy"
-"""
-
-COMPONENT = '''\
-"""An augmentation of our own. In a study of this folder:
-
-    uses = ["{file}"]                         # above the first [table]
-
-    [arms]
-    {name} = {{ augment = ["flip", {{ name = "{name}", p = 0.5 }}] }}
-
-`bench plan STUDY` checks it, `bench data preview STUDY` shows what it does to images, `bench run STUDY`
-trains with it. When this file changes, trials that use it are trained anew. docs/add-a-component.md shows
-the other kinds of component.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-import numpy as np
-from annotated_types import Interval
-
-from bench.augment.base import Augmentation, PerImage, Probability, Space, Step, chosen
-from bench.registry import augmentations
-
-if TYPE_CHECKING:
-    import torch
-
-
-# `does` says what it does to an image, in the words by which corruptions tell their like: a hidden set of
-# corrupted images counts "occlusion" as seen by arms that hide something. Left out: what its name says.
-@augmentations.register("{name}", does=("hide",))
-def stripe(width: Annotated[float, Interval(gt=0, le=1)] = 0.1, p: Probability = 0.5) -> Augmentation:
-    """Black out a horizontal stripe.
-
-    width   share of the image's height, above 0, at most 1
-    p       probability for each image, 0 to 1
-    """
-    return Stripe(width, p)  # the parameters above, with these types and bounds, are what a study may set
-
-
-@dataclass(frozen=True)
-class Stripe:
-    """Prepared once for images of one size, then called for every batch."""
-
-    width: float
-    p: float
-
-    def prepare(self, space: Space) -> Step:
-        """Draw on the host, compute on the device; many batches may run at once."""
-        size_px = space.size_px
-
-        def draw(rng: np.random.Generator, count: int) -> list[np.ndarray]:
-            """What is random, one row per image, from the trial's own generator and from nothing else."""
-            width = round(self.width * size_px) * chosen(rng, self.p, count)
-            return [rng.integers(0, size_px, count), width]
-
-        def run(images: torch.Tensor, drawn: Sequence[np.ndarray]) -> torch.Tensor:
-            """Images (B, C, H, W) float32 in [0, 1], on the device, and their rows → the same shape."""
-            import torch
-
-            from bench.augment.transfer import to_device
-
-            top, width = (rows.view(-1, 1, 1, 1) for rows in to_device(drawn, images.device))
-            row = torch.arange(size_px, device=images.device).view(1, 1, -1, 1)
-            return images.masked_fill((row >= top) & (row < top + width), 0.0)
-
-        return PerImage(draw, run)
-'''
-
+TEMPLATES = Path(__file__).parent / "templates"
+"""What ``new`` writes, with NAME where the name stands."""
 BY_INDEX = {"type": "object", "patternProperties": {r"^\d+": {}}, "additionalProperties": False}
 """``stages.1.train = …`` without quotes."""
 
@@ -125,7 +25,7 @@ def new(name: str, folder: Path, *, component: bool = False) -> Path:
 
     component   write an augmentation of that name instead, ``ablations/<name>.py``
     """
-    what, suffix, template = ("component", ".py", COMPONENT) if component else ("study", ".toml", TEMPLATE)
+    what, suffix = ("component", ".py") if component else ("study", ".toml")
     stem = name.removesuffix(suffix)
     if component and stem in augmentations:
         raise UserError(f'"{stem}" is an augmentation already; choose another name')
@@ -138,7 +38,8 @@ def new(name: str, folder: Path, *, component: bool = False) -> Path:
         raise UserError(f"{file} is there already; choose another name")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(template.format(name=stem, file=file.name), "utf-8")
+        template = TEMPLATES / ("augmentation.py.txt" if component else "study.toml")
+        file.write_text(template.read_text("utf-8").replace("NAME", stem), "utf-8")
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}") from None
     return file.relative_to(folder)

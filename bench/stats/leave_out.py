@@ -72,7 +72,10 @@ def parts_of(items: NDArray[Any], most: int = MOST_PARTS) -> Ints:
     unique, item = np.unique(items, return_inverse=True)
     if len(unique) <= most:
         return item.astype(np.int64)
-    mixed = unique.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # wraps; Fibonacci hashing
-    place = np.argsort(np.argsort(mixed ^ (mixed >> np.uint64(32)), kind="stable"), kind="stable")
+    mixed = unique.astype(np.uint64)
+    # The finaliser of splitmix64 (Steele et al. 2014), which wraps: numbers in a row come out anywhere.
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    place = np.argsort(np.argsort(mixed, kind="stable"), kind="stable")
     part: Ints = (place % most)[item]
     return part

@@ -5,11 +5,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+import torch
 from studies import FakeLocator, text
 
+from bench.augment.pipeline import build
 from bench.commands import scaffold
 from bench.errors import UserError
 from bench.plan import make_plan
+from bench.streams import stream
 from bench.study.read import load
 
 
@@ -45,6 +48,51 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path):
     (tmp_path / "ablations").write_text("a file, not a folder")
     with pytest.raises(UserError, match="cannot be written"):
         scaffold.new("x", tmp_path)
+
+
+# -- an augmentation of one's own ----------------------------------------------------------------------------
+
+
+OWN = """\
+[arms]
+none = {}
+own = { augment = ["flip", { name = "my-stripe", width = 0.2, p = 1 }] }
+"""
+
+
+def test_the_written_component_is_an_augmentation_that_keeps_what_augmentations_promise(tmp_path: Path):
+    assert scaffold.new("my-stripe", tmp_path, component=True) == Path("ablations/my-stripe.py")
+    study = tmp_path / "ablations" / "mine.toml"
+    study.write_text(text(OWN, top='uses = ["my-stripe.py"]'), "utf-8")
+    (own,) = load(study).arm("own").recipe.augment[1:]
+    images, targets = torch.rand(5, 3, 16, 16), torch.eye(5)
+    run = build([own], size_px=16, channels=3)
+    out, same = run(images, targets, stream(0, "t"))
+    dark = (out == 0).all(dim=(1, 3)).sum(1)
+    assert dark.min() >= 1
+    assert dark.max() == 3
+    assert torch.equal(out[out > 0], images[out > 0])
+    assert torch.equal(same, targets)
+    assert torch.equal(run(images, targets, stream(0, "t"))[0], out)
+    off = build([own.model_copy(update={"params": own.params | {"p": 0.0}})], size_px=16, channels=3)
+    assert torch.equal(off(images, targets, stream(0, "t"))[0], images)
+    schema = json.loads(scaffold.schema())
+    assert "my-stripe" in schema["$defs"]["Choice"]["anyOf"][0]["enum"]
+
+
+def test_the_written_component_says_how_a_study_uses_it(tmp_path: Path):
+    said = (tmp_path / scaffold.new("streak", tmp_path, component=True)).read_text("utf-8")
+    assert 'uses = ["streak.py"]' in said
+    assert 'streak = { augment = ["flip", { name = "streak", p = 0.5 }] }' in said
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("flip", '"flip" is an augmentation already; choose another name'), ("../x", "cannot name a component")],
+)
+def test_a_name_that_no_component_can_have_is_refused(tmp_path: Path, name: str, problem: str):
+    with pytest.raises(UserError, match=problem):
+        scaffold.new(name, tmp_path, component=True)
 
 
 # -- the schema ----------------------------------------------------------------------------------------------
@@ -91,7 +139,7 @@ def test_the_schema_accepts_every_key_of_a_study(validator: jsonschema.Draft2020
 
 
 def test_the_schema_accepts_the_template(validator: jsonschema.Draft202012Validator):
-    assert validator.is_valid(tomllib.loads(scaffold.TEMPLATE.format(name="x")))
+    assert validator.is_valid(tomllib.loads((scaffold.TEMPLATES / "study.toml").read_text("utf-8")))
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,9 @@ metric = "local.kappa"
 
 
 def files_of(page: Path) -> dict[str, str]:
-    """Every Python file that a page shows, by the name that its first line says."""
-    blocks = re.findall(r"^```python\n(# (\S+)\n.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    return {Path(name).name: text for text, name in blocks}
+    """Every file beside a study that a page shows, by the name that its first line says."""
+    shown = r"^```python\n(# ablations/(\S+)\n.*?)^```"
+    return {name: text for text, name in re.findall(shown, page.read_text("utf-8"), re.DOTALL | re.MULTILINE)}
 
 
 def cells(folder: Path, count: int, seed: int) -> None:
@@ -109,8 +109,8 @@ def test_the_page_shows_one_of_every_kind(ran: tuple[Path, Machine, Ending]) -> 
     study, _, _ = ran
     load(study)
     kinds = {component.kind for component in registry.foreign()}
-    named_by_class = {"sampler", "pruner"}  # Optuna has them; a study names them there
-    assert kinds == {one.kind for one in REGISTRIES.values()} - named_by_class
+    no_study = {"executor", "sampler", "pruner"}  # where trials run; Optuna has the others, named by class
+    assert kinds == {one.kind for one in REGISTRIES.values()} - no_study
 
 
 def test_every_trial_is_trained_and_scored(ran: tuple[Path, Machine, Ending]) -> None:

@@ -106,3 +106,22 @@ sound = {{ augment = [{{ name = "kornia:RandomPlasmaShadow", p = 0.5 }}] }}
         'augment[1] kornia:RandomPlasmaShadow: roughnes = [0.1, 0.5]: unknown key; did you mean "roughness"?'
     )
     assert "chain steps[0] kornia:RandomMixUpV2: mixes images of a batch" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ("return 1 / 0", "raises ZeroDivisionError: division by zero"),
+        ("return 3", "gives 3, no number"),
+        ("return float('inf')", "gives inf, no number"),
+    ],
+)
+def test_an_own_metric_is_tried_before_anything_is_trained(tmp_path: Path, body: str, wrong: str) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from bench.registry import metrics\n\n\n@metrics.register('odd')\ndef odd():\n"
+        f"    def score(probabilities, labels):\n        {body}\n\n    return score\n"
+    )
+    study = write_study(tmp_path)
+    study.write_text(f'uses = ["odd.py"]\n{study.read_text()}')
+    said = complaint(study, tmp_path)
+    assert said.splitlines()[1:] == [f"  metric odd: of 48 images of 8 classes it {wrong}"]
