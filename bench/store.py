@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
@@ -171,15 +171,6 @@ class Damage:
 
     id: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """Something on the disk that can go, on request."""
-
-    path: Path
-    size: int
-    """Bytes."""
 
 
 class Store:
@@ -372,34 +363,6 @@ class Store:
         finally:
             lock.release()
 
-    def stale(self, is_current: Callable[[Record], bool]) -> list[Leftover]:
-        """Folders of trials whose component versions are not today's, as the caller tells."""
-        return [_leftover(self.trial_dir(record.id)) for record in self.records() if not is_current(record)]
-
-    def checkpoints(self) -> list[Leftover]:
-        """Checkpoints of unfinished trials; without them these start again."""
-        return [_leftover(path) for path in sorted(self.root.glob("trials/*/checkpoint.pt"))]
-
-    def weights(self) -> list[Leftover]:
-        """Kept weights; without them a set added later needs ``--rescore``."""
-        return [_leftover(path) for path in sorted(self.root.glob("trials/*/weights.safetensors"))]
-
-    def remove(self, leftovers: Iterable[Leftover]) -> int:
-        """Delete and return the bytes freed. Refuses what is not inside a trial's folder."""
-        freed = 0
-        trials = (self.root / "trials").resolve()
-        for leftover in leftovers:
-            path = leftover.path.resolve()
-            if trials not in path.parents:
-                raise ValueError(f"{path} is not inside {trials}")
-            if path.is_dir():
-                (path / "record.json").unlink(missing_ok=True)  # first: half a folder is no trial
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-            freed += leftover.size
-        return freed
-
 
 def equal_view(record: Record) -> dict[str, Any]:
     """What two runs of the same trial must agree on: the record without NOT_COMPARED."""
@@ -461,8 +424,3 @@ def _same_images(a: Predictions, b: Predictions) -> bool:
     import numpy as np
 
     return np.array_equal(a.ids, b.ids) and np.array_equal(a.labels, b.labels)
-
-
-def _leftover(path: Path) -> Leftover:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return Leftover(path, sum(file.stat().st_size for file in files))

@@ -32,6 +32,7 @@ ORDER = (
     "data",
     "metrics",
     "stats",
+    "leftovers",
     "store",
     "plan",
     "study",

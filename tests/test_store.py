@@ -11,7 +11,7 @@ import pytest
 
 from bench import store as store_module
 from bench.errors import UserError
-from bench.store import Damage, Leftover, Predictions, Record, Store, equal_view
+from bench.store import Damage, Predictions, Record, Store, equal_view
 
 ID, OTHER = "0123456789abcdef", "fedcba9876543210"
 
@@ -181,9 +181,8 @@ def test_replacing_a_record_leaves_nothing_of_the_old_one(store: Store, tmp_path
 def test_a_finished_trial_keeps_no_checkpoint(store: Store):
     store.trial_dir(ID).mkdir(parents=True)
     (store.trial_dir(ID) / "checkpoint.pt").write_bytes(b"x")
-    assert [leftover.size for leftover in store.checkpoints()] == [1]
     store.write(record(), history=[], predictions={})
-    assert store.checkpoints() == []
+    assert not (store.trial_dir(ID) / "checkpoint.pt").exists()
 
 
 def test_a_hidden_set_added_later_stands_beside_the_old_scores(store: Store):
@@ -317,33 +316,6 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_first_trial(tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--results FOLDER"):
         Store(tmp_path / "file" / "results").check_writable()
-
-
-def test_what_can_go_is_listed_with_its_size_and_goes(store: Store, tmp_path: Path):
-    for id, version in ((ID, 1), (OTHER, 2)):
-        weights = tmp_path / "w"
-        weights.write_bytes(b"12345")
-        store.write(
-            record(id=id, versions={"model:custom_cnn": version}),
-            history=[],
-            predictions={},
-            weights_file=weights,
-        )
-    assert [leftover.size for leftover in store.weights()] == [5, 5]
-    assert store.remove(store.weights()) == 10
-    assert store.read(ID) is not None
-    stale = store.stale(lambda r: r.versions == {"model:custom_cnn": 2})
-    assert [leftover.path.name for leftover in stale] == [ID]
-    assert store.remove(stale) == stale[0].size > 0
-    assert store.ids() == [OTHER]
-
-
-def test_nothing_outside_the_trials_is_ever_removed(store: Store, tmp_path: Path):
-    (tmp_path / "thesis").write_text("x")
-    for path in (tmp_path / "thesis", store.root / "trials", store.root / "trials" / ".." / ".."):
-        with pytest.raises(ValueError, match="not inside"):
-            store.remove([Leftover(path, 1)])
-    assert (tmp_path / "thesis").exists()
 
 
 def test_files_are_as_readable_as_the_person_asked(store: Store):

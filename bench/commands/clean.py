@@ -7,12 +7,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import leftovers
 from bench.commands.status import planned, read_plan
+from bench.leftovers import Leftover
 from bench.machine import Machine
 from bench.plan import ROOMS
 from bench.registry import version_today
 from bench.run.planning import SMOKE_FOLDER
-from bench.store import Leftover, Store
+from bench.store import Store
 
 CACHED = ("images", "corrupted", "inspected", "downloads")
 """Folders of the cache that take room; what was hashed is remembered in a few kilobytes."""
@@ -34,8 +36,8 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
     store = Store(machine.results)
     kinds = {
         "stale": _stale(store),
-        "checkpoints": store.checkpoints(),
-        "weights": store.weights(),
+        "checkpoints": leftovers.checkpoints(store),
+        "weights": leftovers.weights(store),
         "smoke": _whole(store.root / SMOKE_FOLDER),
         "cache": _whole(*(machine.cache / name for name in CACHED)),
     }
@@ -48,7 +50,7 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
                 for leftover in kinds[kind]:
                     shutil.rmtree(leftover.path)
             elif gone:
-                store.remove(kinds[kind])
+                leftovers.remove(store, kinds[kind])
             size = sum(leftover.size for leftover in kinds[kind])
             lines.append(
                 f"{kind:<12} {len(kinds[kind]):>5}  {size / 1e6:>9.1f} MB{'  deleted' if gone else ''}"
@@ -61,7 +63,8 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
 def _stale(store: Store) -> list[Leftover]:
     """Trials that other component versions made and that no study of the folder lists."""
     listed = {id for name in planned(store) for id in read_plan(name, store).ids}
-    return store.stale(
+    return leftovers.stale(
+        store,
         lambda record: (
             record.id in listed
             or all(
@@ -69,7 +72,7 @@ def _stale(store: Store) -> list[Leftover]:
                 for n, v in record.versions.items()
                 if n not in record.origins
             )
-        )
+        ),
     )
 
 
