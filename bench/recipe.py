@@ -162,6 +162,26 @@ class Split(Frozen):
         return self
 
 
+class NamePattern(Frozen):
+    """Groups told from file names: images in whose names the same is found belong together."""
+
+    pattern: str
+    """Regular expression; what its first ( ) holds counts, without one all that it matches."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return value
+
+
+Grouping = Annotated[str, Field(min_length=1)] | NamePattern
+"""What images belong together by: a column of the source (``"folder"``), or a pattern of file names."""
+
+
 class Data(Frozen):
     """The ``[data]`` table: which images, how large, how split."""
 
@@ -178,6 +198,8 @@ class Data(Frozen):
     """Names of the classes, in label order."""
     n_images: Annotated[int, Field(ge=80)] = 2000
     """Images that ``synthetic`` draws."""
+    groups: Grouping | None = None
+    """Images of one patient, slide or donor: on one side of every split, and one item of every interval."""
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -203,6 +225,8 @@ class External(Frozen):
     source: str
     classes: dict[str, str] | None = None
     """Foreign class name → this study's class name; names not listed stay as they are."""
+    groups: Grouping | None = None
+    """As in ``[data]``: one item of every interval."""
     allow_overlap: bool = False
     """Score it even when it holds images of the local data."""
 

@@ -73,9 +73,10 @@ class FakeLocator:
         path = None if drawn else Path("/images")
         return Source(kind, path, fingerprint([written, self.content]), images=data.n_images if drawn else 0)
 
-    def data_fingerprint(self, source: Source, data: Data) -> str:
+    def data_fingerprint(self, source: Source, data: Data, *, folds: bool = False) -> str:
         """Everything of ``[data]`` but how the source is written."""
-        return fingerprint([source.fingerprint, data.model_dump(mode="json", exclude={"source"})])
+        unset = {"groups"} if data.groups is None else set()
+        return fingerprint([source.fingerprint, data.model_dump(mode="json", exclude={"source"} | unset)])
 
     def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
         """One test set per fold, the same for every seed."""

@@ -74,6 +74,18 @@ def _head(seen: Inspection) -> list[str]:
         f"{_printed(seen.data.source)}   {len(images):,} images · {len(images.classes)} classes · {colour}",
         f"native sizes   {_sizes(seen)}; looked at with {seen.data.size_px} px",
         f"imbalance      {seen.imbalance:.1f} : 1, the largest class over the smallest",
+        *_groups(seen),
+        *(f"split          {line}" for line in seen.missed),
+    ]
+
+
+def _groups(seen: Inspection) -> list[str]:
+    sizes = seen.group_sizes
+    if sizes is None:
+        return []
+    middle = sorted(sizes)[len(sizes) // 2]
+    return [
+        f"groups         {len(sizes):,}, of {min(sizes):,} to {max(sizes):,} images, the median {middle:,}"
     ]
 
 
@@ -235,8 +247,10 @@ def as_data(seen: Inspection) -> dict[str, Any]:
             {"width": width, "height": height, "images": n} for (width, height), n in seen.sizes.most_common()
         ],
         "imbalance": seen.imbalance,
+        "group_sizes": None if seen.group_sizes is None else sorted(seen.group_sizes.tolist()),
         "classes": classes,
         "split_problem": seen.problem,
+        "split_missed": list(seen.missed),
         "identical": [_cluster_data(seen, cluster) for cluster in seen.findings.exact],
         "near_duplicates": [[_image(seen, m) for m in group] for group in seen.findings.near],
         "large_groups": [[_image(seen, m) for m in group] for group in seen.findings.large],

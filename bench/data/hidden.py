@@ -54,7 +54,9 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
         raise ValueError(f"the external set {scored.name} has a source")
     where = f"[hidden.{scored.name}]"
     foreign = open_images(
-        data.model_copy(update={"source": hidden.source, "classes": None}), scored.source, cache
+        data.model_copy(update={"source": hidden.source, "classes": None, "groups": hidden.groups}),
+        scored.source,
+        cache,
     )
     numbered = sources[scored.source.kind].traits.get("numbered", False)
     labels = _translate(where, foreign, local.classes, hidden.classes or {}, by_number=numbered)
@@ -69,7 +71,7 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
         if channels == 1:
             raise UserError(f"{where} holds colour images, {data.source} gray ones; convert them to gray")
         images = np.repeat(images, channels, axis=3)
-    return Samples(images, labels, foreign.ids).take(np.arange(len(labels)))
+    return Samples(images, labels, foreign.ids, groups=foreign.groups).take(np.arange(len(labels)))
 
 
 def _translate(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from bench.errors import UserError, shorten
@@ -38,6 +38,7 @@ class Reader:
     split     (N,) int8 (0 train, 1 validation, 2 test) where the source has its own; else None
     drawn     → (N, S, S, C) uint8 already at the size wanted, when the source can draw any size; else None
     names     what each of the N is called, a path or a place; empty: by number
+    columns   what else is known of each image, by name: () → (N,) values, for ``groups`` to name
     size      index → native (width, height) without decoding; None: it takes decoding
     """
 
@@ -48,6 +49,7 @@ class Reader:
     split: npt.NDArray[np.int8] | None = None
     drawn: Callable[[], Pixels] | None = None
     names: Sequence[str] = ()
+    columns: Mapping[str, Callable[[], npt.ArrayLike]] = field(default_factory=dict)
     size: Callable[[int], Size] | None = None
 
 

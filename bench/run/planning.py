@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Literal
 from bench import metrics
 from bench.data.locator import DiskLocator
 from bench.errors import UserError
+from bench.files import Counting, uncounted
 from bench.machine import Machine
-from bench.plan import Plan, PlanFile, Run, ScoredSet, look_seeds, make_plan, read_plan_file
+from bench.plan import (
+    Plan,
+    PlanFile,
+    Run,
+    ScoredSet,
+    look_seeds,
+    make_plan,
+    read_plan_file,
+    replicates_of,
+)
 from bench.progress.board import Cell
 from bench.registry import UNREAD
 from bench.store import Record, Store
@@ -30,14 +40,21 @@ SMOKE_FOLDER = "smoke-runs"
 
 
 def prepare(
-    path: Path, machine: Machine, *, smoked: bool = False, outside: Callable[[Path], Outside] = run_in
+    path: Path,
+    machine: Machine,
+    *,
+    smoked: bool = False,
+    outside: Callable[[Path], Outside] = run_in,
+    counting: Counting = uncounted,
 ) -> Plan:
     """The plan of the study at ``path``, with what tuning has chosen so far.
 
     outside   what becomes of the code that the study names
+    counting  told of images that are read for the first time
+
     Imports neither torch nor pandas. Raises UserError.
     """
-    return Planning(path, machine, smoked=smoked, outside=outside).plan()
+    return Planning(path, machine, smoked=smoked, outside=outside, counting=counting).plan()
 
 
 class Planning:
@@ -52,16 +69,18 @@ class Planning:
         retry: Sequence[str] = (),
         until_decided: bool = False,
         outside: Callable[[Path], Outside] = run_in,
+        counting: Counting = uncounted,
     ) -> None:
         """Raises UserError for a study with mistakes.
 
         retry           causes of failed candidates to run again, once
         until_decided   declare the study's looks; what is declared stays so
+        counting        told of images that are read for the first time
         """
         study = load(path, outside)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
-        self._locator = DiskLocator(machine, path.resolve().parent)
+        self._locator = DiskLocator(machine, path.resolve().parent, counting)
         self._retry = retry
         self._failed: dict[str, int] = {}
         self.looks = () if smoked else self._declare_looks(until_decided)
@@ -71,7 +90,9 @@ class Planning:
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
         plan = search.plan(self.study, self._locator, self._read, self.store.history)
-        return plan if not self.looks else self._undecided(replace(plan, looks=self.looks))
+        first = replicates_of(self.study)[0]
+        plan = replace(plan, shares=self._locator.shares(self.study.data, first), looks=self.looks)
+        return plan if not self.looks else self._undecided(plan)
 
     def _declare_looks(self, now: bool) -> tuple[int, ...]:
         """The looks that were declared before the first score, or are now; the study gets their seeds."""

@@ -23,7 +23,12 @@ EXIF_ORIENTATION = 0x0112
 LYING = range(5, 9)
 """EXIF orientations that swap width and height."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
-ADVICE = "a folder source holds one folder per class, and in each of them its .jpg, .jpeg or .png images"
+ADVICE = (
+    "a folder source holds one folder per class, and in each of them its .jpg, .jpeg or .png images;\n"
+    '    with groups = "folder", folders that hold them, one per patient'
+)
+BETWEEN = "folder"
+"""The column of the folders between classes and images, which are read where ``groups`` names it."""
 
 
 class ImageFile(NamedTuple):
@@ -31,6 +36,7 @@ class ImageFile(NamedTuple):
 
     class_name: str
     name: str
+    """``img.png``, or ``PATIENT/img.png``."""
     size: int
     mtime_ns: int
 
@@ -56,21 +62,23 @@ class _ClassFolder:
 
 def locate(asked: Asked) -> Located:
     """Known by the names and bytes of its images: what else lies in the folder does not matter."""
-    files = list_images(asked.path)
+    files = list_images(asked.path, between=asked.data.groups == BETWEEN)
     content = asked.sha256((file.relative, file.size, file.mtime_ns) for file in files)
     return Located(asked.path, content, images=len(files), classes=len({file.class_name for file in files}))
 
 
 @sources.register("folder", path="folder", locate=locate)
-def folder(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
+def folder(path: Path, classes: tuple[str, ...] | None = None, groups: object = None) -> Reader:
     """Class folders of JPEG or PNG files.
 
     path     holds one folder per class, and each of them its .jpg, .jpeg or .png images
+    groups   ``"folder"``: each class folder holds folders of images, one per patient, say
     classes  the folders' names in another order than the alphabet's
     """
     import numpy as np
 
-    files = list_images(path)
+    between = groups == BETWEEN
+    files = list_images(path, between=between)
     found = sorted({file.class_name for file in files})
     if classes is not None and sorted(classes) != found:
         raise UserError(
@@ -87,21 +95,24 @@ def folder(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
         3,
         lambda index: read_image(path / called[index]),
         names=called,
+        columns={BETWEEN: lambda: [file.name.rpartition("/")[0] for file in files]} if between else {},
         size=lambda index: upright_size(path / called[index]),
     )
 
 
-def list_images(folder: Path) -> list[ImageFile]:
+def list_images(folder: Path, *, between: bool = False) -> list[ImageFile]:
     """Images of every class folder, sorted by class and file name; one pass, no file is opened.
 
-    Hidden names, files of other types and folders inside class folders are left out. Raises UserError when
+    between  those in folders inside class folders too, which are left out otherwise
+
+    Hidden names and files of other types are left out. Raises UserError when
     there is no class folder or one has no image. One class is enough here: a hidden set may hold just that.
     """
     classes = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith(".") and entry.is_dir():
-                classes[entry.name] = _scan(entry)
+                classes[entry.name] = _scan(entry.path, entry.name, between)
     empty = [f"  {name}/ {classes[name].problem}" for name in sorted(classes) if not classes[name].files]
     if empty:
         raise UserError(f"{folder}: class folders without an image\n" + "\n".join(empty) + f"\n    {ADVICE}")
@@ -110,16 +121,22 @@ def list_images(folder: Path) -> list[ImageFile]:
     return sorted(file for scanned in classes.values() for file in scanned.files)
 
 
-def _scan(folder: os.DirEntry[str]) -> _ClassFolder:
+def _scan(folder: str, class_name: str, between: bool, inside: str = "") -> _ClassFolder:
+    """What a class folder holds, or a folder ``inside`` it (``P1/``)."""
     found = _ClassFolder()
-    with os.scandir(folder.path) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
             suffix = os.path.splitext(entry.name)[1].lower()
             if entry.name.startswith("."):
                 continue
             if suffix in SUFFIXES and entry.is_file():
                 stat = entry.stat()
-                found.files.append(ImageFile(folder.name, entry.name, stat.st_size, stat.st_mtime_ns))
+                file = ImageFile(class_name, inside + entry.name, stat.st_size, stat.st_mtime_ns)
+                found.files.append(file)
+            elif between and entry.is_dir():
+                inner = _scan(entry.path, class_name, between=False, inside=f"{entry.name}/")
+                found.files += inner.files
+                found.other += inner.other
             else:
                 found.other["folders" if entry.is_dir() else f"{suffix or 'other'} files"] += 1
     return found
