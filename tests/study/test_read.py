@@ -272,7 +272,10 @@ def test_a_key_that_the_source_does_not_take_is_a_mistake():
     ("groups", "text"),
     [
         ("5", mistake("[data] groups", 5, "must be text, in quotes")),
-        ('{ pattern = "(P" }', mistake("[data] groups.pattern", '"(P"', "is no regular expression: missing )")),
+        (
+            '{ pattern = "(P" }',
+            mistake("[data] groups.pattern", '"(P"', "is no regular expression: missing )"),
+        ),
         ('{ pattern = "P", on = "x" }', mistake("[data] groups.on", '"x"', "unknown key; known: pattern")),
     ],
 )
