@@ -253,11 +253,13 @@ def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes, evidence: Evid
             libraries.setdefault(name, set()).add(version)
     sizes = {key: size for record in records for key, size in record.sizes.items()}
     done = [o for trials in outcomes.values() for o in trials if o.record]
+    sets = tuple((name, key, sizes.get(key), evidence.groups(key)) for name, key in _sets(plan))
     return Provenance(
         source=study.data.source,
         synthetic=study.data.source == "synthetic",
         data_fingerprint=plan.data_fingerprint,
-        sets=tuple((name, key, sizes.get(key), evidence.groups(key)) for name, key in _sets(plan)),
+        sets=sets,
+        grouped=tuple(dict.fromkeys(name.partition(",")[0] for name, _, _, groups in sets if groups)),
         independent=tuple(_independent(study)),
         missed=plan.shares.missed if plan.shares else (),
         classes=tuple(next((record.classes for record in records if record.classes), [])),

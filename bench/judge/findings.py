@@ -217,6 +217,8 @@ class Provenance:
     data_fingerprint: str
     sets: tuple[tuple[str, str, int | None, int | None], ...]
     """(name, key, images, groups) of every scored set, of each fold's; groups where they are known."""
+    grouped: tuple[str, ...]
+    """Sets in which groups of images count."""
     independent: tuple[str, ...]
     """Sets whose images are taken as independent, since nothing says which belong together; none drawn."""
     missed: tuple[str, ...]

@@ -195,6 +195,7 @@ def test_the_clean_score_of_a_corrupted_set_stays_one_of_images(make_world):
 
 def test_the_report_says_what_its_items_are(grouped: World):
     text = markdown(build(grouped.study, grouped.plan, grouped.store))
+    assert "In local, heavy groups of images (patients) count, so there new groups." in text
     assert "- Set local: 200 images of 24 groups, which are the items of its intervals, key" in text
     assert "- Set heavy: 200 images of 16 groups, which are the items of its intervals, key" in text
 
