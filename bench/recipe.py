@@ -67,7 +67,7 @@ def complete(registry: Registry, choice: Choice) -> Choice:
     try:
         return Choice(name=choice.name, params=registry[choice.name].parameters(choice.params))
     except UserError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{error}") from error
     except ValidationError as error:
         wrong = error.errors()[0]
         key = ".".join(map(str, wrong["loc"]))

@@ -138,7 +138,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise ValueError("must be a finite number, text, true or false, or a list or table of these")
+    kinds = "a finite number, text, true or false, or a list or table of these"
+    raise ValueError(f"must be {kinds}, not {shorten(value)}")
 
 
 if TYPE_CHECKING:

@@ -212,7 +212,7 @@ class StudyFile(Frozen):
     def _replicate_seeds(cls, value: int | list[int] | None) -> int | list[int] | None:
         if isinstance(value, list):
             if not value:
-                raise ValueError("names no seed: nothing would be trained")
+                raise ValueError(f"seeds = {value} names none: nothing would be trained")
             if double := repeated(value):
                 raise ValueError(f"names the seed {double} twice")
             if not all(0 <= seed < REPLICATE_SEEDS for seed in value):

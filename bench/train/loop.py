@@ -58,7 +58,7 @@ def fit(
     """
     if all(stage.train == "none" for stage in recipe.stages):
         raise UserError(
-            'stages: every train is "none", so nothing is trained; give one "head", "top:N" or "all"'
+            f'stages: train is "none" in all {len(recipe.stages)}; give one "head", "top:N" or "all"'
         )
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     generators = [torch.device(device)] if device != "cpu" else []

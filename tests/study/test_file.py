@@ -26,7 +26,7 @@ def test_what_is_left_out_has_a_default():
         ("seeds", 0, "greater than or equal to 1"),
         ("seeds", 1001, "less than or equal to 1000"),
         ("seeds", True, "valid integer"),
-        ("seeds", [], "names no seed"),
+        ("seeds", [], "seeds = [] names none"),
         ("seeds", [1, 1], "names the seed 1 twice"),
         ("seeds", [10_000], "seeds of replicates are 0 to 9999"),
         ("seeds", [-1], "seeds of replicates are 0 to 9999"),

@@ -144,7 +144,7 @@ def test_a_recipe_that_trains_nothing_is_refused(
     development: Development, recipe: Make, network: Build
 ) -> None:
     chosen = recipe(stages=[{"train": "none"}])
-    with pytest.raises(UserError, match="nothing is trained"):
+    with pytest.raises(UserError, match='train is "none" in all 1'):
         fit(network(chosen), development, chosen, 0, "cpu")
 
 
