@@ -6,11 +6,14 @@ All are frozen, strict and complete: every default filled in. They hold no machi
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,6 +27,10 @@ from bench.errors import shorten
 
 HIDDEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 STAGE = re.compile(r"none|head|all|top:[1-9]\d*|fraction:(0?\.\d*[1-9]\d*|1(\.0+)?)")
+
+
+ClassName = Annotated[str, Field(min_length=1), AfterValidator(partial(unicodedata.normalize, "NFC"))]
+"""In Unicode's composed form, as ``data.classes`` has them: some file systems spell é as two characters."""
 
 
 class Frozen(BaseModel):
@@ -160,7 +167,7 @@ class Data(Frozen):
     split_seed: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None
     """Largest number of training plus validation images, classes in proportion. The test set stays whole."""
-    classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)] | None = None
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2)] | None = None
     """Names of the classes, in label order."""
     n_images: Annotated[int, Field(ge=80)] = 2000
     """Images that ``synthetic`` draws."""
@@ -187,7 +194,7 @@ class External(Frozen):
 
     kind: Literal["external"]
     source: str
-    classes: dict[str, str] | None = None
+    classes: dict[ClassName, ClassName] | None = None
     """Foreign class name → this study's class name; names not listed stay as they are."""
     allow_overlap: bool = False
     """Score it even when it holds images of the local data."""

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench import tune
 from bench.commands.show import find
+from bench.data.classes import numbers
 from bench.data.locator import DiskLocator
 from bench.errors import UserError, did_you_mean
 from bench.machine import Machine
 from bench.plan import PlanFile, Trial, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.recipe import Recipe
-from bench.registry import models
+from bench.registry import models, sources
 from bench.store import Record, Store
 from bench.study.code import run_in
 from bench.study.read import Study, parse
@@ -56,6 +57,7 @@ class _Export:
         return {
             "id": record.id,
             "classes": list(record.classes),
+            "class_numbers": numbers(record.classes, numbered=sources.numbered(record.data["source"])),
             "size_px": self.size_px,
             "channels": network.mean.shape[1],
             "mean": network.mean.flatten().tolist(),
@@ -180,7 +182,7 @@ def _notes(export: _Export) -> dict[str, str]:
     return {
         "input": f"images: uint8 (batch, {export.size_px}, {export.size_px}, channels), 0 to 255; "
         "normalisation is inside",
-        "output": "logits: float32 (batch, classes); softmax gives probabilities",
+        "output": "logits: float32 (batch, classes), in the order of classes; softmax gives probabilities",
         "classes": json.dumps(export.record.classes, ensure_ascii=False),
         "test_time_augmentation": "not in the graph"
         + ("" if tta == "none" else f"; the trial's scores were made with {tta}"),
@@ -205,7 +207,7 @@ def _codabench(export: _Export, folder: Path) -> list[Path]:
             said = codabench.answers(file, samples.images)
         tta, precision = export.recipe.tta, export.recipe.precision
         ours = predict(export.network, samples, "cpu", tta=tta, precision=precision).astype(np.float16)
-        differ = int((said != ours.argmax(1)).sum())
+        differ = int((said != np.array(about["class_numbers"])[ours.argmax(1)]).sum())
         if differ:
             raise UserError(
                 f"trial {export.record.id}: the submission answers otherwise than the network on {differ} of "

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.cache import CACHE_VERSION, open_images, open_reader
+from bench.data.classes import counterparts
 from bench.data.corrupted import corrupted_samples
 from bench.data.images import Images, Labels, Samples
 from bench.data.sources.synthetic import drawings
@@ -56,8 +57,9 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
     foreign = open_images(
         data.model_copy(update={"source": hidden.source, "classes": None}), scored.source, cache
     )
-    numbered = sources[scored.source.kind].traits.get("numbered", False)
-    labels = _translate(where, foreign, local.classes, hidden.classes or {}, by_number=numbered)
+    numbered, at_home = sources.numbered(hidden.source), sources.numbered(data.source)
+    same = counterparts(foreign.classes, local.classes, numbered=numbered, ours_numbered=at_home)
+    labels = _translate(where, foreign, local.classes, same | (hidden.classes or {}))
     shared = np.flatnonzero(np.isin(foreign.ids, local.ids))
     if len(shared) and not hidden.allow_overlap:
         raise UserError(
@@ -72,13 +74,10 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
     return Samples(images, labels, foreign.ids).take(np.arange(len(labels)))
 
 
-def _translate(
-    where: str, foreign: Images, classes: tuple[str, ...], names: dict[str, str], *, by_number: bool
-) -> Labels:
+def _translate(where: str, foreign: Images, classes: tuple[str, ...], names: dict[str, str]) -> Labels:
     """Labels (N,) of a foreign source in terms of a study's ``classes``; classes that it lacks are fine.
 
-    names      foreign name → the study's, as ``[hidden.x] classes`` gives them
-    by_number  a label k that ``names`` does not mention means the study's class k: an npz has no names
+    names   foreign name → the study's
     """
     number = {name: k for k, name in enumerate(classes)}
     problems = [
@@ -89,7 +88,7 @@ def _translate(
     table = np.full(len(foreign.classes), -1, dtype=np.int64)
     for k in map(int, np.unique(foreign.labels)):
         name = foreign.classes[k]
-        target = names.get(name, classes[k] if by_number and k < len(classes) else name)
+        target = names.get(name, name)
         if target not in number:
             problems.append(f'  "{target}" is not a class of the study; {did_you_mean(target, classes)}')
         table[k] = number.get(target, -1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from bench.data.classes import one_form
 from bench.errors import UserError, shorten
 from bench.registry import sources
 
@@ -69,7 +70,7 @@ def open_source(data: Data, source: Source) -> Reader:
             f"{shorten(data.source)}: labels {labels.dtype} {labels.shape}, {some} …\n"
             f"    a source's reader gives each image a class: a whole number from 0 to {classes - 1}"
         )
-    return reader
+    return replace(reader, classes=tuple(map(one_form, reader.classes)))
 
 
 def once(make: Callable[[], T]) -> Callable[[], T]:

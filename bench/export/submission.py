@@ -34,13 +34,13 @@ class Model:
         self.network = network
 
     def predict(self, X: Any) -> np.ndarray:
-        """Images (n, H, W, C), values 0 to 255 → class numbers (n,) int64.
+        """Images (n, H, W, C), values 0 to 255 → class numbers (n,) int64, those of ``class_numbers``.
 
         Images of another size than trained with are resized, bilinear and antialiased.
         """
         # rounded as trials store them: where two classes tie there, the first wins here as well
-        answers: np.ndarray = self.probabilities(X).astype(np.float16).argmax(1)
-        return answers
+        place = self.probabilities(X).astype(np.float16).argmax(1)
+        return np.array(self.recipe["class_numbers"], np.int64)[place]
 
     @torch.no_grad()
     def probabilities(self, X: Any) -> np.ndarray:

@@ -64,6 +64,7 @@ def test_safetensors_hold_every_tensor_and_the_recipe(home: Path, tmp_path: Path
     told = json.loads(about.read_text())
     assert told["id"] == id
     assert len(told["classes"]) == 8
+    assert told["class_numbers"] == list(range(8))
     assert (told["size_px"], told["channels"], told["tta"]) == (16, 3, "none")
     assert Recipe.model_validate_json(json.dumps(told["recipe"])).model.params["widths"] == [4]
     np.testing.assert_allclose(told["mean"], stored["mean"].flatten().numpy())

@@ -37,6 +37,7 @@ def about(recipe: Recipe, network: Network, size_px: int, **changes: Any) -> dic
     made = {
         "model": codabench.layers(recipe, network, size_px),
         "classes": ["a", "b", "c", "d"],
+        "class_numbers": [0, 1, 2, 3],
         "channels": network.mean.shape[1],
         "size_px": size_px,
         "tta": "none",
@@ -113,6 +114,17 @@ def test_predict_gives_a_whole_number_for_each_image(model: submission.Model) ->
     assert said.dtype == np.int64
     assert set(said.tolist()) <= {0, 1, 2, 3}
     assert model.predict(pixels(0, 16)).shape == (0,)
+
+
+def test_classes_that_are_numbers_are_answered_by_their_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, network = trained("custom_cnn", 16, **SMALL)
+    changes = {"classes": ["1", "2", "10", "11"], "class_numbers": [1, 2, 10, 11]}
+    file = codabench.write(network, about(recipe, network, 16, **changes), tmp_path / "x.zip")
+    model = loaded(file, tmp_path / "home", monkeypatch)
+    places = model.probabilities(pixels(40, 16)).astype(np.float16).argmax(1)
+    assert model.predict(pixels(40, 16)).tolist() == [[1, 2, 10, 11][k] for k in places]
 
 
 def test_numbers_of_another_type_mean_the_same(model: submission.Model) -> None:

@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.data.classes import in_order, numbers, one_form
 from bench.data.content import Asked, Located
 from bench.data.reader import BrokenImageError, Reader, Size
 from bench.errors import UserError, shorten
@@ -56,9 +57,17 @@ class _ClassFolder:
 
 def locate(asked: Asked) -> Located:
     """Known by the names and bytes of its images: what else lies in the folder does not matter."""
+    from bench.plan import fingerprint  # imports pydantic
+
     files = list_images(asked.path)
     content = asked.sha256((file.relative, file.size, file.mtime_ns) for file in files)
-    return Located(asked.path, content, images=len(files), classes=len({file.class_name for file in files}))
+    folders = sorted({file.class_name for file in files})
+    given = asked.data.classes if sorted(asked.data.classes or ()) == folders else None
+    names = given or in_order(folders)
+    if list(names) != list(given or folders) or numbers(names, numbered=False) != list(range(len(names))):
+        # Read in the alphabet's order before, and a number as a place in it: other labels, other trials.
+        content = fingerprint([content, names])
+    return Located(asked.path, content, images=len(files), classes=len(names))
 
 
 @sources.register("folder", path="folder", locate=locate)
@@ -66,20 +75,20 @@ def folder(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
     """Class folders of JPEG or PNG files.
 
     path     holds one folder per class, and each of them its .jpg, .jpeg or .png images
-    classes  the folders' names in another order than the alphabet's
+    classes  the folders' names in another order: else whole numbers come by value, others by the alphabet
     """
     import numpy as np
 
     files = list_images(path)
-    found = sorted({file.class_name for file in files})
-    if classes is not None and sorted(classes) != found:
+    found = in_order(file.class_name for file in files)
+    if classes is not None and sorted(classes) != sorted(found):
         raise UserError(
             f"[data] classes = {shorten(list(classes), 200)} do not match the class folders of {path}\n"
-            f"    its folders are {shorten(found, 300)}; leave classes out, or reorder these"
+            f"    its folders are {shorten(list(found), 300)}; leave classes out, or reorder these"
         )
-    names = tuple(classes or found)
+    names = classes or found
     number = {name: k for k, name in enumerate(names)}
-    labels = np.array([number[file.class_name] for file in files], dtype=np.int64)
+    labels = np.array([number[one_form(file.class_name)] for file in files], dtype=np.int64)
     called = [file.relative for file in files]
     return Reader(
         names,
