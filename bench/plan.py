@@ -40,6 +40,23 @@ VAL_SHIFT = "val_shift"
 """Name of the corrupted validation images among a candidate's scored sets."""
 
 
+class Seen(Frozen):
+    """What a look at a source's files tells before any image is decoded."""
+
+    images: dict[str, int]
+    """Class → images that are read."""
+    skipped: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Class → kind of file → how many of them are not read; class "": beside the class folders."""
+    transparent: int = 0
+    """Images with pixels that are not opaque: they are laid on white."""
+    deep: int = 0
+    """Images of more than 8 bits a channel."""
+    cropped: float = 0.0
+    """Mean share of an image outside its central square, 0 to 1."""
+    oblong: int = 0
+    """Images that lose more than a tenth to the crop."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a source's images are on this machine, and what they are everywhere."""
@@ -56,6 +73,8 @@ class Source:
     """How many there are, as far as that is known without opening it; 0: unknown."""
     classes: int = 0
     """Likewise."""
+    seen: Seen | None = field(default=None, compare=False)
+    """What a look at its files told."""
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,9 @@ class Split(Frozen):
         return self
 
 
+Level = Annotated[int, Field(ge=0, le=65535)]
+
+
 class Data(Frozen):
     """The ``[data]`` table: which images, how large, how split."""
 
@@ -171,11 +174,20 @@ class Data(Frozen):
     """Names of the classes, in label order."""
     n_images: Annotated[int, Field(ge=80)] = 2000
     """Images that ``synthetic`` draws."""
+    bit_range: tuple[Level, Level] | None = None
+    """Of images with 16 bits a channel: the values that become 0 and 255; None: 0 and 65535."""
 
-    @field_validator("classes", mode="before")
+    @field_validator("classes", "bit_range", mode="before")
     @classmethod
     def _list_to_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("bit_range")
+    @classmethod
+    def _rising(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(f"must rise, as [0, 4095], these are {value[0]} and {value[1]}")
+        return value
 
     @field_validator("classes")
     @classmethod
@@ -185,7 +197,7 @@ class Data(Frozen):
         return value
 
 
-SOURCE_KEYS = ("classes", "n_images")
+SOURCE_KEYS = ("classes", "n_images", "bit_range")
 """Keys of ``[data]`` for the sources whose functions take them; elsewhere they are mistakes."""
 
 

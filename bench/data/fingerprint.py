@@ -42,7 +42,10 @@ def locate(written: str, data: Data, machine: Machine, relative_to: Path) -> Sou
         ) from None
     _check_signature(component, found.path)
     known_by = _known_by(component, found.content, data)
-    return Source(component.name, found.path, known_by, found.official, found.images, found.classes)
+    counts = (found.images, found.classes)
+    if found.seen is not None:
+        counts = sum(found.seen.images.values()), len(found.seen.images)
+    return Source(component.name, found.path, known_by, found.official, *counts, found.seen)
 
 
 def _check_signature(component: Component, path: Path | None) -> None:

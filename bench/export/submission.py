@@ -40,7 +40,8 @@ class Model:
         """
         # rounded as trials store them: where two classes tie there, the first wins here as well
         place = self.probabilities(X).astype(np.float16).argmax(1)
-        return np.array(self.recipe["class_numbers"], np.int64)[place]
+        answers: np.ndarray = np.array(self.recipe["class_numbers"], np.int64)[place]
+        return answers
 
     @torch.no_grad()
     def probabilities(self, X: Any) -> np.ndarray:
