@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from bench.data import split
 from bench.data.cache import open_images
 from bench.data.corrupted import corrupted_samples
 from bench.data.hidden import hidden_samples
-from bench.data.images import Development, Images, Samples
+from bench.data.images import Development, Ids, Images, Pixels, Samples
 from bench.data.outliers import Findings, find
+from bench.data.reader import open_source
 from bench.errors import UserError
 from bench.files import Count
 from bench.plan import ScoredSet, Source, Trial
@@ -39,6 +42,18 @@ def development(trial: Trial, cache: Path, progress: Count | None = None) -> Dev
         return split.development(images, trial.data, trial.replicate, findings)
 
     return _keep(("development", trial.source, trial.data.model_dump_json(), trial.replicate, cache), take)
+
+
+def natives(trial: Trial, ids: Ids, cache: Path) -> list[Path] | list[Pixels]:
+    """Images as the trial's source has them, by their ids (N,): the files, else pixels of native size."""
+    images, _ = _open(trial.data, trial.source, cache, None)
+    order = np.argsort(images.ids, kind="stable")
+    places = order[np.searchsorted(images.ids[order], ids)].tolist()
+    reader = open_source(trial.data, trial.source)
+    if reader.file is not None:
+        return [reader.file(place) for place in places]
+    drawn = reader.drawn() if reader.drawn else None  # of no native size: as they were drawn
+    return [reader.native(place) if drawn is None else drawn[place] for place in places]
 
 
 def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Count | None = None) -> Samples:

@@ -12,6 +12,8 @@ from bench.errors import UserError, shorten
 from bench.registry import sources
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import numpy.typing as npt
 
@@ -40,6 +42,7 @@ class Reader:
     drawn     → (N, S, S, C) uint8 already at the size wanted, when the source can draw any size; else None
     names     what each of the N is called, a path or a place; empty: by number
     size      index → native (width, height) without decoding; None: it takes decoding
+    file      index → the file that holds this image and no other; None: there are none
     """
 
     classes: tuple[str, ...]
@@ -50,6 +53,7 @@ class Reader:
     drawn: Callable[[], Pixels] | None = None
     names: Sequence[str] = ()
     size: Callable[[int], Size] | None = None
+    file: Callable[[int], Path] | None = None
 
 
 def open_source(data: Data, source: Source) -> Reader:

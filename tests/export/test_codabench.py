@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench import models
 from bench.data.images import Samples
+from bench.data.reading import read, square
 from bench.errors import UserError
 from bench.evaluate import predict
 from bench.export import codabench, submission
@@ -39,6 +41,7 @@ def about(recipe: Recipe, network: Network, size_px: int, **changes: Any) -> dic
         "classes": ["a", "b", "c", "d"],
         "class_numbers": [0, 1, 2, 3],
         "channels": network.mean.shape[1],
+        "bit_range": None,
         "size_px": size_px,
         "tta": "none",
         "precision": "fp32",
@@ -134,13 +137,29 @@ def test_numbers_of_another_type_mean_the_same(model: submission.Model) -> None:
         np.testing.assert_array_equal(model.probabilities(same), expected)
 
 
-def test_images_of_another_size_are_resized_to_the_trained_one(model: submission.Model) -> None:
-    images = pixels(3, 16)
-    twice = images.repeat(2, axis=1).repeat(2, axis=2)
-    assert model.predict(twice).shape == (3,)
-    flat = np.full((1, 40, 30, 3), 77, np.uint8)  # one colour stays that colour at any size
-    same = np.full((1, 16, 16, 3), 77, np.uint8)
-    np.testing.assert_allclose(model.probabilities(flat), model.probabilities(same), atol=1e-6)
+def test_images_of_any_size_are_seen_as_the_trial_saw_them(model: submission.Model) -> None:
+    """As the cache cuts and resizes them: a wide one loses its sides, and is not squashed."""
+    images = [pixels(1, 40)[0][:, :24], pixels(1, 48)[0][:16], pixels(1, 16)[0]]
+    seen = np.stack([square(image, 16) for image in images])
+    np.testing.assert_array_equal(seen[1], images[1][:, 16:32])
+    np.testing.assert_array_equal(model.probabilities(images), model.probabilities(seen))
+    np.testing.assert_array_equal(model.probabilities(images[0][None]), model.probabilities(seen[:1]))
+
+
+def test_files_are_read_as_for_training(
+    model: submission.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turned as EXIF says, without what is transparent, and the middle of a wide one."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels(1, 40)[0][:20]).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(pixels(1, 16, channels=4)[0], "RGBA").save(tmp_path / "clear.png")
+    paths = [tmp_path / "turned.png", tmp_path / "clear.png"]
+    seen = np.stack([square(read(path.read_bytes()), 16) for path in paths])
+    said: list[np.ndarray] = []
+    monkeypatch.setattr(model, "_batch", lambda X: said.append(X) or np.zeros((len(X), 4), np.float32))
+    assert model.predict_files(paths).shape == (2,)
+    np.testing.assert_array_equal(said[0], seen)
 
 
 def test_what_is_no_list_of_images_is_refused(model: submission.Model) -> None:
@@ -155,7 +174,7 @@ def test_equal_weights_make_equal_bytes(tmp_path: Path) -> None:
     ]
     assert files[0].read_bytes() == files[1].read_bytes()
     with zipfile.ZipFile(files[0]) as archive:
-        assert archive.namelist() == ["model.py", "recipe.json", "weights.pt"]
+        assert archive.namelist() == ["model.py", "reading.py", "recipe.json", "weights.pt"]
         assert json.loads(archive.read("recipe.json"))["model"]["widths"] == [4, 8]
 
 

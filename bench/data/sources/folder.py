@@ -69,10 +69,10 @@ def locate(asked: Asked) -> Located:
     folders = sorted({file.class_name for file in files})
     given = asked.data.classes if sorted(asked.data.classes or ()) == folders else None
     names = given or in_order(folders)
-    renumbered = list(names) != list(given or folders) or numbers(names, numbered=False) != [
-        *range(len(names))
-    ]
-    if renumbered or told.pop("otherwise"):
+    places = list(range(len(names)))
+    renumbered = list(names) != list(given or folders) or numbers(names, numbered=False) != places
+    read_otherwise = told.pop("otherwise")
+    if renumbered or read_otherwise:
         # Read in the alphabet's order before, a number as a place in it, alpha as nothing, 16 bits as 8:
         # what was trained on that is another trial.
         content = fingerprint([content, names if renumbered else None, READING])
@@ -111,6 +111,7 @@ def folder(
         lambda index: read_image(path / called[index], bit_range),
         names=list(map(shown, called)),
         size=lambda index: upright_size(path / called[index]),
+        file=lambda index: path / called[index],
     )
 
 
