@@ -62,7 +62,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         question=study.question,
         baseline=study.baseline,
         smoke=plan.smoke,
-        rules=_rules(study, plan, len(rulings.keys)),
+        rules=_rules(study, plan, rulings.family),
         sets=(LOCAL, *study.hidden),
         gap_set=gap_set,
         metrics=names,

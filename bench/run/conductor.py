@@ -87,7 +87,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         jobs = _jobs(plan, store, options, terminal)
         ahead = [*plan.pending, *planning.ends()] if plan.pending else [job.run for job in jobs]
         if ahead:
-            check(study.name, ahead, machine, terminal)
+            check(study, ahead, machine, terminal)
         changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
         conduct = _Conduct(planning, options, terminal, path)
         conduct.failures += rescored.failures

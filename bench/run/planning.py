@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 from bench import metrics, tune
 from bench.data.locator import DiskLocator
-from bench.errors import UserError
+from bench.errors import Mistake, UserError, mistakes_error, shorten
 from bench.machine import Machine
 from bench.plan import Plan, PlanFile, Run, ScoredSet, look_seeds, make_plan, read_plan_file
 from bench.progress.board import Cell
 from bench.registry import UNREAD
+from bench.registry import metrics as scores
 from bench.store import Record, Store
 from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
-from bench.study.read import load
+from bench.study.read import Study, load
 from bench.study.smoke import smoke
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Planning:
         until_decided   declare the study's looks; what is declared stays so
         """
         study = load(path, outside)
+        _refuse_unjudged(study, path)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
         self._locator = DiskLocator(machine, path.resolve().parent)
@@ -141,6 +143,20 @@ class Planning:
         if record is None or record.status != "failed" or record.cause not in self._retry:
             return record
         return None if self._failed.setdefault(id, record.attempts) == record.attempts else record
+
+
+def _refuse_unjudged(study: Study, path: Path) -> None:
+    """Raise UserError for what is to decide and can not: a score that never gets an interval."""
+    judged = [score.name for score in scores if score.traits.get("interval") != "none"]
+    claims = {f"[[claims]] number {n} metric": claim.metric for n, claim in enumerate(study.claims, 1)}
+    wrong = []
+    for where, metric in ({"primary": study.primary} | claims).items():
+        name = metric.rpartition(".")[2]
+        if name in scores and name not in judged:
+            problem = f"{name} has a value, never a verdict; known: {', '.join(judged)}"
+            wrong.append(Mistake(where, shorten(metric), problem))
+    if wrong:
+        raise mistakes_error(str(path), wrong)
 
 
 def store_of(machine: Machine, *, smoked: bool = False) -> Store:
