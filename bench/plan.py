@@ -348,8 +348,9 @@ class Planner:
     def __init__(self, study: Study, locator: Locator) -> None:
         self.study, self.locator = study, locator
         self.replicates = replicates_of(study)
+        foreign = study.data.model_copy(update={"drop_classes": ()})
         self._foreign = {
-            name: locator.source(hidden.source, study.data)
+            name: locator.source(hidden.source, foreign)
             for name, hidden in study.hidden.items()
             if hidden.kind == "external"
         }

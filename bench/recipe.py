@@ -177,7 +177,10 @@ class Data(Frozen):
     bit_range: tuple[Level, Level] | None = None
     """Of images with 16 bits a channel: the values that become 0 and 255; None: 0 and 65535."""
 
-    @field_validator("classes", "bit_range", mode="before")
+    drop_classes: tuple[ClassName, ...] = ()
+    """Classes whose images are left out, as if they were not there."""
+
+    @field_validator("classes", "bit_range", "drop_classes", mode="before")
     @classmethod
     def _list_to_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
@@ -210,6 +213,13 @@ class External(Frozen):
     """Foreign class name → this study's class name; names not listed stay as they are."""
     allow_overlap: bool = False
     """Score it even when it holds images of the local data."""
+    drop_classes: tuple[ClassName, ...] = ()
+    """Foreign classes whose images are left out."""
+
+    @field_validator("drop_classes", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
 
 
 class Corrupted(Frozen):

@@ -193,7 +193,7 @@ def _require_every_class(images: Images, sides: dict[str, Index]) -> None:
         f"{len(short)} of {count} classes have too few images for training, validation and test\n"
         + "\n".join(lines)
         + more
-        + "\n    add images, leave these classes out, or raise [data] limit; duplicates count once"
+        + "\n    add images, leave out these (drop_classes), or raise [data] limit; duplicates count once"
     )
 
 

@@ -140,3 +140,19 @@ def test_labels_that_start_at_1_are_told_so(tmp_path: Path) -> None:
     images = open_images(data, Source("npz", tmp_path / "x.npz", "x"), tmp_path / "cache")
     with pytest.raises(UserError, match=r"class 0: 0 images.*\n.*labels start at 1, .* subtract 1 from each"):
         development(images, data, Replicate(0))
+
+
+def test_dropped_classes_are_as_if_they_were_not_there(tmp_path: Path) -> None:
+    pixels, names = noise(6), ["ant", "bee", "cat"]
+    folder = write_folder(tmp_path / "cells", pixels, [0, 1, 2, 0, 1, 2], names)
+    whole = located(folder, tmp_path)
+    source = located(folder, tmp_path, drop_classes=["bee"])
+    assert source.fingerprint != whole.fingerprint
+    assert (source.images, source.classes) == (4, 2)
+    reader = open_source(Data(source="folder:cells", drop_classes=("bee",)), source)
+    assert reader.classes == ("ant", "cat")
+    assert reader.labels.tolist() == [0, 0, 1, 1]
+    assert list(reader.names) == ["ant/0000.png", "ant/0003.png", "cat/0002.png", "cat/0005.png"]
+    np.testing.assert_array_equal(reader.native(2), pixels[2])
+    with pytest.raises(UserError, match='drop_classes: "bees" is no class here; did you mean "bee"'):
+        open_source(Data(source="folder:cells", drop_classes=("bees",)), source)
