@@ -57,6 +57,20 @@ class Seen(Frozen):
     """Images that lose more than a tenth to the crop."""
 
 
+class Account(Frozen):
+    """What became of the images behind a set, and of the files that should be some."""
+
+    set: str
+    """``local``, or the name of an external hidden set."""
+    images: dict[str, int]
+    """Class of the study → images that are left."""
+    dropped: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Why → class → images that are not used."""
+    named: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Class of the study → foreign classes that count as it under another name → images."""
+    seen: Seen | None = None
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a source's images are on this machine, and what they are everywhere."""
@@ -215,6 +229,8 @@ class PlanFile(Frozen):
     """With ``aa``: the baseline on the same splits, with other initialisation and order."""
     components: tuple[Told, ...] = ()
     """From outside: what a report must know of them, to be made without their code."""
+    accounts: tuple[Account, ...] = ()
+    """Of the local images, as the baseline uses them, and of each external hidden set."""
 
     @property
     def ids(self) -> set[str]:
@@ -287,6 +303,8 @@ class Plan:
     """Declared by ``--until decided``: ``runs`` are what the looks so far ask for."""
     again: tuple[Run, ...] = ()
     """With ``aa``: the baseline's replicates trained once more, with other initialisation and order."""
+    accounts: tuple[Account, ...] = ()
+    """What became of the images, when a run last looked."""
 
     @property
     def everything(self) -> tuple[Run, ...]:
@@ -308,6 +326,7 @@ class Plan:
             again=_planned_arm(self.study.baseline, self.again, AGAIN) if self.again else None,
             looks=self.looks,
             components=tell(choice for arm in self.study.arms for choice in arm.recipe.augment),
+            accounts=self.accounts,
         )
 
 

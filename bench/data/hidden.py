@@ -58,7 +58,7 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
     if scored.source is None:
         raise ValueError(f"the external set {scored.name} has a source")
     where = f"[hidden.{scored.name}]"
-    here = data.model_copy(update={"source": hidden.source, "classes": None, "drop_classes": ()})
+    here = as_written(hidden, data)
     foreign = open_images(here, scored.source, cache)
     labels = _translate(where, foreign, local.classes, counterparts_of(hidden, foreign, local, data))
     shared = outliers.seen_in(foreign, local)
@@ -76,6 +76,11 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
             raise UserError(f"{where} holds colour images, {data.source} gray ones; convert them to gray")
         images = np.repeat(images, channels, axis=3)
     return Samples(images, labels, foreign.ids).take(np.flatnonzero(labels != DROPPED))
+
+
+def as_written(hidden: External, data: Data) -> Data:
+    """How a foreign source is opened: as the local one, but with its own classes, all of them."""
+    return data.model_copy(update={"source": hidden.source, "classes": None, "drop_classes": ()})
 
 
 def counterparts_of(hidden: External, foreign: Images, local: Images, data: Data) -> dict[str, str | None]:

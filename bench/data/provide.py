@@ -38,7 +38,7 @@ def development(trial: Trial, cache: Path, progress: Count | None = None) -> Dev
     """
 
     def take() -> Development:
-        images, findings = _open(trial.data, trial.source, cache, progress)
+        images, findings = opened(trial.data, trial.source, cache, progress)
         return split.development(images, trial.data, trial.replicate, findings)
 
     return _keep(("development", trial.source, trial.data.model_dump_json(), trial.replicate, cache), take)
@@ -46,7 +46,7 @@ def development(trial: Trial, cache: Path, progress: Count | None = None) -> Dev
 
 def natives(trial: Trial, ids: Ids, cache: Path) -> list[Path] | list[Pixels]:
     """Images as the trial's source has them, by their ids (N,): the files, else pixels of native size."""
-    images, _ = _open(trial.data, trial.source, cache, None)
+    images, _ = opened(trial.data, trial.source, cache, None)
     order = np.argsort(images.ids, kind="stable")
     places = order[np.searchsorted(images.ids[order], ids)].tolist()
     reader = open_source(trial.data, trial.source)
@@ -63,7 +63,7 @@ def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Count | Non
     """
 
     def take() -> Samples:
-        images, findings = _open(trial.data, trial.source, cache, None)
+        images, findings = opened(trial.data, trial.source, cache, None)
         test = images.take(split.test_indices(images, trial.data, trial.replicate, findings))
         if scored.hidden is None:
             return test
@@ -108,7 +108,7 @@ def _keep(key: tuple[object, ...], make: Callable[[], Split]) -> Split:
 _opened: OrderedDict[tuple[object, ...], tuple[Images, Findings]] = OrderedDict()
 
 
-def _open(data: Data, source: Source, cache: Path, progress: Count | None) -> tuple[Images, Findings]:
+def opened(data: Data, source: Source, cache: Path, progress: Count | None) -> tuple[Images, Findings]:
     """A source and what is unusual about it, kept for the next trial of this process."""
     key = (source, data.size_px, data.classes, cache)
     if key not in _opened:

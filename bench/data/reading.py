@@ -1,6 +1,6 @@
 """One image file → pixels, and pixels → what a network sees. A submission carries this file with it.
 
-Standard library, NumPy and Pillow; torchvision and tifffile for colours of 16 bits, which Pillow cuts to 8.
+Standard library, NumPy and Pillow; imagecodecs and tifffile for colours of 16 bits, which Pillow cuts to 8.
 Letters: H W pixels, C channels, S side of the square.
 """
 
@@ -19,6 +19,8 @@ Pixels = npt.NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "TIFF")
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded: a small file may hold gigabytes of pixels."""
+NOTICED = 0.1
+"""Share of an image outside its central square from which the crop may lose what it shows."""
 BACKGROUND = 255
 """White: what is behind transparent pixels, as on a page, on a slide and in a browser."""
 EXIF_ORIENTATION = 0x0112
@@ -149,12 +151,10 @@ def _plain(image: Image.Image) -> Pixels:
 def _deep(content: bytes, image: Image.Image) -> npt.NDArray[np.uint16]:
     """(H, W, C) uint16: gray, colour, either with alpha."""
     if image.format == "PNG":
-        import torch
-        from torchvision.io import ImageReadMode, decode_png
+        import imagecodecs
 
-        coded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        values: npt.NDArray[np.uint16] = decode_png(coded, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
-        return values
+        values: npt.NDArray[np.uint16] = imagecodecs.png_decode(content)
+        return values[..., None] if values.ndim == 2 else values
     if image.mode.startswith("I;16"):
         gray: npt.NDArray[np.uint16] = np.asarray(image).astype(np.uint16)[..., None]
         return 65535 - gray if _tag(image, TIFF_PHOTOMETRIC, (1,))[0] == 0 else gray

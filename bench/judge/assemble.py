@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench import stats
-from bench.judge import ensembles, factorial, robustness, settings
+from bench.judge import accounts, ensembles, factorial, robustness, settings
 from bench.judge import ledger as tuning
 from bench.judge.evidence import Evidence, Measure, cost, device, parse, trained
 from bench.judge.findings import (
@@ -334,4 +334,5 @@ def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes) -> Provenance:
         commits=tuple(sorted({record.commit for record in records if record.commit})),
         machines=tuple(sorted({device(o) for o in done})),
         attempts=sum(record.attempts > 1 for record in records),
+        images=tuple(line for account in plan.accounts for line in accounts.lines(account)),
     )

@@ -83,10 +83,13 @@ class Rulings:
             stats.settle(judgement, contrast.diverged, contrast.diverged_reference)
             for judgement, contrast in zip(stats.judge(self.members), self.contrasts, strict=True)
         ]
-        self.family = sum(not member.never for member in self.members)
-        """How many comparisons Holm corrects for."""
         self.levels_of = [stats.LEVEL] * len(self.keys)
         """Level of each comparison's interval."""
+
+    @property
+    def family(self) -> int:
+        """How many comparisons Holm corrects for."""
+        return sum(not member.never for member in self.members)
 
     def _member(self, key: Key, contrast: Contrast) -> stats.Hypothesis:
         metric, test = parse(key[2], self.sets), contrast.test

@@ -88,6 +88,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         ahead = [*plan.pending, *planning.ends()] if plan.pending else [job.run for job in jobs]
         if ahead:
             check(study, ahead, machine, terminal)
+            plan = planning.account(machine, terminal)
         changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
         conduct = _Conduct(planning, options, terminal, path)
         conduct.failures += rescored.failures

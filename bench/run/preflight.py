@@ -11,10 +11,10 @@ from bench import metrics
 from bench.errors import UserError
 from bench.judge.findings import LOCAL
 from bench.machine import Machine
-from bench.plan import TEST, VAL_SHIFT, Run, ScoredSet, Trial
+from bench.plan import TEST, VAL_SHIFT, Account, Run, ScoredSet, Trial
 from bench.progress.terminal import Terminal
-from bench.recipe import Corrupted
-from bench.registry import metrics
+from bench.recipe import Corrupted, External
+from bench.registry import metrics as scores
 from bench.study.read import Study
 
 if TYPE_CHECKING:
@@ -65,6 +65,17 @@ def check(study: Study, runs: Sequence[Run], machine: Machine, terminal: Termina
         raise UserError(f"{study.name} cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
+def account(run: Run, machine: Machine) -> tuple[Account, ...]:
+    """What became of the images that a run trains and is tested on, and of its external hidden sets."""
+    from bench.data import accounts, provide
+
+    trial, (test, *hidden) = run.trial, run.sets
+    labels = provide.held_out(trial, test, machine.cache).labels
+    external = [(scored, scored.hidden) for scored in hidden if isinstance(scored.hidden, External)]
+    foreign = (accounts.of_external(scored, of, trial, machine.cache) for scored, of in external)
+    return accounts.of_local(trial, labels, machine.cache), *foreign
+
+
 def _check_images(trial: Trial, sets: Sequence[ScoredSet], machine: Machine, terminal: Terminal) -> _Training:
     """Read, decode and split the images of one arm, and open the sets it will be scored on."""
     from bench.data import provide
@@ -94,7 +105,7 @@ def _undefined(study: Study, trial: Trial, sets: Sequence[ScoredSet], machine: M
     asked = {study.primary, *(claim.metric for claim in study.claims)}
     for scored in sets:
         called = LOCAL if scored.name == TEST else scored.name
-        wanted = [metric for metric in metrics if f"{called}.{metric.name}" in asked]
+        wanted = [metric for metric in scores if f"{called}.{metric.name}" in asked]
         if scored.name == VAL_SHIFT or not wanted:
             continue
         labels = provide.held_out(trial, scored, machine.cache).labels

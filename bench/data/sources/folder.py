@@ -22,8 +22,6 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 ADVICE = "a folder source holds one folder per class, and in each of them its JPEG, PNG or TIFF images"
 READING = 2
 """Raised when images are read otherwise; part of what those are that it changes."""
-NOTICED = 0.1
-"""Share of an image outside its central square from which its crop may lose what it shows."""
 OUTSIDE = ""
 """Stands for the class of images that lie beside the class folders."""
 
@@ -190,7 +188,7 @@ def _headers(folder: Path, files: list[ImageFile]) -> dict[str, Any]:
         with contextlib.suppress(reading.UnreadableError):  # said when it is decoded
             found = reading.header((folder / file.relative).read_bytes())
             told += Counter(
-                transparent=found.transparent, deep=found.bits > 8, oblong=found.cropped > NOTICED
+                transparent=found.transparent, deep=found.bits > 8, oblong=found.cropped > reading.NOTICED
             )
             cropped += found.cropped / len(files)
             otherwise |= found.transparent or found.bits > 8
