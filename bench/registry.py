@@ -270,6 +270,11 @@ class Sources(Registry):
         name, _, path = written.partition(":")
         return self[name], path
 
+    def numbered(self, written: str) -> bool:
+        """Whether what ``written`` names has numbers for classes."""
+        name = written.partition(":")[0]
+        return name in self and bool(self[name].traits.get("numbered"))
+
     def problem(self, written: str, *, external: bool = False) -> str | None:
         """Why a study cannot write this, or None."""
         name, _, path = written.partition(":")

@@ -75,7 +75,12 @@ class FakeLocator:
 
     def data_fingerprint(self, source: Source, data: Data) -> str:
         """Everything of ``[data]`` but how the source is written."""
-        return fingerprint([source.fingerprint, data.model_dump(mode="json", exclude={"source"})])
+        return fingerprint(
+            [
+                source.fingerprint,
+                data.model_dump(mode="json", exclude={"source", "bit_range", "drop_classes"}),
+            ]
+        )
 
     def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
         """One test set per fold, the same for every seed."""

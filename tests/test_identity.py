@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from pydantic import create_model
 from studies import FakeLocator, read
 
+import bench.identity
 from bench.data import fingerprint as fingerprints
 from bench.execute import slots
 from bench.identity import identity, later
@@ -19,6 +21,7 @@ from bench.recipe import Choice, Corrupted, Data, External, Frozen, Recipe, Shif
 from bench.registry import Registry, augmentations, losses, models, optimizers, schedules
 from bench.store import Store
 
+FIRST = Path(bench.identity.__file__).with_name("version_1.toml")
 REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
 
 TABLES: list[tuple[type[Frozen], dict[str, Any]]] = [
@@ -53,7 +56,8 @@ def test_every_kept_trial_still_has_the_id_of_its_recipe():
 @pytest.mark.parametrize(("table", "given"), TABLES, ids=lambda value: getattr(value, "__name__", ""))
 def test_keys_of_version_1_always_count(table: type[Frozen], given: dict[str, Any]):
     made = table.model_validate(given)
-    assert list(identity(made)) == list(table.model_fields)
+    first = tomllib.loads(FIRST.read_text("utf-8"))["tables"][table.__name__]
+    assert list(identity(made)) == [key for key in table.model_fields if key in first]
     assert later(made) == {}
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import detectable
+from bench.judge import accounts
 from bench.machine import Machine
-from bench.plan import Plan, Run, replicates_of
+from bench.plan import Account, Plan, Run, replicates_of
 from bench.progress.board import MARKS, MOST_MARKS, row
 from bench.progress.screen import duration
 from bench.registry import UNREAD, foreign
@@ -40,6 +41,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
     lines = [
         f"{study.name} — {study.question}",
         f"data      {_data_line(plan)}",
+        *(f"          {line}" for line in _images(plan)),
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
         f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {planned} trials"
         + (f", {distinct} different" if distinct < planned else ""),
@@ -61,6 +63,15 @@ def _unread() -> list[str]:
     """What was taken on trust, because nobody ran the code that it is in."""
     names = ", ".join(f'{one.kind} "{one.name}"' for one in foreign() if one.origin == UNREAD)
     return ["", f"not checked, for no code was run: {names}"] if names else []
+
+
+def _images(plan: Plan) -> list[str]:
+    """What became of the images, as the last run of the same ones tells; before, what their files tell."""
+    source = next((run.trial.source for run in (*plan.runs, *plan.pending)), None)
+    known = plan.accounts
+    if not known and source and source.seen:
+        known = (Account(set="local", images=source.seen.images, seen=source.seen),)
+    return [line for account in known for line in accounts.lines(account)]
 
 
 def _decides(plan: Plan, store: Store) -> list[str]:

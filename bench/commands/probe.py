@@ -108,7 +108,7 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
     device = device_of(machine)
     first = [dataclasses.replace(of[0], trial=_without_hub(of[0].trial), sets=()) for of in arms.values()]
     search.check(planning.study)
-    check(plan.study.name, first, machine, terminal)
+    check(plan.study, first, machine, terminal)
     costs = []
     with terminal.counting(f"probing on {device}", "arms") as count:
         for done, (run, of) in enumerate(zip(first, arms.values(), strict=True), 1):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from bench.errors import UserError, shorten
+from bench.data.classes import one_form
+from bench.errors import UserError, did_you_mean, shorten
 from bench.registry import sources
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import numpy.typing as npt
 
@@ -39,6 +42,7 @@ class Reader:
     drawn     → (N, S, S, C) uint8 already at the size wanted, when the source can draw any size; else None
     names     what each of the N is called, a path or a place; empty: by number
     size      index → native (width, height) without decoding; None: it takes decoding
+    file      index → the file that holds this image and no other; None: there are none
     """
 
     classes: tuple[str, ...]
@@ -49,6 +53,7 @@ class Reader:
     drawn: Callable[[], Pixels] | None = None
     names: Sequence[str] = ()
     size: Callable[[int], Size] | None = None
+    file: Callable[[int], Path] | None = None
 
 
 def open_source(data: Data, source: Source) -> Reader:
@@ -69,7 +74,36 @@ def open_source(data: Data, source: Source) -> Reader:
             f"{shorten(data.source)}: labels {labels.dtype} {labels.shape}, {some} …\n"
             f"    a source's reader gives each image a class: a whole number from 0 to {classes - 1}"
         )
-    return reader
+    return without(replace(reader, classes=tuple(map(one_form, reader.classes))), data.drop_classes)
+
+
+def without(reader: Reader, classes: Sequence[str]) -> Reader:
+    """A reader as if there were no images of these classes. Raises UserError for one that it has not."""
+    import numpy as np
+
+    if not classes:
+        return reader
+    unknown = [name for name in classes if name not in reader.classes]
+    if unknown:
+        raise UserError(
+            f"[data] drop_classes: {shorten(unknown[0])} is no class here; "
+            f"{did_you_mean(unknown[0], reader.classes)}"
+        )
+    left = [k for k, name in enumerate(reader.classes) if name not in classes]
+    kept = np.flatnonzero(np.isin(reader.labels, left))
+    place: list[int] = kept.tolist()
+    drawn, size, file = reader.drawn, reader.size, reader.file
+    return Reader(
+        tuple(reader.classes[k] for k in left),
+        np.searchsorted(left, reader.labels[kept]).astype(np.int64),
+        reader.channels,
+        lambda index: reader.native(place[index]),
+        None if reader.split is None else reader.split[kept],
+        drawn and (lambda: drawn()[kept]),
+        [reader.names[index] for index in place] if reader.names else (),
+        size and (lambda index: size(place[index])),
+        file and (lambda index: file(place[index])),
+    )
 
 
 def once(make: Callable[[], T]) -> Callable[[], T]:

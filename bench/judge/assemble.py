@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import factorial, ledger, robustness, settings
+from bench.judge import accounts, factorial, ledger, robustness, settings
 from bench.judge.evidence import Evidence, Measure, cost, device, parse
 from bench.judge.findings import (
     LOCAL,
@@ -56,7 +56,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         question=study.question,
         baseline=study.baseline,
         smoke=plan.smoke,
-        rules=_rules(study, plan, len(rulings.keys)),
+        rules=_rules(study, plan, rulings.family),
         sets=(LOCAL, *study.hidden),
         where=measured.where,
         gap_set=gap_set,
@@ -253,4 +253,5 @@ def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes) -> Provenance:
         commits=tuple(sorted({record.commit for record in records if record.commit})),
         machines=tuple(sorted({device(o) for o in done})),
         attempts=sum(record.attempts > 1 for record in records),
+        images=tuple(line for account in plan.accounts for line in accounts.lines(account)),
     )

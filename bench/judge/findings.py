@@ -224,6 +224,8 @@ class Provenance:
     machines: tuple[str, ...]
     attempts: int
     """Trials that needed more than one."""
+    images: tuple[str, ...] = ()
+    """What became of the images, line by line."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from bench.judge.evidence import Contrast, Evidence, Measure, parse
 from bench.judge.factorial import additions, full_arm, removals
 from bench.judge.findings import ClaimRow, Effect, Finding, Unseen
 from bench.plan import TEST
+from bench.registry import metrics
 from bench.study.read import Claim, Study
 
 Key = tuple[str, str, str]
@@ -85,11 +86,18 @@ class Rulings:
         self.levels_of = [stats.LEVEL] * len(self.keys)
         """Level of each comparison's interval."""
 
+    @property
+    def family(self) -> int:
+        """How many comparisons Holm corrects for."""
+        return sum(not member.never for member in self.members)
+
     def _member(self, key: Key, contrast: Contrast) -> stats.Hypothesis:
         metric, test = parse(key[2], self.sets), contrast.test
         if test is not None and metric.lower_is_better:
             test = replace(test, mean=-test.mean)
-        return stats.Hypothesis(test, self._delta(metric), contrast.reason, own=key[2] == "cost.seconds")
+        never = metric.kind == "score" and metrics[metric.score].traits.get("interval") == "none"
+        own = key[2] == "cost.seconds"
+        return stats.Hypothesis(test, self._delta(metric), contrast.reason, own=own, never=never)
 
     def _delta(self, metric: Measure) -> float | None:
         """Difference that matters, as a fraction; None of what is not told in points."""
@@ -165,7 +173,7 @@ class Rulings:
 
     def _what_would_settle(self, i: int, metric: Measure) -> str:
         """Smallest detectable effect; the seeds that δ, and as large a difference as was seen, would take."""
-        test, delta, family = self.contrasts[i].test, self._delta(metric), len(self.keys)
+        test, delta, family = self.contrasts[i].test, self._delta(metric), self.family
         if isinstance(test, stats.SpreadTest):
             return _more_seeds_for_spread(test, family)
         if test is None:

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Literal
 
 from bench import metrics
 from bench.data.locator import DiskLocator
-from bench.errors import UserError
+from bench.errors import Mistake, UserError, mistakes_error, shorten
+from bench.judge import accounts
 from bench.machine import Machine
-from bench.plan import Plan, PlanFile, Run, ScoredSet, look_seeds, make_plan, read_plan_file
+from bench.plan import Account, Plan, PlanFile, Run, ScoredSet, look_seeds, make_plan, read_plan_file
 from bench.progress.board import Cell
+from bench.progress.terminal import Terminal
 from bench.registry import UNREAD
+from bench.registry import metrics as scores
+from bench.run import preflight
 from bench.store import Record, Store
 from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
-from bench.study.read import load
+from bench.study.read import Study, load
 from bench.study.smoke import smoke
 from bench.tune import search
 
@@ -59,11 +63,14 @@ class Planning:
         until_decided   declare the study's looks; what is declared stays so
         """
         study = load(path, outside)
+        _refuse_unjudged(study, path)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
         self._locator = DiskLocator(machine, path.resolve().parent)
         self._retry = retry
         self._failed: dict[str, int] = {}
+        self.accounts: tuple[Account, ...] = ()
+        """What became of the images; empty until a run has looked."""
         self.looks = () if smoked else self._declare_looks(until_decided)
         self.progress: Race | None = None
         """How far the looks have come, by the last plan; None without looks."""
@@ -71,7 +78,23 @@ class Planning:
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
         plan = search.plan(self.study, self._locator, self._read, self.store.history)
+        plan = replace(plan, accounts=self.accounts or self._accounts_before(plan))
         return plan if not self.looks else self._undecided(replace(plan, looks=self.looks))
+
+    def account(self, machine: Machine, terminal: Terminal) -> Plan:
+        """Tell what became of the images of the baseline's first replicate, and plan with that."""
+        first = next(run for run in self.untuned() if run.arm == self.study.baseline)
+        self.accounts = preflight.account(first, machine)
+        for each in self.accounts:
+            for line in accounts.notable(each):
+                terminal.note(line)
+        return self.plan()
+
+    def _accounts_before(self, plan: Plan) -> tuple[Account, ...]:
+        """What the last run told, of the same images."""
+        file = self.store.study_dir(self.study.name) / "plan.json"
+        before = read_plan_file(file) if file.is_file() else None
+        return before.accounts if before and before.data_fingerprint == plan.data_fingerprint else ()
 
     def _declare_looks(self, now: bool) -> tuple[int, ...]:
         """The looks that were declared before the first score, or are now; the study gets their seeds."""
@@ -142,6 +165,20 @@ class Planning:
         if record is None or record.status != "failed" or record.cause not in self._retry:
             return record
         return None if self._failed.setdefault(id, record.attempts) == record.attempts else record
+
+
+def _refuse_unjudged(study: Study, path: Path) -> None:
+    """Raise UserError for what is to decide and can not: a score that never gets an interval."""
+    judged = [score.name for score in scores if score.traits.get("interval") != "none"]
+    claims = {f"[[claims]] number {n} metric": claim.metric for n, claim in enumerate(study.claims, 1)}
+    wrong = []
+    for where, metric in ({"primary": study.primary} | claims).items():
+        name = metric.rpartition(".")[2]
+        if name in scores and name not in judged:
+            problem = f"{name} has a value, never a verdict; known: {', '.join(judged)}"
+            wrong.append(Mistake(where, shorten(metric), problem))
+    if wrong:
+        raise mistakes_error(str(path), wrong)
 
 
 def store_of(machine: Machine, *, smoked: bool = False) -> Store:
