@@ -20,7 +20,7 @@ from bench.store import Record, Store
 from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
 
-LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
+LEGEND = "● done  ◔ little learned  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
 States = list[tuple[Run, TrialState, Record | None]]
 
@@ -151,12 +151,13 @@ def _grid(plan: Plan, standing: States) -> list[str]:
     head = " " * width + "  " + " ".join(f"{n:<{c}}" for n, c in zip(names, columns, strict=True))
     lines = [] if many or not names else [f"{head}  trials"]
     for arm, of in by_arm.items():
-        marks = " ".join(f"{MARKS[state]:<{c}}" for (_, state, _), c in zip(of, columns, strict=False))
+        drawn = cells(of)
+        marks = " ".join(f"{MARKS[cell.state]:<{c}}" for cell, c in zip(drawn, columns, strict=False))
         ids = " ".join(run.trial.id[:8] for run, state, _ in of[:6] if state != "unknown") + (
             " …" if len(of) > 6 else ""
         )
         shown = arm if len(arm) <= width else arm[: width - 1] + "…"
-        trials = row(cells(of)) if many else f"{marks}  {ids}"
+        trials = row(drawn) if many else f"{marks}  {ids}"
         lines.append(f"{shown:<{width}}  {trials if of else 'is tuned first'}")
     return lines
 

@@ -199,9 +199,14 @@ def states(plan: Plan, store: Store) -> list[tuple[Run, TrialState, Record | Non
 
 
 def cells(standing: Iterable[tuple[Run, TrialState, Record | None]]) -> list[Cell]:
-    """The same for a board."""
+    """The same for a board, which tells those that learned little from the others that are done."""
     return [
-        Cell(run.trial.id, run.arm, state, sum(record.seconds.values()) if record else 0.0)
+        Cell(
+            run.trial.id,
+            run.arm,
+            "little learned" if state == "done" and record and record.little_learned else state,
+            sum(record.seconds.values()) if record else 0.0,
+        )
         for run, state, record in standing
     ]
 

@@ -174,8 +174,13 @@ def untestable(interval: Interval | None, seeds: int, disagreements: int | None 
     return ""
 
 
-def settle(judgement: Judgement, diverged: int, diverged_reference: int) -> Judgement:
-    """A verdict when seeds diverged (scored as chance): it stands only against the arm that diverged more."""
+def settle(judgement: Judgement, diverged: int, diverged_reference: int, *, mixed: bool = False) -> Judgement:
+    """A verdict when seeds diverged (scored as chance): it stands only against the arm that diverged more.
+
+    mixed  some seeds of one of the arms learned, some hardly: no verdict stands
+    """
+    if mixed:
+        return Judgement("unstable", judgement.reason)
     if diverged == diverged_reference == 0:
         return judgement
     against_arm = judgement.zero < 0 and diverged > diverged_reference

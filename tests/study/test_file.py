@@ -90,6 +90,16 @@ def test_a_claim_needs_an_arm_to_compare_with():
     assert "takes no `than`" in refused(ClaimTable, both)
 
 
+def test_a_criterion_is_one_thing_that_a_converging_training_reaches():
+    claim = {"says": "x", "better": "a", "expect": "does not converge"}
+    assert ClaimTable.model_validate(claim | {"criterion": {"val_loss": 0.3}}).criterion.of == "val_loss"
+    for wrong in ({"train_loss": 0.5, "train_accuracy": 0.9}, {}):
+        said = refused(ClaimTable, claim | {"criterion": wrong})
+        assert "give one of train_loss, train_accuracy, val_loss" in said
+    better = {"says": "x", "better": "a", "than": "b", "criterion": {"train_loss": 0.5}}
+    assert "criterion goes with" in refused(ClaimTable, better)
+
+
 def test_a_margin_goes_with_better():
     claim = {"says": "x", "better": "a", "than": "b", "margin": 1.0}
     assert ClaimTable.model_validate(claim).margin == 1.0

@@ -267,6 +267,12 @@ def test_a_claim_about_convergence_names_its_arms_only():
     assert claim == Claim(says="s", better=("vgg16",), metric="converged", expect="does not converge")
 
 
+def test_a_claim_about_convergence_may_say_what_is_to_be_reached():
+    table = 'better = "vgg16"\nexpect = "does not converge"\ncriterion = { train_accuracy = 0.9 }'
+    (claim,) = claims(table)
+    assert str(claim.criterion) == "train_accuracy 0.9"
+
+
 @pytest.mark.parametrize(
     ("table", "where", "problem"),
     [
@@ -297,6 +303,16 @@ def test_a_claim_about_convergence_names_its_arms_only():
             'expect = "does not converge" go together',
         ),
         ('better = "vgg16"\nthen = "vgg16"', 'then = "vgg16"', 'unknown key; did you mean "than"?'),
+        (
+            'better = "vgg16"\nexpect = "does not converge"\ncriterion = { train_los = 0.5 }',
+            "criterion.train_los = 0.5",
+            'unknown key; did you mean "train_loss"?',
+        ),
+        (
+            'better = "vgg16"\nexpect = "does not converge"\ncriterion = { val_accuracy = 90 }',
+            "criterion.val_accuracy = 90",
+            "must be ≤ 1",
+        ),
         (
             'better = "vgg16"\nthan = "v*"\nexpect = "worse"',
             'expect = "worse"',
