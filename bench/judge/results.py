@@ -93,7 +93,7 @@ def _candidates(plan: PlanFile, store: Store) -> Iterator[_Trial]:
             for planned in candidate.trials:
                 record = store.read(planned.id)
                 cut = candidate.number in search.pruned  # its other seeds were never wanted
-                absent = [damage.state for damage in store.damaged([planned.id])]
+                absent: list[str] = [damage.state for damage in store.damaged([planned.id])]
                 absent += ["pruned" if cut else "not run"]
                 yield _Trial(search.arm, "tune", planned, record.status if record else absent[0], record)
 
