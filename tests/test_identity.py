@@ -148,6 +148,13 @@ def test_a_parameter_added_to_a_component_counts_where_it_leaves_its_default(
     assert [a == b for a, b in zip(plain, changed, strict=True)] == [False, False, True, True]
 
 
+def test_parameters_come_in_the_order_of_the_signature():
+    chain = Choice(name="chain", params={"steps": [{"name": "flip", "vertical_p": 0.1}]})
+    (found,) = identity(Recipe(model=Choice(name="custom_cnn"), augment=(chain,)))["augment"]
+    assert list(found) == ["name", "steps", "p"]
+    assert found["steps"] == [{"name": "flip", "p": 0.5, "vertical_p": 0.1}]
+
+
 def test_of_a_component_that_is_not_here_every_parameter_counts():
     recipe = Recipe(model=Choice(name="custom_cnn"), augment=(Choice(name="mine", params={"by": 1}),))
     assert identity(recipe)["augment"] == [{"name": "mine", "by": 1}]

@@ -186,6 +186,7 @@ def _again(measured: _Measured, plan: PlanFile, store: Store) -> ArmRow | None:
         return None
     study = measured.study
     repeated = read_outcomes(study, plan.model_copy(update={"arms": (plan.again,)}), store)[study.baseline]
+    # Under the seed of the replicate it repeats, so that the two are a pair.
     paired = tuple(
         replace(o, planned=o.planned.model_copy(update={"seed": o.planned.seed - AGAIN_SEEDS}))
         for o in repeated

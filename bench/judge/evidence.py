@@ -299,6 +299,7 @@ class Evidence:
         if len(averaged) < 2:
             return None
         if _apart(of, name):
+            # Images of test to images of training: n/k to n·(k − 1)/k.
             return stats.fold_interval(np.array([row.mean() for row in averaged]), 1 / (folds.k - 1))
         return stats.two_way(np.stack(averaged), inflation=1 + len(averaged) / (folds.k - 1))
 
