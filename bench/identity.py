@@ -60,8 +60,9 @@ def _choice(choice: Choice, registry: Registry) -> dict[str, Any]:
     component = registry[choice.name]
     first = _version_1().get(registry.kind, {}).get(component.name, [])
     kept: dict[str, Any] = {"name": choice.name}
-    for key, value in {**component.defaults, **choice.params}.items():
-        value = _parts(value)
+    filled = component.defaults | choice.params
+    for key in sorted(filled, key=[*component.takes, *filled].index):  # as the signature has them
+        value = _parts(filled[key])
         if key in first or _differ(value, _parts(component.defaults.get(key, _NO_DEFAULT))):
             kept[key] = value
     return kept

@@ -42,6 +42,37 @@ VAL_SHIFT = "val_shift"
 """Name of the corrupted validation images among a candidate's scored sets."""
 
 
+class Seen(Frozen):
+    """What a look at a source's files tells before any image is decoded."""
+
+    images: dict[str, int]
+    """Class → images that are read."""
+    skipped: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Class → kind of file → how many of them are not read; class "": beside the class folders."""
+    transparent: int = 0
+    """Images with pixels that are not opaque: they are laid on white."""
+    deep: int = 0
+    """Images of more than 8 bits a channel."""
+    cropped: float = 0.0
+    """Mean share of an image outside its central square, 0 to 1."""
+    oblong: int = 0
+    """Images that lose more than a tenth to the crop."""
+
+
+class Account(Frozen):
+    """What became of the images behind a set, and of the files that should be some."""
+
+    set: str
+    """``local``, or the name of an external hidden set."""
+    images: dict[str, int]
+    """Class of the study → images that are left."""
+    dropped: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Why → class → images that are not used."""
+    named: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Class of the study → foreign classes that count as it under another name → images."""
+    seen: Seen | None = None
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a source's images are on this machine, and what they are everywhere."""
@@ -58,6 +89,8 @@ class Source:
     """How many there are, as far as that is known without opening it; 0: unknown."""
     classes: int = 0
     """Likewise."""
+    seen: Seen | None = field(default=None, compare=False)
+    """What a look at its files told."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +262,8 @@ class PlanFile(Frozen):
     """How images were split, where that takes reading them to know."""
     components: tuple[Told, ...] = ()
     """From outside: what a report must know of them, to be made without their code."""
+    accounts: tuple[Account, ...] = ()
+    """Of the local images, as the baseline uses them, and of each external hidden set."""
 
     @property
     def ids(self) -> set[str]:
@@ -303,6 +338,8 @@ class Plan:
     """With ``aa``: the baseline's replicates trained once more, with other initialisation and order."""
     shares: Shares | None = None
     """How the baseline's images are split, where that takes reading them to know."""
+    accounts: tuple[Account, ...] = ()
+    """What became of the images, when a run last looked."""
 
     @property
     def everything(self) -> tuple[Run, ...]:
@@ -325,6 +362,7 @@ class Plan:
             looks=self.looks,
             shares=self.shares,
             components=tell(choice for arm in self.study.arms for choice in arm.recipe.augment),
+            accounts=self.accounts,
         )
 
 
@@ -365,8 +403,9 @@ class Planner:
     def __init__(self, study: Study, locator: Locator) -> None:
         self.study, self.locator = study, locator
         self.replicates = replicates_of(study)
+        foreign = study.data.model_copy(update={"drop_classes": ()})
         self._foreign = {
-            name: locator.source(hidden.source, study.data.model_copy(update={"groups": hidden.groups}))
+            name: locator.source(hidden.source, foreign.model_copy(update={"groups": hidden.groups}))
             for name, hidden in study.hidden.items()
             if hidden.kind == "external"
         }

@@ -6,11 +6,14 @@ All are frozen, strict and complete: every default filled in. They hold no machi
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -26,6 +29,10 @@ from bench.registry import Registry
 
 HIDDEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 STAGE = re.compile(r"none|head|all|top:[1-9]\d*|fraction:(0?\.\d*[1-9]\d*|1(\.0+)?)")
+
+
+ClassName = Annotated[str, Field(min_length=1), AfterValidator(partial(unicodedata.normalize, "NFC"))]
+"""In Unicode's composed form, as ``data.classes`` has them: some file systems spell é as two characters."""
 
 
 class Frozen(BaseModel):
@@ -67,7 +74,7 @@ def complete(registry: Registry, choice: Choice) -> Choice:
     try:
         return Choice(name=choice.name, params=registry[choice.name].parameters(choice.params))
     except UserError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{error}") from error
     except ValidationError as error:
         wrong = error.errors()[0]
         key = ".".join(map(str, wrong["loc"]))
@@ -182,6 +189,9 @@ Grouping = Annotated[str, Field(min_length=1)] | NamePattern
 """What images belong together by: a column of the source (``"folder"``), or a pattern of file names."""
 
 
+Level = Annotated[int, Field(ge=0, le=65535)]
+
+
 class Data(Frozen):
     """The ``[data]`` table: which images, how large, how split."""
 
@@ -194,17 +204,29 @@ class Data(Frozen):
     split_seed: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None
     """Largest number of training plus validation images, classes in proportion. The test set stays whole."""
-    classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)] | None = None
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2)] | None = None
     """Names of the classes, in label order."""
     n_images: Annotated[int, Field(ge=80)] = 2000
     """Images that ``synthetic`` draws."""
     groups: Grouping | None = None
     """Images of one patient, slide or donor: on one side of every split, and one item of every interval."""
+    bit_range: tuple[Level, Level] | None = None
+    """Of images with 16 bits a channel: the values that become 0 and 255; None: 0 and 65535."""
 
-    @field_validator("classes", mode="before")
+    drop_classes: tuple[ClassName, ...] = ()
+    """Classes whose images are left out, as if they were not there."""
+
+    @field_validator("classes", "bit_range", "drop_classes", mode="before")
     @classmethod
     def _list_to_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("bit_range")
+    @classmethod
+    def _rising(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(f"must rise, as [0, 4095], these are {value[0]} and {value[1]}")
+        return value
 
     @field_validator("classes")
     @classmethod
@@ -214,7 +236,7 @@ class Data(Frozen):
         return value
 
 
-SOURCE_KEYS = ("classes", "n_images")
+SOURCE_KEYS = ("classes", "n_images", "bit_range")
 """Keys of ``[data]`` for the sources whose functions take them; elsewhere they are mistakes."""
 
 
@@ -223,12 +245,19 @@ class External(Frozen):
 
     kind: Literal["external"]
     source: str
-    classes: dict[str, str] | None = None
+    classes: dict[ClassName, ClassName] | None = None
     """Foreign class name → this study's class name; names not listed stay as they are."""
     groups: Grouping | None = None
     """As in ``[data]``: one item of every interval."""
     allow_overlap: bool = False
     """Score it even when it holds images of the local data."""
+    drop_classes: tuple[ClassName, ...] = ()
+    """Foreign classes whose images are left out."""
+
+    @field_validator("drop_classes", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
 
 
 class Corrupted(Frozen):

@@ -138,7 +138,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise ValueError("must be a finite number, text, true or false, or a list or table of these")
+    kinds = "a finite number, text, true or false, or a list or table of these"
+    raise ValueError(f"must be {kinds}, not {shorten(value)}")
 
 
 if TYPE_CHECKING:
@@ -268,6 +269,11 @@ class Sources(Registry):
             raise UserError(f"{shorten(written, 200)}: {problem}")
         name, _, path = written.partition(":")
         return self[name], path
+
+    def numbered(self, written: str) -> bool:
+        """Whether what ``written`` names has numbers for classes."""
+        name = written.partition(":")[0]
+        return name in self and bool(self[name].traits.get("numbered"))
 
     def problem(self, written: str, *, external: bool = False) -> str | None:
         """Why a study cannot write this, or None."""

@@ -88,6 +88,8 @@ class Record(Frozen):
     validation: dict[str, Finite] = Field(default_factory=dict)
     metrics: dict[str, int | str] = Field(default_factory=dict)
     """Metric → version (and origin, if any) with which each set was scored; one a set lacks is undefined."""
+    little_learned: str = ""
+    """Done and scored, but little was learned: how little, and what may help."""
     training: list[dict[str, Any]] = Field(default_factory=list)
     """One table per stage: what was trained, epochs, steps, best epoch."""
     parameters: Whole | None = None
@@ -177,6 +179,8 @@ class Damage:
 
     id: str
     reason: str
+    state: Literal["damaged", "stale"] = "damaged"
+    """``stale``: sound, but made by rules that are no more."""
 
 
 class Store:
@@ -241,6 +245,8 @@ class Store:
             return Damage(id, _why(content, error))
         if record.id != id:
             return Damage(id, f"holds the record of trial {record.id}")
+        if (record.status, record.cause) == ("diverged", "not learned"):
+            return Damage(id, "was not scored, since it learned little; such trials are now", "stale")
         return record
 
     def write(

@@ -27,6 +27,7 @@ from bench.store import VALIDATION, Predictions
 from bench.streams import derive
 from bench.train.checkpoint import Checkpoint
 from bench.train.device import computing, peak_memory_mb, reset_peak_memory
+from bench.train.learned import little_learned
 from bench.train.loop import Diverged, Fit, Hooks, Progress, fit
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ class Result:
     status: Literal["done", "diverged", "pruned"]
     classes: tuple[str, ...]
     cause: str = ""
-    """Diverged: ``not finite`` or ``not learned``."""
+    """Diverged: ``not finite``; pruned: ``behind``."""
     message: str = ""
+    little_learned: str = ""
+    """Done, but little was learned: how little, and what may help."""
     scores: Scores = field(default_factory=dict)
     recalls: Scores = field(default_factory=dict)
     predictions: dict[str, Predictions] = field(default_factory=dict)
@@ -126,13 +129,14 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) ->
         with clock("evaluate"):
             validation = _probabilities(network, development.val, trial, where.device)
             scores = metrics.score_all(validation, development.val.labels)
+            little = little_learned(validation, development.val.labels, done.history)
             if trial.role == "tune":
                 seen = _score_shifted(network, development, trial, scored, where)
             else:
                 # Held-out images are opened here for the first time, when nothing is left to choose.
                 seen = _score(network, development.classes, trial, scored, where)
             predictions = {VALIDATION: _said(development.val, validation)} | seen.predictions
-    found = vars(seen) | {"predictions": predictions}
+    found = vars(seen) | {"predictions": predictions, "little_learned": little}
     result = replace(result, validation=scores, **found, weights=_on_host(network))
     return _with_course(result, done, clock, where)
 

@@ -6,6 +6,8 @@ An image of an arm is right with probability expit(m + image + arm's image + arm
 but m drawn from normal distributions: how hard the image is, what this arm finds hard, image by image and
 patient by patient, how lucky the seed was. An arm's true accuracy is the mean over all images, patients and
 seeds there might be, found by quadrature.
+
+A second table is about seeds that are marked for having learned little: they gave one answer to every image.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import itertools
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +35,11 @@ DRIVEN = {"seed": (0.25, 0.15, 0.0), "image": (0.05, 1.0, 0.0), "patient": (0.05
 UNEVEN = 1.0
 """Sd of the logarithm of a patient's number of images, where patients differ in it."""
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
+COLLAPSES = 0.1
+"""Share of seeds that collapse, in an arm where they do."""
+CONSTANT = 0.2
+"""Share of images for which the one answer of a collapsed seed is right."""
+CHANCE = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,13 @@ def simulate(scenario: Scenario, studies: int, seed: int) -> Found:
     return Found(coverage, math.nan, float(np.mean(found)), expected, truth, _by_image(judged, truth))
 
 
-@dataclass(frozen=True)
-class Compared:
+Answers = NDArray[np.float64]
+"""(S, N): 1 where an answer is right."""
+Patients = NDArray[np.int64]
+"""(N,): whose image it is."""
+
+
+class Compared(NamedTuple):
     """One arm against the first."""
 
     interval: stats.Interval
@@ -123,9 +136,16 @@ Judged = list[Compared]
 
 def _study(scenario: Scenario, middles: list[float], rng: np.random.Generator) -> Judged:
     """One study: every arm against the first, the declared comparisons being its family."""
+    patient = scenario.patient_of(rng)
+    return _judge(scenario, _answers(scenario, middles, patient, rng), patient)
+
+
+def _answers(
+    scenario: Scenario, middles: list[float], patient: Patients, rng: np.random.Generator
+) -> list[Answers]:
+    """Of every arm, which answers are right."""
     over_seeds, own, over_patients = DRIVEN[scenario.driven]
     hard = DIFFICULTY * rng.standard_normal(IMAGES)
-    patient = scenario.patient_of(rng)
     right = []
     for middle in middles:
         logits = middle + hard + own * rng.standard_normal(IMAGES)
@@ -133,6 +153,13 @@ def _study(scenario: Scenario, middles: list[float], rng: np.random.Generator) -
             logits += over_patients * rng.standard_normal(scenario.patients)[patient]
         luck = over_seeds * rng.standard_normal((scenario.seeds, 1))
         right.append((rng.random((scenario.seeds, IMAGES)) < expit(logits + luck)).astype(float))
+    return right
+
+
+def _judge(
+    scenario: Scenario, right: list[Answers], patient: Patients, without: tuple[bool, ...] = ()
+) -> Judged:
+    """As a report does; ``without``: of each comparison, whether it may have no verdict."""
     differences = [arm - right[0] for arm in right[1:]]
     by_image = [stats.two_way(d) for d in differences]
     intervals = by_image
@@ -141,9 +168,13 @@ def _study(scenario: Scenario, middles: list[float], rng: np.random.Generator) -
         intervals = [stats.two_way(d) for d in rows]
     family = [
         stats.Hypothesis(
-            interval, 0.005, stats.untestable(interval, scenario.seeds, _disagreements(d, patient))
+            interval,
+            0.005,
+            stats.untestable(interval, scenario.seeds, _disagreements(d, patient)) or "withheld" * withheld,
         )
-        for interval, d in zip(intervals, differences, strict=True)
+        for interval, d, withheld in zip(
+            intervals, differences, without or [False] * len(differences), strict=True
+        )
     ]
     return [Compared(*parts) for parts in zip(intervals, stats.judge(family), by_image, strict=True)]
 
@@ -170,6 +201,89 @@ def _mean(intervals: list[stats.Interval]) -> stats.Interval:
     names = ("seed_variance", "item_variance", "interaction")
     means = {name: float(np.mean([getattr(one, name) for one in intervals])) for name in names}
     return replace(intervals[0], mean=0.0, **means)
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """What many studies found of arms with marked seeds, under one rule."""
+
+    false_studies: float
+    """Share of studies with a verdict on the wrong side."""
+    withheld: float
+    """Share of the marked arms' comparisons without a verdict because of that."""
+    coverage: float
+    """Share of their 95 % intervals that hold the true difference, of those that may have a verdict."""
+
+
+RULES = ("as chance", "as they are", "as they are, unstable")
+MARKED = ("every arm", "one arm of ten", "the baseline, in error")
+"""Where seeds collapse, one in ten; in error: every seed is marked, and none has collapsed."""
+
+
+def collapse(seeds: int, where: str, studies: int, seed: int) -> dict[str, Withheld]:
+    """Ten arms beside a baseline that is their equal, until a seed collapses; each rule judges the same.
+
+    ``as chance``: a marked seed scores 1/8 on every image, and then only a verdict against the arm with more
+    of them stands. ``as they are``: the mark changes nothing. ``unstable``: nor does it change a score, but
+    arms with marked seeds and others get no verdict.
+    """
+    rng = np.random.default_rng(seed)
+    scenario = Scenario(seeds, 0.74, "seed", False)
+    base = scenario.middle(scenario.accuracy)
+    lost = COLLAPSES * (scenario.accuracy - CONSTANT)
+    truths = [-lost if where == MARKED[1] and arm == 0 else 0.0 for arm in range(ARMS)]
+    found: dict[str, list[tuple[Judged, list[bool]]]] = {rule: [] for rule in RULES}
+    alone = scenario.patient_of(rng)
+    for _ in range(studies):
+        right = _answers(scenario, [base] * (ARMS + 1), alone, rng)
+        marked = rng.random((ARMS + 1, seeds)) < COLLAPSES
+        if where == MARKED[1]:
+            marked[[0, *range(2, ARMS + 1)]] = False
+        elif where == MARKED[2]:
+            marked[:] = np.arange(ARMS + 1)[:, None] == 0
+        else:
+            assert where == MARKED[0]
+        if where != MARKED[2]:
+            right = _with(right, marked, np.arange(IMAGES) < CONSTANT * IMAGES)
+        for rule in RULES:
+            found[rule].append(_by_rule(rule, scenario, right, marked))
+    few = 1 if where == MARKED[1] else ARMS
+    return {rule: _summary(studies, truths, few) for rule, studies in found.items()}
+
+
+def _with(right: list[Answers], marked: NDArray[np.bool_], said: NDArray[np.bool_] | float) -> list[Answers]:
+    return [np.where(down[:, None], said, arm) for arm, down in zip(right, marked, strict=True)]
+
+
+def _by_rule(
+    rule: str, scenario: Scenario, right: list[Answers], marked: NDArray[np.bool_]
+) -> tuple[Judged, list[bool]]:
+    """One study by one rule, and which of its comparisons have no verdict for a mark."""
+    counts, mixed = marked.sum(axis=1), marked.any(axis=1) & ~marked.all(axis=1)
+    if rule != "as chance":
+        without = [bool(rule == RULES[2] and (mixed[0] or one)) for one in mixed[1:]]
+        return _judge(scenario, right, np.arange(IMAGES), tuple(without)), without
+    judged = [
+        one._replace(judgement=stats.settle(one.judgement, int(n), int(counts[0])))
+        for one, n in zip(
+            _judge(scenario, _with(right, marked, CHANCE), np.arange(IMAGES)), counts[1:], strict=True
+        )
+    ]
+    return judged, [one.judgement.word == "unstable" for one in judged]
+
+
+def _summary(found: list[tuple[Judged, list[bool]]], truths: list[float], few: int) -> Withheld:
+    """few: arms from the first on that withheld verdicts and coverage are about"""
+    wrong, covered = [], []
+    for judged, without in found:
+        sides = [one.judgement.zero for one in judged]
+        wrong.append(any(side and side != np.sign(truth) for side, truth in zip(sides, truths, strict=True)))
+        rows = list(zip(judged, without, truths, strict=True))[:few]
+        covered += [
+            one.interval.low <= truth <= one.interval.high for one, withheld, truth in rows if not withheld
+        ]
+    withheld = np.mean([without[:few] for _, without in found])
+    return Withheld(float(np.mean(wrong)), float(withheld), float(np.mean(covered)))
 
 
 def scenarios() -> list[Scenario]:
@@ -219,6 +333,12 @@ def main() -> None:
             f"| {found.by_image:.3f} | {found.coverage:.3f} | {_ends(scenario, found)} |",
             flush=True,
         )
+    print("\n| seeds | marked | scored | false studies | withheld | coverage |")
+    print("| --: | :-- | :-- | --: | --: | --: |")
+    for number, (seeds, where) in enumerate(itertools.product((3, 5), MARKED)):
+        for rule, of in collapse(seeds, where, options.studies, options.seed + number).items():
+            row = f"{of.false_studies:.3f} | {of.withheld:.3f} | {of.coverage:.3f}"
+            print(f"| {seeds} | {where} | {rule} | {row} |", flush=True)
 
 
 def _ends(scenario: Scenario, found: Found) -> str:

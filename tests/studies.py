@@ -76,7 +76,12 @@ class FakeLocator:
     def data_fingerprint(self, source: Source, data: Data, *, folds: bool = False) -> str:
         """Everything of ``[data]`` but how the source is written."""
         unset = {"groups"} if data.groups is None else set()
-        return fingerprint([source.fingerprint, data.model_dump(mode="json", exclude={"source"} | unset)])
+        return fingerprint(
+            [
+                source.fingerprint,
+                data.model_dump(mode="json", exclude={"source", "bit_range", "drop_classes"} | unset),
+            ]
+        )
 
     def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
         """One test set per fold, the same for every seed."""

@@ -12,13 +12,13 @@ import jsonschema
 import pytest
 from studies import FakeLocator
 
-from bench import tune
 from bench.commands import scaffold
 from bench.data import fingerprint
 from bench.plan import Replicate, Run, Source, make_plan
 from bench.recipe import Data, Hidden
 from bench.study import read
 from bench.study.smoke import smoke
+from bench.tune import search
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = sorted((ROOT / "ablations").glob("*.toml"))
@@ -84,7 +84,7 @@ class Sourceless(FakeLocator):
 
 def identities(study: Path) -> list[str]:
     """A line per arm with its first trial's id (of a tuned arm its first candidate's), and one for it all."""
-    plan = tune.plan(load(study), Sourceless(), lambda id: None, lambda id: [])
+    plan = search.plan(load(study), Sourceless(), lambda id: None, lambda id: [])
     runs = [*plan.everything, *plan.pending]
     first: dict[str, Run] = {}
     for run in runs:

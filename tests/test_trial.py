@@ -195,6 +195,45 @@ def test_held_out_sets_are_opened_after_training_only(
     assert opened_at == [8]
 
 
+def rare(path: Path) -> Source:
+    """An npz of 400 images, 12 % of them a little redder, which their noise mostly hides."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(400) % 25 < 3).astype(np.int64)
+    images = rng.integers(60, 140, (400, 16, 16, 3)) + rng.integers(-30, 30, (400, 1, 1, 1))
+    images[..., 0] += 25 * labels[:, None, None]
+    np.savez(path, images=images.astype(np.uint8), labels=labels)
+    return Source("npz", path, "9" * 64)
+
+
+def test_a_network_that_never_names_a_rare_class_but_ranks_it_is_scored_as_it_is(
+    make: Callable[..., Trial], setting: Surroundings, tmp_path: Path
+) -> None:
+    """Balanced accuracy stays at chance: a bound on it called this diverged, and gave it an AUC of 0.5."""
+    shares = {"train": 0.4, "val": 0.3, "test": 0.3}
+    data = Data(source="npz:rare.npz", size_px=16, split=shares, classes=("no", "yes"))
+    slow = {"name": "sgd", **registry.optimizers["sgd"].parameters({"lr": 0.003})}
+    trial = make(optimizer=slow, stages=[{"train": "all", "epochs": 8}])
+    result = run_trial(replace(trial, data=data, source=rare(tmp_path / "rare.npz")), [LOCAL], setting)
+    assert max(entry["val_balanced_accuracy"] for entry in result.history) < 0.6, "the bound of old"
+    assert (result.status, result.little_learned) == ("done", "")
+    assert result.scores[LOCAL.key]["auc"] > 0.75
+    assert result.history[-1]["val_loss"] < 0.8 * result.history[0]["val_loss"]
+
+
+def test_little_learned_is_a_mark_on_a_trial_that_is_scored(
+    make: Callable[..., Trial], setting: Surroundings
+) -> None:
+    still = {"name": "sgd", **registry.optimizers["sgd"].parameters({"lr": 1e-30})}
+    for role in ("final", "tune"):
+        sets = [LOCAL] if role == "final" else []
+        result = run_trial(make(role=role, optimizer=still), sets, setting)
+        assert result.status == "done"
+        assert result.scores.keys() == {scored.key for scored in sets}
+        assert result.little_learned.startswith("validation loss")
+        assert result.little_learned.endswith("try another learning rate")
+        assert result.weights is not None
+
+
 def test_divergence_is_a_result_without_scores(make: Callable[..., Trial], setting: Surroundings) -> None:
     stages = [{"train": "all", "epochs": 2}, {"train": "all", "epochs": 2, "lr_scale": 1e30}]
     result = run_trial(make(stages=stages), [LOCAL], setting)

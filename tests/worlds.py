@@ -174,6 +174,12 @@ class World:
         )
         self.store.write(record, history=[], predictions={})
 
+    def little(self, label: str, seed: int) -> None:
+        """Mark a finished trial: little was learned."""
+        record = self.store.read(self.id(label, seed))
+        text = record.model_copy(update={"little_learned": "validation loss 0.69"}).model_dump_json()
+        (self.store.trial_dir(record.id) / "record.json").write_text(text)
+
     def fail(self, label: str, seed: int, cause: str, message: str = "") -> None:
         record = self.record(
             label,

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.show import find
+from bench.data.classes import numbers
 from bench.data.locator import DiskLocator
 from bench.errors import UserError, did_you_mean
 from bench.machine import Machine
 from bench.plan import PlanFile, Trial, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.recipe import Recipe
-from bench.registry import models
+from bench.registry import models, sources
 from bench.store import Record, Store
 from bench.study.code import run_in
 from bench.study.read import Study, parse
@@ -26,7 +27,7 @@ from bench.study.told import told
 from bench.tune import search
 
 if TYPE_CHECKING:
-    from bench.data.images import Samples
+    from bench.data.images import Pixels, Samples
     from bench.models.network import Network
 
 FORMATS = ("safetensors", "onnx", "codabench")
@@ -56,8 +57,10 @@ class _Export:
         return {
             "id": record.id,
             "classes": list(record.classes),
+            "class_numbers": numbers(record.classes, numbered=sources.numbered(record.data["source"])),
             "size_px": self.size_px,
             "channels": network.mean.shape[1],
+            "bit_range": record.data.get("bit_range"),
             "mean": network.mean.flatten().tolist(),
             "std": network.std.flatten().tolist(),
             "tta": self.recipe.tta,
@@ -73,8 +76,11 @@ class _Export:
             "commit": record.commit,
         }
 
-    def validation(self, why: str) -> Samples:
-        """Some of the trial's own validation images. Raises UserError, ``why`` first, when they are gone."""
+    def validation(self, why: str) -> tuple[Samples, list[Path] | list[Pixels]]:
+        """Some of the trial's own validation images, as trained and as their source has them.
+
+        Raises UserError, ``why`` first, when they are gone.
+        """
         import numpy as np
 
         from bench.data import provide
@@ -88,7 +94,8 @@ class _Export:
                 f"{why} is checked on validation images of trial {self.record.id}, which cannot be had\n"
                 f"    {error}\n    --format safetensors needs no images"
             ) from None
-        return images.take(np.arange(min(CHECKED_ON, len(images))))
+        some = images.take(np.arange(min(CHECKED_ON, len(images))))
+        return some, provide.natives(trial, some.ids, self.machine.cache)
 
 
 def export(
@@ -156,7 +163,7 @@ def _onnx(export: _Export, folder: Path) -> list[Path]:
     """``<id>.onnx``: bytes in, logits out; the same answers as torch on validation images."""
     from bench.export import onnx
 
-    images = export.validation("--format onnx").images
+    images = export.validation("--format onnx")[0].images
     notes = _notes(export)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as made:
         with export.terminal.counting("exporting"):
@@ -179,8 +186,8 @@ def _notes(export: _Export) -> dict[str, str]:
     tta, precision = export.recipe.tta, export.recipe.precision
     return {
         "input": f"images: uint8 (batch, {export.size_px}, {export.size_px}, channels), 0 to 255; "
-        "normalisation is inside",
-        "output": "logits: float32 (batch, classes); softmax gives probabilities",
+        "normalisation is inside; of other sizes, the central square resized by Pillow, bicubic",
+        "output": "logits: float32 (batch, classes), in the order of classes; softmax gives probabilities",
         "classes": json.dumps(export.record.classes, ensure_ascii=False),
         "test_time_augmentation": "not in the graph"
         + ("" if tta == "none" else f"; the trial's scores were made with {tta}"),
@@ -198,14 +205,14 @@ def _codabench(export: _Export, folder: Path) -> list[Path]:
     from bench.export import codabench
 
     about = export.about() | {"model": codabench.layers(export.recipe, export.network, export.size_px)}
-    samples = export.validation("--format codabench")
+    samples, natives = export.validation("--format codabench")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as made:
         file = codabench.write(export.network, about, Path(made) / "submission.zip")
         with export.terminal.counting("running the submission"):
-            said = codabench.answers(file, samples.images)
+            said = codabench.answers(file, natives)
         tta, precision = export.recipe.tta, export.recipe.precision
         ours = predict(export.network, samples, "cpu", tta=tta, precision=precision).astype(np.float16)
-        differ = int((said != ours.argmax(1)).sum())
+        differ = int((said != np.array(about["class_numbers"])[ours.argmax(1)]).sum())
         if differ:
             raise UserError(
                 f"trial {export.record.id}: the submission answers otherwise than the network on {differ} of "

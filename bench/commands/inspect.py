@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError, shorten
+from bench.judge.accounts import crop, lines
 from bench.machine import Machine
-from bench.plan import Replicate, Source, replicates_of
+from bench.plan import Account, Replicate, Source, replicates_of
 from bench.progress.terminal import Terminal
 from bench.recipe import Data
 from bench.registry import sources
@@ -74,6 +75,7 @@ def _head(seen: Inspection) -> list[str]:
         f"{_printed(seen.data.source)}   {len(images):,} images · {len(images.classes)} classes · {colour}",
         f"native sizes   {_sizes(seen)}; looked at with {seen.data.size_px} px",
         f"imbalance      {seen.imbalance:.1f} : 1, the largest class over the smallest",
+        *_files(seen),
         *_groups(seen),
         *(f"split          {line}" for line in seen.missed),
     ]
@@ -87,6 +89,16 @@ def _groups(seen: Inspection) -> list[str]:
     return [
         f"groups         {len(sizes):,}, of {min(sizes):,} to {max(sizes):,} images, the median {middle:,}"
     ]
+
+
+def _files(seen: Inspection) -> list[str]:
+    """What of the files is not read, or not seen."""
+    told = seen.source.seen
+    found = list(lines(Account(set="files", images=told.images, seen=told))) if told else []
+    share, oblong = seen.cropped
+    if oblong and not told:
+        found.append(crop(oblong, share))
+    return [f"{'' if number else 'files':<15}{line}" for number, line in enumerate(found)]
 
 
 def _sizes(seen: Inspection) -> str:
@@ -246,6 +258,8 @@ def as_data(seen: Inspection) -> dict[str, Any]:
         "native_sizes": [
             {"width": width, "height": height, "images": n} for (width, height), n in seen.sizes.most_common()
         ],
+        "files": seen.source.seen.model_dump(mode="json") if seen.source.seen else None,
+        "cropped": seen.cropped[0],
         "imbalance": seen.imbalance,
         "group_sizes": None if seen.group_sizes is None else sorted(seen.group_sizes.tolist()),
         "classes": classes,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import detectable
+from bench.judge import accounts
 from bench.machine import Machine
-from bench.plan import Plan, Run, replicates_of
+from bench.plan import Account, Plan, Run, replicates_of
 from bench.progress.board import MARKS, MOST_MARKS, row
 from bench.progress.screen import duration
 from bench.progress.terminal import Terminal
@@ -22,7 +23,7 @@ from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
 
 SIDES = {"train": "train on", "val": "validate", "test": "test"}
-LEGEND = "● done  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
+LEGEND = "● done  ◔ little learned  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
 States = list[tuple[Run, TrialState, Record | None]]
 
@@ -48,6 +49,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
     lines = [
         f"{study.name} — {study.question}",
         f"data      {_data_line(plan)}",
+        *(f"          {line}" for line in _images(plan)),
         *_split(plan),
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
         f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {planned} trials"
@@ -70,6 +72,15 @@ def _unread() -> list[str]:
     """What was taken on trust, because nobody ran the code that it is in."""
     names = ", ".join(f'{one.kind} "{one.name}"' for one in foreign() if one.origin == UNREAD)
     return ["", f"not checked, for no code was run: {names}"] if names else []
+
+
+def _images(plan: Plan) -> list[str]:
+    """What became of the images, as the last run of the same ones tells; before, what their files tell."""
+    source = next((run.trial.source for run in (*plan.runs, *plan.pending)), None)
+    known = plan.accounts
+    if not known and source and source.seen:
+        known = (Account(set="local", images=source.seen.images, seen=source.seen),)
+    return [line for account in known for line in accounts.lines(account)]
 
 
 def _decides(plan: Plan, store: Store) -> list[str]:
@@ -160,12 +171,13 @@ def _grid(plan: Plan, standing: States) -> list[str]:
     head = " " * width + "  " + " ".join(f"{n:<{c}}" for n, c in zip(names, columns, strict=True))
     lines = [] if many or not names else [f"{head}  trials"]
     for arm, of in by_arm.items():
-        marks = " ".join(f"{MARKS[state]:<{c}}" for (_, state, _), c in zip(of, columns, strict=False))
+        drawn = cells(of)
+        marks = " ".join(f"{MARKS[cell.state]:<{c}}" for cell, c in zip(drawn, columns, strict=False))
         ids = " ".join(run.trial.id[:8] for run, state, _ in of[:6] if state != "unknown") + (
             " …" if len(of) > 6 else ""
         )
         shown = arm if len(arm) <= width else arm[: width - 1] + "…"
-        trials = row(cells(of)) if many else f"{marks}  {ids}"
+        trials = row(drawn) if many else f"{marks}  {ids}"
         lines.append(f"{shown:<{width}}  {trials if of else 'is tuned first'}")
     return lines
 

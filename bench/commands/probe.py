@@ -108,7 +108,7 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
     device = device_of(machine)
     first = [dataclasses.replace(of[0], trial=_without_hub(of[0].trial), sets=()) for of in arms.values()]
     search.check(planning.study)
-    check(plan.study.name, first, machine, terminal)
+    check(plan.study, first, machine, terminal)
     costs = []
     with terminal.counting(f"probing on {device}", "arms") as count:
         for done, (run, of) in enumerate(zip(first, arms.values(), strict=True), 1):
@@ -174,17 +174,15 @@ def _try(
     few = Development(
         development.train, val.take(np.arange(min(VALIDATED, len(val.labels)))), development.classes
     )
-    begun, problem = time.perf_counter(), ""
+    begun = time.perf_counter()
     try:
         done = fit(network, few, _short(trial.recipe, device), trial.replicate.stream_seed, device)
     except Diverged as diverged:
-        done, problem = diverged.fit, diverged.reason if diverged.cause == "not finite" else ""
+        return (), math.nan, diverged.reason
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         return (), math.nan, f"out of memory with batch_size = {trial.recipe.batch_size}"
-    if problem:
-        return (), math.nan, problem
     prepared = time.perf_counter() - begun - done.history[-1]["seconds"]
     evaluation = _evaluation(network, few, trial.recipe, device) * len(val.labels)
     stages = _stages(done, trial, development)

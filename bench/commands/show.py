@@ -49,11 +49,13 @@ def find(wanted: str, store: Store) -> Record:
         where = f"of {store.root}"
         what = f"{len(found)} trials {where} have" if found else f"no trial {where} has"
         raise UserError(f"{what} an id that starts with {wanted!r}; bench plan STUDY lists ids")
-    record = store.read(found[0])
-    if record is None:
+    for damage in store.damaged(found):
         raise UserError(
-            f"the record of {found[0]} is damaged; delete {store.trial_dir(found[0])} and run again"
+            f"the record of {found[0]} cannot be used: it {damage.reason}\n"
+            f"    delete {store.trial_dir(found[0])} and run again"
         )
+    record = store.read(found[0])
+    assert record is not None, "it is there and sound"
     return record
 
 
@@ -62,6 +64,7 @@ def _text(record: Record, store: Store, names: Mapping[str, str]) -> str:
     lines = [
         f"{record.id}  {record.status}  {replicate}  on {record.source}",
         *([f"cause     {record.cause}: {record.message}"] if record.message else []),
+        *([f"learned   little: {record.little_learned}"] if record.little_learned else []),
         "",
         "recipe",
         *(f"  {key:<14}{_short(value)}" for key, value in record.recipe.items()),
@@ -102,7 +105,7 @@ def _curve(history: list[dict[str, object]]) -> list[str]:
         return []
     columns = [
         c
-        for c in ("stage", "epoch", "step", "train_loss", "val_loss", "val_accuracy", "lr")
+        for c in ("stage", "epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr")
         if c in history[0]
     ]
     lines = ["  ".join(f"{column:>12}" for column in columns)]

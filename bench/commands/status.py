@@ -20,7 +20,7 @@ from bench.store import Record, Store
 
 
 def status(studies: Sequence[Path], machine: Machine, *, as_json: bool, smoked: bool = False) -> str:
-    """done / diverged / failed (by cause) / missing of each study, and what runs now.
+    """done / little learned / diverged / failed (by cause) / missing of each study, and what runs now.
 
     With one study, its arms and trials too. All from ``plan.json``, the records and what a run at work says.
     """
@@ -89,7 +89,7 @@ def _state(trial: PlannedTrial, record: Record | None) -> CellState:
         return "missing"
     if record.status == "done" and any(key not in record.scores for key in trial.sets.values()):
         return "unscored"
-    return record.status
+    return "little learned" if record.little_learned else record.status
 
 
 def _failure(record: Record) -> str:

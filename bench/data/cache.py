@@ -25,6 +25,7 @@ from bench.data.groups import groups_of
 from bench.data.images import Images, Pixels, pixel_id
 from bench.data.outliers import GRAY_PX, perceptual_hash
 from bench.data.reader import BrokenImageError, Reader, once, open_source
+from bench.data.reading import square
 from bench.errors import UserError
 from bench.files import Count
 from bench.plan import Source, fingerprint
@@ -155,6 +156,11 @@ def _decode(reader: Reader, images: Pixels, progress: Count | None) -> dict[str,
             native = reader.native(index)
         except BrokenImageError as error:
             return str(error)
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # a source of somebody else's: whatever it raises, an image is at fault
+            called = reader.names[index] if reader.names else f"image {index}"
+            return f"{called}: {type(error).__name__}: {error}"
         if native.dtype != np.uint8 or native.shape[2:] != (reader.channels,):
             raise UserError(
                 f"image {index} is {native.dtype} {native.shape}\n"
@@ -187,21 +193,6 @@ def _broken_error(broken: list[str], count: int) -> UserError:
         f"{len(broken)} of {count} images cannot be read\n{shown}{more}\n"
         "    replace these files or delete them"
     )
-
-
-def square(native: Pixels, size_px: int) -> Pixels:
-    """The largest central square of an image (H, W, C) uint8, resized to (S, S, C) by Pillow, bicubic."""
-    from PIL import Image
-
-    height, width, channels = native.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    native = native[top : top + side, left : left + side]
-    if side == size_px:
-        return native
-    image = Image.fromarray(native if channels == 3 else native[..., 0])
-    resized = np.asarray(image.resize((size_px, size_px), Image.Resampling.BICUBIC))
-    return resized.reshape(size_px, size_px, channels)
 
 
 def gray(native: Pixels) -> Pixels:

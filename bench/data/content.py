@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import UserError, shorten
 from bench.files import write_whole
 from bench.machine import Machine
 
 if TYPE_CHECKING:
+    from bench.plan import Seen
     from bench.recipe import Data
 
 Stamped = tuple[str, int, int]
@@ -36,6 +37,8 @@ class Located(NamedTuple):
     official: bool = False
     images: int = 0
     classes: int = 0
+    seen: Seen | None = None
+    """What a look at its files tells; then ``images`` and ``classes`` are counted from it."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,14 @@ class Asked:
             return file_sha256(self.path, self.machine.cache)
         return folder_sha256(self.path, _below(self.path) if files is None else files, self.machine.cache)
 
+    def remembered(
+        self, what: str, files: Iterable[Stamped], look: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What ``look()`` tells of these files below PATH, as JSON; looked at again when one has changed."""
+        told = _remembered(self.machine.cache, self.path, _stamp(files), lambda: json.dumps(look()), what)
+        found: dict[str, Any] = json.loads(told)
+        return found
+
 
 def by_content(asked: Asked) -> Located:
     """What every source is known by that does not say otherwise: the bytes at its PATH, if it has one."""
@@ -92,9 +103,12 @@ def file_sha256(path: Path, memo: Path) -> str:
 def folder_sha256(folder: Path, files: Iterable[Stamped], memo: Path) -> str:
     """SHA-256 hex over (path, bytes) of ``files``, in their order, remembered like a file's."""
     files = list(files)
+    return _remembered(memo, folder, _stamp(files), lambda: _hash_files(folder, [name for name, *_ in files]))
+
+
+def _stamp(files: Iterable[Stamped]) -> str:
     lines = "\n".join(f"{name}\t{size}\t{mtime_ns}" for name, size, mtime_ns in files)
-    stamp = hashlib.sha256(os.fsencode(lines)).hexdigest()
-    return _remembered(memo, folder, stamp, lambda: _hash_files(folder, [name for name, *_ in files]))
+    return hashlib.sha256(os.fsencode(lines)).hexdigest()
 
 
 def _below(folder: Path) -> list[Stamped]:
@@ -124,18 +138,19 @@ def _hash_files(folder: Path, names: list[str]) -> str:
     return digest.hexdigest()
 
 
-def _remembered(memo: Path, path: Path, stamp: str, compute: Callable[[], str]) -> str:
+def _remembered(memo: Path, path: Path, stamp: str, compute: Callable[[], str], what: str = "sha256") -> str:
     """``compute()``, or what it gave when ``path`` last had this stamp."""
-    file = memo / "fingerprints" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
+    file = memo / "fingerprints" / (f"{name}.json" if what == "sha256" else f"{name}-{what}.json")
     try:
         known = json.loads(file.read_text("utf-8"))
         if known["stamp"] == stamp and known["path"] == str(path):
-            return str(known["sha256"])
+            return str(known[what])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not hashed before, or a damaged memo: hash it
-    sha256 = compute()
+    computed = compute()
     with contextlib.suppress(OSError):  # a read-only cache costs time, never a result
         write_whole(
-            file, json.dumps({"path": str(path), "stamp": stamp, "sha256": sha256}).encode(), safe=False
+            file, json.dumps({"path": str(path), "stamp": stamp, what: computed}).encode(), safe=False
         )
-    return sha256
+    return computed

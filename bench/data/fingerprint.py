@@ -44,7 +44,12 @@ def locate(written: str, data: Data, machine: Machine, relative_to: Path) -> Sou
         ) from None
     _check_signature(component, found.path)
     known_by = _known_by(component, found.content, data)
-    return Source(component.name, found.path, known_by, found.official, found.images, found.classes)
+    counts = (found.images, found.classes)
+    seen = found.seen
+    if seen is not None:
+        images = {name: count for name, count in seen.images.items() if name not in data.drop_classes}
+        seen, counts = seen.model_copy(update={"images": images}), (sum(images.values()), len(images))
+    return Source(component.name, found.path, known_by, found.official, *counts, seen)
 
 
 def _check_signature(component: Component, path: Path | None) -> None:
@@ -64,7 +69,7 @@ def _known_by(component: Component, content: str, data: Data) -> str:
     ``classes``, ``size_px`` and ``groups`` are no part of it: they stand beside it in every key.
     """
     taken = [key for key in SOURCE_KEYS if key in component.takes and key != "classes"]
-    keys = {key: value for key, value in identity(data).items() if key in taken}
+    keys = {key: value for key, value in identity(data).items() if key in (*taken, "drop_classes")}
     version = _version(component)
     if not content:
         return fingerprint({component.name: version, **keys})

@@ -21,6 +21,7 @@ from bench.data.cache import open_images
 from bench.data.images import Images, Index
 from bench.data.outliers import Cluster, Findings
 from bench.data.reader import Reader, Size, open_source
+from bench.data.reading import NOTICED
 from bench.data.survey import SIDES, asked_of, shares_of
 from bench.data.suspects import Suspect
 from bench.errors import UserError
@@ -76,6 +77,13 @@ class Inspection:
         """Images of the largest class over those of the smallest that has any."""
         some = self.counts[self.counts > 0]
         return float(some.max() / some.min()) if len(some) else 1.0
+
+    @property
+    def cropped(self) -> tuple[float, int]:
+        """Mean share outside the central square, 0 to 1; images of which it is more than a tenth."""
+        lost = {size: 1 - min(size) / max(size) for size in self.sizes}
+        mean = sum(lost[size] * n for size, n in self.sizes.items()) / max(1, self.sizes.total())
+        return mean, sum(n for size, n in self.sizes.items() if lost[size] > NOTICED)
 
     def label(self, position: int) -> str:
         """Class name of an image."""

@@ -25,7 +25,8 @@ class DiskLocator:
 
     def source(self, written: str, data: Data) -> Source:
         """Where the images are and what they hash to."""
-        asked = (written, data.size_px, data.groups, *(getattr(data, key) for key in SOURCE_KEYS))
+        keys = (getattr(data, key) for key in SOURCE_KEYS)
+        asked = (written, data.size_px, data.groups, data.drop_classes, *keys)
         if asked not in self._sources:
             self._sources[asked] = fingerprint.locate(written, data, self.machine, self.folder)
         return self._sources[asked]

@@ -154,6 +154,19 @@ def close_pairs(hashes: Ids, bits: int = NEAR_BITS) -> tuple[Index, Index]:
     return np.concatenate(left), np.concatenate(right)
 
 
+def seen_in(images: Images, others: Images) -> Index:
+    """Positions (F,) of images that are also, or nearly, among others: the same pixels, or as near as a split
+    keeps together. A hash that more than ``LARGE_GROUP`` others are near tells nothing, there as here.
+    """
+    same = np.isin(images.ids, others.ids)
+    hashes, place = np.unique(images.phash, return_inverse=True)
+    _, distinct = np.unique(others.ids, return_index=True)
+    among, images_of = np.unique(others.phash[distinct], return_counts=True)
+    blocks = (hashes[start : start + PAIRS_BLOCK, None] for start in range(0, len(hashes), PAIRS_BLOCK))
+    found = np.concatenate([(np.bitwise_count(block ^ among) <= NEAR_BITS) @ images_of for block in blocks])
+    return np.flatnonzero(same | ((found > 0) & (found <= LARGE_GROUP))[place])
+
+
 class _Chains:
     """Chains of near-duplicates among U distinct images, given their hashes (U,) uint64."""
 

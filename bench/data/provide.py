@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from bench.data import split
 from bench.data.cache import open_images
 from bench.data.corrupted import corrupted_samples
 from bench.data.hidden import hidden_samples
-from bench.data.images import Development, Images, Samples
+from bench.data.images import Development, Ids, Images, Pixels, Samples
 from bench.data.outliers import Findings, find
+from bench.data.reader import open_source
 from bench.errors import UserError
 from bench.files import Count
 from bench.plan import ScoredSet, Source, Trial
@@ -35,10 +38,22 @@ def development(trial: Trial, cache: Path, progress: Count | None = None) -> Dev
     """
 
     def take() -> Development:
-        images, findings = _open(trial.data, trial.source, cache, progress)
+        images, findings = opened(trial.data, trial.source, cache, progress)
         return split.development(images, trial.data, trial.replicate, findings)
 
     return _keep(("development", trial.source, trial.data.model_dump_json(), trial.replicate, cache), take)
+
+
+def natives(trial: Trial, ids: Ids, cache: Path) -> list[Path] | list[Pixels]:
+    """Images as the trial's source has them, by their ids (N,): the files, else pixels of native size."""
+    images, _ = opened(trial.data, trial.source, cache, None)
+    order = np.argsort(images.ids, kind="stable")
+    places = order[np.searchsorted(images.ids[order], ids)].tolist()
+    reader = open_source(trial.data, trial.source)
+    if reader.file is not None:
+        return [reader.file(place) for place in places]
+    drawn = reader.drawn() if reader.drawn else None  # of no native size: as they were drawn
+    return [reader.native(place) if drawn is None else drawn[place] for place in places]
 
 
 def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Count | None = None) -> Samples:
@@ -48,7 +63,7 @@ def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Count | Non
     """
 
     def take() -> Samples:
-        images, findings = _open(trial.data, trial.source, cache, None)
+        images, findings = opened(trial.data, trial.source, cache, None)
         test = images.take(split.test_indices(images, trial.data, trial.replicate, findings))
         if scored.hidden is None:
             return test
@@ -93,7 +108,7 @@ def _keep(key: tuple[object, ...], make: Callable[[], Split]) -> Split:
 _opened: OrderedDict[tuple[object, ...], tuple[Images, Findings]] = OrderedDict()
 
 
-def _open(data: Data, source: Source, cache: Path, progress: Count | None) -> tuple[Images, Findings]:
+def opened(data: Data, source: Source, cache: Path, progress: Count | None) -> tuple[Images, Findings]:
     """A source and what is unusual about it, kept for the next trial of this process."""
     key = (source, data.size_px, data.classes, cache)
     if key not in _opened:

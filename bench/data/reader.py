@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from bench.errors import UserError, shorten
+from bench.data.classes import one_form
+from bench.errors import UserError, did_you_mean, shorten
 from bench.registry import sources
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import numpy.typing as npt
 
@@ -40,6 +43,7 @@ class Reader:
     names     what each of the N is called, a path or a place; empty: by number
     columns   what else is known of each image, by name: () → (N,) values, for ``groups`` to name
     size      index → native (width, height) without decoding; None: it takes decoding
+    file      index → the file that holds this image and no other; None: there are none
     """
 
     classes: tuple[str, ...]
@@ -51,6 +55,7 @@ class Reader:
     names: Sequence[str] = ()
     columns: Mapping[str, Callable[[], npt.ArrayLike]] = field(default_factory=dict)
     size: Callable[[int], Size] | None = None
+    file: Callable[[int], Path] | None = None
 
 
 def open_source(data: Data, source: Source) -> Reader:
@@ -71,7 +76,43 @@ def open_source(data: Data, source: Source) -> Reader:
             f"{shorten(data.source)}: labels {labels.dtype} {labels.shape}, {some} …\n"
             f"    a source's reader gives each image a class: a whole number from 0 to {classes - 1}"
         )
-    return reader
+    return without(replace(reader, classes=tuple(map(one_form, reader.classes))), data.drop_classes)
+
+
+def without(reader: Reader, classes: Sequence[str]) -> Reader:
+    """A reader as if there were no images of these classes. Raises UserError for one that it has not."""
+    import numpy as np
+
+    if not classes:
+        return reader
+    unknown = [name for name in classes if name not in reader.classes]
+    if unknown:
+        raise UserError(
+            f"[data] drop_classes: {shorten(unknown[0])} is no class here; "
+            f"{did_you_mean(unknown[0], reader.classes)}"
+        )
+    left = [k for k, name in enumerate(reader.classes) if name not in classes]
+    kept = np.flatnonzero(np.isin(reader.labels, left))
+    place: list[int] = kept.tolist()
+    drawn, size, file = reader.drawn, reader.size, reader.file
+    return Reader(
+        tuple(reader.classes[k] for k in left),
+        np.searchsorted(left, reader.labels[kept]).astype(np.int64),
+        reader.channels,
+        lambda index: reader.native(place[index]),
+        split=None if reader.split is None else reader.split[kept],
+        drawn=drawn and (lambda: drawn()[kept]),
+        names=[reader.names[index] for index in place] if reader.names else (),
+        columns={name: _chosen(column, kept) for name, column in reader.columns.items()},
+        size=size and (lambda index: size(place[index])),
+        file=file and (lambda index: file(place[index])),
+    )
+
+
+def _chosen(column: Callable[[], npt.ArrayLike], kept: npt.NDArray[np.intp]) -> Callable[[], npt.ArrayLike]:
+    import numpy as np
+
+    return lambda: np.asarray(column())[kept]
 
 
 def once(make: Callable[[], T]) -> Callable[[], T]:

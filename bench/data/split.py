@@ -258,11 +258,13 @@ def _require_every_class(images: Images, sides: dict[str, Index]) -> None:
         + ", ".join(f"{per_class[k]} {name}" for name, per_class in seen.items())
         for k in short[:SHOWN_CLASSES]
     ]
+    if every[0] == 0 and every[1:].all():
+        lines.append("  the labels start at 1, and they are counted from 0: subtract 1 from each")
     more = f"\n  … and {len(short) - SHOWN_CLASSES} more" if len(short) > SHOWN_CLASSES else ""
     raise UserError(
         f"{len(short)} of {count} classes have too few images for training, validation and test\n"
         + "\n".join(lines)
         + more
-        + "\n    add images, leave these classes out, or raise [data] limit; duplicates count once"
+        + "\n    add images, leave out these (drop_classes), or raise [data] limit; duplicates count once"
         + (", groups stay whole" if images.groups is not None else "")
     )

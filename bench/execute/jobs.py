@@ -52,6 +52,8 @@ class Event:
     """``epoch``: stage, stages, epoch, epochs, loss, val_accuracy, images_per_s; memory_mb on a GPU."""
     candidate: int | None = None
     """Number of a search's candidate."""
+    little_learned: bool = False
+    """``done``, but little was learned."""
 
     @property
     def replicate(self) -> str:

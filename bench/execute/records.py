@@ -53,6 +53,7 @@ def write_result(job: Job, place: Place, result: Result) -> Record:
         status=result.status,
         cause=result.cause,
         message=result.message,
+        little_learned=result.little_learned,
         classes=list(result.classes),
         scores=scores,
         recalls=result.recalls,
@@ -122,8 +123,11 @@ def write_killed(job: Job, place: Place, message: str) -> Event:
     return write_failure(job, place, "killed", message)
 
 
-def ended(job: Job, kind: Literal["done", "diverged", "failed"], text: str, seconds: float = 0.0) -> Event:
-    """The last event of a job."""
+def ended(job: Job, kind: Literal["done", "diverged", "failed"], text: str, *, little: bool = False) -> Event:
+    """The last event of a job.
+
+    little   done, but little was learned
+    """
     trial, replicate = job.run.trial, job.run.trial.replicate
     return Event(
         kind,
@@ -131,7 +135,7 @@ def ended(job: Job, kind: Literal["done", "diverged", "failed"], text: str, seco
         job.run.arm,
         replicate.seed,
         text,
-        seconds,
-        replicate.fold,
+        fold=replicate.fold,
         candidate=job.run.candidate,
+        little_learned=little,
     )

@@ -67,9 +67,10 @@ def _train(job: Job, place: Place, listen: Listener, stop: Stop) -> Event:
         return ended(job, "diverged", record.message)
     if record.status == "pruned":
         return ended(job, "done", f"cut short: {record.message}")
-    if trial.role == "tune":  # sees no held-out set
-        return ended(job, "done", f"val {100 * record.validation['accuracy']:.1f}")
-    return ended(job, "done", _scores(job, record.scores))
+    # a candidate sees no held-out set
+    validation = f"val {100 * record.validation['accuracy']:.1f}"
+    text = validation if trial.role == "tune" else _scores(job, record.scores)
+    return ended(job, "done", text, little=bool(record.little_learned))
 
 
 def _score(job: Job, place: Place) -> Event:

@@ -1,19 +1,22 @@
-"""A submission: a zip of ``model.py``, ``recipe.json`` and ``weights.pt`` that needs torch and timm only."""
+"""A submission: a zip of a network, its weights and how it reads images, that needs torch and timm only."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from bench.data import reading
 from bench.data.images import Pixels
 from bench.errors import UserError
 from bench.export import submission
@@ -27,9 +30,13 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """Time of every file in the zip: equal weights make equal bytes."""
 TRIAL_S = 600
 ASK = """\
-import sys, numpy as np
+import json, numpy as np
+from pathlib import Path
 from model import Model
-np.save(sys.argv[2], Model().predict(np.load(sys.argv[1], allow_pickle=False)), allow_pickle=False)
+files = json.loads(Path("files.json").read_text())
+arrays = np.load("X.npz", allow_pickle=False)
+said = Model().predict_files(files) if files else Model().predict([arrays[name] for name in arrays.files])
+np.save("said.npy", said, allow_pickle=False)
 """
 
 
@@ -63,9 +70,19 @@ def write(network: Network, about: dict[str, Any], file: Path) -> Path:
     """Write the zip; ``about`` is ``recipe.json``, ``layers`` under its key ``model``."""
     weights = io.BytesIO()
     torch.save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
-    source = Path(submission.__file__).read_bytes()
+    source = (
+        Path(submission.__file__)
+        .read_bytes()
+        .replace(b"from bench.data.reading import", b"from reading import")
+    )
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
-    parts = {"model.py": source, "recipe.json": text.encode(), "weights.pt": weights.getvalue()}
+    read = Path(reading.__file__).read_bytes()
+    parts = {
+        "model.py": source,
+        "reading.py": read,
+        "recipe.json": text.encode(),
+        "weights.pt": weights.getvalue(),
+    }
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
             member = zipfile.ZipInfo(name, EPOCH)
@@ -74,17 +91,20 @@ def write(network: Network, about: dict[str, Any], file: Path) -> Path:
     return file
 
 
-def answers(file: Path, images: Pixels) -> np.ndarray:
-    """What the submission in ``file`` says of ``images`` (N, H, W, C): (N,), in a process of its own.
+def answers(file: Path, images: Sequence[Pixels] | Sequence[Path]) -> np.ndarray:
+    """What the submission in ``file`` says of N images (H, W, C) or files: (N,), in a process of its own.
 
     There nothing of ``bench`` is on the path but what is installed; ``model.py`` imports none of it.
     """
+    files = [os.fspath(image) for image in images if isinstance(image, Path)]
+    arrays = [image for image in images if not isinstance(image, Path)]
     with tempfile.TemporaryDirectory(prefix="bench-export-") as folder:
         home = Path(folder)
         with zipfile.ZipFile(file) as archive:
             archive.extractall(home)
-        np.save(home / "X.npy", images, allow_pickle=False)
-        command = [sys.executable, "-c", ASK, "X.npy", "said.npy"]
+        (home / "files.json").write_text(json.dumps(files))
+        np.savez(home / "X.npz", *arrays)
+        command = [sys.executable, "-c", ASK]
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=TRIAL_S, check=False)
         if done.returncode:
             raise RuntimeError(f"the submission does not run:\n{done.stderr}")

@@ -1,18 +1,19 @@
-"""A trained image classifier: ``Model().predict(X)``. Needs torch, and timm where the model is timm's.
+"""A trained image classifier: ``Model().predict(X)``, ``Model().predict_files(paths)``.
 
-``weights.pt`` and ``recipe.json`` lie beside this file. Made by ``bench export --format codabench``; the
-layers are those of ``bench.models``, written out, and predictions are those that were scored there.
+Needs torch, timm where the model is timm's, and Pillow for files and for images of another size.
+``weights.pt``, ``recipe.json`` and ``reading.py`` lie beside this file. Made by ``bench export --format
+codabench``; the layers are those of ``bench.models``, written out, predictions those that were scored there.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 HERE = Path(__file__).resolve().parent
@@ -34,31 +35,52 @@ class Model:
         self.network = network
 
     def predict(self, X: Any) -> np.ndarray:
-        """Images (n, H, W, C), values 0 to 255 → class numbers (n,) int64.
+        """Images → class numbers (n,) int64, those of ``class_numbers``.
 
-        Images of another size than trained with are resized, bilinear and antialiased.
+        X   (n, H, W, C), or a list of n (H, W, C) of any sizes, values 0 to 255
+
+        Of images of another size than trained with, the central square is resized, as for training.
         """
         # rounded as trials store them: where two classes tie there, the first wins here as well
-        answers: np.ndarray = self.probabilities(X).astype(np.float16).argmax(1)
+        place = self.probabilities(X).astype(np.float16).argmax(1)
+        answers: np.ndarray = np.array(self.recipe["class_numbers"], np.int64)[place]
         return answers
+
+    def predict_files(self, paths: Sequence[str | Path]) -> np.ndarray:
+        """Image files → class numbers (n,) int64, read as they were for training."""
+        from bench.data.reading import read
+
+        read_as = self.recipe["bit_range"]
+        parts = [
+            self.predict([read(Path(path).read_bytes(), read_as) for path in paths[start : start + BATCH]])
+            for start in range(0, len(paths), BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     @torch.no_grad()
     def probabilities(self, X: Any) -> np.ndarray:
-        """Images (n, H, W, C), values 0 to 255 → class probabilities (n, K) float32."""
-        X = np.asarray(X)
+        """Images as ``predict`` takes them → class probabilities (n, K) float32."""
         channels = self.recipe["channels"]
-        if X.ndim != 4 or X.shape[3] != channels:
-            raise ValueError(f"images are (n, H, W, {channels}) with values 0 to 255, got {X.shape}")
-        parts = [self._batch(X[start : start + BATCH]) for start in range(0, len(X), BATCH)]
+        for shape in {np.shape(image) for image in X}:
+            if len(shape) != 3 or shape[2] != channels:
+                found = np.shape(X) if isinstance(X, np.ndarray) else shape
+                raise ValueError(f"images are (n, H, W, {channels}) with values 0 to 255, got {found}")
+        parts = [self._batch(self._squares(X[start : start + BATCH])) for start in range(0, len(X), BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.recipe["classes"])), np.float32)
+
+    def _squares(self, X: Any) -> np.ndarray:
+        """Images (B, S, S, C) of the size that the network was trained with."""
+        size = self.recipe["size_px"]
+        if all(np.shape(image)[:2] == (size, size) for image in X):
+            return np.asarray(X)
+        from bench.data.reading import square
+
+        return np.stack([square(np.clip(np.rint(image), 0, 255).astype(np.uint8), size) for image in X])
 
     def _batch(self, X: np.ndarray) -> np.ndarray:
         """(B, H, W, C) uint8 → (B, K) float32 probabilities."""
         images = torch.from_numpy(np.ascontiguousarray(X)).to(self.device).permute(0, 3, 1, 2)
         images = images.to(torch.float32, memory_format=torch.channels_last).div_(255)
-        size = (self.recipe["size_px"], self.recipe["size_px"])
-        if images.shape[2:] != size:
-            images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe["precision"] == "bf16"):
             views = [self.network(images.flip(axes) if axes else images) for axes in self.mirrors]
         each = [logits.float().softmax(1) for logits in views]

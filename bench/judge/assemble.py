@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import factorial, ledger, robustness, settings
+from bench.judge import accounts, factorial, ledger, robustness, settings
 from bench.judge.evidence import Evidence, Measure, cost, device, parse
 from bench.judge.findings import (
     LOCAL,
@@ -56,7 +56,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         question=study.question,
         baseline=study.baseline,
         smoke=plan.smoke,
-        rules=_rules(study, plan, len(rulings.keys)),
+        rules=_rules(study, plan, rulings.family),
         sets=(LOCAL, *study.hidden),
         where=measured.where,
         gap_set=gap_set,
@@ -186,6 +186,7 @@ def _again(measured: _Measured, plan: PlanFile, store: Store) -> ArmRow | None:
         return None
     study = measured.study
     repeated = read_outcomes(study, plan.model_copy(update={"arms": (plan.again,)}), store)[study.baseline]
+    # Under the seed of the replicate it repeats, so that the two are a pair.
     paired = tuple(
         replace(o, planned=o.planned.model_copy(update={"seed": o.planned.seed - AGAIN_SEEDS}))
         for o in repeated
@@ -267,4 +268,5 @@ def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes, evidence: Evid
         commits=tuple(sorted({record.commit for record in records if record.commit})),
         machines=tuple(sorted({device(o) for o in done})),
         attempts=sum(record.attempts > 1 for record in records),
+        images=tuple(line for account in plan.accounts for line in accounts.lines(account)),
     )

@@ -18,11 +18,15 @@ from bench.metrics import per_item
 from bench.plan import TEST
 from bench.registry import metrics
 from bench.store import UNREADABLE, Predictions, Store
+from bench.study.file import Criterion
 from bench.study.read import Study
 
 Doubles = NDArray[np.float64]
 Pairs = Sequence[tuple[Outcome, Outcome]]
 """(reference, arm) of the same replicate."""
+
+COLLAPSES = "some seeds learned, some hardly: no interval covers a rare collapse"
+"""Why there is no verdict then."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,18 @@ class Contrast:
     disagreements: int | None = None
     diverged: int = 0
     diverged_reference: int = 0
+    little: int = 0
+    """Common replicates in which the arm learned little; they are scored as they are."""
+    little_reference: int = 0
+    mixed: bool = False
+    """One of the arms has both seeds that learned and seeds that learned little."""
     finished: stats.Interval | None = None
     """Of the pairs that both finished, when some did not."""
 
     @property
     def hopeless(self) -> bool:
         """No further seed would make it testable."""
-        return " failed (" in self.reason or self.reason.startswith("not judged")
+        return self.mixed or " failed (" in self.reason or self.reason.startswith("not judged")
 
     @property
     def of_finished(self) -> stats.Interval | None:
@@ -102,7 +111,7 @@ class Evidence:
         self, study: Study, outcomes: Outcomes, store: Store, wanted: Mapping[str, Sequence[str]]
     ) -> None:
         """wanted: for each set of the plan, the scores that are asked for."""
-        self.outcomes, self.study = outcomes, study
+        self.outcomes, self.study, self._store = outcomes, study, store
         self.unreadable: dict[str, str] = {}
         """Trial → why its predictions cannot be used."""
         self._rows: dict[tuple[str, str, str], Doubles] = {}
@@ -196,6 +205,12 @@ class Evidence:
         row, labels = row[chosen], self._labels[sets[TEST]][chosen]
         return float(row.mean()), float(np.mean([row[labels == k].mean() for k in np.unique(labels)]))
 
+    def reached(self, outcome: Outcome, criterion: Criterion) -> bool | None:
+        """Whether a trial's training came as far at any evaluation; None where that was not recorded."""
+        history = self._store.history(outcome.planned.id)
+        values = [entry[criterion.of] for entry in history if criterion.of in entry]
+        return any(map(criterion.met, values)) if values else None
+
     def mean(self, arm: str, name: str) -> stats.Interval | None:
         """An arm's mean accuracy over finished seeds and images; None with fewer than 2 seeds."""
         metric = Measure("score", name)
@@ -243,10 +258,18 @@ class Evidence:
         if metric.kind not in make:
             return Contrast(None, reason="not judged yet: bench does not know this metric")
         found = make[metric.kind](pairs, metric)
+        sides = [[a for a, _ in pairs], [b for _, b in pairs]]
+        of_reference, of_arm = ([o for o in side if o.state == "done"] for side in sides)
+        little = [sum(bool(o.little_learned) for o in done) for done in (of_reference, of_arm)]
+        mixed = 0 < little[0] < len(of_reference) or 0 < little[1] < len(of_arm)
         return replace(
             found,
-            diverged=sum(b.state == "diverged" for _, b in pairs),
-            diverged_reference=sum(a.state == "diverged" for a, _ in pairs),
+            reason=found.reason or (COLLAPSES if mixed else ""),
+            diverged=len(pairs) - len(of_arm),
+            diverged_reference=len(pairs) - len(of_reference),
+            little=little[1],
+            little_reference=little[0],
+            mixed=mixed,
         )
 
     def combination(self, weights: Mapping[str, float], metric: Measure) -> tuple[stats.Interval | None, int]:
@@ -302,6 +325,7 @@ class Evidence:
         if len(averaged) < 2:
             return None
         if _apart(of, name):
+            # Images of test to images of training: n/k to n·(k − 1)/k.
             return stats.fold_interval(np.array([row.mean() for row in averaged]), 1 / (folds.k - 1))
         if len(averaged[0]) < 2:
             return None

@@ -87,6 +87,8 @@ class Seeds:
     planned: int
     done: int
     diverged: int = 0
+    little_learned: int = 0
+    """Of the done ones."""
     failed: tuple[tuple[str, int], ...] = ()
     """(cause, number), by cause."""
     stale: int = 0
@@ -95,7 +97,8 @@ class Seeds:
 
     def __str__(self) -> str:
         """``5/5``, ``4/5, 1 diverged``, ``2/5, 1 failed (oom), 2 not run``."""
-        counted = [(self.diverged, "diverged"), *((n, f"failed ({cause})") for cause, n in self.failed)]
+        counted = [(self.little_learned, "little learned"), (self.diverged, "diverged")]
+        counted += [(n, f"failed ({cause})") for cause, n in self.failed]
         counted += [(self.stale, "stale"), (self.damaged, "damaged"), (self.not_run, "not run")]
         return ", ".join([f"{self.done}/{self.planned}", *(f"{n} {word}" for n, word in counted if n)])
 
@@ -230,6 +233,8 @@ class Provenance:
     machines: tuple[str, ...]
     attempts: int
     """Trials that needed more than one."""
+    images: tuple[str, ...] = ()
+    """What became of the images, line by line."""
 
 
 @dataclass(frozen=True)

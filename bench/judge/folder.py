@@ -70,13 +70,12 @@ def _question(file: Path) -> str:
 def looks(studies: Sequence[Entry]) -> list[Look]:
     """Who scored which hidden set how often, by key, then study. The local test set is nobody's secret."""
     found: dict[tuple[str, str, str], set[str]] = {}
-    for entry in studies:
-        for arm in entry.arms:
-            for trial in arm.trials:
-                record = entry.records.get(trial.id)
-                for name, key in trial.sets.items():
-                    if name != TEST and record is not None and key in record.scores:
-                        found.setdefault((key, entry.plan.study, name), set()).add(trial.id)
+    trials = ((entry, trial) for entry in studies for arm in entry.arms for trial in arm.trials)
+    for entry, trial in trials:
+        record = entry.records.get(trial.id)
+        for name, key in trial.sets.items():
+            if name != TEST and record is not None and key in record.scores:
+                found.setdefault((key, entry.plan.study, name), set()).add(trial.id)
     return [Look(key, name, study, frozenset(ids)) for (key, study, name), ids in sorted(found.items())]
 
 

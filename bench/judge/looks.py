@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bench import stats
 from bench.judge.evidence import Contrast, Evidence, parse
 from bench.judge.outcomes import read_outcomes
-from bench.judge.rulings import Key, Rulings, family_keys, wanted_scores
+from bench.judge.rulings import Key, Rulings, family_keys, settled, wanted_scores
 from bench.plan import TEST, PlanFile
 from bench.store import Store
 from bench.study.read import Study
@@ -108,7 +108,7 @@ class SequentialRulings(Rulings):
         found = stats.Judgement(
             stats.word(zero, delta, minus), course.member.reason, zero=zero, delta=delta, minus_delta=minus
         )
-        return stats.settle(found, course.contrast.diverged, course.contrast.diverged_reference)
+        return settled(found, course.contrast)
 
     def progress(self) -> Race:
         """How far the looks have come."""

@@ -45,6 +45,11 @@ class Outcome:
         """Failed by the arm itself, not by the machine."""
         return self.state == "failed" and self.record is not None and self.record.cause in OWN_FAULTS
 
+    @property
+    def little_learned(self) -> str:
+        """Done, but little was learned: how little; else empty."""
+        return self.record.little_learned if self.record else ""
+
 
 def said(outcome: Outcome, store: Store) -> dict[str, Predictions]:
     """What a trial said; nothing where its file is damaged, which the report tells elsewhere."""
@@ -62,7 +67,7 @@ def read_outcomes(study: Study, plan: PlanFile, store: Store) -> dict[str, tuple
     """Every planned trial, by arm. Old records are searched for only where one is missing."""
     found = {trial.id: store.read(trial.id) for arm in plan.arms for trial in arm.trials}
     missing = [id for id, record in found.items() if record is None]
-    damaged = {damage.id: damage.reason for damage in store.damaged(missing)}
+    damaged = {damage.id: damage for damage in store.damaged(missing)}
     old = _by_content(store.records()) if missing else {}
     outcomes: dict[str, tuple[Outcome, ...]] = {}
     for arm in plan.arms:
@@ -74,8 +79,8 @@ def read_outcomes(study: Study, plan: PlanFile, store: Store) -> dict[str, tuple
             if record is not None:
                 assert record.status != "pruned", "only candidates are"
                 trials.append(Outcome(trial, record.status, record))
-            elif trial.id in damaged:
-                trials.append(Outcome(trial, "damaged", reason=f"its record {damaged[trial.id]}"))
+            elif damage := damaged.get(trial.id):
+                trials.append(Outcome(trial, damage.state, reason=f"its record {damage.reason}"))
             elif stale := old.get((content, trial.seed, trial.fold)):
                 trials.append(
                     Outcome(trial, "stale", reason=f"trial {stale.id} ran with other component versions")
@@ -110,6 +115,7 @@ def count(outcomes: tuple[Outcome, ...]) -> Seeds:
         planned=len(outcomes),
         done=states["done"],
         diverged=states["diverged"],
+        little_learned=sum(bool(outcome.little_learned) for outcome in outcomes),
         failed=tuple(sorted(causes.items())),
         stale=states["stale"],
         damaged=states["damaged"],

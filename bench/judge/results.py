@@ -93,8 +93,9 @@ def _candidates(plan: PlanFile, store: Store) -> Iterator[_Trial]:
             for planned in candidate.trials:
                 record = store.read(planned.id)
                 cut = candidate.number in search.pruned  # its other seeds were never wanted
-                absent = "damaged" if store.damaged([planned.id]) else "pruned" if cut else "not run"
-                yield _Trial(search.arm, "tune", planned, record.status if record else absent, record)
+                absent: list[str] = [damage.state for damage in store.damaged([planned.id])]
+                absent += ["pruned" if cut else "not run"]
+                yield _Trial(search.arm, "tune", planned, record.status if record else absent[0], record)
 
 
 def _metrics(trials: list[_Trial]) -> list[str]:

@@ -12,7 +12,9 @@ from bench.judge import robustness
 from bench.judge.evidence import Contrast, Evidence, Measure, parse
 from bench.judge.factorial import additions, full_arm, removals
 from bench.judge.findings import ClaimRow, Effect, Finding, Unseen
+from bench.judge.outcomes import Outcome
 from bench.plan import TEST
+from bench.registry import metrics
 from bench.study.read import Claim, Study
 
 Key = tuple[str, str, str]
@@ -79,17 +81,24 @@ class Rulings:
             self._member(key, contrast) for key, contrast in zip(self.keys, self.contrasts, strict=True)
         ]
         self.judgements = [
-            stats.settle(judgement, contrast.diverged, contrast.diverged_reference)
+            settled(judgement, contrast)
             for judgement, contrast in zip(stats.judge(self.members), self.contrasts, strict=True)
         ]
         self.levels_of = [stats.LEVEL] * len(self.keys)
         """Level of each comparison's interval."""
 
+    @property
+    def family(self) -> int:
+        """How many comparisons Holm corrects for."""
+        return sum(not member.never for member in self.members)
+
     def _member(self, key: Key, contrast: Contrast) -> stats.Hypothesis:
         metric, test = parse(key[2], self.sets), contrast.test
         if test is not None and metric.lower_is_better:
             test = replace(test, mean=-test.mean)
-        return stats.Hypothesis(test, self._delta(metric), contrast.reason, own=key[2] == "cost.seconds")
+        never = metric.kind == "score" and metrics[metric.score].traits.get("interval") == "none"
+        own = key[2] == "cost.seconds"
+        return stats.Hypothesis(test, self._delta(metric), contrast.reason, own=own, never=never)
 
     def _delta(self, metric: Measure) -> float | None:
         """Difference that matters, as a fraction; None of what is not told in points."""
@@ -102,13 +111,14 @@ class Rulings:
         i = self.keys.index(key)
         contrast, judgement = self.contrasts[i], self.judgements[i]
         metric = parse(key[2], self.sets)
-        conditional = judgement.word == "unstable"
+        # of little-learned seeds the effect is as they scored; of diverged ones there is none
+        conditional = judgement.word == "unstable" and bool(contrast.diverged or contrast.diverged_reference)
         effect = _effect(contrast.finished if conditional else contrast.test, metric, self.levels_of[i])
         verdict, detail = self._words(i, metric)
         return Finding(
             *key,
             verdict=verdict,
-            detail=detail,
+            detail="; ".join(filter(None, [detail, *self._hardly(i)])),
             effect=effect,
             if_converges=conditional and effect is not None,
             dagger=judgement.dagger,
@@ -147,15 +157,25 @@ class Rulings:
         detail = self._what_would_settle(i, metric) if judgement.word == "inconclusive" else ""
         return judgement.word, detail
 
+    def _hardly(self, i: int) -> list[str]:
+        """Arms of which no seed learned much, where that withholds no verdict."""
+        contrast = self.contrasts[i]
+        sides = (
+            (contrast.little, "no seed learned much"),
+            (contrast.little_reference, "no seed of the reference learned much"),
+        )
+        return [text for count, text in sides if count and not contrast.mixed]
+
     def _unstable(self, i: int) -> str:
         contrast, (arm, reference, _) = self.contrasts[i], self.keys[i]
-        parts = []
-        if contrast.diverged:
-            parts.append(f"{contrast.diverged}/{len(self.evidence.outcomes[arm])} diverged")
-        if contrast.diverged_reference:
-            of = len(self.evidence.outcomes[reference])
-            parts.append(f"of the reference {contrast.diverged_reference}/{of}")
-        return f"unstable ({', '.join(parts)})"
+        n, of = (len(self.evidence.outcomes[name]) for name in (arm, reference))
+        parts = (
+            (contrast.diverged, f"{contrast.diverged}/{n} diverged"),
+            (contrast.diverged_reference, f"of the reference {contrast.diverged_reference}/{of}"),
+            (contrast.little, f"{contrast.little}/{n} little learned"),
+            (contrast.little_reference, f"of the reference {contrast.little_reference}/{of} little learned"),
+        )
+        return f"unstable ({', '.join(text for count, text in parts if count)})"
 
     @staticmethod
     def _spread(contrast: Contrast) -> str:
@@ -165,7 +185,7 @@ class Rulings:
 
     def _what_would_settle(self, i: int, metric: Measure) -> str:
         """Smallest detectable effect; the seeds that δ, and as large a difference as was seen, would take."""
-        test, delta, family = self.contrasts[i].test, self._delta(metric), len(self.keys)
+        test, delta, family = self.contrasts[i].test, self._delta(metric), self.family
         if isinstance(test, stats.SpreadTest):
             return _more_seeds_for_spread(test, family)
         if test is None:
@@ -220,17 +240,35 @@ class Rulings:
         outcomes: list[stats.ClaimOutcome | None] = []
         notes = []
         for arm in claim.better:
-            states = [o.state for o in self.evidence.outcomes[arm]]
-            ended = states.count("done") + states.count("diverged")
-            if ended == 0:
+            ended = [o for o in self.evidence.outcomes[arm] if o.state in ("done", "diverged")]
+            converged = [self._converged(outcome, claim) for outcome in ended]
+            if not ended:
                 outcomes.append("inconclusive")
                 notes.append("no seed has ended")
-                continue
-            share = stats.diverged_share(states.count("diverged"), ended)
-            outcomes.append(stats.convergence_outcome(share))
-            bounds = f"of all seeds between {100 * share.low:.0f} and {100 * share.high:.0f} % would"
-            notes.append(f"{share.count} of {ended} seeds diverged; {bounds} (each bound at 95 %)")
-        return ClaimRow(claim.says, claim.expect, claim.metric, _together(outcomes), (), tuple(notes))
+            elif None in converged:
+                outcomes.append(None)
+                of = claim.criterion.of if claim.criterion else ""
+                notes.append(f"not judged: {converged.count(None)} of {len(ended)} records hold no {of}")
+            else:
+                share = stats.diverged_share(converged.count(False), len(ended))
+                outcomes.append(stats.convergence_outcome(share))
+                how = f"did not reach {claim.criterion}" if claim.criterion else "diverged"
+                bounds = f"of all seeds between {100 * share.low:.0f} and {100 * share.high:.0f} % would"
+                bounds += " not" * bool(claim.criterion)
+                notes.append(f"{share.count} of {len(ended)} seeds {how}; {bounds} (each bound at 95 %)")
+        expect = claim.expect + (f" to {claim.criterion}" if claim.criterion else "")
+        return ClaimRow(claim.says, expect, claim.metric, _together(outcomes), (), tuple(notes))
+
+    def _converged(self, outcome: Outcome, claim: Claim) -> bool | None:
+        """A finite loss, and the claim's criterion reached; None where the record does not tell."""
+        if outcome.state == "diverged" or claim.criterion is None:
+            return outcome.state != "diverged"
+        return self.evidence.reached(outcome, claim.criterion)
+
+
+def settled(judgement: stats.Judgement, contrast: Contrast) -> stats.Judgement:
+    """A verdict, or what is left of it where seeds diverged or learned little."""
+    return stats.settle(judgement, contrast.diverged, contrast.diverged_reference, mixed=contrast.mixed)
 
 
 def _together(outcomes: Sequence[stats.ClaimOutcome | None]) -> stats.ClaimOutcome | Literal["not judged"]:

@@ -15,9 +15,12 @@ from typing import Any, Literal
 from bench.execute import Event, Job
 from bench.files import write_whole
 
-CellState = Literal["done", "diverged", "failed", "pruned", "running", "unscored", "missing", "unknown"]
+CellState = Literal[
+    "done", "little learned", "diverged", "failed", "pruned", "running", "unscored", "missing", "unknown"
+]
 MARKS: dict[str, str] = {
     "done": "●",
+    "little learned": "◔",
     "diverged": "✗",
     "failed": "!",
     "pruned": "◖",
@@ -79,7 +82,8 @@ class Board:
         self._forget(event)
         self.ended += 1
         kind = event.kind
-        self._set(event, kind if kind in ("done", "diverged", "pruned") else "failed", event.seconds)
+        state: CellState = kind if kind in ("done", "diverged", "pruned") else "failed"
+        self._set(event, "little learned" if event.little_learned else state, event.seconds)
 
     def postpone(self, event: Event) -> None:
         """A job is over for now and runs again."""
@@ -90,7 +94,7 @@ class Board:
         """Seconds until the last job ends, from what others took; None while nothing can be told."""
         took: dict[str, list[float]] = {}
         for cell in self.cells.values():
-            if cell.state == "done" and cell.seconds:
+            if cell.state in ("done", "little learned") and cell.seconds:
                 took.setdefault(cell.arm, []).append(cell.seconds)
         now = self.clock()
         left = [self._left(event, now, took) for event in self.running.values()]

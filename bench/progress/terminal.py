@@ -104,8 +104,9 @@ class Trials:
         """``  3/12 ● randaugment s0  local 91.2  hidden 71.0  18 s``."""
         board = self.board
         width = len(str(board.total))
-        kind = "" if event.kind == "done" else f"{event.kind}: "
-        place = f"{board.ended:>{width}}/{board.total} {MARKS.get(event.kind, ' ')}"
+        state = "little learned" if event.little_learned else event.kind
+        kind = "" if state == "done" else f"{state}: "
+        place = f"{board.ended:>{width}}/{board.total} {MARKS.get(state, ' ')}"
         return f"  {place} {event.arm} {event.replicate}  {kind}{event.text}  {duration(event.seconds)}"
 
 

@@ -95,7 +95,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         if plan.pending:
             search.check(study)
         if ahead:
-            check(study.name, ahead, machine, terminal)
+            check(study, ahead, machine, terminal)
+            plan = planning.account(machine, terminal)
         changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
         conduct = _Conduct(planning, options, terminal, path)
         conduct.failures += rescored.failures

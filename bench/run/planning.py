@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 from bench import metrics
 from bench.data.locator import DiskLocator
-from bench.errors import UserError
+from bench.errors import Mistake, UserError, mistakes_error, shorten
 from bench.files import Counting, uncounted
+from bench.judge import accounts
 from bench.machine import Machine
 from bench.plan import (
+    Account,
     Plan,
     PlanFile,
     Run,
@@ -23,11 +25,14 @@ from bench.plan import (
     replicates_of,
 )
 from bench.progress.board import Cell
+from bench.progress.terminal import Terminal
 from bench.registry import UNREAD
+from bench.registry import metrics as scores
+from bench.run import preflight
 from bench.store import Record, Store
 from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
-from bench.study.read import load
+from bench.study.read import Study, load
 from bench.study.smoke import smoke
 from bench.tune import search
 
@@ -78,11 +83,14 @@ class Planning:
         counting        told of images that are read for the first time
         """
         study = load(path, outside)
+        _refuse_unjudged(study, path)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
         self._locator = DiskLocator(machine, path.resolve().parent, counting)
         self._retry = retry
         self._failed: dict[str, int] = {}
+        self.accounts: tuple[Account, ...] = ()
+        """What became of the images; empty until a run has looked."""
         self.looks = () if smoked else self._declare_looks(until_decided)
         self.progress: Race | None = None
         """How far the looks have come, by the last plan; None without looks."""
@@ -90,9 +98,28 @@ class Planning:
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
         plan = search.plan(self.study, self._locator, self._read, self.store.history)
-        first = replicates_of(self.study)[0]
-        plan = replace(plan, shares=self._locator.shares(self.study.data, first), looks=self.looks)
+        plan = replace(
+            plan,
+            accounts=self.accounts or self._accounts_before(plan),
+            shares=self._locator.shares(self.study.data, replicates_of(self.study)[0]),
+            looks=self.looks,
+        )
         return plan if not self.looks else self._undecided(plan)
+
+    def account(self, machine: Machine, terminal: Terminal) -> Plan:
+        """Tell what became of the images of the baseline's first replicate, and plan with that."""
+        first = next(run for run in self.untuned() if run.arm == self.study.baseline)
+        self.accounts = preflight.account(first, machine)
+        for each in self.accounts:
+            for line in accounts.notable(each):
+                terminal.note(line)
+        return self.plan()
+
+    def _accounts_before(self, plan: Plan) -> tuple[Account, ...]:
+        """What the last run told, of the same images."""
+        file = self.store.study_dir(self.study.name) / "plan.json"
+        before = read_plan_file(file) if file.is_file() else None
+        return before.accounts if before and before.data_fingerprint == plan.data_fingerprint else ()
 
     def _declare_looks(self, now: bool) -> tuple[int, ...]:
         """The looks that were declared before the first score, or are now; the study gets their seeds."""
@@ -165,6 +192,20 @@ class Planning:
         return None if self._failed.setdefault(id, record.attempts) == record.attempts else record
 
 
+def _refuse_unjudged(study: Study, path: Path) -> None:
+    """Raise UserError for what is to decide and can not: a score that never gets an interval."""
+    judged = [score.name for score in scores if score.traits.get("interval") != "none"]
+    claims = {f"[[claims]] number {n} metric": claim.metric for n, claim in enumerate(study.claims, 1)}
+    wrong = []
+    for where, metric in ({"primary": study.primary} | claims).items():
+        name = metric.rpartition(".")[2]
+        if name in scores and name not in judged:
+            problem = f"{name} has a value, never a verdict; known: {', '.join(judged)}"
+            wrong.append(Mistake(where, shorten(metric), problem))
+    if wrong:
+        raise mistakes_error(str(path), wrong)
+
+
 def store_of(machine: Machine, *, smoked: bool = False) -> Store:
     """The results folder; smoke runs have one of their own."""
     return Store(machine.results / SMOKE_FOLDER if smoked else machine.results)
@@ -183,9 +224,14 @@ def states(plan: Plan, store: Store) -> list[tuple[Run, TrialState, Record | Non
 
 
 def cells(standing: Iterable[tuple[Run, TrialState, Record | None]]) -> list[Cell]:
-    """The same for a board."""
+    """The same for a board, which tells those that learned little from the others that are done."""
     return [
-        Cell(run.trial.id, run.arm, state, sum(record.seconds.values()) if record else 0.0)
+        Cell(
+            run.trial.id,
+            run.arm,
+            "little learned" if state == "done" and record and record.little_learned else state,
+            sum(record.seconds.values()) if record else 0.0,
+        )
         for run, state, record in standing
     ]
 

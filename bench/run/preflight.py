@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import metrics
 from bench.errors import UserError
+from bench.judge.findings import LOCAL
 from bench.machine import Machine
-from bench.plan import VAL_SHIFT, Run, ScoredSet, Trial
+from bench.plan import TEST, VAL_SHIFT, Account, Run, ScoredSet, Trial
 from bench.progress.terminal import Terminal
-from bench.recipe import Corrupted
+from bench.recipe import Corrupted, External
+from bench.registry import metrics as scores
+from bench.study.read import Study
 
 if TYPE_CHECKING:
     from bench.data.images import Labels
@@ -29,10 +32,10 @@ class _Training:
     """(N,) int64, of the training split."""
 
 
-def check(name: str, runs: Sequence[Run], machine: Machine, terminal: Terminal) -> None:
-    """Open the images of ``runs`` and build every arm's model without memory.
+def check(study: Study, runs: Sequence[Run], machine: Machine, terminal: Terminal) -> None:
+    """Open the images of a study's ``runs`` and build every arm's model without memory.
 
-    Raises one UserError for the study ``name`` that lists every problem.
+    Raises one UserError that lists every problem.
     """
     problems: dict[str, None] = {}
     seen: dict[tuple[str, str, int | None], _Training | None] = {}
@@ -46,6 +49,7 @@ def check(name: str, runs: Sequence[Run], machine: Machine, terminal: Terminal) 
             sets = () if any(split[:2] == known[:2] for known in seen) else run.sets
             try:
                 seen[split] = _check_images(trial, sets, machine, terminal)
+                problems |= dict.fromkeys(_undefined(study, trial, sets, machine))
             except UserError as error:
                 problems[str(error)] = None
                 seen[split] = None
@@ -55,9 +59,21 @@ def check(name: str, runs: Sequence[Run], machine: Machine, terminal: Terminal) 
             checked.add((run.arm, data, built))
             problems |= dict.fromkeys(metrics.problems(training.classes))
             found = _check_model(trial, training) + _check_batch(trial, training)
+            found = found or _check_training(trial, training)
             problems |= {f"arm {run.arm}: {problem}": None for problem in found}
     if problems:
-        raise UserError(f"{name} cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
+        raise UserError(f"{study.name} cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def account(run: Run, machine: Machine) -> tuple[Account, ...]:
+    """What became of the images that a run trains and is tested on, and of its external hidden sets."""
+    from bench.data import accounts, provide
+
+    trial, (test, *hidden) = run.trial, run.sets
+    labels = provide.held_out(trial, test, machine.cache).labels
+    external = [(scored, scored.hidden) for scored in hidden if isinstance(scored.hidden, External)]
+    foreign = (accounts.of_external(scored, of, trial, machine.cache) for scored, of in external)
+    return accounts.of_local(trial, labels, machine.cache), *foreign
 
 
 def _check_images(trial: Trial, sets: Sequence[ScoredSet], machine: Machine, terminal: Terminal) -> _Training:
@@ -80,16 +96,74 @@ def _check_images(trial: Trial, sets: Sequence[ScoredSet], machine: Machine, ter
     return _Training(len(development.classes), train.images.shape[-1], train.labels)
 
 
+def _undefined(study: Study, trial: Trial, sets: Sequence[ScoredSet], machine: Machine) -> Iterator[str]:
+    """Scores that are to decide something on a set and are undefined on its labels."""
+    import numpy as np
+
+    from bench.data import provide
+
+    asked = {study.primary, *(claim.metric for claim in study.claims)}
+    for scored in sets:
+        called = LOCAL if scored.name == TEST else scored.name
+        wanted = [metric for metric in scores if f"{called}.{metric.name}" in asked]
+        if scored.name == VAL_SHIFT or not wanted:
+            continue
+        labels = provide.held_out(trial, scored, machine.cache).labels
+        classes = provide.development(trial, machine.cache).classes
+        flat = np.full((len(labels), len(classes)), 1 / len(classes))
+        for metric in wanted:
+            if np.isnan(metric.build({})(flat, labels)):
+                present = ", ".join(f'"{classes[k]}"' for k in np.unique(labels))
+                yield (
+                    f"{called}.{metric.name} is undefined: this set has images of one class, {present}; "
+                    "choose another score of it"
+                )
+
+
 def _check_batch(trial: Trial, training: _Training) -> list[str]:
     """A batch that is larger than an epoch would silently be a smaller one."""
-    from bench.data import balance
-
-    seed, recipe = trial.replicate.stream_seed, trial.recipe
-    images = len(balance.deal(recipe.balance, training.labels, training.classes, seed))
+    recipe, images = trial.recipe, _epoch(trial, training)
     if recipe.batch_size <= images:
         return []
     made = "" if recipe.balance == "none" else f' with balance = "{recipe.balance}"'
     return [f"batch_size = {recipe.batch_size}: an epoch has {images} images{made}; use at most {images}"]
+
+
+def _epoch(trial: Trial, training: _Training) -> int:
+    """Images of an epoch."""
+    from bench.data import balance
+
+    seed = trial.replicate.stream_seed
+    return len(balance.deal(trial.recipe.balance, training.labels, training.classes, seed))
+
+
+def _check_training(trial: Trial, training: _Training) -> list[str]:
+    """Show each stage's network, in training mode and without memory, the smallest batch that it will see."""
+    import torch
+
+    from bench.augment import pipeline
+    from bench.models.architecture import FOREIGN, Task, architecture_of
+    from bench.train.stages import freeze, set_modes
+
+    recipe, size_px, channels = trial.recipe, trial.data.size_px, training.channels
+    rest = _epoch(trial, training) % recipe.batch_size
+    smallest = rest if rest > 1 else recipe.batch_size  # a last batch of one image is left out
+    views = pipeline.build(recipe.augment, size_px=size_px, channels=channels, device="cpu").views
+    with torch.device("meta"):
+        task = Task(training.classes, channels, size_px)
+        network = architecture_of(recipe.model).bare().build(recipe.model.name, task, None)
+        for train in dict.fromkeys(stage.train for stage in recipe.stages if stage.train != "none"):
+            freeze(network, train)
+            set_modes(network)
+            try:
+                network(torch.zeros(views * smallest, channels, size_px, size_px))
+            except FOREIGN as error:
+                reason = str(error).partition("\n")[0]
+                return [
+                    f"batch_size = {recipe.batch_size}: {recipe.model.name} cannot train on a batch of "
+                    f"{smallest} ({reason}); give a larger batch_size, batch norm needs several values"
+                ]
+    return []
 
 
 def _check_model(trial: Trial, training: _Training) -> list[str]:

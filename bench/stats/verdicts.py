@@ -55,6 +55,9 @@ class Hypothesis:
     own: bool = False
     """The others see it with p = 1: times differ between runs of one study, their verdicts may not."""
 
+    never: bool = False
+    """No data could ever test it: it is no member, and makes nobody else's verdict more cautious."""
+
     def p(self, cut: float | None) -> float:
         """p for "the difference is ``cut``"; 1 for what cannot be tested."""
         if self.test is None or self.reason or cut is None:
@@ -121,11 +124,11 @@ def sides(
 
 def judge(family: Sequence[Hypothesis]) -> list[Judgement]:
     """The verdict of every member, Holm at each of the cuts 0, δ and −δ."""
-    cautious, bold = _words(family, adjust=True), _words(family, adjust=False)
-    return [
-        replace(ours, reason=member.reason, dagger=ours.word != plain.word)
-        for member, ours, plain in zip(family, cautious, bold, strict=True)
-    ]
+    members = [member for member in family if not member.never]
+    judged = zip(_words(members, adjust=True), _words(members, adjust=False), strict=True)
+    found = iter([replace(ours, dagger=ours.word != plain.word) for ours, plain in judged])
+    nothing = Judgement("inconclusive")
+    return [replace(nothing if member.never else next(found), reason=member.reason) for member in family]
 
 
 def _words(family: Sequence[Hypothesis], *, adjust: bool) -> list[Judgement]:
@@ -174,8 +177,13 @@ def untestable(
     return ""
 
 
-def settle(judgement: Judgement, diverged: int, diverged_reference: int) -> Judgement:
-    """A verdict when seeds diverged (scored as chance): it stands only against the arm that diverged more."""
+def settle(judgement: Judgement, diverged: int, diverged_reference: int, *, mixed: bool = False) -> Judgement:
+    """A verdict when seeds diverged (scored as chance): it stands only against the arm that diverged more.
+
+    mixed  some seeds of one of the arms learned, some hardly: no verdict stands
+    """
+    if mixed:
+        return Judgement("unstable", judgement.reason)
     if diverged == diverged_reference == 0:
         return judgement
     against_arm = judgement.zero < 0 and diverged > diverged_reference

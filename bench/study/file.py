@@ -46,6 +46,35 @@ class Delta(Frozen):
     hidden: Annotated[float, Field(gt=0)] = 1.0
 
 
+class Criterion(Frozen):
+    """What a training that converges reaches at one of its evaluations: one of these."""
+
+    train_loss: Annotated[float, Field(gt=0)] | None = None
+    train_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+    """0 to 1, on the images as they are trained on: augmented, with dropout."""
+    val_loss: Annotated[float, Field(gt=0)] | None = None
+    val_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Criterion:
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError(f"give one of {', '.join(type(self).model_fields)}")
+        return self
+
+    @property
+    def of(self) -> str:
+        """What is looked at: a key of ``history.jsonl``."""
+        return next(iter(self.model_dump(exclude_none=True)))
+
+    def met(self, value: float) -> bool:
+        """Whether an evaluation with this value is as far as that."""
+        wanted = float(getattr(self, self.of))
+        return value <= wanted if self.of.endswith("loss") else value >= wanted
+
+    def __str__(self) -> str:
+        return f"{self.of} {getattr(self, self.of):g}"
+
+
 class ClaimTable(Frozen):
     """One ``[[claims]]`` as written: ``better`` and ``than`` are an arm, a list of arms or globs."""
 
@@ -55,6 +84,8 @@ class ClaimTable(Frozen):
     metric: str | None = None
     expect: Literal["better", "no gain", "does not converge"] = "better"
     margin: Annotated[float, Field(ge=0)] = 0.0
+    criterion: Criterion | None = None
+    """Of "does not converge"; without one only a loss that is not finite counts."""
 
     @model_validator(mode="after")
     def _fits(self) -> ClaimTable:
@@ -66,6 +97,10 @@ class ClaimTable(Frozen):
             )
         if self.margin and self.expect != "better":
             raise ValueError(f'margin = {self.margin:g} goes with expect = "better", not "{self.expect}"')
+        if self.criterion and self.expect != "does not converge":
+            raise ValueError(
+                f'criterion = {self.criterion} goes with expect = "does not converge", not "{self.expect}"'
+            )
         return self
 
 
@@ -212,7 +247,7 @@ class StudyFile(Frozen):
     def _replicate_seeds(cls, value: int | list[int] | None) -> int | list[int] | None:
         if isinstance(value, list):
             if not value:
-                raise ValueError("names no seed: nothing would be trained")
+                raise ValueError(f"seeds = {value} names none: nothing would be trained")
             if double := repeated(value):
                 raise ValueError(f"names the seed {double} twice")
             if not all(0 <= seed < REPLICATE_SEEDS for seed in value):

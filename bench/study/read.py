@@ -18,6 +18,7 @@ from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
 from bench.study.file import (
     ClaimTable,
+    Criterion,
     Delta,
     Ensemble,
     Folds,
@@ -48,6 +49,8 @@ class Claim(Frozen):
     """``local.accuracy``, ``<hidden>.accuracy``, ``gap.<hidden>``, ``cost.seconds``, ``seed_sd``, …"""
     expect: Literal["better", "no gain", "does not converge"] = "better"
     margin: float = 0.0
+    criterion: Criterion | None = None
+    """Of ``does not converge``: what a seed that converges reaches."""
 
 
 class Study(Frozen):
@@ -244,9 +247,8 @@ class _Reader:
         than = self._labels(f"{table} than", claim.than, built) if claim.than is not None else ()
         if better == than and len(better) == 1:
             self._add(f"{table} than", claim.than, "compares an arm with itself")
-        return Claim(
-            says=claim.says, better=better, than=than, metric=metric, expect=claim.expect, margin=claim.margin
-        )
+        written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
+        return Claim(better=better, than=than, metric=metric, **written)
 
     def _labels(self, path: str, wanted: str | list[str], built: Arms) -> tuple[str, ...]:
         """Arms that a name, a list of names or globs mean; nothing is said when nobody knows the arms."""

@@ -60,7 +60,7 @@ def _data(data: Data) -> Data:
         outliers=data.outliers,
         n_images=IMAGES,
         limit=limit,
-        classes=data.classes,
+        classes=data.classes and tuple(name for name in data.classes if name not in data.drop_classes),
     )
 
 

@@ -23,7 +23,7 @@ WARM_UP = 3
 """Ordinary steps before the recording: in them kernels are chosen and the optimizer makes its averages."""
 
 Step = Callable[[Tensor, Tensor], Tensor]
-"""Images (B, C, H, W), targets (B, K) → loss."""
+"""Images (B, C, H, W), targets (B, K) → what the step tells, on the device."""
 Note = Callable[[str], None]
 
 
@@ -31,7 +31,7 @@ class Recorder(Protocol):
     """What a device must be able to do."""
 
     def aside(self, step: Step, images: Tensor, targets: Tensor) -> Tensor:
-        """Take an ordinary step with (B, C, H, W) and (B, K) where recordings are made; its loss."""
+        """Take an ordinary step with (B, C, H, W) and (B, K) where recordings are made; what it tells."""
         ...
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
@@ -61,7 +61,7 @@ class Graphed:
         return self._replay is not None
 
     def __call__(self, step: Step, images: Tensor, targets: Tensor) -> Tensor:
-        """Take ``step``, the same at every call; its loss, which the next call overwrites.
+        """Take ``step``, the same at every call; what it tells, which the next call overwrites.
 
         images    (V·B, C, H, W) float32
         targets   (B, K) float32
@@ -79,14 +79,14 @@ class Graphed:
         self._images.copy_(images)
         self._targets.copy_(targets)
         self._replay()
-        return self._loss
+        return self._told
 
     def _record(self, step: Step, images: Tensor, targets: Tensor) -> Callable[[], None] | None:
         """The step, recorded for batches of these shapes; None, and a note, where that fails."""
         self._images, self._targets = torch.empty_like(images), torch.empty_like(targets)
 
         def work() -> None:
-            self._loss = step(self._images, self._targets)
+            self._told = step(self._images, self._targets)
 
         self._optimizer.zero_grad()  # the recording makes gradients of its own
         try:
@@ -112,9 +112,9 @@ class CudaRecorder:
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            loss = step(images, targets)
+            told = step(images, targets)
         current.wait_stream(self._stream)
-        return loss
+        return told
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record ``work``; torch registers its own generator with every recording."""

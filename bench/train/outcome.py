@@ -49,7 +49,7 @@ class Fit:
     """What training did. The network it was given holds the best weights now."""
 
     history: list[dict[str, Any]]
-    """One entry per evaluation: stage, epoch, step, train_loss, val_…, lr, seconds, images_per_s."""
+    """One entry per evaluation: stage, epoch, step, train_…, val_…, lr, seconds, images_per_s."""
     stages: list[dict[str, Any]]
     """One entry per stage that trained: train, epochs, steps, best_epoch, best_val_accuracy, …"""
     earlier_s: float = 0.0
@@ -57,11 +57,10 @@ class Fit:
 
 
 class Diverged(Exception):  # noqa: N818 - a result, not an error
-    """Training went wrong in a way that is a result: a loss that is not finite, or nothing learned."""
+    """Training ended early in a way that is a result: at a loss that is not finite."""
 
     status: Literal["diverged", "pruned"] = "diverged"
     cause = "not finite"
-    """``not finite`` or ``not learned``."""
 
     def __init__(self, step: int, stage: int, learning_rate: float, reason: str) -> None:
         """Say where: ``step`` counts over the whole trial, ``stage`` in the recipe's list, both from 1."""
@@ -72,12 +71,6 @@ class Diverged(Exception):  # noqa: N818 - a result, not an error
         self.reason = reason
         self.fit = Fit([], [])
         """What was recorded until then."""
-
-
-class NotLearned(Diverged):
-    """No evaluation was clearly better than guessing."""
-
-    cause = "not learned"
 
 
 class Pruned(Diverged):

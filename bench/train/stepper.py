@@ -97,7 +97,7 @@ class Stepper:
         )
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """One step; its loss, a float32 scalar on the device.
+        """One step; its loss and the share of images that it found right, (2,) float32 on the device.
 
         images    (B, C, H, W) float32 in [0, 1]; or (V·B, C, H, W), V views of each image, view by view
         targets   (B, K) float32 class probabilities
@@ -106,9 +106,9 @@ class Stepper:
         if self._average:
             self._average.advance()
         step = self._move
-        loss = self._graphed(step, images, targets) if self._graphed else step(images, targets)
+        told = self._graphed(step, images, targets) if self._graphed else step(images, targets)
         self.done += 1
-        return loss
+        return told
 
     def _set_rates(self) -> None:
         """This step's learning rates."""
@@ -139,7 +139,9 @@ class Stepper:
         self._optimizer.step()
         if self._average:
             self._average.update()
-        return loss.detach()
+        # of a mixed image, the class that it has most of
+        right = logits[: len(targets)].argmax(1) == targets.argmax(1)
+        return torch.stack([loss.detach(), right.float().mean()])
 
     def _loss_of(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Of logits (V·B, K) and targets (B, K): the first view's loss, and how far all views disagree."""

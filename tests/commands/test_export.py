@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 from tiny import HIDDEN, machine_in, write_study
@@ -64,6 +65,7 @@ def test_safetensors_hold_every_tensor_and_the_recipe(home: Path, tmp_path: Path
     told = json.loads(about.read_text())
     assert told["id"] == id
     assert len(told["classes"]) == 8
+    assert told["class_numbers"] == list(range(8))
     assert (told["size_px"], told["channels"], told["tta"]) == (16, 3, "none")
     assert Recipe.model_validate_json(json.dumps(told["recipe"])).model.params["widths"] == [4]
     np.testing.assert_allclose(told["mean"], stored["mean"].flatten().numpy())
@@ -180,9 +182,11 @@ import numpy as np
 
 for folder in sys.argv[1:]:
     sys.path.insert(0, folder)
-    sys.modules.pop("model", None)
+    sys.modules.pop("model", None), sys.modules.pop("reading", None)
     said = import_module("model").Model().predict(np.load(f"{folder}/X.npy"))
     np.save(f"{folder}/said.npy", said)
+    turned = [np.pad(X, ((0, 0), (7, 7), (0, 0))) for X in np.load(f"{folder}/X.npy")]
+    assert (import_module("model").Model().predict(turned) == said).all()  # reading.py works alone, too
     sys.path.remove(folder)
 """
 
@@ -210,7 +214,8 @@ def test_submissions_need_torch_and_timm_only_and_repeat_the_stored_answers(
         images = provide.held_out(run.trial, run.sets[0], home / "cache").images
         np.save(tmp_path / arm / "X.npy", images)
     done = python(
-        ALONE.format(allowed=[*top_levels(), "model"]) + EACH, *(str(tmp_path / arm) for arm in arms)
+        ALONE.format(allowed=[*top_levels(), "model", "reading"]) + EACH,
+        *(str(tmp_path / arm) for arm in arms),
     )
     assert done.returncode == 0, done.stderr
     for arm, run in arms.items():
@@ -294,6 +299,47 @@ def test_without_images_only_safetensors_can_be_had(home: Path, tmp_path: Path) 
     ):
         export(id, "codabench", machine_in(tmp_path), QUIET)
     assert len(export(id, "safetensors", machine_in(tmp_path), QUIET)) == 2
+
+
+NATIVE = """\
+question = "Does the export see what was scored?"
+seeds = 1
+
+[data]
+source = "folder:cells"
+size_px = 16
+
+[recipe]
+model = {{ name = "custom_cnn", widths = [8], dense = 8 }}
+batch_size = 16
+stages = [{{ train = "all", epochs = {epochs} }}]
+
+[arms]
+plain = {{}}
+"""
+
+
+def test_a_submission_is_checked_on_native_files_that_are_not_square(tmp_path: Path) -> None:
+    """What tells the classes apart lies in the middle; the sides hold a colour of the other class."""
+    rng = np.random.default_rng(0)
+    colours = np.array([[200, 40, 40], [40, 40, 200]])
+    for k in range(120):
+        wide = np.broadcast_to(colours[1 - k % 2], (16, 48, 3)).copy()
+        wide[:, 16:32] = colours[k % 2]
+        noisy = np.clip(wide + rng.normal(0, 30, wide.shape), 0, 255).astype(np.uint8)
+        file = tmp_path / "cells" / ["12", "2"][k % 2] / f"{k}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noisy).save(file)
+    (tmp_path / "native.toml").write_text(NATIVE.format(epochs=6))
+    run_study(tmp_path / "native.toml", machine_in(tmp_path), Options(), QUIET)
+    (run,) = prepare(tmp_path / "native.toml", machine_in(tmp_path)).runs
+    record = Store(tmp_path / "results").read(run.trial.id)
+    assert record is not None
+    assert (record.classes, record.scores[run.sets[0].key]["accuracy"]) == (["2", "12"], 1.0)
+    (file,) = export(run.trial.id, "codabench", machine_in(tmp_path), QUIET)
+    files = sorted((tmp_path / "cells").glob("*/*.png"))
+    said = codabench.answers(file, files)
+    assert said.tolist() == [int(path.parent.name) for path in files]
 
 
 def test_a_study_file_that_was_edited_since_is_no_hindrance(home: Path, tmp_path: Path) -> None:

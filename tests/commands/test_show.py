@@ -122,5 +122,12 @@ def test_the_first_digits_must_tell_one_trial(machine: Machine):
 def test_a_damaged_record_says_what_to_do(machine: Machine):
     show(machine, record())
     (Store(machine.results).trial_dir(ID) / "record.json").write_text("{")
-    with pytest.raises(UserError, match=f"the record of {ID} is damaged; delete .* and run again"):
+    with pytest.raises(
+        UserError, match=rf"(?s)the record of {ID} cannot be used: it is .* delete .* and run again"
+    ):
         trial(ID, machine, as_json=False)
+
+
+def test_a_trial_that_learned_little_says_why(machine: Machine):
+    lines = show(machine, record(little_learned="validation loss 0.69; train longer")).splitlines()
+    assert lines[1] == "learned   little: validation loss 0.69; train longer"

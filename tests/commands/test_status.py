@@ -44,20 +44,25 @@ def finish(run: Run, machine: Machine, **changes: object) -> Record:
 
 
 def test_every_state_is_counted_and_drawn(tmp_path: Path) -> None:
-    _, machine, runs = planned(tmp_path, seeds=3, hidden=HIDDEN)
+    _, machine, runs = planned(tmp_path, seeds=4, hidden=HIDDEN)
     store = Store(machine.results)
     none = [run for run in runs if run.arm == "none"]
     flips = [run for run in runs if run.arm == "flips"]
     store.write(finish(none[0], machine), history=[], predictions={})
     store.write(finish(none[1], machine, scores={}), history=[], predictions={})
     store.write(finish(none[2], machine, status="diverged"), history=[], predictions={})
+    store.write(finish(none[3], machine, little_learned="AUC 0.5"), history=[], predictions={})
     write_failure(Job(flips[0]), Place(machine.results, machine.cache), "oom", "too large")
+    # of a time when such trials were not scored
+    old = finish(flips[1], machine, status="diverged", cause="not learned", scores={})
+    store.write(old, history=[], predictions={})
     text = status([], machine, as_json=False)
-    assert text.splitlines()[0] == ("tiny  1 done · 1 unscored · 1 diverged · 1 failed (oom) · 2 missing")
-    assert "  none   ●◌✗" in text
-    assert "  flips  !··" in text
+    counts = {"done": 1, "unscored": 1, "diverged": 1, "little learned": 1, "failed (oom)": 1, "missing": 3}
+    assert text.splitlines()[0] == "tiny  " + " · ".join(f"{n} {state}" for state, n in counts.items())
+    assert "  none   ●◌✗◔" in text
+    assert "  flips  !···" in text
     assert json.loads(status([Path("tiny.toml")], machine, as_json=True)) == {
-        "studies": {"tiny": {"done": 1, "unscored": 1, "diverged": 1, "failed (oom)": 1, "missing": 2}},
+        "studies": {"tiny": counts},
         "running": None,
     }
 

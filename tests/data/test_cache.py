@@ -10,10 +10,11 @@ import pytest
 from samples import noise, write_folder
 
 from bench.data import cache
-from bench.data.cache import gray, open_images, open_reader, square
+from bench.data.cache import gray, open_images, open_reader
 from bench.data.images import pixel_id
 from bench.data.outliers import perceptual_hash
 from bench.data.reader import Reader
+from bench.data.reading import square
 from bench.errors import UserError
 from bench.plan import Source
 from bench.recipe import Data

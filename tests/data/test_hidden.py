@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from samples import as_images, noise, write_folder
 
+from bench.data import outliers
 from bench.data.hidden import SHIFTED_SEED, hidden_samples
 from bench.data.images import Images, Samples
 from bench.data.synthetic import draw as synthetic
@@ -61,7 +64,56 @@ def test_all_classes_that_lead_nowhere_are_listed_together(tmp_path: Path) -> No
     assert text.startswith("[hidden.lab]")
     assert '"neutrofil" is not a class of the study; did you mean "neutrophil"?' in text
     assert '"basophill" is not a class of the study; did you mean "basophil"?' in text
-    assert 'classes: "MON" is not one of its classes' in text
+    assert '"MON" is not one of its classes' in text
+
+
+def test_no_class_that_both_have_is_offered_for_another_one(tmp_path: Path) -> None:
+    """A basophil would silently have become an eosinophil."""
+    here = local()
+    here = replace(here, classes=("eosinophil", "monocyte", "neutrophil"))
+    source = foreign(tmp_path, ["basophil", "eosinophil", "monocyt"])
+    with pytest.raises(UserError) as error:
+        score(external(), source, tmp_path, here)
+    text = str(error.value)
+    assert '"basophil" is not a class of the study; known: monocyte, neutrophil\n' in text
+    assert '"monocyt" is not a class of the study; did you mean "monocyte"?' in text
+    assert 'leave them out: drop_classes = ["THEIR NAME"]' in text
+
+
+def test_foreign_classes_can_be_left_out(tmp_path: Path) -> None:
+    source = foreign(tmp_path, ["artefact", "monocyte", "smudge", "basophil"])
+    samples = score(external(drop_classes=["artefact", "smudge"]), source, tmp_path)
+    assert sorted(samples.labels) == [0, 1]
+    with pytest.raises(UserError, match='"smug" is not one of its classes; did you mean "smudge"'):
+        score(external(drop_classes=["artefact", "smug"]), source, tmp_path)
+
+
+@pytest.mark.parametrize("again", ["saved as JPEG", "half as large", "other cells"])
+def test_local_pictures_saved_again_are_local_pictures(tmp_path: Path, again: str) -> None:
+    drawn, labels = synthetic.draw(24, 64, 0)
+    here = as_images(drawn, labels)
+    here = replace(here, classes=synthetic.CLASSES)
+    pixels = synthetic.draw(24, 64, SHIFTED_SEED)[0] if again == "other cells" else drawn
+    for k in range(24):
+        image, folder = Image.fromarray(pixels[k]), tmp_path / "other" / synthetic.CLASSES[labels[k]]
+        folder.mkdir(parents=True, exist_ok=True)
+        if again == "half as large":
+            image = image.resize((32, 32))
+        image.save(folder / f"{k}.{'jpg' if again == 'saved as JPEG' else 'png'}", quality=85)
+    source = Source("folder", tmp_path / "other", again)
+    if again == "other cells":
+        assert len(score(external(), source, tmp_path, here)) == 24
+        return
+    with pytest.raises(UserError, match=r"24 of its 24 images are also in .*\n.*pictures or nearly: .*, …"):
+        score(external(), source, tmp_path, here)
+    assert len(score(external(allow_overlap=True), source, tmp_path, here)) == 24
+
+
+def test_a_hash_that_many_local_images_share_tells_nothing(tmp_path: Path) -> None:
+    """Flat pictures all hash alike: a chain of more than 20 is a flaw of the hash, as it is in a split."""
+    flat = np.stack([np.full((16, 16, 3), 10 * k, np.uint8) for k in range(1, 25)])
+    few, many = as_images(flat[:3], [0, 1, 2]), as_images(flat[1:], [0, 1, 2] * 7 + [0, 1])
+    assert outliers.seen_in(few, many).tolist() == [1, 2]  # the same pixels
 
 
 def npz(tmp_path: Path, labels: list[int]) -> Source:

@@ -234,8 +234,8 @@ def test_the_contest_is_cleaned_of_its_two_pictures_and_nothing_else(shared: Pat
     """1,600 copies of one picture over all classes, 200 of another in one class, and the true duplicates."""
     from sklearn.datasets import load_sample_images
 
-    from bench.data.cache import square
     from bench.data.reader import open_source
+    from bench.data.reading import square
 
     reader = open_source(Data(source="folder:x"), pbc96(shared))
     cells = np.stack([reader.native(index) for index in range(len(reader.labels))])

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench import models
 from bench.data.images import Samples
+from bench.data.reading import read, square
 from bench.errors import UserError
 from bench.evaluate import predict
 from bench.export import codabench, submission
@@ -37,7 +39,9 @@ def about(recipe: Recipe, network: Network, size_px: int, **changes: Any) -> dic
     made = {
         "model": codabench.layers(recipe, network, size_px),
         "classes": ["a", "b", "c", "d"],
+        "class_numbers": [0, 1, 2, 3],
         "channels": network.mean.shape[1],
+        "bit_range": None,
         "size_px": size_px,
         "tta": "none",
         "precision": "fp32",
@@ -115,6 +119,17 @@ def test_predict_gives_a_whole_number_for_each_image(model: submission.Model) ->
     assert model.predict(pixels(0, 16)).shape == (0,)
 
 
+def test_classes_that_are_numbers_are_answered_by_their_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, network = trained("custom_cnn", 16, **SMALL)
+    changes = {"classes": ["1", "2", "10", "11"], "class_numbers": [1, 2, 10, 11]}
+    file = codabench.write(network, about(recipe, network, 16, **changes), tmp_path / "x.zip")
+    model = loaded(file, tmp_path / "home", monkeypatch)
+    places = model.probabilities(pixels(40, 16)).astype(np.float16).argmax(1)
+    assert model.predict(pixels(40, 16)).tolist() == [[1, 2, 10, 11][k] for k in places]
+
+
 def test_numbers_of_another_type_mean_the_same(model: submission.Model) -> None:
     images = pixels(4, 16)
     expected = model.probabilities(images)
@@ -122,13 +137,29 @@ def test_numbers_of_another_type_mean_the_same(model: submission.Model) -> None:
         np.testing.assert_array_equal(model.probabilities(same), expected)
 
 
-def test_images_of_another_size_are_resized_to_the_trained_one(model: submission.Model) -> None:
-    images = pixels(3, 16)
-    twice = images.repeat(2, axis=1).repeat(2, axis=2)
-    assert model.predict(twice).shape == (3,)
-    flat = np.full((1, 40, 30, 3), 77, np.uint8)  # one colour stays that colour at any size
-    same = np.full((1, 16, 16, 3), 77, np.uint8)
-    np.testing.assert_allclose(model.probabilities(flat), model.probabilities(same), atol=1e-6)
+def test_images_of_any_size_are_seen_as_the_trial_saw_them(model: submission.Model) -> None:
+    """As the cache cuts and resizes them: a wide one loses its sides, and is not squashed."""
+    images = [pixels(1, 40)[0][:, :24], pixels(1, 48)[0][:16], pixels(1, 16)[0]]
+    seen = np.stack([square(image, 16) for image in images])
+    np.testing.assert_array_equal(seen[1], images[1][:, 16:32])
+    np.testing.assert_array_equal(model.probabilities(images), model.probabilities(seen))
+    np.testing.assert_array_equal(model.probabilities(images[0][None]), model.probabilities(seen[:1]))
+
+
+def test_files_are_read_as_for_training(
+    model: submission.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turned as EXIF says, without what is transparent, and the middle of a wide one."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels(1, 40)[0][:20]).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(pixels(1, 16, channels=4)[0], "RGBA").save(tmp_path / "clear.png")
+    paths = [tmp_path / "turned.png", tmp_path / "clear.png"]
+    seen = np.stack([square(read(path.read_bytes()), 16) for path in paths])
+    said: list[np.ndarray] = []
+    monkeypatch.setattr(model, "_batch", lambda X: said.append(X) or np.zeros((len(X), 4), np.float32))
+    assert model.predict_files(paths).shape == (2,)
+    np.testing.assert_array_equal(said[0], seen)
 
 
 def test_what_is_no_list_of_images_is_refused(model: submission.Model) -> None:
@@ -143,7 +174,7 @@ def test_equal_weights_make_equal_bytes(tmp_path: Path) -> None:
     ]
     assert files[0].read_bytes() == files[1].read_bytes()
     with zipfile.ZipFile(files[0]) as archive:
-        assert archive.namelist() == ["model.py", "recipe.json", "weights.pt"]
+        assert archive.namelist() == ["model.py", "reading.py", "recipe.json", "weights.pt"]
         assert json.loads(archive.read("recipe.json"))["model"]["widths"] == [4, 8]
 
 

@@ -36,6 +36,13 @@ def test_a_trial_of_two_arms_stands_in_both_rows(clock: Clock) -> None:
     assert [cell.state for cell in board.cells.values()] == ["done", "done"]
 
 
+def test_what_learned_little_has_a_mark_and_counts_as_time_spent(clock: Clock) -> None:
+    board = Board("s", 2, cells=cells(a="mm"), clock=clock)
+    board.end(event("a0", "done", seconds=30.0, little_learned=True))
+    assert row(list(board.cells.values())) == "◔·"
+    assert board.left_s() == pytest.approx(30.0)
+
+
 def test_nothing_is_said_of_the_time_left_before_anything_was_measured(clock: Clock) -> None:
     board = Board("s", 2, cells=cells(a="mm"), clock=clock)
     assert board.left_s() is None

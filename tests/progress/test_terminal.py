@@ -27,10 +27,12 @@ def test_every_trial_that_ends_is_one_line(capsys: pytest.CaptureFixture[str]):
         screen.ended(event())
         screen.ended(event("diverged", text="stage 2, step 340"))
         screen.ended(event("failed", text="out of memory"))
+        screen.ended(event(little_learned=True))
     assert capsys.readouterr().err.splitlines() == [
         "   1/12 ● flips s1  local 91.2  18 s",
         "   2/12 ✗ flips s1  diverged: stage 2, step 340  18 s",
         "   3/12 ! flips s1  failed: out of memory  18 s",
+        "   4/12 ◔ flips s1  little learned: local 91.2  18 s",
     ]
 
 

@@ -184,7 +184,7 @@ def test_the_baseline_is_trained_again_where_the_study_wants_its_noise_floor(tmp
     file.write_text("aa = true\n" + file.read_text())
     ending = go(file, tmp_path)
     assert (ending.ran, dict(ending.counts)) == (6, {"done": 6})
-    assert "| *baseline again (A/A)* |" in ending.report.read_text()
+    assert "| none again (A/A) |" in ending.report.read_text()
     assert go(file, tmp_path).ran == 0
 
 

@@ -11,6 +11,7 @@ from bench.errors import UserError
 from bench.progress.terminal import Terminal
 from bench.run.planning import prepare
 from bench.run.preflight import check
+from bench.study.read import load
 
 
 def complaint(study: Path, folder: Path) -> str:
@@ -18,7 +19,7 @@ def complaint(study: Path, folder: Path) -> str:
     machine = machine_in(folder)
     plan = prepare(study, machine)
     try:
-        check(plan.study.name, plan.runs, machine, Terminal(quiet=True))
+        check(plan.study, plan.runs, machine, Terminal(quiet=True))
     except UserError as error:
         return str(error)
     return ""
@@ -55,6 +56,52 @@ deep = {{ "stages.0.train" = "top:99" }}
     assert lines[3].endswith("; size_px = 32 works")
     assert lines[4].startswith('  arm deep: custom_cnn: stage train = "top:99" asks for 99 blocks')
     assert len(lines) == 5
+
+
+def test_a_batch_that_batch_norm_cannot_train_on_is_found_before_the_first_trial(tmp_path: Path) -> None:
+    """At 16 px the last maps are 1 × 1: one image is one value of each channel. A frozen norm needs none."""
+    small = 'name = "mobilenetv2_035", mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5]'
+    arms = f"""
+one = {{ batch_size = 1, model = {{ {small} }} }}
+two = {{ batch_size = 2, model = {{ {small} }} }}
+frozen = {{ batch_size = 1, model = {{ {small} }}, stages = [{{ train = "head", steps = 2 }}] }}
+views = {{ batch_size = 1, model = {{ {small} }}, augment = [{{ name = "augmix", jsd = true }}] }}
+ours = {{ batch_size = 1 }}
+{FLIPS}
+"""
+    lines = complaint(write_study(tmp_path, arms=arms), tmp_path).splitlines()
+    assert lines[0] == "tiny cannot run:"
+    assert lines[1].startswith(
+        "  arm one: batch_size = 1: mobilenetv2_035 cannot train on a batch of 1 (Expected"
+    )
+    assert lines[1].endswith("give a larger batch_size, batch norm needs several values")
+    assert len(lines) == 2
+
+
+def test_a_metric_that_is_undefined_on_a_set_is_no_metric_to_decide_by(tmp_path: Path) -> None:
+    write_cells(tmp_path / "cells", a=30, b=30)
+    write_cells(tmp_path / "only", a=12)
+    hidden = '[hidden.only]\nkind = "external"\nsource = "folder:only"\nallow_overlap = true'
+    study = write_study(tmp_path, hidden=hidden)
+    text = study.read_text().replace('source = "synthetic"', 'source = "folder:cells"')
+    text = text.replace("n_images = 120\n", "").replace("seeds = 1", 'seeds = 1\nprimary = "only.auc"')
+    study.write_text(text)
+    assert complaint(study, tmp_path).splitlines()[1:] == [
+        '  only.auc is undefined: this set has images of one class, "a"; choose another score of it'
+    ]
+
+
+@pytest.mark.parametrize("score", ["worst_recall", "ece"])
+def test_a_score_that_never_gets_an_interval_decides_nothing(tmp_path: Path, score: str) -> None:
+    study = write_study(tmp_path)
+    text = study.read_text().replace("seeds = 1", f'seeds = 1\nprimary = "local.{score}"')
+    study.write_text(text.replace('than = "none"\n', f'than = "none"\nmetric = "local.{score}"\n'))
+    with pytest.raises(UserError) as error:
+        prepare(study, machine_in(tmp_path))
+    said = str(error.value)
+    assert f'primary = "local.{score}"\n    {score} has a value, never a verdict; known: acc' in said
+    assert f'[[claims]] number 1 metric = "local.{score}"' in said
+    assert load(study).primary == f"local.{score}"  # a report of old records is still made
 
 
 def test_a_balance_that_shortens_the_epoch_bounds_the_batch(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A hundred simulated studies in each of twenty worlds; ``just coverage`` draws 500: docs/method.md."""
 
 import pytest
-from simulation import Scenario, patient_scenarios, scenarios, simulate
+from simulation import MARKED, RULES, Scenario, collapse, patient_scenarios, scenarios, simulate
 
 STUDIES = 100
 
@@ -32,3 +32,16 @@ def test_the_truth_is_the_mean_over_images_and_seeds_there_might_be():
     scenario = Scenario(5, 0.74, "image", False)
     assert scenario.truth(scenario.middle(0.74)) == pytest.approx(0.74)
     assert scenario.truth(0.0) == pytest.approx(0.5), "by symmetry"
+
+
+def test_a_baseline_marked_in_error_is_a_false_verdict_only_where_marks_replace_scores():
+    found = collapse(5, MARKED[2], 20, seed=0)
+    assert [found[rule].false_studies > 0.5 for rule in RULES] == [True, False, False]
+    assert [found[rule].withheld for rule in RULES] == [0, 0, 0], "all seeds are marked, or none"
+
+
+def test_where_seeds_collapse_a_verdict_is_withheld_as_often_as_an_arm_or_the_baseline_has_both_kinds():
+    """1 − .9¹⁰ = .651 of comparisons have a marked seed among their ten, all five of an arm hardly ever."""
+    found = collapse(5, MARKED[0], 40, seed=0)[RULES[2]]
+    assert found.false_studies <= 0.1
+    assert found.withheld == pytest.approx(0.65, abs=0.1)

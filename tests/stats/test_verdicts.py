@@ -171,3 +171,11 @@ def test_ten_equal_arms_seldom_have_a_winner_or_a_loser():
         family = [Hypothesis(two_way(arm.astype(float) - arms[0]), 0.01) for arm in arms[1:]]
         wrong += any(judgement.zero for judgement in judge(family))
     assert wrong / 150 <= 0.05
+
+
+def test_what_no_data_could_ever_test_makes_nobody_more_cautious():
+    close = Hypothesis(_interval(0.0031), delta=0.01)  # t = 3.1 with 4 degrees of freedom: p = .036
+    never = Hypothesis(None, reason="has a value, never a verdict", never=True)
+    alone, silent = judge([close, never])
+    assert (alone, silent.word, silent.reason) == (judge([close])[0], "inconclusive", never.reason)
+    assert judge([close, Hypothesis(None, reason="failed")])[0] != alone

@@ -26,7 +26,7 @@ def test_what_is_left_out_has_a_default():
         ("seeds", 0, "greater than or equal to 1"),
         ("seeds", 1001, "less than or equal to 1000"),
         ("seeds", True, "valid integer"),
-        ("seeds", [], "names no seed"),
+        ("seeds", [], "seeds = [] names none"),
         ("seeds", [1, 1], "names the seed 1 twice"),
         ("seeds", [10_000], "seeds of replicates are 0 to 9999"),
         ("seeds", [-1], "seeds of replicates are 0 to 9999"),
@@ -88,6 +88,16 @@ def test_a_claim_needs_an_arm_to_compare_with():
     assert ClaimTable(says="x", better="a", expect="does not converge").than is None
     both = {"says": "x", "better": "a", "than": "b", "expect": "does not converge"}
     assert "takes no `than`" in refused(ClaimTable, both)
+
+
+def test_a_criterion_is_one_thing_that_a_converging_training_reaches():
+    claim = {"says": "x", "better": "a", "expect": "does not converge"}
+    assert ClaimTable.model_validate(claim | {"criterion": {"val_loss": 0.3}}).criterion.of == "val_loss"
+    for wrong in ({"train_loss": 0.5, "train_accuracy": 0.9}, {}):
+        said = refused(ClaimTable, claim | {"criterion": wrong})
+        assert "give one of train_loss, train_accuracy, val_loss" in said
+    better = {"says": "x", "better": "a", "than": "b", "criterion": {"train_loss": 0.5}}
+    assert "criterion goes with" in refused(ClaimTable, better)
 
 
 def test_a_margin_goes_with_better():

@@ -14,7 +14,7 @@ from bench.models.network import Network
 from bench.recipe import Recipe
 from bench.train import checkpoint as module
 from bench.train.checkpoint import Checkpoint, generators, restore_generators
-from bench.train.loop import Diverged, Fit, Hooks, Progress, fit
+from bench.train.loop import Fit, Hooks, Progress, fit
 
 Make = Callable[..., Recipe]
 Build = Callable[..., Network]
@@ -47,10 +47,7 @@ def run(
             raise Stopped
 
     hooks = Hooks(on_progress, Checkpoint(path, IDENTITY) if path else None)
-    try:
-        return fit(network, development, recipe, 3, "cpu", hooks)
-    except Diverged as diverged:
-        return diverged.fit
+    return fit(network, development, recipe, 3, "cpu", hooks)
 
 
 def course(done: Fit) -> list[dict[str, Any]]:

@@ -15,7 +15,6 @@ from bench.recipe import Recipe
 from bench.train.device import computing
 from bench.train.graph import WARM_UP, Graphed, Step
 from bench.train.loop import Fit, Hooks, fit
-from bench.train.outcome import NotLearned
 from bench.train.stepper import Stepper
 
 Make = Callable[..., Recipe]
@@ -58,10 +57,7 @@ def trained(
     network: Network, development: Development, recipe: Recipe, notes: list[str] | None = None
 ) -> Fit:
     hooks = Hooks(on_note=notes.append if notes is not None else None)
-    try:
-        return fit(network, development, recipe, 3, "cpu", hooks)
-    except NotLearned as not_learned:
-        return not_learned.fit
+    return fit(network, development, recipe, 3, "cpu", hooks)
 
 
 def course(done: Fit) -> list[tuple[float, float]]:
@@ -259,7 +255,4 @@ def fit_on_gpu(
     network: Network, development: Development, recipe: Recipe, notes: list[str] | None = None
 ) -> Fit:
     hooks = Hooks(on_note=notes.append if notes is not None else None)
-    try:
-        return fit(network, development, recipe, 3, "cuda", hooks)
-    except NotLearned as not_learned:
-        return not_learned.fit
+    return fit(network, development, recipe, 3, "cuda", hooks)

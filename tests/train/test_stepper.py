@@ -75,13 +75,16 @@ def test_gradients_are_scaled_down_to_the_largest_norm_allowed(
         assert moved.item() > 0.01
 
 
-def test_a_step_returns_its_loss_without_its_graph(recipe: Make, network: Build) -> None:
+def test_a_step_returns_loss_and_accuracy_from_before_it_without_a_graph(
+    recipe: Make, network: Build
+) -> None:
     chosen = recipe(model={"name": "custom_cnn", "widths": [4], "dropout": 0.0})
     trained = network(chosen)
     expected = -(trained(IMAGES).log_softmax(1) * TARGETS).sum(1).mean()
-    loss = Stepper(trained, chosen, chosen.stages[0], total=1)(IMAGES, TARGETS)
-    assert not loss.requires_grad
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    right = (trained(IMAGES).argmax(1) == TARGETS.argmax(1)).float().mean()
+    told = Stepper(trained, chosen, chosen.stages[0], total=1)(IMAGES, TARGETS)
+    assert not told.requires_grad
+    assert told.tolist() == pytest.approx([expected.item(), right.item()], rel=1e-5)
 
 
 def test_what_is_evaluated_is_the_average_where_there_is_one(recipe: Make, network: Build) -> None:
@@ -101,9 +104,9 @@ def test_bf16_is_the_forward_passs_alone(recipe: Make, network: Build) -> None:
     seen: list[torch.dtype] = []
     trained.register_forward_hook(lambda module, given, logits: seen.append(logits.dtype))
     stepper = Stepper(trained, chosen, chosen.stages[0], total=1)
-    loss = stepper(IMAGES, TARGETS)
+    told = stepper(IMAGES, TARGETS)
     assert seen == [torch.bfloat16]
-    assert loss.dtype == torch.float32
+    assert told.dtype == torch.float32
     kept = [tensor for state in stepper._optimizer.state.values() for tensor in state.values()]
     kept += [each for p in trained.parameters() for each in (p, p.grad)]
     kept += list(stepper.evaluated.parameters())
@@ -129,7 +132,7 @@ def test_views_add_12_times_their_disagreement_to_the_loss_of_the_first(
         clean = -(soft * p[:8].log() * (1 if weights is None else weights)).sum(1).mean()
         mean = p.view(3, 8, 8).mean(0)
         apart = (p.view(3, 8, 8) * (p.view(3, 8, 8) / mean).log()).sum(2).mean()
-    found = Stepper(trained, chosen, chosen.stages[0], total=1, class_weights=weights)(views, TARGETS)
+    found, _ = Stepper(trained, chosen, chosen.stages[0], total=1, class_weights=weights)(views, TARGETS)
     assert apart > 1e-4
     assert found.item() == pytest.approx((clean + 12 * apart).item(), rel=1e-4)
 
@@ -137,6 +140,6 @@ def test_views_add_12_times_their_disagreement_to_the_loss_of_the_first(
 def test_three_views_of_the_same_picture_cost_what_the_picture_costs(recipe: Make, network: Build) -> None:
     chosen = recipe(model=BATCH_NORM)
     one, three = (network(chosen) for _ in range(2))
-    alone = Stepper(one, chosen, chosen.stages[0], total=1)(IMAGES, TARGETS)
-    thrice = Stepper(three, chosen, chosen.stages[0], total=1)(IMAGES.repeat(3, 1, 1, 1), TARGETS)
+    alone, _ = Stepper(one, chosen, chosen.stages[0], total=1)(IMAGES, TARGETS)
+    thrice, _ = Stepper(three, chosen, chosen.stages[0], total=1)(IMAGES.repeat(3, 1, 1, 1), TARGETS)
     assert thrice.item() == pytest.approx(alone.item(), rel=1e-4)

@@ -1,14 +1,15 @@
-"""Folders of images: one folder per class, read with Pillow."""
+"""Folders of images: one folder per class."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.data.classes import in_order, numbers, one_form
 from bench.data.content import Asked, Located
 from bench.data.reader import BrokenImageError, Reader, Size
 from bench.errors import UserError, shorten
@@ -17,16 +18,12 @@ from bench.registry import sources
 if TYPE_CHECKING:
     from bench.data.images import Pixels
 
-MAX_PIXELS = 64_000_000
-"""Larger images are refused before they are decoded: a small file may hold gigabytes of pixels."""
-EXIF_ORIENTATION = 0x0112
-LYING = range(5, 9)
-"""EXIF orientations that swap width and height."""
-SUFFIXES = (".jpg", ".jpeg", ".png")
-ADVICE = (
-    "a folder source holds one folder per class, and in each of them its .jpg, .jpeg or .png images;\n"
-    '    with groups = "folder", folders that hold them, one per patient'
-)
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+ADVICE = "a folder source holds one folder per class, and in each of them its JPEG, PNG or TIFF images"
+READING = 2
+"""Raised when images are read otherwise; part of what those are that it changes."""
+OUTSIDE = ""
+"""Stands for the class of images that lie beside the class folders."""
 BETWEEN = "folder"
 """The column of the folders between classes and images, which are read where ``groups`` names it."""
 
@@ -50,6 +47,7 @@ class ImageFile(NamedTuple):
 class _ClassFolder:
     files: list[ImageFile] = field(default_factory=list)
     other: Counter[str] = field(default_factory=Counter)
+    """What else lies there, by kind: no image of it is read."""
 
     @property
     def problem(self) -> str:
@@ -62,41 +60,65 @@ class _ClassFolder:
 
 def locate(asked: Asked) -> Located:
     """Known by the names and bytes of its images: what else lies in the folder does not matter."""
-    files = list_images(asked.path, between=asked.data.groups == BETWEEN)
-    content = asked.sha256((file.relative, file.size, file.mtime_ns) for file in files)
-    return Located(asked.path, content, images=len(files), classes=len({file.class_name for file in files}))
+    from bench.plan import Seen, fingerprint  # imports pydantic
+
+    scanned = _scan(asked.path, between=asked.data.groups == BETWEEN)
+    files = _images(scanned)
+    stamped = [(file.relative, file.size, file.mtime_ns) for file in files]
+    content = asked.sha256(stamped)
+    told = asked.remembered(f"headers-{READING}", stamped, lambda: _headers(asked.path, files))
+    folders = sorted({file.class_name for file in files})
+    given = asked.data.classes if sorted(asked.data.classes or ()) == folders else None
+    names = given or in_order(folders)
+    places = list(range(len(names)))
+    renumbered = list(names) != list(given or folders) or numbers(names, numbered=False) != places
+    read_otherwise = told.pop("otherwise")
+    if renumbered or read_otherwise:
+        # Read in the alphabet's order before, a number as a place in it, alpha as nothing, 16 bits as 8:
+        # what was trained on that is another trial.
+        content = fingerprint([content, names if renumbered else None, READING])
+    images = Counter(one_form(file.class_name) for file in files)
+    skipped = {one_form(name): dict(of.other) for name, of in scanned.items() if of.other}
+    return Located(asked.path, content, seen=Seen(images=images, skipped=skipped, **told))
 
 
 @sources.register("folder", path="folder", locate=locate)
-def folder(path: Path, classes: tuple[str, ...] | None = None, groups: object = None) -> Reader:
-    """Class folders of JPEG or PNG files.
+def folder(
+    path: Path,
+    classes: tuple[str, ...] | None = None,
+    bit_range: tuple[int, int] | None = None,
+    groups: object = None,
+) -> Reader:
+    """Class folders of JPEG, PNG or TIFF files.
 
-    path     holds one folder per class, and each of them its .jpg, .jpeg or .png images
-    groups   ``"folder"``: each class folder holds folders of images, one per patient, say
-    classes  the folders' names in another order than the alphabet's
+    path       holds one folder per class, and each of them its .jpg, .jpeg, .png, .tif or .tiff images
+    classes    the folders' names in another order: else whole numbers come by value, others by the alphabet
+    bit_range  the values of 16-bit images that become 0 and 255; else 0 and 65535
+    groups     ``"folder"``: each class folder holds folders of images, one per patient, say
     """
     import numpy as np
 
     between = groups == BETWEEN
     files = list_images(path, between=between)
-    found = sorted({file.class_name for file in files})
-    if classes is not None and sorted(classes) != found:
+    found = in_order(file.class_name for file in files)
+    if classes is not None and sorted(classes) != sorted(found):
         raise UserError(
             f"[data] classes = {shorten(list(classes), 200)} do not match the class folders of {path}\n"
-            f"    its folders are {shorten(found, 300)}; leave classes out, or reorder these"
+            f"    its folders are {shorten(list(found), 300)}; leave classes out, or reorder these"
         )
-    names = tuple(classes or found)
+    names = classes or found
     number = {name: k for k, name in enumerate(names)}
-    labels = np.array([number[file.class_name] for file in files], dtype=np.int64)
+    labels = np.array([number[one_form(file.class_name)] for file in files], dtype=np.int64)
     called = [file.relative for file in files]
     return Reader(
         names,
         labels,
         3,
-        lambda index: read_image(path / called[index]),
-        names=called,
+        lambda index: read_image(path / called[index], bit_range),
+        names=list(map(shown, called)),
         columns={BETWEEN: lambda: [file.name.rpartition("/")[0] for file in files]} if between else {},
         size=lambda index: upright_size(path / called[index]),
+        file=lambda index: path / called[index],
     )
 
 
@@ -108,20 +130,43 @@ def list_images(folder: Path, *, between: bool = False) -> list[ImageFile]:
     Hidden names and files of other types are left out. Raises UserError when
     there is no class folder or one has no image. One class is enough here: a hidden set may hold just that.
     """
+    return _images(_scan(folder, between=between))
+
+
+def _images(scanned: dict[str, _ClassFolder]) -> list[ImageFile]:
+    return sorted(file for of in scanned.values() for file in of.files)
+
+
+def _scan(folder: Path, *, between: bool) -> dict[str, _ClassFolder]:
+    """Class folders by name; under ``OUTSIDE`` what lies beside them."""
     classes = {}
+    outside = _ClassFolder()
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and entry.is_dir():
-                classes[entry.name] = _scan(entry.path, entry.name, between)
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                classes[entry.name] = _scan_class(entry.path, entry.name, between)
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                outside.other["images beside the class folders"] += 1
+    _check(folder, classes)
+    return classes | ({OUTSIDE: outside} if outside.other else {})
+
+
+def _check(folder: Path, classes: dict[str, _ClassFolder]) -> None:
     empty = [f"  {name}/ {classes[name].problem}" for name in sorted(classes) if not classes[name].files]
     if empty:
         raise UserError(f"{folder}: class folders without an image\n" + "\n".join(empty) + f"\n    {ADVICE}")
     if not classes:
         raise UserError(f"{folder}: no class folder\n    {ADVICE}")
-    return sorted(file for scanned in classes.values() for file in scanned.files)
+    strange = [shown(name) for name in sorted(classes) if shown(name) != name]
+    if strange:
+        raise UserError(
+            f"{folder}: names of class folders that are not UTF-8: {', '.join(strange)}\n    rename them"
+        )
 
 
-def _scan(folder: str, class_name: str, between: bool, inside: str = "") -> _ClassFolder:
+def _scan_class(folder: str, class_name: str, between: bool, inside: str = "") -> _ClassFolder:
     """What a class folder holds, or a folder ``inside`` it (``P1/``)."""
     found = _ClassFolder()
     with os.scandir(folder) as entries:
@@ -134,49 +179,59 @@ def _scan(folder: str, class_name: str, between: bool, inside: str = "") -> _Cla
                 file = ImageFile(class_name, inside + entry.name, stat.st_size, stat.st_mtime_ns)
                 found.files.append(file)
             elif between and entry.is_dir():
-                inner = _scan(entry.path, class_name, between=False, inside=f"{entry.name}/")
+                inner = _scan_class(entry.path, class_name, between=False, inside=f"{entry.name}/")
                 found.files += inner.files
                 found.other += inner.other
             else:
-                found.other["folders" if entry.is_dir() else f"{suffix or 'other'} files"] += 1
+                found.other[_kind(entry, suffix)] += 1
     return found
 
 
-def read_image(path: Path) -> Pixels:
-    """One JPEG or PNG as (H, W, 3) uint8 RGB, turned upright as its EXIF orientation says.
+def _kind(entry: os.DirEntry[str], suffix: str) -> str:
+    if entry.is_dir():
+        return "folders"
+    if not os.path.exists(entry.path):
+        return "links to nothing"
+    return f"{shown(suffix) or 'other'} files"
 
-    Raises BrokenImageError for a damaged file, another format, more than 8 bits or too many pixels.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
+
+def _headers(folder: Path, files: list[ImageFile]) -> dict[str, Any]:
+    """What the images' headers tell together: fields of ``Seen``, and if one was read otherwise before."""
+    from bench.data import reading
+
+    told: Counter[str] = Counter()
+    cropped, otherwise = 0.0, False
+    for file in files:
+        with contextlib.suppress(reading.UnreadableError):  # said when it is decoded
+            found = reading.header((folder / file.relative).read_bytes())
+            told += Counter(
+                transparent=found.transparent, deep=found.bits > 8, oblong=found.cropped > reading.NOTICED
+            )
+            cropped += found.cropped / len(files)
+            otherwise |= found.transparent or found.bits > 8
+    return {**told, "cropped": round(cropped, 4), "otherwise": otherwise}
+
+
+def read_image(path: Path, bit_range: tuple[int, int] | None = None) -> Pixels:
+    """One image file as (H, W, 3) uint8 RGB, see ``reading.read``. Raises BrokenImageError that names it."""
+    from bench.data import reading
 
     try:
-        content = path.read_bytes()
-        with Image.open(BytesIO(content), formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise BrokenImageError(f"{path}: {width} × {height} pixels, at most {MAX_PIXELS:,} are read")
-            if image.mode.startswith(("I", "F")):
-                raise BrokenImageError(f"{path}: {image.mode} pixels, only 8 bits per channel are read")
-            image.verify()
-        with Image.open(BytesIO(content), formats=("JPEG", "PNG")) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except UnidentifiedImageError:
-        raise BrokenImageError(
-            f"{path}: {'empty file' if not content else 'not a JPEG or PNG image'}"
-        ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise BrokenImageError(f"{path}: {error}") from None
+        return reading.read(path.read_bytes(), bit_range)
+    except (reading.UnreadableError, OSError) as error:
+        raise BrokenImageError(f"{shown(path)}: {error}") from None
 
 
 def upright_size(path: Path) -> Size:
     """Size of an image once it is turned as its EXIF orientation says, as ``read_image`` does."""
-    from PIL import Image
+    from bench.data import reading
 
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-            lying = image.getexif().get(EXIF_ORIENTATION) in LYING
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: {error}; replace this file or delete it") from None
-    return (height, width) if lying else (width, height)
+        return reading.header(path.read_bytes())[:2]
+    except (reading.UnreadableError, OSError) as error:
+        raise UserError(f"{shown(path)}: {error}; replace this file or delete it") from None
+
+
+def shown(name: str | Path) -> str:
+    """A name as text: some file systems have names that are not UTF-8, and no report takes those."""
+    return os.fsencode(name).decode("utf-8", "replace")

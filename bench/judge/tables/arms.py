@@ -81,7 +81,9 @@ def _note(d: Document) -> str:
         "interval alone would say more."
     )
     if d.provenance.grouped:
-        note += f" In {', '.join(d.provenance.grouped)} groups of images (patients) count, so there new groups."
+        note += (
+            f" In {', '.join(d.provenance.grouped)} groups of images (patients) count, so there new groups."
+        )
     if rules.looks:
         seeds, levels = (", ".join(f"{one:g}" for one in each) for each in zip(*rules.looks, strict=True))
         note += (

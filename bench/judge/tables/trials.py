@@ -13,7 +13,7 @@ from bench.plan import TEST
 
 @dataclass(frozen=True)
 class TrialNote:
-    """A planned trial without a usable result, or whose result is a failure."""
+    """A planned trial without a usable result, or with one that is a failure or shows little learned."""
 
     arm: str
     seed: int
@@ -38,7 +38,7 @@ def table(d: Document, cost: bool) -> Table:
 
 
 def notes(outcomes: Outcomes, unreadable: Mapping[str, str]) -> tuple[TrialNote, ...]:
-    """Trials that are not done, then those that cannot be compared, then those not scored on a set.
+    """Trials that are not done, that learned little, that cannot be compared, that miss a set's scores.
 
     unreadable   trial → why its predictions cannot be used
     """
@@ -49,7 +49,7 @@ def notes(outcomes: Outcomes, unreadable: Mapping[str, str]) -> tuple[TrialNote,
 
     return tuple(
         TrialNote(arm, *o.replicate, *told, o.planned.id)
-        for tell in (_not_done, not_compared, _not_scored)
+        for tell in (_not_done, _little_learned, not_compared, _not_scored)
         for arm, trials in outcomes.items()
         for o in trials
         if (told := tell(o))
@@ -64,6 +64,10 @@ def _not_done(o: Outcome) -> tuple[str, str] | None:
         return o.state, o.reason
     state = f"failed ({o.record.cause})" if o.state == "failed" else o.state
     return state, (o.record.message or o.record.cause).strip()
+
+
+def _little_learned(o: Outcome) -> tuple[str, str] | None:
+    return ("done, little learned", o.little_learned) if o.little_learned else None
 
 
 def _not_scored(o: Outcome) -> tuple[str, str] | None:
