@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.errors import UserError
 from bench.plan import TEST, Plan, Source, read_plan_file
 from bench.recipe import Corrupted, External, Shifted, Split
+from bench.registry import metrics
 from bench.store import Store
 
 ASSUMED = {True: ((0.003, 0.005, 0.007), 0.003), False: ((0.015, 0.03, 0.045), 0.03)}
@@ -35,10 +36,10 @@ class _Noise:
 def lines(plan: Plan, store: Store) -> list[str]:
     """The smallest effects that the study's primary comparisons find 4 times in 5, as ``bench plan`` says it.
 
-    Nothing for cross-validation and for metrics that are no score.
+    Nothing for cross-validation, and for metrics that are no share.
     """
     of, _, score = plan.study.primary.partition(".")
-    if plan.study.folds or not score or len(plan.study.arms) < 2:
+    if plan.study.folds or metrics[score].traits["unit"] != "share" or len(plan.study.arms) < 2:
         return []
     seeds = max(plan.looks, default=len(plan.study.seeds))
     if seeds < FEWEST_SEEDS:

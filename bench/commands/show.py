@@ -75,11 +75,21 @@ def _text(record: Record, store: Store, names: Mapping[str, str]) -> str:
         "time        " + "  ".join(_times(record)),
         "machine     " + "  ".join(f"{key} {value}" for key, value in record.machine.items()),
         "libraries   " + "  ".join(f"{key} {value}" for key, value in record.libraries.items()),
+        *(
+            [f"origins     {'  '.join(f'{k} {v[:19]}' for k, v in record.origins.items())}"]
+            if record.origins
+            else []
+        ),
         f"commit      {record.commit or 'unknown'}   attempts {record.attempts}",
     ]
     if record.traceback:
         lines += ["", record.traceback.rstrip()]
     return "\n".join(lines)
+
+
+def _origins(record: Record) -> str:
+    """``augmentation:stripe sha256:0123456789ab``, of every component that is not bench's own."""
+    return "  ".join(f"{id} {origin[:19]}" for id, origin in record.origins.items())
 
 
 def _times(record: Record) -> list[str]:

@@ -48,7 +48,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     findings: dict[str, Finding] = {}
     for label, reference in references(study):
         findings.setdefault(label, rulings.finding((label, reference, study.primary)))
-    order = [study.baseline, *sorted(findings, key=lambda label: _rank(findings[label]))]
+    order = [study.baseline, *sorted(findings, key=lambda label: _rank(findings[label], primary))]
     names = _metrics(outcomes)
     measured = _Measured(study, evidence, names, gap_set)
     return Document(
@@ -81,10 +81,10 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     )
 
 
-def _rank(finding: Finding) -> tuple[bool, float, str]:
+def _rank(finding: Finding, metric: Measure) -> tuple[bool, float, str]:
     """Best effect first, arms without one last, ties by name."""
-    effect = finding.effect
-    return effect is None, -effect.mean if effect else 0.0, finding.arm
+    effect, sign = finding.effect, 1 if metric.lower_is_better else -1
+    return effect is None, sign * effect.mean if effect else 0.0, finding.arm
 
 
 def _rules(study: Study, plan: PlanFile, family: int) -> Rules:
@@ -194,14 +194,15 @@ def _again(measured: _Measured, plan: PlanFile, store: Store) -> ArmRow | None:
     label = study.baseline + AGAIN
     outcomes = {study.baseline: measured.evidence.outcomes[study.baseline], label: paired}
     both = Evidence(study, outcomes, store, wanted_scores(study))
-    contrast = both.contrast(label, study.baseline, parse(study.primary, [TEST, *study.hidden]))
+    primary = parse(study.primary, [TEST, *study.hidden])
+    contrast = both.contrast(label, study.baseline, primary)
     finding = Finding(
         arm=label,
         reference=study.baseline,
         metric=study.primary,
         verdict="noise floor",
         detail="",
-        effect=Effect.of(contrast.of_finished),
+        effect=Effect.of(contrast.of_finished, primary.unit),
         if_converges=False,
         dagger=False,
         seeds=contrast.seeds,
@@ -269,4 +270,5 @@ def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes, evidence: Evid
         machines=tuple(sorted({device(o) for o in done})),
         attempts=sum(record.attempts > 1 for record in records),
         images=tuple(line for account in plan.accounts for line in accounts.lines(account)),
+        outside=tuple((f"{one.kind} {one.name}", one.origin) for one in plan.components),
     )

@@ -67,7 +67,7 @@ def _effect(
     coefficients, blocks = _coefficients(dict(of), reference, cells)
     interval, seeds = evidence.combination(coefficients, metric)
     levels = tuple((factor, level, reference[factor]) for factor, level in of)
-    return FactorEffect(levels, Effect.of(interval), seeds, len(coefficients), blocks)
+    return FactorEffect(levels, Effect.of(interval, metric.unit), seeds, len(coefficients), blocks)
 
 
 def _coefficients(

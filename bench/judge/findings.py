@@ -233,6 +233,8 @@ class Provenance:
     machines: tuple[str, ...]
     attempts: int
     """Trials that needed more than one."""
+    outside: tuple[tuple[str, str], ...]
+    """(kind and name, origin) of every component that is not bench's own."""
     images: tuple[str, ...] = ()
     """What became of the images, line by line."""
 
@@ -302,6 +304,11 @@ class Document:
     def classes(self) -> tuple[str, ...]:
         """Those that recalls are known of, in the order of the labels."""
         return tuple(dict.fromkeys(name for arm in self.arms for name in arm.recalls))
+
+    @property
+    def unit(self) -> str:
+        """What differences on the primary metric are told in."""
+        return self.units.get(self.rules.primary.partition(".")[2], "points")
 
     @property
     def over(self) -> str:

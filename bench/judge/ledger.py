@@ -263,7 +263,8 @@ def _effects(
     metric = parse(study.primary, [TEST, *study.hidden])
     labels = [arm.label for arm in plan.shared]
     tuned = {
-        label: Effect.of(evidence.contrast(label, study.baseline, metric).of_finished) for label in labels
+        label: Effect.of(evidence.contrast(label, study.baseline, metric).of_finished, metric.unit)
+        for label in labels
     }
     if not labels or study.tune is None:
         return tuned, {}
@@ -275,5 +276,6 @@ def _effects(
     outcomes = read_outcomes(same, alike, store)
     both = Evidence(same, outcomes, store, {metric.set: (metric.score,)})
     return tuned, {
-        label: Effect.of(both.contrast(label, study.baseline, metric).of_finished) for label in labels
+        label: Effect.of(both.contrast(label, study.baseline, metric).of_finished, metric.unit)
+        for label in labels
     }

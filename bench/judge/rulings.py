@@ -177,17 +177,23 @@ class Rulings:
         )
         return f"unstable ({', '.join(text for count, text in parts if count)})"
 
-    @staticmethod
-    def _spread(contrast: Contrast) -> str:
+    def _spread(self, contrast: Contrast) -> str:
         if not isinstance(contrast.test, stats.SpreadTest):
             return ""
-        return f"its sd over seeds is {points(abs(contrast.test.mean))} apart"
+        return f"its sd over seeds is {self._apart(contrast.test)} apart"
+
+    def _apart(self, test: stats.SpreadTest) -> str:
+        """How far two spreads of the primary metric differ, in its unit."""
+        unit = parse(self.study.primary, self.sets).unit
+        return points(abs(test.mean)) if unit == "points" else f"{abs(test.mean):.2g} {unit}"
 
     def _what_would_settle(self, i: int, metric: Measure) -> str:
         """Smallest detectable effect; the seeds that δ, and as large a difference as was seen, would take."""
         test, delta, family = self.contrasts[i].test, self._delta(metric), self.family
         if isinstance(test, stats.SpreadTest):
-            return _more_seeds_for_spread(test, family)
+            sds = f"its sd over seeds is {self._apart(test)} {'larger' if test.mean > 0 else 'smaller'}"
+            needed = stats.spread_seeds_needed(test.ratio, stats.level(test.seeds + 1), family)
+            return f"{sds}; as large as seen, that would take {needed} seeds at least" if needed else sds
         if test is None:
             return ""
         level = stats.level(test.seeds + 1)
@@ -278,12 +284,6 @@ def _together(outcomes: Sequence[stats.ClaimOutcome | None]) -> stats.ClaimOutco
     if "refuted" in outcomes:
         return "refuted"
     return "supported" if set(outcomes) == {"supported"} else "inconclusive"
-
-
-def _more_seeds_for_spread(test: stats.SpreadTest, family: int) -> str:
-    sds = f"its sd over seeds is {points(abs(test.mean))} {'larger' if test.mean > 0 else 'smaller'}"
-    needed = stats.spread_seeds_needed(test.ratio, stats.level(test.seeds + 1), family)
-    return f"{sds}; as large as seen, that would take {needed} seeds at least" if needed else sds
 
 
 def _no_verdict(contrast: Contrast) -> str:

@@ -133,7 +133,7 @@ def test_the_report_judges_by_an_own_metric_and_knows_what_an_own_augmentation_d
     assert re.search(r"\*\*striped: \w.*\*\* on \*lines\.kappa\* against none: \*\*.*\[.*\] points", text)
     assert "not judged" not in text
     assert re.search(r"\| digital \| scan-lines \|.*‡", text)
-    assert "stripe" in text
+    assert re.search(r"^- Code from outside: augmentation stripe \(sha256:\w{12}\), ", text, re.MULTILINE)
     folder = machine.results / "own"
     for made in ("report.md", "report.html", "tables/scores.csv", "tables/scores.tex", "tables/results.csv"):
         assert "kappa" in (folder / made).read_text("utf-8"), made
@@ -172,7 +172,7 @@ def test_what_reads_records_needs_none_of_the_code(
         assert report.reports(["own"], machine, report.Wanted(FORMATS, check=True), reference=False) == 0
         assert "9 done" in status.status([], machine, as_json=False)
         trial = read_plan_file(machine.results / "own" / "plan.json").arms[1].trials[0].id
-        assert "stripe" in show.trial(trial, machine, as_json=False)
+        assert "augmentation:stripe sha256:" in show.trial(trial, machine, as_json=False)
         with pytest.raises(UserError, match=r"\w+\.py cannot be read: No such file"):
             plan.plan_text(study, machine, False)
         plain = next(

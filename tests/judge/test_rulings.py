@@ -256,6 +256,20 @@ def test_where_less_is_better_a_verdict_turns_the_sign_and_the_effect_keeps_it(m
     assert re.search(r"b: helps on heavy\.nll against a: −0\.\d+ \[−\d\.\d+, −0\.\d+\] nats, 5 seeds\.", text)
 
 
+def test_a_primary_metric_of_which_less_is_better_ranks_and_tells_in_its_own_unit(make_world):
+    claim = Claim(says="x", better=("c",), than=("a",), metric="seed_sd")
+    w = make_world(extra={"primary": "heavy.nll"}, claims=(claim,))
+    for label, skill in (("a", 1.0), ("b", 2.5), ("c", 1.5)):
+        w.arm(label, skill, ["flip"] if label == "b" else ["blur"] if label == "c" else [])
+    w.finish_all()
+    document = build(w.study, w.plan, w.store)
+    assert [arm.label for arm in document.arms] == ["a", "b", "c"]
+    assert document.findings[0].effect.mean < document.findings[1].effect.mean < 0
+    assert {finding.effect.unit for finding in document.findings} == {"nats"}
+    assert "no gain" not in {finding.verdict for finding in document.findings}
+    assert re.search(r"its sd over seeds is [\d.e-]+ nats", document.claims[0].pairs[0].detail)
+
+
 def test_a_faster_arm_is_called_faster(make_world):
     w = _two(make_world, claims=(Claim(says="x", better=("b",), than=("a",), metric="cost.seconds"),))
     for seed in w.seeds:

@@ -25,8 +25,8 @@ def table(d: Document, cost: bool) -> Table | None:
     note = (
         "A single level: the mean of its arms minus the mean of the same arms at the baseline's level. Two "
         "joined by ×, an interaction: what the first does in the presence of the second minus what it does "
-        f"without; 0 where they add up. Points, on {d.over} finished in all of these arms; pointwise, no "
-        "verdict."
+        f"without; 0 where they add up. {d.unit.capitalize()}, on {d.over} finished in all of these arms; "
+        "pointwise, no verdict."
     )
     return Table("Factors", columns, d.factor_effects, note) if d.factor_effects else None
 
@@ -58,8 +58,9 @@ def ingredients(d: Document, cost: bool) -> Table | None:
         *finding_columns("removed from the full recipe", lambda i: i.removed, "removed_"),
     )
     note = (
-        "Points of the primary metric. What helps when it is added and is not missed when it is removed, "
-        "something else in the full recipe does as well. Additions and removals are one family."
+        f"{d.unit.capitalize()} of the primary metric. What helps when it is added and is not missed when "
+        "it is removed, something else in the full recipe does as well. Additions and removals are one "
+        "family."
     )
     return Table("Added and removed", columns, d.ingredients, note) if d.ingredients else None
 
