@@ -136,16 +136,16 @@ Judged = list[Compared]
 
 def _study(scenario: Scenario, middles: list[float], rng: np.random.Generator) -> Judged:
     """One study: every arm against the first, the declared comparisons being its family."""
-    patient = scenario.patient_of(rng)
-    return _judge(scenario, _answers(scenario, middles, patient, rng), patient)
+    return _judge(scenario, *_answers(scenario, middles, rng))
 
 
 def _answers(
-    scenario: Scenario, middles: list[float], patient: Patients, rng: np.random.Generator
-) -> list[Answers]:
-    """Of every arm, which answers are right."""
+    scenario: Scenario, middles: list[float], rng: np.random.Generator
+) -> tuple[list[Answers], Patients]:
+    """Of every arm, which answers are right; and whose images they are of."""
     over_seeds, own, over_patients = DRIVEN[scenario.driven]
     hard = DIFFICULTY * rng.standard_normal(IMAGES)
+    patient = scenario.patient_of(rng)
     right = []
     for middle in middles:
         logits = middle + hard + own * rng.standard_normal(IMAGES)
@@ -153,7 +153,7 @@ def _answers(
             logits += over_patients * rng.standard_normal(scenario.patients)[patient]
         luck = over_seeds * rng.standard_normal((scenario.seeds, 1))
         right.append((rng.random((scenario.seeds, IMAGES)) < expit(logits + luck)).astype(float))
-    return right
+    return right, patient
 
 
 def _judge(
@@ -233,9 +233,8 @@ def collapse(seeds: int, where: str, studies: int, seed: int) -> dict[str, Withh
     lost = COLLAPSES * (scenario.accuracy - CONSTANT)
     truths = [-lost if where == MARKED[1] and arm == 0 else 0.0 for arm in range(ARMS)]
     found: dict[str, list[tuple[Judged, list[bool]]]] = {rule: [] for rule in RULES}
-    alone = scenario.patient_of(rng)
     for _ in range(studies):
-        right = _answers(scenario, [base] * (ARMS + 1), alone, rng)
+        right, _ = _answers(scenario, [base] * (ARMS + 1), rng)
         marked = rng.random((ARMS + 1, seeds)) < COLLAPSES
         if where == MARKED[1]:
             marked[[0, *range(2, ARMS + 1)]] = False
