@@ -77,7 +77,7 @@ class Bench:
         def run() -> None:
             set_modes(network)
             these: Iterator[Any] = iter(kept) if kept else batches
-            losses = torch.empty(steps, device=self.device)
+            losses = torch.empty(steps, 2, device=self.device)
             for i in range(steps):
                 losses[i] = stepper(*next(these))
             losses.tolist()

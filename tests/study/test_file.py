@@ -97,7 +97,7 @@ def test_a_criterion_is_one_thing_that_a_converging_training_reaches():
         said = refused(ClaimTable, claim | {"criterion": wrong})
         assert "give one of train_loss, train_accuracy, val_loss" in said
     better = {"says": "x", "better": "a", "than": "b", "criterion": {"train_loss": 0.5}}
-    assert "criterion goes with" in refused(ClaimTable, better)
+    assert "criterion = train_loss 0.5 goes with" in refused(ClaimTable, better)
 
 
 def test_a_margin_goes_with_better():
