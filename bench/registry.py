@@ -297,7 +297,7 @@ metrics = Registry(
     traits={
         "unit": "share",
         "lower_is_better": False,
-        "interval": ("leave-one-out", "images", "closed form", "none"),
+        "interval": ("leave-one-out", "images", "none"),
         "chance": None,
     },
 )

@@ -14,7 +14,7 @@ from bench.stats.intervals import (
     paired_t,
     two_way,
 )
-from bench.stats.jackknife import CHANCE_AUC, JACKKNIFE, pseudo_values
+from bench.stats.jackknife import JACKKNIFE, pseudo_values
 from bench.stats.power import (
     assumed,
     measured,
@@ -44,7 +44,6 @@ from bench.stats.verdicts import (
 )
 
 __all__ = [
-    "CHANCE_AUC",
     "FEWEST_SEEDS",
     "JACKKNIFE",
     "LEVEL",
