@@ -151,8 +151,14 @@ class Predictions:
     condition_names: tuple[str, ...] = ()
     per_item: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """Name and version of a metric from outside → (M,) how much its score hangs on each item."""
+    groups: NDArray[np.int32] | None = None
+    """(N,) number of each image's group (patient), where groups are known."""
 
     def __post_init__(self) -> None:
+        if self.groups is not None and (
+            self.groups.dtype.name != "int32" or self.groups.shape != self.labels.shape
+        ):
+            raise ValueError(f"groups are int32 (N,), got {self.groups.dtype} {self.groups.shape}")
         if self.conditions is not None and (
             self.conditions.dtype.name != "int16" or self.conditions.shape != self.labels.shape
         ):
@@ -398,12 +404,13 @@ def _why(content: bytes, error: ValidationError) -> str:
 def _read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
     images = str(file[f"{key}/images_of"]) if f"{key}/images_of" in file else key
     probabilities, labels, ids = file[f"{key}/probabilities"], file[f"{images}/labels"], file[f"{images}/ids"]
+    groups = file.get(f"{images}/groups")
     head = f"{key}/{PER_ITEM}"
     per_item = {name.removeprefix(head): file[name] for name in file if name.startswith(head)}
     if f"{key}/conditions" not in file:
-        return Predictions(probabilities, labels, ids, per_item=per_item)
+        return Predictions(probabilities, labels, ids, per_item=per_item, groups=groups)
     names = tuple(file[f"{key}/condition_names"].tolist())
-    return Predictions(probabilities, labels, ids, file[f"{key}/conditions"], names, per_item)
+    return Predictions(probabilities, labels, ids, file[f"{key}/conditions"], names, per_item, groups)
 
 
 def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -> None:
@@ -418,6 +425,8 @@ def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -
             arrays[f"{key}/images_of"] = np.array(like)
         else:
             arrays |= {f"{key}/labels": prediction.labels, f"{key}/ids": prediction.ids}
+            if prediction.groups is not None:
+                arrays[f"{key}/groups"] = prediction.groups
             written[key] = prediction
         if prediction.conditions is not None:
             arrays[f"{key}/conditions"] = prediction.conditions
@@ -429,4 +438,8 @@ def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -
 def _same_images(a: Predictions, b: Predictions) -> bool:
     import numpy as np
 
-    return np.array_equal(a.ids, b.ids) and np.array_equal(a.labels, b.labels)
+    if a.groups is None or b.groups is None:
+        grouped_alike = a.groups is b.groups
+    else:
+        grouped_alike = np.array_equal(a.groups, b.groups)
+    return grouped_alike and np.array_equal(a.ids, b.ids) and np.array_equal(a.labels, b.labels)
