@@ -80,6 +80,10 @@ def _note(d: Document) -> str:
         f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
         "interval alone would say more."
     )
+    if d.provenance.grouped:
+        note += (
+            f" In {', '.join(d.provenance.grouped)} groups of images (patients) count, so there new groups."
+        )
     if rules.looks:
         seeds, levels = (", ".join(f"{one:g}" for one in each) for each in zip(*rules.looks, strict=True))
         note += (
