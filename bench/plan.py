@@ -34,6 +34,7 @@ TEST = "test"
 """Name of the local test set among a trial's scored sets."""
 SHARED = " at the baseline's values"
 """What the name of an arm has behind it in runs with the baseline's tuned values."""
+WHOLE = "duplicates and groups stay whole, every class is on every side"
 NOTICED = 0.01
 """Distance of a side's share from what it was asked to be that is worth a word."""
 AGAIN = " again (A/A)"
@@ -227,12 +228,10 @@ class Shares(Frozen):
 
         Validation is seen within training and validation, which a limit makes smaller.
         """
-        got = {"test": self.sides["test"] / self.images}
-        left = 1 - self.asked.get("test", 0.0)
-        got["val"] = left * self.sides["val"] / (self.sides["train"] + self.sides["val"])
+        within, left = self.sides["train"] + self.sides["val"], 1 - self.asked.get("test", 0.0)
+        got = {"test": self.sides["test"] / self.images, "val": left * self.sides["val"] / within}
         return tuple(
-            f"{side} has {100 * got[side]:.1f} % of the images where {100 * share:g} % was asked for: "
-            "duplicates and groups stay whole, every class is on every side"
+            f"{side} has {100 * got[side]:.1f} % of the images where {100 * share:g} % was asked for: {WHOLE}"
             for side, share in self.asked.items()
             if abs(share - got[side]) > NOTICED
         )

@@ -17,6 +17,7 @@ from bench.errors import UserError
 from bench.files import Counting, hand_over
 from bench.plan import Replicate, Shares, Source, fingerprint
 from bench.recipe import Data, Split
+from bench.registry import UNREAD, sources
 
 if TYPE_CHECKING:
     from bench.data.images import Images, Index
@@ -40,8 +41,7 @@ class Surveyor:
 
         Never where groups are known: then sides are filled by images anyway.
         """
-        own = not folds and effective_split(source, data) == "official"
-        if data.groups is not None or data.source in PINNED or own:
+        if data.groups is not None or _told_unread(source, data, folds):
             return False
         return bool(self._remembered(["bursts", source.fingerprint], lambda: self._bursts(source, data)))
 
@@ -50,8 +50,9 @@ class Surveyor:
 
         identity  data fingerprint
         """
-        own = replicate.fold is None and effective_split(source, data) == "official"
-        if data.groups is None and (data.source in PINNED or own):
+        if not _readable(source) or (
+            data.groups is None and _told_unread(source, data, replicate.fold is not None)
+        ):
             return None
         of = [identity, replicate.split_seed, replicate.fold, replicate.folds]
         found = self._remembered(["shares", *of], lambda: self._shares(source, data, replicate))
@@ -89,6 +90,17 @@ class Surveyor:
             return None  # told with everything else that is wrong, before the first trial
         usable = len(images) if data.outliers == "keep" else int((~findings.outlier).sum())
         return shares_of(made, usable, images, asked_of(source, data, replicate)).model_dump(mode="json")
+
+
+def _readable(source: Source) -> bool:
+    """Whether the code that opens it is there: that of a study, where nothing of it is run, is not."""
+    return sources[source.kind].origin != UNREAD
+
+
+def _told_unread(source: Source, data: Data, folds: bool) -> bool:
+    """Whether no image need be read to know that none comes in bursts, or that it would change nothing."""
+    own = not folds and effective_split(source, data) == "official"
+    return data.source in PINNED or own or not _readable(source)
 
 
 def shares_of(made: Sequence[Index], usable: int, images: Images, asked: Mapping[str, float]) -> Shares:

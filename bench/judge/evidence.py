@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
 from bench.judge.copies import Copies, Counts, count
-from bench.judge.findings import LOCAL
-from bench.judge.outcomes import Outcome, Outcomes
+from bench.judge.measure import Measure, parse
+from bench.judge.outcomes import Outcome, Outcomes, cost, device
 from bench.metrics import per_item
 from bench.plan import TEST
-from bench.registry import metrics
 from bench.store import UNREADABLE, Predictions, Store
 from bench.study.file import Criterion
 from bench.study.read import Study
@@ -27,49 +25,6 @@ Pairs = Sequence[tuple[Outcome, Outcome]]
 
 COLLAPSES = "some seeds learned, some hardly: no interval covers a rare collapse"
 """Why there is no verdict then."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric of the study, taken apart."""
-
-    kind: str
-    """``score``, ``gap``, ``cost``, ``seed_sd``, or ``unknown``."""
-    set: str = ""
-    """Name in the plan: ``test`` or a hidden set's."""
-    score: str = "accuracy"
-    families: tuple[str, ...] = ()
-    """Of a corrupted set, the only families that count; empty: all. Known of accuracy only."""
-
-    @property
-    def traits(self) -> Mapping[str, Any]:
-        """What the score said of itself where it registered."""
-        return metrics[self.score].traits
-
-    @property
-    def lower_is_better(self) -> bool:
-        """A smaller value wins."""
-        return self.kind != "score" or bool(self.traits["lower_is_better"])
-
-    @property
-    def unit(self) -> str:
-        """What differences are told in: ``points`` of a share, ``ratio`` of costs, or its own unit."""
-        if self.kind == "cost":
-            return "ratio"
-        return self.traits["unit"] if self.kind == "score" and self.traits["unit"] != "share" else "points"
-
-
-def parse(metric: str, sets: Sequence[str]) -> Measure:
-    """``local.accuracy``, ``<hidden>.<score>``, ``gap.<hidden>``, ``cost.seconds|epochs`` or ``seed_sd``."""
-    left, _, right = metric.partition(".")
-    if metric == "seed_sd":
-        return Measure("seed_sd")
-    if left == "cost":
-        return Measure("cost", score=right) if right in ("seconds", "epochs") else Measure("unknown")
-    if left == "gap":
-        return Measure("gap", right) if right in sets and right != TEST else Measure("unknown")
-    left = TEST if left == LOCAL else left
-    return Measure("score", left, right) if left in sets and right else Measure("unknown")
 
 
 @dataclass(frozen=True)
@@ -428,27 +383,3 @@ class Evidence:
 def _apart(trials: Sequence[Outcome], name: str) -> bool:
     """Whether a set holds other images in other trials, as the folds of a cross-validation do."""
     return len({o.planned.sets.get(name) for o in trials}) > 1
-
-
-def device(outcome: Outcome) -> str:
-    """Kind of device a trial ran on."""
-    about = outcome.record.machine if outcome.record else {}
-    return str(about.get("device_name") or about.get("device") or "unknown device")
-
-
-def cost(outcome: Outcome, what: str) -> float | None:
-    """Seconds of training, or epochs trained."""
-    record = outcome.record
-    if record is None:
-        return None
-    if what == "seconds":
-        return record.training_s
-    return trained(outcome, "epochs")
-
-
-def trained(outcome: Outcome, what: str) -> float | None:
-    """``epochs`` or ``steps`` summed over the stages; None where a stage does not say."""
-    stages = outcome.record.training if outcome.record else []
-    values = [stage.get(what) for stage in stages if stage.get("train") != "none"]
-    numbers = [value for value in values if isinstance(value, int | float)]
-    return float(sum(numbers)) if numbers and len(numbers) == len(values) else None

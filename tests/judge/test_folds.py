@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bench import stats
-from bench.judge.evidence import Evidence, Measure
+from bench.judge.evidence import Evidence
+from bench.judge.measure import Measure
 from bench.judge.outcomes import read_outcomes
 from bench.plan import fingerprint
 from bench.recipe import Corrupted, Shifted

@@ -9,7 +9,8 @@ import pytest
 from worlds import World, answers
 
 from bench import stats
-from bench.judge.evidence import Evidence, Measure
+from bench.judge.evidence import Evidence
+from bench.judge.measure import Measure
 from bench.judge.outcomes import read_outcomes
 from bench.plan import fingerprint
 from bench.recipe import Corrupted, External
