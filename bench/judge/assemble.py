@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bench import stats
 from bench.judge import accounts, factorial, ledger, robustness, settings
-from bench.judge.evidence import Evidence, Measure, cost, device, parse
+from bench.judge.evidence import Evidence, Measure, parse
 from bench.judge.findings import (
     LOCAL,
     ArmRow,
@@ -20,7 +20,7 @@ from bench.judge.findings import (
     mean_of,
 )
 from bench.judge.looks import SequentialRulings
-from bench.judge.outcomes import Outcome, Outcomes, count, read_outcomes
+from bench.judge.outcomes import Outcome, Outcomes, cost, count, device, read_outcomes
 from bench.judge.rulings import Rulings, references, wanted_scores
 from bench.judge.tables import ensembles, factors, noise, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench import stats
 from bench.judge.copies import Copies, Counts, count
 from bench.judge.findings import LOCAL
-from bench.judge.outcomes import Outcome, Outcomes
+from bench.judge.outcomes import Outcome, Outcomes, cost, device
 from bench.metrics import per_item
 from bench.plan import TEST
 from bench.registry import metrics
@@ -385,27 +385,3 @@ class Evidence:
 def _apart(trials: Sequence[Outcome], name: str) -> bool:
     """Whether a set holds other images in other trials, as the folds of a cross-validation do."""
     return len({o.planned.sets.get(name) for o in trials}) > 1
-
-
-def device(outcome: Outcome) -> str:
-    """Kind of device a trial ran on."""
-    about = outcome.record.machine if outcome.record else {}
-    return str(about.get("device_name") or about.get("device") or "unknown device")
-
-
-def cost(outcome: Outcome, what: str) -> float | None:
-    """Seconds of training, or epochs trained."""
-    record = outcome.record
-    if record is None:
-        return None
-    if what == "seconds":
-        return record.training_s
-    return trained(outcome, "epochs")
-
-
-def trained(outcome: Outcome, what: str) -> float | None:
-    """``epochs`` or ``steps`` summed over the stages; None where a stage does not say."""
-    stages = outcome.record.training if outcome.record else []
-    values = [stage.get(what) for stage in stages if stage.get("train") != "none"]
-    numbers = [value for value in values if isinstance(value, int | float)]
-    return float(sum(numbers)) if numbers and len(numbers) == len(values) else None

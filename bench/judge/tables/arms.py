@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.judge.evidence import trained
 from bench.judge.findings import ArmRow, Document, Mean, mean_of
+from bench.judge.outcomes import trained
 from bench.judge.settings import parameters
 from bench.judge.tables.table import PERCENT, Column, Table, arm_column, filed, finding_columns
 
