@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError, did_you_mean
+from bench.judge.findings import LOCAL
 from bench.plan import TEST, Plan, Replicate, Run, ScoredSet
 from bench.progress.terminal import Terminal
 from bench.store import Predictions, Record, Store
@@ -15,8 +16,6 @@ from bench.store import Predictions, Record, Store
 if TYPE_CHECKING:
     from bench.data.images import Index, Samples
     from bench.explain.comparison import Comparison, Floats
-
-LOCAL = "local"
 
 
 @dataclass(frozen=True)
