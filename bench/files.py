@@ -6,7 +6,8 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,14 @@ from bench.errors import UserError
 
 Count = Callable[[int, int], None]
 """Is told (done, of) while something long goes on."""
+Counting = Callable[[str], AbstractContextManager[Count]]
+"""Opens such a counter for something that may take a while, named."""
+
+
+@contextlib.contextmanager
+def uncounted(what: str) -> Iterator[Count]:
+    """Counts nothing, for whoever has nobody to tell."""
+    yield lambda done, of: None
 
 
 def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], object], *, safe: bool = True) -> None:

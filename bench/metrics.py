@@ -69,6 +69,8 @@ def problems(classes: int) -> Iterator[str]:
 def per_item(name: str, said: Predictions) -> NDArray[np.float64] | None:
     """One value per item, (M,), that say how much a score hangs on it; None where it has no interval there.
 
+    Items are images, copies together, or where they are known (``said.groups``) groups of images.
+
     Of bench's own metrics they are computed; of others taken from what was kept, for a report has no code.
     """
     metric = metrics[name]
@@ -85,7 +87,7 @@ def _computed(metric: Component, said: Predictions) -> NDArray[np.float64] | Non
     from bench import stats
     from bench.stats import leave_out
 
-    asked = said.probabilities, said.labels, said.ids
+    asked = said.probabilities, said.labels, said.ids if said.groups is None else said.groups
     if metric.name in stats.JACKKNIFE:
         return stats.pseudo_values(metric.name, *asked)[1]
     if metric.traits["interval"] == "none":

@@ -34,6 +34,9 @@ TEST = "test"
 """Name of the local test set among a trial's scored sets."""
 SHARED = " at the baseline's values"
 """What the name of an arm has behind it in runs with the baseline's tuned values."""
+WHOLE = "duplicates and groups stay whole, every class is on every side"
+NOTICED = 0.01
+"""Distance of a side's share from what it was asked to be that is worth a word."""
 AGAIN = " again (A/A)"
 """The same of runs that repeat the baseline."""
 VAL_SHIFT = "val_shift"
@@ -207,6 +210,33 @@ class PlannedSearch(Frozen):
         return {} if self.chosen is None else self.candidates[self.chosen].values
 
 
+class Shares(Frozen):
+    """How the images of the baseline's first replicate were split."""
+
+    images: int
+    """All but those that count as outliers."""
+    sides: dict[str, int]
+    """``train``, ``val`` and ``test`` → images."""
+    groups: dict[str, int] = Field(default_factory=dict)
+    """The same → groups (patients); empty where groups are not known."""
+    asked: dict[str, float] = Field(default_factory=dict)
+    """``val`` and ``test`` → the share of all images they were to have; empty for a source's own split."""
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """Sides that are more than a point from the share they were asked to be, in words.
+
+        Validation is seen within training and validation, which a limit makes smaller.
+        """
+        within, left = self.sides["train"] + self.sides["val"], 1 - self.asked.get("test", 0.0)
+        got = {"test": self.sides["test"] / self.images, "val": left * self.sides["val"] / within}
+        return tuple(
+            f"{side} has {100 * got[side]:.1f} % of the images where {100 * share:g} % was asked for: {WHOLE}"
+            for side, share in self.asked.items()
+            if abs(share - got[side]) > NOTICED
+        )
+
+
 class PlanFile(Frozen):
     """``plan.json``: which records a study's report is made of, and what its names meant."""
 
@@ -227,6 +257,8 @@ class PlanFile(Frozen):
     """Declared by ``--until decided``: numbers of seeds at which the comparisons are judged."""
     again: PlannedArm | None = None
     """With ``aa``: the baseline on the same splits, with other initialisation and order."""
+    shares: Shares | None = None
+    """How images were split, where that takes reading them to know."""
     components: tuple[Told, ...] = ()
     """From outside: what a report must know of them, to be made without their code."""
     accounts: tuple[Account, ...] = ()
@@ -256,8 +288,8 @@ class Locator(Protocol):
     def source(self, written: str, data: Data) -> Source:
         """Where the images of ``written`` (``folder:PATH``, …) are and what they hash to."""
 
-    def data_fingerprint(self, source: Source, data: Data) -> str:
-        """Hash of everything about the images that can change a score."""
+    def data_fingerprint(self, source: Source, data: Data, *, folds: bool = False) -> str:
+        """Hash of everything about the images that can change a score, with folds or without."""
 
     def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
         """Key of the local test set."""
@@ -303,6 +335,8 @@ class Plan:
     """Declared by ``--until decided``: ``runs`` are what the looks so far ask for."""
     again: tuple[Run, ...] = ()
     """With ``aa``: the baseline's replicates trained once more, with other initialisation and order."""
+    shares: Shares | None = None
+    """How the baseline's images are split, where that takes reading them to know."""
     accounts: tuple[Account, ...] = ()
     """What became of the images, when a run last looked."""
 
@@ -325,6 +359,7 @@ class Plan:
             shared=tuple(_planned_arm(label, self.shared, SHARED) for label in shared),
             again=_planned_arm(self.study.baseline, self.again, AGAIN) if self.again else None,
             looks=self.looks,
+            shares=self.shares,
             components=tell(choice for arm in self.study.arms for choice in arm.recipe.augment),
             accounts=self.accounts,
         )
@@ -369,7 +404,7 @@ class Planner:
         self.replicates = replicates_of(study)
         foreign = study.data.model_copy(update={"drop_classes": ()})
         self._foreign = {
-            name: locator.source(hidden.source, foreign)
+            name: locator.source(hidden.source, foreign.model_copy(update={"groups": hidden.groups}))
             for name, hidden in study.hidden.items()
             if hidden.kind == "external"
         }
@@ -381,7 +416,8 @@ class Planner:
     def data_fingerprint(self) -> str:
         """Hash of everything about the baseline's images that can change a score."""
         arm = self.study.arm(self.study.baseline)
-        return self.locator.data_fingerprint(self.locator.source(arm.data.source, arm.data), arm.data)
+        source = self.locator.source(arm.data.source, arm.data)
+        return self.locator.data_fingerprint(source, arm.data, folds=self.study.folds is not None)
 
     def finals(self, arm: Arm, replicates: Sequence[Replicate] | None = None) -> list[Run]:
         """The arm's replicates (or others), scored on the local test set and on every hidden set."""
@@ -409,7 +445,7 @@ class Planner:
 
     def _maker(self, arm: Arm) -> Callable[[Replicate, Literal["final", "tune"]], Trial]:
         source = self.locator.source(arm.data.source, arm.data)
-        data_hash = self.locator.data_fingerprint(source, arm.data)
+        data_hash = self.locator.data_fingerprint(source, arm.data, folds=self.study.folds is not None)
         recipe, weights = _with_weights(arm, self.locator)
         content = fingerprint(identity(recipe))  # once per arm, not per trial
         used = components_of(recipe)

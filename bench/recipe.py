@@ -169,6 +169,26 @@ class Split(Frozen):
         return self
 
 
+class NamePattern(Frozen):
+    """Groups told from file names: images in whose names the same is found belong together."""
+
+    pattern: str
+    """Regular expression; what its first ( ) holds counts, without one all that it matches."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return value
+
+
+Grouping = Annotated[str, Field(min_length=1)] | NamePattern
+"""What images belong together by: a column of the source (``"folder"``), or a pattern of file names."""
+
+
 Level = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -188,6 +208,8 @@ class Data(Frozen):
     """Names of the classes, in label order."""
     n_images: Annotated[int, Field(ge=80)] = 2000
     """Images that ``synthetic`` draws."""
+    groups: Grouping | None = None
+    """Images of one patient, slide or donor: on one side of every split, and one item of every interval."""
     bit_range: tuple[Level, Level] | None = None
     """Of images with 16 bits a channel: the values that become 0 and 255; None: 0 and 65535."""
 
@@ -225,6 +247,8 @@ class External(Frozen):
     source: str
     classes: dict[ClassName, ClassName] | None = None
     """Foreign class name → this study's class name; names not listed stay as they are."""
+    groups: Grouping | None = None
+    """As in ``[data]``: one item of every interval."""
     allow_overlap: bool = False
     """Score it even when it holds images of the local data."""
     drop_classes: tuple[ClassName, ...] = ()

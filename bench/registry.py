@@ -241,7 +241,7 @@ class Sources(Registry):
     """Where images come from. A study writes ``NAME``, or ``NAME:PATH`` where there is something to read.
 
     A source is one function that opens it: its parameters are ``path`` and the keys of ``[data]`` that it
-    takes (``size_px``, ``recipe.SOURCE_KEYS``), what it returns is a ``bench.data.reader.Reader``::
+    takes (``size_px``, ``groups``, ``recipe.SOURCE_KEYS``); it returns a ``bench.data.reader.Reader``::
 
         @sources.register("tiles", path="folder")
         def tiles(path: Path) -> Reader:

@@ -151,14 +151,13 @@ class Predictions:
     condition_names: tuple[str, ...] = ()
     per_item: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """Name and version of a metric from outside → (M,) how much its score hangs on each item."""
+    groups: NDArray[np.int32] | None = None
+    """(N,) number of each image's group (patient), where groups are known."""
 
     def __post_init__(self) -> None:
-        if self.conditions is not None and (
-            self.conditions.dtype.name != "int16" or self.conditions.shape != self.labels.shape
-        ):
-            raise ValueError(
-                f"conditions are int16 (N,), got {self.conditions.dtype} {self.conditions.shape}"
-            )
+        for name, array, kind in (("conditions", self.conditions, "int16"), ("groups", self.groups, "int32")):
+            if array is not None and (array.dtype.name != kind or array.shape != self.labels.shape):
+                raise ValueError(f"{name} are {kind} (N,), got {array.dtype} {array.shape}")
         found = [(a.dtype.name, a.ndim) for a in (self.probabilities, self.labels, self.ids)]
         if found != [("float16", 2), ("int64", 1), ("uint64", 1)]:
             raise ValueError(f"predictions need float16 (N, K), int64 (N,), uint64 (N,), got {found}")
@@ -400,10 +399,9 @@ def _read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
     probabilities, labels, ids = file[f"{key}/probabilities"], file[f"{images}/labels"], file[f"{images}/ids"]
     head = f"{key}/{PER_ITEM}"
     per_item = {name.removeprefix(head): file[name] for name in file if name.startswith(head)}
-    if f"{key}/conditions" not in file:
-        return Predictions(probabilities, labels, ids, per_item=per_item)
-    names = tuple(file[f"{key}/condition_names"].tolist())
-    return Predictions(probabilities, labels, ids, file[f"{key}/conditions"], names, per_item)
+    names = tuple(file[f"{key}/condition_names"].tolist()) if f"{key}/conditions" in file else ()
+    conditions, groups = file.get(f"{key}/conditions"), file.get(f"{images}/groups")
+    return Predictions(probabilities, labels, ids, conditions, names, per_item, groups)
 
 
 def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -> None:
@@ -418,6 +416,8 @@ def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -
             arrays[f"{key}/images_of"] = np.array(like)
         else:
             arrays |= {f"{key}/labels": prediction.labels, f"{key}/ids": prediction.ids}
+            if prediction.groups is not None:
+                arrays[f"{key}/groups"] = prediction.groups
             written[key] = prediction
         if prediction.conditions is not None:
             arrays[f"{key}/conditions"] = prediction.conditions
@@ -429,4 +429,5 @@ def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -
 def _same_images(a: Predictions, b: Predictions) -> bool:
     import numpy as np
 
-    return np.array_equal(a.ids, b.ids) and np.array_equal(a.labels, b.labels)
+    pairs: Any = (a.ids, b.ids), (a.labels, b.labels), (a.groups, b.groups)
+    return all(np.array_equal(one, other) for one, other in pairs)  # None equals None only

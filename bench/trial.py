@@ -264,7 +264,12 @@ def _score_shifted(
 def _said(samples: Samples, probabilities: NDArray[np.float16]) -> Predictions:
     """Probabilities (N, K) of ``samples``, as they are kept."""
     return Predictions(
-        probabilities, samples.labels, samples.ids, samples.conditions, samples.condition_names
+        probabilities,
+        samples.labels,
+        samples.ids,
+        samples.conditions,
+        samples.condition_names,
+        groups=samples.groups,
     )
 
 

@@ -2,9 +2,10 @@
 
     python tests/simulation.py --studies 500
 
-An image of an arm is right with probability expit(m + image + arm's image + arm's seed), the last three drawn
-from normal distributions: how hard the image is, what this arm finds hard, how lucky the seed was. An arm's
-true accuracy is the mean over all images and seeds there might be, found by quadrature.
+An image of an arm is right with probability expit(m + image + arm's image + arm's patient + arm's seed), all
+but m drawn from normal distributions: how hard the image is, what this arm finds hard, image by image and
+patient by patient, how lucky the seed was. An arm's true accuracy is the mean over all images, patients and
+seeds there might be, found by quadrature.
 
 A second table is about seeds that are marked for having learned little: they gave one answer to every image.
 """
@@ -15,6 +16,7 @@ import argparse
 import itertools
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +30,10 @@ ARMS = 10
 """Beside the baseline."""
 DIFFICULTY = 2.0
 """Sd over images of what every arm finds hard, in logits."""
-DRIVEN = {"seed": (0.25, 0.15), "image": (0.05, 1.0)}
-"""What differences between arms come from → sd over seeds, sd over an arm's own images, in logits."""
+DRIVEN = {"seed": (0.25, 0.15, 0.0), "image": (0.05, 1.0, 0.0), "patient": (0.05, 1.0, 1.0)}
+"""What differences come from → sd over seeds, over an arm's own images, over its own patients, in logits."""
+UNEVEN = 1.0
+"""Sd of the logarithm of a patient's number of images, where patients differ in it."""
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
 COLLAPSES = 0.1
 """Share of seeds that collapse, in an arm where they do."""
@@ -47,12 +51,15 @@ class Scenario:
     driven: str
     effect: bool
     """One arm differs from the baseline by what it takes to find it 4 times in 5."""
+    patients: int | None = None
+    """Who the images are of; None: every image stands alone."""
+    uneven: bool = False
+    """Patients have different numbers of images."""
 
     @property
     def spread(self) -> float:
-        """Sd of an answer's logit over images and seeds."""
-        over_seeds, own = DRIVEN[self.driven]
-        return math.sqrt(DIFFICULTY**2 + over_seeds**2 + own**2)
+        """Sd of an answer's logit over images, patients and seeds."""
+        return math.sqrt(DIFFICULTY**2 + sum(sd**2 for sd in DRIVEN[self.driven]))
 
     def truth(self, middle: float) -> float:
         """Expected accuracy of an arm whose logits have that mean."""
@@ -61,6 +68,15 @@ class Scenario:
     def middle(self, accuracy: float) -> float:
         """Mean logit of an arm with that expected accuracy."""
         return float(brentq(lambda m: self.truth(m) - accuracy, -30, 30))
+
+    def patient_of(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The patient of each image (N,)."""
+        if self.patients is None:
+            return np.arange(IMAGES)
+        every = np.arange(self.patients)
+        share = rng.lognormal(0, UNEVEN, self.patients) if self.uneven else np.ones(self.patients)
+        more = rng.choice(every, IMAGES - self.patients, p=share / share.sum())
+        return np.sort(np.concatenate([every, more])) if self.uneven else np.arange(IMAGES) % self.patients
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,8 @@ class Found:
     predicted: float
     """What the formula says it should be."""
     truth: float
+    by_image: float
+    """Coverage, were every image taken as an item of its own."""
 
 
 def simulate(scenario: Scenario, studies: int, seed: int) -> Found:
@@ -84,69 +102,98 @@ def simulate(scenario: Scenario, studies: int, seed: int) -> Found:
     base = scenario.middle(scenario.accuracy)
     if not scenario.effect:
         judged = [_study(scenario, [base] * (ARMS + 1), rng) for _ in range(studies)]
-        return Found(_coverage(judged, 0.0), _wrong(judged), math.nan, math.nan, 0.0)
-    pilot = [interval for _ in range(40) for interval, _ in _study(scenario, [base] * 2, rng)]
+        return Found(_coverage(judged, 0.0), _wrong(judged), math.nan, math.nan, 0.0, _by_image(judged, 0.0))
+    pilot = [one.interval for _ in range(40) for one in _study(scenario, [base] * 2, rng)]
     # Down from near the ceiling, up from below.
     sign = -1 if scenario.accuracy > 0.9 else 1
     truth = sign * stats.smallest_effect(_mean(pilot), stats.level(scenario.seeds))
     other = scenario.middle(min(max(scenario.accuracy + truth, 0.01), 0.999))
     truth = scenario.truth(other) - scenario.truth(base)
     judged = [_study(scenario, [base, other], rng) for _ in range(studies)]
-    found = [judgement.zero == sign for study in judged for _, judgement in study]
-    variances = _mean([interval for study in judged for interval, _ in study])
+    found = [one.judgement.zero == sign for study in judged for one in study]
+    variances = _mean([one.interval for study in judged for one in study])
     expected = stats.power_of(variances, abs(truth), stats.level(scenario.seeds))
-    return Found(_coverage(judged, truth), math.nan, float(np.mean(found)), expected, truth)
+    coverage = _coverage(judged, truth)
+    return Found(coverage, math.nan, float(np.mean(found)), expected, truth, _by_image(judged, truth))
 
 
 Answers = NDArray[np.float64]
 """(S, N): 1 where an answer is right."""
-Judged = list[tuple[stats.Interval, stats.Judgement]]
+Patients = NDArray[np.int64]
+"""(N,): whose image it is."""
+
+
+class Compared(NamedTuple):
+    """One arm against the first."""
+
+    interval: stats.Interval
+    judgement: stats.Judgement
+    by_image: stats.Interval
+
+
+Judged = list[Compared]
 
 
 def _study(scenario: Scenario, middles: list[float], rng: np.random.Generator) -> Judged:
     """One study: every arm against the first, the declared comparisons being its family."""
-    return _judge(scenario, _answers(scenario, middles, rng))
+    return _judge(scenario, *_answers(scenario, middles, rng))
 
 
-def _answers(scenario: Scenario, middles: list[float], rng: np.random.Generator) -> list[Answers]:
-    """Of every arm, which answers are right."""
-    over_seeds, own = DRIVEN[scenario.driven]
+def _answers(
+    scenario: Scenario, middles: list[float], rng: np.random.Generator
+) -> tuple[list[Answers], Patients]:
+    """Of every arm, which answers are right; and whose images they are of."""
+    over_seeds, own, over_patients = DRIVEN[scenario.driven]
     hard = DIFFICULTY * rng.standard_normal(IMAGES)
+    patient = scenario.patient_of(rng)
     right = []
     for middle in middles:
         logits = middle + hard + own * rng.standard_normal(IMAGES)
+        if scenario.patients is not None:
+            logits += over_patients * rng.standard_normal(scenario.patients)[patient]
         luck = over_seeds * rng.standard_normal((scenario.seeds, 1))
         right.append((rng.random((scenario.seeds, IMAGES)) < expit(logits + luck)).astype(float))
-    return right
+    return right, patient
 
 
-def _judge(scenario: Scenario, right: list[Answers], without: tuple[bool, ...] = ()) -> Judged:
+def _judge(
+    scenario: Scenario, right: list[Answers], patient: Patients, without: tuple[bool, ...] = ()
+) -> Judged:
     """As a report does; ``without``: of each comparison, whether it may have no verdict."""
     differences = [arm - right[0] for arm in right[1:]]
-    intervals = [stats.two_way(d) for d in differences]
+    by_image = [stats.two_way(d) for d in differences]
+    intervals = by_image
+    if scenario.patients is not None:
+        rows = [np.stack([stats.by_group(row, patient) for row in d]) for d in differences]
+        intervals = [stats.two_way(d) for d in rows]
     family = [
         stats.Hypothesis(
             interval,
             0.005,
-            stats.untestable(interval, scenario.seeds, _disagreements(d)) or "withheld" * withheld,
+            stats.untestable(interval, scenario.seeds, _disagreements(d, patient)) or "withheld" * withheld,
         )
         for interval, d, withheld in zip(
             intervals, differences, without or [False] * len(differences), strict=True
         )
     ]
-    return list(zip(intervals, stats.judge(family), strict=True))
+    return [Compared(*parts) for parts in zip(intervals, stats.judge(family), by_image, strict=True)]
 
 
-def _disagreements(d: NDArray[np.float64]) -> int:
-    return int((d != 0).any(axis=0).sum())
+def _disagreements(d: NDArray[np.float64], patient: NDArray[np.int64]) -> int:
+    """Items with an image on which the arms differ."""
+    return len(np.unique(patient[(d != 0).any(axis=0)]))
 
 
 def _coverage(judged: list[Judged], truth: float) -> float:
-    return float(np.mean([i.low <= truth <= i.high for study in judged for i, _ in study]))
+    return float(np.mean([one.interval.low <= truth <= one.interval.high for s in judged for one in s]))
+
+
+def _by_image(judged: list[Judged], truth: float) -> float:
+    return float(np.mean([one.by_image.low <= truth <= one.by_image.high for s in judged for one in s]))
 
 
 def _wrong(judged: list[Judged]) -> float:
-    return float(np.mean([any(judgement.zero for _, judgement in study) for study in judged]))
+    return float(np.mean([any(one.judgement.zero for one in study) for study in judged]))
 
 
 def _mean(intervals: list[stats.Interval]) -> stats.Interval:
@@ -187,7 +234,7 @@ def collapse(seeds: int, where: str, studies: int, seed: int) -> dict[str, Withh
     truths = [-lost if where == MARKED[1] and arm == 0 else 0.0 for arm in range(ARMS)]
     found: dict[str, list[tuple[Judged, list[bool]]]] = {rule: [] for rule in RULES}
     for _ in range(studies):
-        right = _answers(scenario, [base] * (ARMS + 1), rng)
+        right, _ = _answers(scenario, [base] * (ARMS + 1), rng)
         marked = rng.random((ARMS + 1, seeds)) < COLLAPSES
         if where == MARKED[1]:
             marked[[0, *range(2, ARMS + 1)]] = False
@@ -214,48 +261,75 @@ def _by_rule(
     counts, mixed = marked.sum(axis=1), marked.any(axis=1) & ~marked.all(axis=1)
     if rule != "as chance":
         without = [bool(rule == RULES[2] and (mixed[0] or one)) for one in mixed[1:]]
-        return _judge(scenario, right, tuple(without)), without
+        return _judge(scenario, right, np.arange(IMAGES), tuple(without)), without
     judged = [
-        (interval, stats.settle(judgement, int(n), int(counts[0])))
-        for (interval, judgement), n in zip(
-            _judge(scenario, _with(right, marked, CHANCE)), counts[1:], strict=True
+        one._replace(judgement=stats.settle(one.judgement, int(n), int(counts[0])))
+        for one, n in zip(
+            _judge(scenario, _with(right, marked, CHANCE), np.arange(IMAGES)), counts[1:], strict=True
         )
     ]
-    return judged, [judgement.word == "unstable" for _, judgement in judged]
+    return judged, [one.judgement.word == "unstable" for one in judged]
 
 
 def _summary(found: list[tuple[Judged, list[bool]]], truths: list[float], few: int) -> Withheld:
     """few: arms from the first on that withheld verdicts and coverage are about"""
     wrong, covered = [], []
     for judged, without in found:
-        sides = [judgement.zero for _, judgement in judged]
+        sides = [one.judgement.zero for one in judged]
         wrong.append(any(side and side != np.sign(truth) for side, truth in zip(sides, truths, strict=True)))
         rows = list(zip(judged, without, truths, strict=True))[:few]
-        covered += [i.low <= truth <= i.high for (i, _), withheld, truth in rows if not withheld]
+        covered += [
+            one.interval.low <= truth <= one.interval.high for one, withheld, truth in rows if not withheld
+        ]
     withheld = np.mean([without[:few] for _, without in found])
     return Withheld(float(np.mean(wrong)), float(withheld), float(np.mean(covered)))
 
 
 def scenarios() -> list[Scenario]:
-    """All of them."""
-    return [Scenario(*parts) for parts in itertools.product((3, 5), (0.98, 0.74), DRIVEN, (False, True))]
+    """Every image stands alone."""
+    return [
+        Scenario(*parts)
+        for parts in itertools.product((3, 5), (0.98, 0.74), ("seed", "image"), (False, True))
+    ]
+
+
+def patient_scenarios() -> list[Scenario]:
+    """Images of few patients, on whom arms differ."""
+    return [
+        Scenario(5, 0.74, "patient", effect, patients, uneven)
+        for patients, uneven, effect in itertools.product((10, 30, 100), (False, True), (False, True))
+    ]
 
 
 def main() -> None:
-    """Print a table in Markdown."""
+    """Print two tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--studies", type=int, default=500, help="studies per scenario  [default: 500]")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patients", action="store_true", help="only the worlds of patients")
     options = parser.parse_args()
-    print("| seeds | accuracy | driven by | effect, points | coverage | false studies | found | predicted |")
-    print("| --: | --: | :-- | --: | --: | --: | --: | --: |")
-    for number, scenario in enumerate(scenarios()):
+    if not options.patients:
+        print(
+            "| seeds | accuracy | driven by | effect, points | coverage | false studies | found | predicted |"
+        )
+        print("| --: | --: | :-- | --: | --: | --: | --: | --: |")
+    for number, scenario in enumerate([] if options.patients else scenarios()):
         found = simulate(scenario, options.studies, options.seed + number)
-        false = "–" if scenario.effect else f"{found.false_studies:.3f}"
-        power = f"{found.power:.3f} | {found.predicted:.3f}" if scenario.effect else "– | –"
         print(
             f"| {scenario.seeds} | {scenario.accuracy:.2f} | {scenario.driven}s | {100 * found.truth:+.2f} "
-            f"| {found.coverage:.3f} | {false} | {power} |",
+            f"| {found.coverage:.3f} | {_ends(scenario, found)} |",
+            flush=True,
+        )
+    print(
+        "\n| patients | images of each | effect, points | coverage by image | by patient | false studies",
+        end="",
+    )
+    print(" | found | predicted |\n| --: | :-- | --: | --: | --: | --: | --: | --: |")
+    for number, scenario in enumerate(patient_scenarios()):
+        found = simulate(scenario, options.studies, options.seed + number)
+        print(
+            f"| {scenario.patients} | {'uneven' if scenario.uneven else 'equal'} | {100 * found.truth:+.2f} "
+            f"| {found.by_image:.3f} | {found.coverage:.3f} | {_ends(scenario, found)} |",
             flush=True,
         )
     print("\n| seeds | marked | scored | false studies | withheld | coverage |")
@@ -264,6 +338,13 @@ def main() -> None:
         for rule, of in collapse(seeds, where, options.studies, options.seed + number).items():
             row = f"{of.false_studies:.3f} | {of.withheld:.3f} | {of.coverage:.3f}"
             print(f"| {seeds} | {where} | {rule} | {row} |", flush=True)
+
+
+def _ends(scenario: Scenario, found: Found) -> str:
+    """The last three cells of a row."""
+    if scenario.effect:
+        return f"– | {found.power:.3f} | {found.predicted:.3f}"
+    return f"{found.false_studies:.3f} | – | –"
 
 
 if __name__ == "__main__":

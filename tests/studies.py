@@ -73,12 +73,13 @@ class FakeLocator:
         path = None if drawn else Path("/images")
         return Source(kind, path, fingerprint([written, self.content]), images=data.n_images if drawn else 0)
 
-    def data_fingerprint(self, source: Source, data: Data) -> str:
+    def data_fingerprint(self, source: Source, data: Data, *, folds: bool = False) -> str:
         """Everything of ``[data]`` but how the source is written."""
+        unset = {"groups"} if data.groups is None else set()
         return fingerprint(
             [
                 source.fingerprint,
-                data.model_dump(mode="json", exclude={"source", "bit_range", "drop_classes"}),
+                data.model_dump(mode="json", exclude={"source", "bit_range", "drop_classes"} | unset),
             ]
         )
 

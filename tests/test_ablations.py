@@ -69,7 +69,7 @@ class Sourceless(FakeLocator):
         made = super().source(written, data)
         return replace(made, official=made.kind == "bloodmnist" or data.split == "official")
 
-    def data_fingerprint(self, source: Source, data: Data) -> str:
+    def data_fingerprint(self, source: Source, data: Data, *, folds: bool = False) -> str:
         """The real one."""
         return fingerprint.data_fingerprint(source, data)
 

@@ -225,6 +225,31 @@ def test_conditions_of_a_corrupted_set_read_back_and_others_have_none(store: Sto
     assert store.read(ID).conditions == scores
 
 
+def in_groups(*groups: int) -> Predictions:
+    return replace(predictions(), groups=np.array(groups, dtype=np.int32))
+
+
+def test_groups_of_images_read_back_and_sets_of_other_groups_keep_their_own(store: Store):
+    said = {
+        "local": in_groups(0, 0, 1, 2),
+        "copies": in_groups(0, 0, 1, 2),
+        "regrouped": in_groups(0, 1, 1, 2),
+        "none": predictions(),
+    }
+    store.write(record(), history=[], predictions=said)
+    for name, back in store.predictions(ID).items():
+        np.testing.assert_array_equal(back.groups, said[name].groups)
+        assert back.groups is None or back.groups.dtype == np.int32
+    with np.load(store.trial_dir(ID) / "predictions.npz") as file:
+        assert "copies/groups" not in file.files, "kept once for the same images"
+
+
+def test_groups_of_a_wrong_type_or_length_are_refused():
+    for wrong in (np.zeros(4, np.int64), np.zeros(1, np.int32)):
+        with pytest.raises(ValueError, match="groups are int32"):
+            replace(predictions(), groups=wrong)
+
+
 def test_conditions_of_a_wrong_type_or_length_are_refused():
     plain = predictions()
     for wrong in (np.zeros(len(plain.labels), np.int64), np.zeros(1, np.int16)):

@@ -48,7 +48,7 @@ def lines(plan: Plan, store: Store) -> list[str]:
 
     name, family = (TEST if of == "local" else of), len(family_keys(plan.study))
     local = _local(plan)
-    return [*_found(plan, store, name, seeds, family, local), *_too_few(plan, local)]
+    return [*_found(plan, store, name, seeds, family, local), *_too_few(plan, local, name)]
 
 
 def _found(plan: Plan, store: Store, name: str, seeds: int, family: int, local: Source | None) -> list[str]:
@@ -108,10 +108,12 @@ def _assumed(plan: Plan, name: str, seeds: int, family: int, local: Source | Non
 
 
 def _images(plan: Plan, name: str, local: Source | None) -> tuple[int, bool]:
-    """Images of a set, as far as that is known before it is opened; outliers not counted out."""
+    """Images of a set, or groups of them, as far as known before it is opened; outliers not counted out."""
     hidden = plan.study.hidden.get(name)
     if isinstance(hidden, Shifted):
         return hidden.images, True
+    if groups := _groups_of(plan, name):
+        return groups, True  # they are what an interval counts
     if isinstance(hidden, Corrupted) and hidden.images:
         return hidden.images, True
     if isinstance(hidden, External):
@@ -121,6 +123,12 @@ def _images(plan: Plan, name: str, local: Source | None) -> tuple[int, bool]:
     if images and not (name != TEST and hidden is None):
         return round(images * _test_share(plan)), True
     return UNKNOWN_IMAGES, False
+
+
+def _groups_of(plan: Plan, name: str) -> int:
+    """Groups of images in the local test set and in what is corrupted of it; 0 where they are not known."""
+    local = name == TEST or isinstance(plan.study.hidden.get(name), Corrupted)
+    return plan.shares.groups.get("test", 0) if plan.shares and local else 0
 
 
 def _test_share(plan: Plan) -> float:
@@ -134,8 +142,14 @@ def _local(plan: Plan) -> Source | None:
     return next((t.source for t in trials if t.data == plan.study.data), None)
 
 
-def _too_few(plan: Plan, local: Source | None) -> list[str]:
-    """A warning where there are so few images that chance would decide on the test set."""
+def _too_few(plan: Plan, local: Source | None, name: str) -> list[str]:
+    """A warning where so few images, or groups, are tested on that chance would decide, or nothing can."""
+    from bench.stats import FEWEST_DISAGREEMENTS
+
+    groups = _groups_of(plan, name)
+    if 0 < groups < FEWEST_DISAGREEMENTS:
+        few = f"a verdict takes {FEWEST_DISAGREEMENTS} on which arms disagree"
+        return [f"no verdict: {groups} groups to test on, {few}; raise the test share, or add folds"]
     if local is None or not local.classes:
         return []
     test = round(local.images * _test_share(plan))

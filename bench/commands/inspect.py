@@ -76,6 +76,18 @@ def _head(seen: Inspection) -> list[str]:
         f"native sizes   {_sizes(seen)}; looked at with {seen.data.size_px} px",
         f"imbalance      {seen.imbalance:.1f} : 1, the largest class over the smallest",
         *_files(seen),
+        *_groups(seen),
+        *(f"split          {line}" for line in seen.missed),
+    ]
+
+
+def _groups(seen: Inspection) -> list[str]:
+    sizes = seen.group_sizes
+    if sizes is None:
+        return []
+    middle = sorted(sizes)[len(sizes) // 2]
+    return [
+        f"groups         {len(sizes):,}, of {min(sizes):,} to {max(sizes):,} images, the median {middle:,}"
     ]
 
 
@@ -249,8 +261,10 @@ def as_data(seen: Inspection) -> dict[str, Any]:
         "files": seen.source.seen.model_dump(mode="json") if seen.source.seen else None,
         "cropped": seen.cropped[0],
         "imbalance": seen.imbalance,
+        "group_sizes": None if seen.group_sizes is None else sorted(seen.group_sizes.tolist()),
         "classes": classes,
         "split_problem": seen.problem,
+        "split_missed": list(seen.missed),
         "identical": [_cluster_data(seen, cluster) for cluster in seen.findings.exact],
         "near_duplicates": [[_image(seen, m) for m in group] for group in seen.findings.near],
         "large_groups": [[_image(seen, m) for m in group] for group in seen.findings.large],

@@ -14,15 +14,23 @@ from bench.machine import Machine
 from bench.plan import Account, Plan, Run, replicates_of
 from bench.progress.board import MARKS, MOST_MARKS, row
 from bench.progress.screen import duration
+from bench.progress.terminal import Terminal
+from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
 from bench.run.planning import TrialState, cells, lacking, lacks, prepare, states, store_of
 from bench.store import Record, Store
 from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
 
+SIDES = {"train": "train on", "val": "validate", "test": "test"}
 LEGEND = "● done  ◔ little learned  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
 States = list[tuple[Run, TrialState, Record | None]]
+
+
+def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> Plan:
+    outside = run_in if code else unread_in
+    return prepare(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
 
 
 def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
@@ -30,7 +38,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
 
     code   whether to run the code that the study names
     """
-    plan = prepare(path, machine, smoked=smoked, outside=run_in if code else unread_in)
+    plan = _prepared(path, machine, smoked, code)
     standing = states(plan, store_of(machine, smoked=smoked))
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
@@ -42,6 +50,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         f"{study.name} — {study.question}",
         f"data      {_data_line(plan)}",
         *(f"          {line}" for line in _images(plan)),
+        *_split(plan),
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
         f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {planned} trials"
         + (f", {distinct} different" if distinct < planned else ""),
@@ -119,6 +128,17 @@ def _data_line(plan: Plan) -> str:
     return " · ".join(parts)
 
 
+def _split(plan: Plan) -> list[str]:
+    """Groups on each side, and shares that are not what was asked for."""
+    shares, groups = plan.shares, plan.study.data.groups
+    if shares is None:
+        return []
+    by = f'file names, "{groups.pattern}"' if isinstance(groups, NamePattern) else groups
+    sides = ", ".join(f"{count} to {SIDES[side]}" for side, count in shares.groups.items())
+    lines = [f"groups    by {by}: {sides}"] if shares.groups else []
+    return lines + [f"split     {line}" for line in shares.missed]
+
+
 def _cost(standing: States) -> list[str]:
     """What the missing trials will take, from finished trials of this study; nothing where there are none."""
     seconds: dict[str, list[float]] = {}
@@ -169,7 +189,7 @@ def _replicate(run: Run) -> str:
 
 def plan_json(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
     """The same as data."""
-    plan = prepare(path, machine, smoked=smoked, outside=run_in if code else unread_in)
+    plan = _prepared(path, machine, smoked, code)
     standing = states(plan, store_of(machine, smoked=smoked))
     trials = [_as_data(*each) for each in standing]
     about = {
@@ -177,6 +197,7 @@ def plan_json(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         "baseline": plan.study.baseline,
         "primary": plan.study.primary,
         "searches": [search.model_dump(mode="json") for search in plan.searches],
+        "shares": plan.shares and plan.shares.model_dump(mode="json"),
         "trials": trials,
         "not_checked": [one.id for one in foreign() if one.origin == UNREAD],
     }

@@ -14,15 +14,17 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.data.groups import groups_of
 from bench.data.images import Images, Pixels, pixel_id
 from bench.data.outliers import GRAY_PX, perceptual_hash
-from bench.data.reader import BrokenImageError, Reader, open_source
+from bench.data.reader import BrokenImageError, Reader, once, open_source
 from bench.data.reading import square
 from bench.errors import UserError
 from bench.files import Count
@@ -45,10 +47,14 @@ def open_images(data: Data, source: Source, cache: Path, progress: Count | None 
     """Every image of a source at ``data.size_px``, decoded on the first call, memory-mapped afterwards.
 
     progress  called with (images done, images in all) while decoding
-    Raises UserError that names all broken images together.
+    Raises UserError that names all broken images together, or counts those without a group.
     """
     key = fingerprint([source.kind, source.fingerprint, data.size_px, data.classes, CACHE_VERSION])
-    return open_reader(key, lambda: open_source(data, source), data.size_px, cache, progress)
+    reader = once(lambda: open_source(data, source))
+    # Groups first: what is wrong with them is told before an hour of decoding.
+    groups = None if data.groups is None else groups_of(reader(), data.groups, data.source)
+    images = open_reader(key, reader, data.size_px, cache, progress)
+    return images if groups is None else replace(images, groups=groups)
 
 
 def open_reader(

@@ -156,6 +156,7 @@ class _Work:
             self.base.ids[self.index],
             conditions=self.conditions,
             condition_names=self.names,
+            groups=None if self.base.groups is None else self.base.groups[self.index],
         )
 
 

@@ -20,6 +20,8 @@ from bench.registry import Component, corruptions, sources
 
 SPLIT_VERSION = 1
 """Raised when ``outliers`` or ``split`` would put an image elsewhere; part of every key below."""
+PINNED = ("bloodmnist", "synthetic")
+"""Sources whose images are known beforehand: no near-copies come in bursts there, so nothing need be read."""
 
 NOT_WHICH: tuple[str, ...] = ()
 """Keys of ``[data]``, added since version 1, that leave open which images are test images."""
@@ -52,7 +54,7 @@ def locate(written: str, data: Data, machine: Machine, relative_to: Path) -> Sou
 
 def _check_signature(component: Component, path: Path | None) -> None:
     """Raise UserError for a source with parameters that nothing can be put in."""
-    allowed = ({"path"} if path else set()) | {"size_px", *SOURCE_KEYS}
+    allowed = ({"path"} if path else set()) | {"size_px", "groups", *SOURCE_KEYS}
     unknown = sorted(set(component.takes) - allowed)
     if unknown:
         raise UserError(
@@ -64,7 +66,7 @@ def _check_signature(component: Component, path: Path | None) -> None:
 def _known_by(component: Component, content: str, data: Data) -> str:
     """``content`` alone, unless another version or a key that the source takes makes other images of it.
 
-    ``classes`` and ``size_px`` are no part of it: they stand beside it in every key.
+    ``classes``, ``size_px`` and ``groups`` are no part of it: they stand beside it in every key.
     """
     taken = [key for key in SOURCE_KEYS if key in component.takes and key != "classes"]
     keys = {key: value for key, value in identity(data).items() if key in (*taken, "drop_classes")}
@@ -94,8 +96,11 @@ def effective_split(source: Source, data: Data) -> Split | Literal["official"]:
     return Split()
 
 
-def data_fingerprint(source: Source, data: Data) -> str:
-    """Identity of the images an arm trains on, apart from its seed: part of every trial's id."""
+def data_fingerprint(source: Source, data: Data, *, in_bursts: bool = False) -> str:
+    """Identity of the images an arm trains on, apart from its seed: part of every trial's id.
+
+    in_bursts  near-copies make it matter that sides are filled by images; where not, they are as they were
+    """
     split = effective_split(source, data)
     beside = {key: value for key, value in identity(data).items() if key not in SOURCE_KEYS}
     images = beside | {
@@ -104,10 +109,21 @@ def data_fingerprint(source: Source, data: Data) -> str:
         "split": split if isinstance(split, str) else identity(split),
         "version": SPLIT_VERSION,
     }
-    return fingerprint(images)
+    return fingerprint(images | _filling(in_bursts))
 
 
-def test_key(source: Source, data: Data, replicate: Replicate) -> str:
+def _filling(in_bursts: bool) -> dict[str, object]:
+    """How sides are filled, where that is another way than version 1 had."""
+    return {"filled by": "images"} if in_bursts else {}
+
+
+def test_key(
+    source: Source,
+    data: Data,
+    replicate: Replicate,
+    *,
+    in_bursts: bool = False,  # noqa: PT028 - not a test
+) -> str:
     """Key of the local test set: it depends on what chooses test images and on nothing else.
 
     Outliers, limit, size, class names and the shares of training and validation do not: the images stay. Of a
@@ -115,6 +131,7 @@ def test_key(source: Source, data: Data, replicate: Replicate) -> str:
     """
     payload: dict[str, object] = {"set": "test", "source": source.fingerprint, "version": SPLIT_VERSION}
     payload |= {key: value for key, value in later(data).items() if key not in NOT_WHICH}
+    payload |= _filling(in_bursts)
     split = effective_split(source, data)
     if replicate.fold is not None:
         payload |= {"fold": replicate.fold, "folds": replicate.folds, "split_seed": data.split_seed}

@@ -75,12 +75,14 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
         if channels == 1:
             raise UserError(f"{where} holds colour images, {data.source} gray ones; convert them to gray")
         images = np.repeat(images, channels, axis=3)
-    return Samples(images, labels, foreign.ids).take(np.flatnonzero(labels != DROPPED))
+    kept = np.flatnonzero(labels != DROPPED)
+    return Samples(images, labels, foreign.ids, groups=foreign.groups).take(kept)
 
 
 def as_written(hidden: External, data: Data) -> Data:
     """How a foreign source is opened: as the local one, but with its own classes, all of them."""
-    return data.model_copy(update={"source": hidden.source, "classes": None, "drop_classes": ()})
+    changed = {"source": hidden.source, "classes": None, "drop_classes": (), "groups": hidden.groups}
+    return data.model_copy(update=changed)
 
 
 def counterparts_of(hidden: External, foreign: Images, local: Images, data: Data) -> dict[str, str | None]:

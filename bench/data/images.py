@@ -16,6 +16,7 @@ Labels = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.uint64]
 Conditions = npt.NDArray[np.int16]
 Index = npt.NDArray[np.int64]
+Groups = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -28,6 +29,7 @@ class Samples:
     ids              (N,) uint64, see ``pixel_id``; corrupted copies have their base image's
     conditions       (N,) int16 or None: what was done to each image, an index of ``condition_names``
     condition_names  for example ``defocus/3``
+    groups           (N,) int32 or None: number of the group (patient) that each image belongs to, where known
     """
 
     images: Pixels
@@ -35,6 +37,7 @@ class Samples:
     ids: Ids
     conditions: Conditions | None = field(default=None, kw_only=True)
     condition_names: tuple[str, ...] = field(default=(), kw_only=True)
+    groups: Groups | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         shapes = {len(self.images), len(self.labels), len(self.ids)}
@@ -42,6 +45,8 @@ class Samples:
             raise ValueError(f"images {self.images.shape} {self.images.dtype}, labels {self.labels.shape}")
         if self.conditions is not None and self.conditions.shape != self.labels.shape:
             raise ValueError(f"conditions {self.conditions.shape}, labels {self.labels.shape}")
+        if self.groups is not None and self.groups.shape != self.labels.shape:
+            raise ValueError(f"groups {self.groups.shape}, labels {self.labels.shape}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,6 +64,7 @@ class Samples:
             self.ids[index],
             conditions=None if self.conditions is None else self.conditions[index],
             condition_names=self.condition_names,
+            groups=None if self.groups is None else self.groups[index],
         )
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,16 @@ from bench.data.images import Images, Index
 from bench.data.outliers import Cluster, Findings
 from bench.data.reader import Reader, Size, open_source
 from bench.data.reading import NOTICED
+from bench.data.survey import SIDES, asked_of, shares_of
 from bench.data.suspects import Suspect
 from bench.errors import UserError
-from bench.files import Count, hand_over
+from bench.files import Count, Counting, hand_over
 from bench.plan import Replicate, Source, fingerprint
 from bench.recipe import Data
 
 TOLD = 256
 VERSION = 1
 """Raised when native sizes would be read differently; suspects have a version of their own."""
-
-Counting = Callable[[str], AbstractContextManager[Count]]
-"""Opens a counter of (done, total) for something that takes a while."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,7 @@ class Inspection:
     sizes     native (width, height) → images; empty for drawings
     sides     per class (K,) int64: how many ``outliers = "drop"`` leaves for train, validation and test
     problem   why a study could not split what is left; empty when it can
+    missed    what is to be said of sides that are not as large as asked for
     """
 
     data: Data
@@ -56,6 +54,7 @@ class Inspection:
     sizes: Counter[Size]
     sides: dict[str, Index]
     problem: str = ""
+    missed: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Index:
@@ -66,6 +65,12 @@ class Inspection:
     def outliers(self) -> Index:
         """Images of each class that ``outliers = "drop"`` removes, (K,) int64."""
         return self._per_class(self.images.labels[self.findings.outlier])
+
+    @property
+    def group_sizes(self) -> Index | None:
+        """Images of each group, (G,) int64, where groups are known."""
+        groups = self.images.groups
+        return None if groups is None else np.bincount(groups).astype(np.int64)
 
     @property
     def imbalance(self) -> float:
@@ -107,26 +112,26 @@ def inspect(
     findings = outliers.find(images)
     reader = open_source(data, source)
     sizes, far = _remembered(data, source, images, reader, cache, counting)
-    sides, problem = _sides(images, data, replicate or Replicate(0), findings)
+    replicate = replicate or Replicate(0)
+    sides, problem, missed = _sides(images, data, replicate, findings, asked_of(source, data, replicate))
     names = reader.names or [f"image {position}" for position in range(len(images))]
-    return Inspection(data, source, images, findings, far, names, sizes, sides, problem)
+    return Inspection(data, source, images, findings, far, names, sizes, sides, problem, missed)
 
 
 def _sides(
-    images: Images, data: Data, replicate: Replicate, findings: Findings
-) -> tuple[dict[str, Index], str]:
-    """How many images of each class the three sides of a split get, or why there is no split."""
+    images: Images, data: Data, replicate: Replicate, findings: Findings, asked: dict[str, float]
+) -> tuple[dict[str, Index], str, tuple[str, ...]]:
+    """How many images of each class the sides of a split get, or why there is no split; which were missed."""
     dropping = data.model_copy(update={"outliers": "drop"})
-    # The split copies its images; labels are all that is wanted here.
-    without_pixels = replace(images, images=np.zeros((len(images), 1, 1, 1), np.uint8))
     classes = len(images.classes)
     try:
-        made = split.development(without_pixels, dropping, replicate, findings)
-        test = split.test_indices(without_pixels, dropping, replicate, findings)
+        made = split.sides(images, dropping, replicate, findings)
     except UserError as error:
-        return {}, str(error)
-    labels = {"train": made.train.labels, "val": made.val.labels, "test": images.labels[test]}
-    return {side: np.bincount(of, minlength=classes).astype(np.int64) for side, of in labels.items()}, ""
+        return {}, str(error), ()
+    shares = shares_of(made, int((~findings.outlier).sum()), images, asked)
+    labels = {side: images.labels[index] for side, index in zip(SIDES, made, strict=True)}
+    counts = {side: np.bincount(of, minlength=classes).astype(np.int64) for side, of in labels.items()}
+    return counts, "", shares.missed
 
 
 def _remembered(

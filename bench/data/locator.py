@@ -6,33 +6,46 @@ from pathlib import Path
 
 from bench.data import fingerprint
 from bench.data.content import file_sha256
+from bench.data.survey import Surveyor
 from bench.errors import UserError
+from bench.files import Counting, uncounted
 from bench.machine import Machine
-from bench.plan import Replicate, Source
+from bench.plan import Replicate, Shares, Source
 from bench.recipe import SOURCE_KEYS, Data, Hidden
 
 
 class DiskLocator:
     """Answers a plan's questions from this machine's disk, remembering what it hashed."""
 
-    def __init__(self, machine: Machine, folder: Path) -> None:
+    def __init__(self, machine: Machine, folder: Path, counting: Counting = uncounted) -> None:
+        """counting: told of images that must be decoded."""
         self.machine, self.folder = machine, folder
+        self._surveyor = Surveyor(machine.cache, counting)
         self._sources: dict[tuple[object, ...], Source] = {}
 
     def source(self, written: str, data: Data) -> Source:
         """Where the images are and what they hash to."""
-        asked = (written, data.size_px, data.drop_classes, *(getattr(data, key) for key in SOURCE_KEYS))
+        keys = (getattr(data, key) for key in SOURCE_KEYS)
+        asked = (written, data.size_px, data.groups, data.drop_classes, *keys)
         if asked not in self._sources:
             self._sources[asked] = fingerprint.locate(written, data, self.machine, self.folder)
         return self._sources[asked]
 
-    def data_fingerprint(self, source: Source, data: Data) -> str:
+    def data_fingerprint(self, source: Source, data: Data, *, folds: bool = False) -> str:
         """Hash of everything about the images that can change a score."""
-        return fingerprint.data_fingerprint(source, data)
+        in_bursts = self._surveyor.in_bursts(source, data, folds=folds)
+        return fingerprint.data_fingerprint(source, data, in_bursts=in_bursts)
 
     def test_key(self, source: Source, data: Data, replicate: Replicate) -> str:
         """Key of the local test set."""
-        return fingerprint.test_key(source, data, replicate)
+        in_bursts = self._surveyor.in_bursts(source, data, folds=replicate.fold is not None)
+        return fingerprint.test_key(source, data, replicate, in_bursts=in_bursts)
+
+    def shares(self, data: Data, replicate: Replicate) -> Shares | None:
+        """How a replicate's images are split, where that takes reading them."""
+        source = self.source(data.source, data)
+        identity = self.data_fingerprint(source, data, folds=replicate.fold is not None)
+        return self._surveyor.shares(source, data, replicate, identity)
 
     def hidden_key(self, hidden: Hidden, source: Source | None, test_key: str) -> str:
         """Key of a hidden set."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from bench.data.classes import one_form
@@ -41,6 +41,7 @@ class Reader:
     split     (N,) int8 (0 train, 1 validation, 2 test) where the source has its own; else None
     drawn     → (N, S, S, C) uint8 already at the size wanted, when the source can draw any size; else None
     names     what each of the N is called, a path or a place; empty: by number
+    columns   what else is known of each image, by name: () → (N,) values, for ``groups`` to name
     size      index → native (width, height) without decoding; None: it takes decoding
     file      index → the file that holds this image and no other; None: there are none
     """
@@ -52,6 +53,7 @@ class Reader:
     split: npt.NDArray[np.int8] | None = None
     drawn: Callable[[], Pixels] | None = None
     names: Sequence[str] = ()
+    columns: Mapping[str, Callable[[], npt.ArrayLike]] = field(default_factory=dict)
     size: Callable[[int], Size] | None = None
     file: Callable[[int], Path] | None = None
 
@@ -98,12 +100,19 @@ def without(reader: Reader, classes: Sequence[str]) -> Reader:
         np.searchsorted(left, reader.labels[kept]).astype(np.int64),
         reader.channels,
         lambda index: reader.native(place[index]),
-        None if reader.split is None else reader.split[kept],
-        drawn and (lambda: drawn()[kept]),
-        [reader.names[index] for index in place] if reader.names else (),
-        size and (lambda index: size(place[index])),
-        file and (lambda index: file(place[index])),
+        split=None if reader.split is None else reader.split[kept],
+        drawn=drawn and (lambda: drawn()[kept]),
+        names=[reader.names[index] for index in place] if reader.names else (),
+        columns={name: _chosen(column, kept) for name, column in reader.columns.items()},
+        size=size and (lambda index: size(place[index])),
+        file=file and (lambda index: file(place[index])),
     )
+
+
+def _chosen(column: Callable[[], npt.ArrayLike], kept: npt.NDArray[np.intp]) -> Callable[[], npt.ArrayLike]:
+    import numpy as np
+
+    return lambda: np.asarray(column())[kept]
 
 
 def once(make: Callable[[], T]) -> Callable[[], T]:

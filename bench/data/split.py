@@ -1,26 +1,29 @@
 """Who may see which image. The test split is fixed; each seed re-draws training and validation from the rest.
 
 Everything is decided by hashes of pixels, never by position: the order of files and images does not matter,
-and arms that differ in outliers, limit or size still agree about most images. Whole duplicate groups stay
-together.
+and arms that differ in outliers, limit or size still agree about most images. Duplicates stay together, and
+so do the images of a group (a patient) where groups are known.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
-from bench.data.images import TEST, TRAIN, VAL, Development, Ids, Images, Index, Labels
+from bench.data.fingerprint import PINNED
+from bench.data.images import TEST, TRAIN, VAL, Development, Images, Index
 from bench.data.outliers import Findings, find
+from bench.data.whole import Wholes
 from bench.errors import UserError, shorten
 from bench.plan import Replicate
 from bench.recipe import Data, Split
-from bench.streams import derive
 
 SHOWN_CLASSES = 20
+BURST = 3
+"""Near-copies that are more than a pair."""
+NOTICEABLE = 0.01
+"""Part of a class by which bursts of near-copies may move its share of a side before images are counted."""
 
 
 def test_indices(
@@ -32,23 +35,29 @@ def test_indices(
     """Positions (T,), ascending, of the local test set.
 
     The source's own test split without its outliers; with shares, the first share of each class's cleaned
-    duplicate groups; with folds, every k-th of those groups, starting at the fold. The same for every seed,
-    and whether outliers are kept or dropped.
+    duplicates; with folds, every k-th of those, starting at the fold. Images are counted where groups are
+    known or bursts of near-copies make a difference. The same for every seed, and whether outliers are kept
+    or dropped.
     """
     findings = findings or find(images)
     clean = np.flatnonzero(~findings.outlier)
     if _is_official(images, data, replicate):
         own_test: Index = clean[_own_split(images)[clean] == TEST]
         return own_test
-    groups = _Groups.of(clean, findings.clean_group, images)
-    share = (data.split if isinstance(data.split, Split) else Split()).test
+    wholes = Wholes.of(clean, _together(images, findings.clean_group), images)
+    share = _shares(data).test
+    if counts_images(images, data, findings):
+        order = wholes.ordered(data.split_seed, "test")
+        if replicate.fold is None or replicate.folds is None:
+            return wholes.images(wholes.nearest(order, share))
+        return wholes.images(wholes.dealt(order, replicate.folds)[replicate.fold])
     chosen: list[int] = []
-    for mine in groups.by_class(data.split_seed, "test"):
+    for mine in wholes.by_class(data.split_seed, "test"):
         if replicate.fold is not None:
             chosen += mine[replicate.fold :: replicate.folds]
         elif mine:
             chosen += mine[: max(1, int(share * len(mine) + 0.5))]
-    return groups.images(chosen)
+    return wholes.images(chosen)
 
 
 test_indices.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for a test's
@@ -61,15 +70,61 @@ def development(
 
     Raises UserError that lists every class with too few images for three sides.
     """
-    findings = findings or find(images)
-    test = test_indices(images, data, replicate, findings)
-    rest, group = _rest(test, data, findings)
-    if _is_official(images, data, replicate):
-        train, val = _official(rest, group, images, data)
-    else:
-        train, val = _drawn(rest, group, images, data, replicate)
-    _require_every_class(images, {"train": train, "validation": val, "test": test})
+    train, val, _ = sides(images, data, replicate, findings or find(images))
     return Development(images.take(train), images.take(val), images.classes)
+
+
+def sides(images: Images, data: Data, replicate: Replicate, findings: Findings) -> tuple[Index, Index, Index]:
+    """Positions of the training, validation and test images of one replicate.
+
+    Raises UserError that lists every class with too few images for three sides.
+    """
+    test = test_indices(images, data, replicate, findings)
+    alike = findings.clean_group if data.outliers == "drop" else findings.group
+    together = _together(images, alike)
+    rest = _rest(test, data, findings, (alike, together))
+    if _is_official(images, data, replicate):
+        train, val = _official(rest, together, images, data)
+    elif counts_images(images, data, findings):
+        train, val = _nearest(rest, together, images, data, replicate)
+    else:
+        train, val = _drawn(rest, together, images, data, replicate)
+    # A patient's images stay together; one that resembles another patient's does not join the two, for a few
+    # accidents of the hash would make one group of all patients. Its copy in training goes.
+    train = train[~np.isin(alike[train], alike[val])]
+    _require_every_class(images, {"train": train, "validation": val, "test": test})
+    return train, val, test
+
+
+def counts_images(images: Images, data: Data, findings: Findings) -> bool:
+    """Whether sides are filled by images: where groups are known, or duplicates come in bursts.
+
+    Elsewhere a share of the groups of duplicates is that share of the images, give or take one. Then groups
+    are counted, as they were before there was a choice: the trials of such sources stay valid.
+    """
+    return images.groups is not None or (data.source not in PINNED and bursts(images, findings))
+
+
+def bursts(images: Images, findings: Findings) -> bool:
+    """Whether near-copies come in such bursts that it matters which of them a share draws.
+
+    In some class, the root of Σ (images of a burst − 1)² is more than a hundredth of the class's images.
+    """
+    clean = np.flatnonzero(~findings.outlier)
+    wholes = Wholes.of(clean, findings.clean_group, images)
+    sizes = np.array(wholes.sizes)
+    excess = np.where(sizes >= BURST, (sizes - 1.0) ** 2, 0.0)
+    moved = np.sqrt(np.bincount(wholes.label, weights=excess, minlength=len(images.classes)))
+    return bool((moved > NOTICEABLE * wholes.counts.sum(axis=0)).any())
+
+
+def _together(images: Images, alike: Index) -> Index:
+    """(N,) which images stay on one side: those of a group, where groups are known, else duplicates."""
+    return alike if images.groups is None else images.groups.astype(np.int64)
+
+
+def _shares(data: Data) -> Split:
+    return data.split if isinstance(data.split, Split) else Split()
 
 
 def _is_official(images: Images, data: Data, replicate: Replicate) -> bool:
@@ -89,16 +144,17 @@ def _own_split(images: Images) -> Index:
     return images.split.astype(np.int64)
 
 
-def _rest(test: Index, data: Data, findings: Findings) -> tuple[Index, Index]:
-    """Positions that training and validation may use, and the group (N,) of every image that then counts.
+def _rest(test: Index, data: Data, findings: Findings, apart: Iterable[Index]) -> Index:
+    """Positions that training and validation may use: none with the same number as a test image.
 
-    Kept outliers join here, except those that are duplicates of a test image.
+    apart  (N,) numbers each, of duplicates and of what stays together
+
+    Kept outliers join here.
     """
-    if data.outliers == "drop":
-        group, usable = findings.clean_group, ~findings.outlier
-    else:
-        group, usable = findings.group, np.ones(len(findings.outlier), dtype=bool)
-    return np.flatnonzero(usable & ~np.isin(group, group[test])), group
+    usable = ~findings.outlier if data.outliers == "drop" else np.ones(len(findings.outlier), dtype=bool)
+    for number in apart:
+        usable = usable & ~np.isin(number, number[test])
+    return np.flatnonzero(usable)
 
 
 def _official(rest: Index, group: Index, images: Images, data: Data) -> tuple[Index, Index]:
@@ -108,12 +164,31 @@ def _official(rest: Index, group: Index, images: Images, data: Data) -> tuple[In
     train = train[~np.isin(group[train], group[val])]
     if data.limit is None or data.limit >= len(train) + len(val):
         return train, val
-    sides = [_Groups.of(position, group, images) for position in (train, val)]
-    ordered = [groups.by_class(data.split_seed, "limit") for groups in sides]
-    strata = [(groups, mine) for groups, classes in zip(sides, ordered, strict=True) for mine in classes]
+    both = [Wholes.of(position, group, images) for position in (train, val)]
+    ordered = [wholes.by_class(data.split_seed, "limit") for wholes in both]
+    strata = [(wholes, mine) for wholes, classes in zip(both, ordered, strict=True) for mine in classes]
     chosen = _limited(strata, data.limit, at_least=1)
     count = len(images.classes)
-    return sides[0].images(_flat(chosen[:count])), sides[1].images(_flat(chosen[count:]))
+    return both[0].images(_flat(chosen[:count])), both[1].images(_flat(chosen[count:]))
+
+
+def _nearest(
+    rest: Index, group: Index, images: Images, data: Data, replicate: Replicate
+) -> tuple[Index, Index]:
+    """Training and validation, drawn by the replicate's seed: whole groups, near to the shares."""
+    wholes, shares = Wholes.of(rest, group, images), _shares(data)
+    allowed = _allowed(wholes, data)
+    order = [number for number in wholes.ordered(replicate.split_seed, "split") if number in allowed]
+    val = set(wholes.nearest(order, shares.val / (shares.train + shares.val)))
+    return wholes.images(allowed - val), wholes.images(val)
+
+
+def _allowed(wholes: Wholes, data: Data) -> set[int]:
+    """Groups that a limit leaves."""
+    if data.limit is None or data.limit >= wholes.count(range(len(wholes.members))):
+        return set(range(len(wholes.members)))
+    strata = [(wholes, mine) for mine in wholes.by_class(data.split_seed, "limit")]
+    return set(_flat(_limited(strata, data.limit, at_least=2)))
 
 
 def _drawn(
@@ -123,26 +198,20 @@ def _drawn(
 
     A group's place in the draw is a hash of (seed, pixels): arms with other outliers or limits draw alike.
     """
-    groups = _Groups.of(rest, group, images)
-    shares = data.split if isinstance(data.split, Split) else Split()
-    allowed = set(range(len(groups.members)))
-    if data.limit is not None and data.limit < len(rest):
-        strata = [(groups, mine) for mine in groups.by_class(data.split_seed, "limit")]
-        allowed = set(_flat(_limited(strata, data.limit, at_least=2)))
-    train: list[int] = []
-    val: list[int] = []
-    for mine in groups.by_class(replicate.split_seed, "split"):
+    wholes, shares = Wholes.of(rest, group, images), _shares(data)
+    allowed = _allowed(wholes, data)
+    val: set[int] = set()
+    for mine in wholes.by_class(replicate.split_seed, "split"):
         mine = [number for number in mine if number in allowed]
-        wanted = groups.count(mine) * shares.val / (shares.train + shares.val)
-        drawn = groups.fill(mine, max(1, int(wanted + 0.5)))
+        wanted = wholes.count(mine) * shares.val / (shares.train + shares.val)
+        drawn = wholes.fill(mine, max(1, int(wanted + 0.5)))
         if not drawn and len(mine) > 1:
-            drawn = [min(mine, key=lambda number: len(groups.members[number]))]
-        val += drawn
-        train += [number for number in mine if number not in set(drawn)]
-    return groups.images(train), groups.images(val)
+            drawn = [min(mine, key=wholes.sizes.__getitem__)]
+        val.update(drawn)
+    return wholes.images(allowed - val), wholes.images(val)
 
 
-def _limited(strata: list[tuple[_Groups, list[int]]], limit: int, at_least: int) -> list[list[int]]:
+def _limited(strata: list[tuple[Wholes, list[int]]], limit: int, at_least: int) -> list[list[int]]:
     """Groups of each stratum that a limit leaves: in proportion, in the order given.
 
     A group that would take more than half of its stratum's room is passed over, so that two always fit.
@@ -152,9 +221,9 @@ def _limited(strata: list[tuple[_Groups, list[int]]], limit: int, at_least: int)
             f"[data] limit = {limit} is too small: training and validation together need at least "
             f"{at_least * len(strata)} images, to have every class on both sides"
         )
-    rooms = _apportion([groups.count(mine) for groups, mine in strata], limit, at_least)
+    rooms = _apportion([wholes.count(mine) for wholes, mine in strata], limit, at_least)
     return [
-        groups.fill(mine, room, max(1, room // 2)) for (groups, mine), room in zip(strata, rooms, strict=True)
+        wholes.fill(mine, room, max(1, room // 2)) for (wholes, mine), room in zip(strata, rooms, strict=True)
     ]
 
 
@@ -181,8 +250,11 @@ def _require_every_class(images: Images, sides: dict[str, Index]) -> None:
     if not short:
         return
     every = np.bincount(images.labels, minlength=count)
+    of = [""] * count
+    if images.groups is not None:
+        of = [f" of {len(np.unique(images.groups[images.labels == k]))} groups" for k in range(count)]
     lines = [
-        f"  {images.classes[k]}: {every[k]} images, of which "
+        f"  {images.classes[k]}: {every[k]} images{of[k]}, of which "
         + ", ".join(f"{per_class[k]} {name}" for name, per_class in seen.items())
         for k in short[:SHOWN_CLASSES]
     ]
@@ -194,68 +266,5 @@ def _require_every_class(images: Images, sides: dict[str, Index]) -> None:
         + "\n".join(lines)
         + more
         + "\n    add images, leave out these (drop_classes), or raise [data] limit; duplicates count once"
+        + (", groups stay whole" if images.groups is not None else "")
     )
-
-
-@dataclass(frozen=True)
-class _Groups:
-    """Duplicate groups of some of a source's images. G groups.
-
-    members  G arrays of positions
-    label    (G,) int64: the most frequent label of a group, the lowest of equals
-    ids      (N,) uint64 of the whole source
-    classes  K
-    """
-
-    members: list[Index]
-    label: Labels
-    ids: Ids
-    classes: int
-
-    @classmethod
-    def of(cls, position: Index, group: Index, images: Images) -> _Groups:
-        """Groups of the images at ``position`` (M,); ``group`` (N,) says which belong together."""
-        _, number = np.unique(group[position], return_inverse=True)
-        starts = np.flatnonzero(np.diff(np.sort(number))) + 1
-        members = np.split(position[np.argsort(number, kind="stable")], starts) if len(position) else []
-        classes = len(images.classes)
-        pair, count = np.unique(number * classes + images.labels[position], return_counts=True)
-        best = np.lexsort((pair, -count, pair // classes))
-        first = np.unique(pair[best] // classes, return_index=True)[1]
-        return cls(members, pair[best][first] % classes, images.ids, classes)
-
-    def by_class(self, seed: int, purpose: str) -> list[list[int]]:
-        """Groups of each class, ordered by a hash of (seed, purpose, native pixels).
-
-        The smallest hash among a group's images gives its place.
-        """
-        key = derive(seed, purpose).to_bytes(8, "big")
-        place = [
-            min(
-                hashlib.blake2b(int(i).to_bytes(8, "big"), digest_size=8, key=key).digest()
-                for i in self.ids[members]
-            )
-            for members in self.members
-        ]
-        classes: list[list[int]] = [[] for _ in range(self.classes)]
-        for number in sorted(range(len(place)), key=place.__getitem__):
-            classes[self.label[number]].append(number)
-        return classes
-
-    def count(self, groups: Iterable[int]) -> int:
-        """Images in ``groups``."""
-        return sum(len(self.members[number]) for number in groups)
-
-    def fill(self, groups: Iterable[int], room: int, largest: int | None = None) -> list[int]:
-        """Of ``groups``, in their order, all that fit: ``room`` images in all, ``largest`` in one group."""
-        chosen = []
-        for number in groups:
-            size = len(self.members[number])
-            if size <= min(room, largest or room):
-                chosen.append(number)
-                room -= size
-        return chosen
-
-    def images(self, groups: Iterable[int]) -> Index:
-        """Positions of all images of ``groups``, ascending."""
-        return np.sort(np.concatenate([np.empty(0, np.int64), *(self.members[number] for number in groups)]))

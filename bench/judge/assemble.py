@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bench import stats
 from bench.judge import accounts, factorial, ledger, robustness, settings
-from bench.judge.evidence import Evidence, Measure, cost, device, parse
+from bench.judge.evidence import Evidence
 from bench.judge.findings import (
     LOCAL,
     ArmRow,
@@ -20,7 +20,8 @@ from bench.judge.findings import (
     mean_of,
 )
 from bench.judge.looks import SequentialRulings
-from bench.judge.outcomes import Outcome, Outcomes, count, read_outcomes
+from bench.judge.measure import Measure, parse
+from bench.judge.outcomes import Outcome, Outcomes, cost, count, device, read_outcomes
 from bench.judge.rulings import Rulings, references, wanted_scores
 from bench.judge.tables import ensembles, factors, noise, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
@@ -71,7 +72,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         confounds=settings.confounds(study, outcomes, order) + _untuned(plan),
         cost_confounds=settings.cost_confounds(outcomes),
         not_judged=tuple(_not_judged(study)),
-        provenance=_provenance(study, plan, outcomes),
+        provenance=_provenance(study, plan, outcomes, evidence),
         tuning=ledger.ledger(written, plan, store, evidence),
         again=_again(measured, plan, store),
         factor_effects=factorial.factor_effects(study, evidence),
@@ -237,7 +238,17 @@ def _sets(plan: PlanFile) -> Iterable[tuple[str, str]]:
             yield from ((f"{called}, fold {fold}", key) for fold, key in keys.items())
 
 
-def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes) -> Provenance:
+def _independent(study: Study) -> Iterable[str]:
+    """Sets of images that may belong together without the study saying which do."""
+    local = [LOCAL, *(name for name, hidden in study.hidden.items() if hidden.kind == "corrupted")]
+    if study.data.groups is None and study.data.source != "synthetic":
+        yield from local
+    for name, hidden in study.hidden.items():
+        if hidden.kind == "external" and hidden.groups is None:
+            yield name
+
+
+def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes, evidence: Evidence) -> Provenance:
     records = [o.record for trials in outcomes.values() for o in trials if o.record]
     libraries: dict[str, set[str]] = {}
     for record in records:
@@ -245,11 +256,15 @@ def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes) -> Provenance:
             libraries.setdefault(name, set()).add(version)
     sizes = {key: size for record in records for key, size in record.sizes.items()}
     done = [o for trials in outcomes.values() for o in trials if o.record]
+    sets = tuple((name, key, sizes.get(key), evidence.groups(key)) for name, key in _sets(plan))
     return Provenance(
         source=study.data.source,
         synthetic=study.data.source == "synthetic",
         data_fingerprint=plan.data_fingerprint,
-        sets=tuple((name, key, sizes.get(key)) for name, key in _sets(plan)),
+        sets=sets,
+        grouped=tuple(dict.fromkeys(name.partition(",")[0] for name, _, _, groups in sets if groups)),
+        independent=tuple(_independent(study)),
+        missed=plan.shares.missed if plan.shares else (),
         classes=tuple(next((record.classes for record in records if record.classes), [])),
         libraries=tuple((name, ", ".join(sorted(found))) for name, found in sorted(libraries.items())),
         commits=tuple(sorted({record.commit for record in records if record.commit})),

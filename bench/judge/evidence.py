@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
 from bench.judge.copies import Copies, Counts, count
-from bench.judge.findings import LOCAL
-from bench.judge.outcomes import Outcome, Outcomes
+from bench.judge.measure import Measure, parse
+from bench.judge.outcomes import Outcome, Outcomes, cost, device
 from bench.metrics import per_item
 from bench.plan import TEST
-from bench.registry import metrics
 from bench.store import UNREADABLE, Predictions, Store
 from bench.study.file import Criterion
 from bench.study.read import Study
@@ -27,49 +25,6 @@ Pairs = Sequence[tuple[Outcome, Outcome]]
 
 COLLAPSES = "some seeds learned, some hardly: no interval covers a rare collapse"
 """Why there is no verdict then."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric of the study, taken apart."""
-
-    kind: str
-    """``score``, ``gap``, ``cost``, ``seed_sd``, or ``unknown``."""
-    set: str = ""
-    """Name in the plan: ``test`` or a hidden set's."""
-    score: str = "accuracy"
-    families: tuple[str, ...] = ()
-    """Of a corrupted set, the only families that count; empty: all. Known of accuracy only."""
-
-    @property
-    def traits(self) -> Mapping[str, Any]:
-        """What the score said of itself where it registered."""
-        return metrics[self.score].traits
-
-    @property
-    def lower_is_better(self) -> bool:
-        """A smaller value wins."""
-        return self.kind != "score" or bool(self.traits["lower_is_better"])
-
-    @property
-    def unit(self) -> str:
-        """What differences are told in: ``points`` of a share, ``ratio`` of costs, or its own unit."""
-        if self.kind == "cost":
-            return "ratio"
-        return self.traits["unit"] if self.kind == "score" and self.traits["unit"] != "share" else "points"
-
-
-def parse(metric: str, sets: Sequence[str]) -> Measure:
-    """``local.accuracy``, ``<hidden>.<score>``, ``gap.<hidden>``, ``cost.seconds|epochs`` or ``seed_sd``."""
-    left, _, right = metric.partition(".")
-    if metric == "seed_sd":
-        return Measure("seed_sd")
-    if left == "cost":
-        return Measure("cost", score=right) if right in ("seconds", "epochs") else Measure("unknown")
-    if left == "gap":
-        return Measure("gap", right) if right in sets and right != TEST else Measure("unknown")
-    left = TEST if left == LOCAL else left
-    return Measure("score", left, right) if left in sets and right else Measure("unknown")
 
 
 @dataclass(frozen=True)
@@ -118,6 +73,9 @@ class Evidence:
         self._widths: dict[tuple[str, str], int] = {}
         self._items: dict[str, NDArray[np.uint64]] = {}
         self._labels: dict[str, NDArray[np.int64]] = {}
+        self._groups: dict[str, NDArray[np.int32] | None] = {}
+        """Key of a set → the group (M,) of each of its images; None where groups are not known."""
+        self._right: dict[tuple[str, str], Doubles] = {}
         self._copies: dict[tuple[str, str], Copies] = {}
         self._made: dict[str, Counts] = {}
         records = [o.record for trials in outcomes.values() for o in trials if o.record]
@@ -142,28 +100,48 @@ class Evidence:
 
     def _reduce(self, id: str, key: str, said: Predictions, scores: Sequence[str]) -> None:
         items, first, place = np.unique(said.ids, return_index=True, return_inverse=True)
-        if not np.array_equal(self._items.setdefault(key, items), items):
+        groups = None if said.groups is None else said.groups[first]
+        same = np.array_equal(self._items.setdefault(key, items), items)
+        if not same or not np.array_equal(self._groups.setdefault(key, groups), groups):  # type: ignore[arg-type]
             self.unreadable[id] = "its predictions are of other images"
             return
         self._labels.setdefault(key, said.labels[first])
         if copies := count(said, place, len(items)):
             made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
             self._copies[id, key] = replace(copies, made=made)
+        if "accuracy" in scores and (right := per_item("accuracy", replace(said, groups=None))) is not None:
+            self._right[id, key] = right
         for score in scores:
             phi = per_item(score, said)
             if phi is not None:
                 self._rows[id, key, score] = phi
                 self._widths[key, score] = len(phi)
 
+    def groups(self, key: str) -> int | None:
+        """Groups of images in a set, by its key; None where they are not known, so that images count."""
+        groups = self._groups.get(key)
+        return None if groups is None else len(np.unique(groups))
+
     def row(self, outcome: Outcome, metric: Measure) -> Doubles | None:
-        """One trial's pseudo-values (M,) on a set; a diverged one's are those of chance on every image."""
+        """One trial's pseudo-values on a set, one per item: per image, or per group where these are known.
+
+        A diverged trial's are those of chance.
+        """
         key = outcome.planned.sets.get(metric.set, "")
         if outcome.state == "diverged" and key in self._items and self._classes:
             return self._chance(key, metric)
         if metric.families:
-            copies = self._copies.get((outcome.planned.id, key))
-            return copies.accuracy(metric.families) if copies else None
+            shares, groups = self._by_image(outcome, metric), self._groups.get(key)
+            return shares if shares is None or groups is None else stats.by_group(shares, groups)
         return self._rows.get((outcome.planned.id, key, metric.score))
+
+    def _by_image(self, outcome: Outcome, metric: Measure) -> Doubles | None:
+        """A finished trial's accuracy on each image (M,) of a set, copies averaged."""
+        at = outcome.planned.id, outcome.planned.sets.get(metric.set, "")
+        if metric.families:
+            copies = self._copies.get(at)
+            return copies.accuracy(metric.families) if copies else None
+        return self._right.get(at)
 
     def _chance(self, key: str, metric: Measure) -> Doubles | None:
         """What a diverged trial scores on every image; None where nothing is known to be chance."""
@@ -175,7 +153,7 @@ class Evidence:
         """A trial's accuracy and balanced accuracy on the undamaged base images of a corrupted set."""
         sets = outcome.planned.sets
         base, local = self._items.get(sets[name]), self._items.get(sets[TEST])
-        row = self.row(outcome, Measure("score", TEST))
+        row = self._by_image(outcome, Measure("score", TEST))
         if row is None or base is None or local is None or not np.isin(base, local).all():
             return None
         chosen = np.isin(local, base)
@@ -271,10 +249,13 @@ class Evidence:
                 kept.append(next(o for o in outcomes.values() if o))
         return (self._interval(rows, kept, metric.set) if len(rows) > 1 else None), len(rows)
 
-    def _differences(self, pairs: Pairs, metric: Measure) -> tuple[Pairs, list[Doubles]]:
+    def _differences(
+        self, pairs: Pairs, metric: Measure, read: Callable[[Outcome, Measure], Doubles | None] | None = None
+    ) -> tuple[Pairs, list[Doubles]]:
         kept, rows = [], []
+        read = read or self.row
         for a, b in pairs:
-            left, right = self.row(a, metric), self.row(b, metric)
+            left, right = read(a, metric), read(b, metric)
             if left is None or right is None:
                 continue
             if a.planned.sets.get(metric.set) != b.planned.sets.get(metric.set):
@@ -301,6 +282,8 @@ class Evidence:
         if _apart(of, name):
             # Images of test to images of training: n/k to n·(k − 1)/k.
             return stats.fold_interval(np.array([row.mean() for row in averaged]), 1 / (folds.k - 1))
+        if len(averaged[0]) < 2:
+            return None
         return stats.two_way(np.stack(averaged), inflation=1 + len(averaged) / (folds.k - 1))
 
     def _gap_interval(
@@ -314,21 +297,35 @@ class Evidence:
         if self.study.folds is not None:
             rows = [mine.mean() - there for mine, there in zip(local, hidden, strict=True)]
             return self._interval(rows, of, name)
-        if len(of) < 2:
+        if len(of) < 2 or min(len(local[0]), len(hidden[0])) < 2:
             return None
         return stats.difference_of_gaps(np.stack(local), np.stack(hidden))
+
+    def _item(self, pairs: Pairs, name: str) -> str:
+        """What intervals on a set count: ``group`` where groups of images are known, else ``image``."""
+        known = any(self.groups(b.planned.sets.get(name, "")) for _, b in pairs)
+        return "group" if known else "image"
 
     def _replicates(self, pairs: Pairs) -> int:
         """Seeds, or folds, that a comparison rests on."""
         return len({o.planned.fold for _, o in pairs}) if self.study.folds else len(pairs)
 
     def _disagreements(self, pairs: Pairs, metric: Measure) -> int:
-        """Images on which finished pairs are not equally right; with folds, of all folds' images."""
+        """Items on which finished pairs are not equally right; with folds, of all folds' images.
+
+        A group is one where any of its images is.
+        """
         done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
-        kept, rows = self._differences(done, replace(metric, score="accuracy"))
-        if _apart([b for _, b in kept], metric.set):
-            return int(sum((row != 0).sum() for row in rows))
-        return int(np.any([row != 0 for row in rows], axis=0).sum()) if rows else 0
+        kept, rows = self._differences(done, replace(metric, score="accuracy"), self._by_image)
+        differs: dict[str, NDArray[np.bool_]] = {}
+        for (_, b), row in zip(kept, rows, strict=True):
+            key = b.planned.sets[metric.set]
+            differs[key] = differs.get(key, False) | (row != 0)
+        counts = []
+        for key, images in differs.items():
+            groups = self._groups[key]
+            counts.append(int(images.sum()) if groups is None else len(np.unique(groups[images])))
+        return sum(counts)
 
     def _on_scores(self, pairs: Pairs, metric: Measure) -> Contrast:
         if metric.traits["interval"] == "none":
@@ -342,7 +339,7 @@ class Evidence:
         return Contrast(
             interval,
             seeds,
-            stats.untestable(interval, seeds, counted),
+            stats.untestable(interval, seeds, counted, self._item(kept, metric.set)),
             disagreements,
             finished=self._interval(some, [b for _, b in finished], metric.set)
             if len(finished) < len(kept)
@@ -357,7 +354,8 @@ class Evidence:
         interval = self._gap_interval(local, hidden, [b for _, b in kept], metric.set)
         disagreements = self._disagreements(kept, here) + self._disagreements(kept, there)
         seeds = self._replicates(kept)
-        return Contrast(interval, seeds, stats.untestable(interval, seeds, disagreements), disagreements)
+        reason = stats.untestable(interval, seeds, disagreements, self._item(kept, metric.set))
+        return Contrast(interval, seeds, reason, disagreements)
 
     def _on_cost(self, pairs: Pairs, metric: Measure) -> Contrast:
         done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
@@ -385,27 +383,3 @@ class Evidence:
 def _apart(trials: Sequence[Outcome], name: str) -> bool:
     """Whether a set holds other images in other trials, as the folds of a cross-validation do."""
     return len({o.planned.sets.get(name) for o in trials}) > 1
-
-
-def device(outcome: Outcome) -> str:
-    """Kind of device a trial ran on."""
-    about = outcome.record.machine if outcome.record else {}
-    return str(about.get("device_name") or about.get("device") or "unknown device")
-
-
-def cost(outcome: Outcome, what: str) -> float | None:
-    """Seconds of training, or epochs trained."""
-    record = outcome.record
-    if record is None:
-        return None
-    if what == "seconds":
-        return record.training_s
-    return trained(outcome, "epochs")
-
-
-def trained(outcome: Outcome, what: str) -> float | None:
-    """``epochs`` or ``steps`` summed over the stages; None where a stage does not say."""
-    stages = outcome.record.training if outcome.record else []
-    values = [stage.get(what) for stage in stages if stage.get("train") != "none"]
-    numbers = [value for value in values if isinstance(value, int | float)]
-    return float(sum(numbers)) if numbers and len(numbers) == len(values) else None

@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.judge.evidence import Evidence, Measure, parse
+from bench.judge.evidence import Evidence
 from bench.judge.findings import Effect
+from bench.judge.measure import Measure, parse
 from bench.plan import TEST
 from bench.study.read import Arm, Study
 

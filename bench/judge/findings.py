@@ -218,8 +218,14 @@ class Provenance:
     source: str
     synthetic: bool
     data_fingerprint: str
-    sets: tuple[tuple[str, str, int | None], ...]
-    """(name, key, images) of every scored set; with folds the first fold's."""
+    sets: tuple[tuple[str, str, int | None, int | None], ...]
+    """(name, key, images, groups) of every scored set, of each fold's; groups where they are known."""
+    grouped: tuple[str, ...]
+    """Sets in which groups of images count."""
+    independent: tuple[str, ...]
+    """Sets whose images are taken as independent, since nothing says which belong together; none drawn."""
+    missed: tuple[str, ...]
+    """What is to be said of sides that are not as large as asked for."""
     classes: tuple[str, ...]
     libraries: tuple[tuple[str, str], ...]
     """Several versions of one library stand together."""

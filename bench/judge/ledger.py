@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.judge.evidence import Evidence, parse
+from bench.judge.evidence import Evidence
 from bench.judge.findings import Effect
+from bench.judge.measure import parse
 from bench.judge.outcomes import read_outcomes
 from bench.judge.settings import spell
 from bench.plan import TEST, PlanFile, PlannedSearch

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench import stats
-from bench.judge.evidence import Contrast, Evidence, parse
+from bench.judge.evidence import Contrast, Evidence
+from bench.judge.measure import parse
 from bench.judge.outcomes import read_outcomes
 from bench.judge.rulings import Key, Rulings, family_keys, settled, wanted_scores
 from bench.plan import TEST, PlanFile

@@ -51,6 +51,30 @@ class Outcome:
         return self.record.little_learned if self.record else ""
 
 
+def device(outcome: Outcome) -> str:
+    """Kind of device a trial ran on."""
+    about = outcome.record.machine if outcome.record else {}
+    return str(about.get("device_name") or about.get("device") or "unknown device")
+
+
+def cost(outcome: Outcome, what: str) -> float | None:
+    """Seconds of training, or epochs trained."""
+    record = outcome.record
+    if record is None:
+        return None
+    if what == "seconds":
+        return record.training_s
+    return trained(outcome, "epochs")
+
+
+def trained(outcome: Outcome, what: str) -> float | None:
+    """``epochs`` or ``steps`` summed over the stages; None where a stage does not say."""
+    stages = outcome.record.training if outcome.record else []
+    values = [stage.get(what) for stage in stages if stage.get("train") != "none"]
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return float(sum(numbers)) if numbers and len(numbers) == len(values) else None
+
+
 def said(outcome: Outcome, store: Store) -> dict[str, Predictions]:
     """What a trial said; nothing where its file is damaged, which the report tells elsewhere."""
     try:

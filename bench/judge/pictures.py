@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.judge.evidence import parse
 from bench.judge.findings import ArmRow, Document
+from bench.judge.measure import parse
 from bench.judge.outcomes import Outcome, said
 from bench.plan import TEST, PlanFile, PlannedSearch
 from bench.store import Store

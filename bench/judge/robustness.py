@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.corruptions.families import families_of, kinds_of, seen, severities_of
-from bench.judge.evidence import Doubles, Evidence, Measure
+from bench.judge.evidence import Doubles, Evidence
 from bench.judge.findings import Effect, Mean, Unseen, mean_of
+from bench.judge.measure import Measure
 from bench.judge.outcomes import Outcome, Outcomes
 from bench.recipe import Corrupted, Recipe
 from bench.registry import augmentations

@@ -9,9 +9,10 @@ from typing import Literal
 
 from bench import stats
 from bench.judge import robustness
-from bench.judge.evidence import Contrast, Evidence, Measure, parse
+from bench.judge.evidence import Contrast, Evidence
 from bench.judge.factorial import additions, full_arm, removals
 from bench.judge.findings import ClaimRow, Effect, Finding, Unseen
+from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome
 from bench.plan import TEST
 from bench.registry import metrics

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.identity import identity
-from bench.judge.evidence import device, trained
-from bench.judge.outcomes import Outcome, Outcomes
+from bench.judge.outcomes import Outcome, Outcomes, device, trained
 from bench.study.read import Arm, Study
 
 NOTICED = 1.02

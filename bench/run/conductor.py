@@ -71,7 +71,12 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     Raises UserError before the first trial.
     """
     planning = Planning(
-        path, machine, smoked=options.smoke, retry=options.retry, until_decided=options.until_decided
+        path,
+        machine,
+        smoked=options.smoke,
+        retry=options.retry,
+        until_decided=options.until_decided,
+        counting=terminal.counting,
     )
     study, store = planning.study, planning.store
     plan = planning.plan()

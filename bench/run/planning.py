@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Literal
 from bench import metrics
 from bench.data.locator import DiskLocator
 from bench.errors import Mistake, UserError, mistakes_error, shorten
+from bench.files import Counting, uncounted
 from bench.judge import accounts
 from bench.machine import Machine
-from bench.plan import Account, Plan, PlanFile, Run, ScoredSet, look_seeds, make_plan, read_plan_file
+from bench.plan import (
+    Account,
+    Plan,
+    PlanFile,
+    Run,
+    ScoredSet,
+    look_seeds,
+    make_plan,
+    read_plan_file,
+    replicates_of,
+)
 from bench.progress.board import Cell
 from bench.progress.terminal import Terminal
 from bench.registry import UNREAD
@@ -34,14 +45,21 @@ SMOKE_FOLDER = "smoke-runs"
 
 
 def prepare(
-    path: Path, machine: Machine, *, smoked: bool = False, outside: Callable[[Path], Outside] = run_in
+    path: Path,
+    machine: Machine,
+    *,
+    smoked: bool = False,
+    outside: Callable[[Path], Outside] = run_in,
+    counting: Counting = uncounted,
 ) -> Plan:
     """The plan of the study at ``path``, with what tuning has chosen so far.
 
     outside   what becomes of the code that the study names
+    counting  told of images that are read for the first time
+
     Imports neither torch nor pandas. Raises UserError.
     """
-    return Planning(path, machine, smoked=smoked, outside=outside).plan()
+    return Planning(path, machine, smoked=smoked, outside=outside, counting=counting).plan()
 
 
 class Planning:
@@ -56,17 +74,19 @@ class Planning:
         retry: Sequence[str] = (),
         until_decided: bool = False,
         outside: Callable[[Path], Outside] = run_in,
+        counting: Counting = uncounted,
     ) -> None:
         """Raises UserError for a study with mistakes.
 
         retry           causes of failed candidates to run again, once
         until_decided   declare the study's looks; what is declared stays so
+        counting        told of images that are read for the first time
         """
         study = load(path, outside)
         _refuse_unjudged(study, path)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
-        self._locator = DiskLocator(machine, path.resolve().parent)
+        self._locator = DiskLocator(machine, path.resolve().parent, counting)
         self._retry = retry
         self._failed: dict[str, int] = {}
         self.accounts: tuple[Account, ...] = ()
@@ -78,8 +98,13 @@ class Planning:
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
         plan = search.plan(self.study, self._locator, self._read, self.store.history)
-        plan = replace(plan, accounts=self.accounts or self._accounts_before(plan))
-        return plan if not self.looks else self._undecided(replace(plan, looks=self.looks))
+        plan = replace(
+            plan,
+            accounts=self.accounts or self._accounts_before(plan),
+            shares=self._locator.shares(self.study.data, replicates_of(self.study)[0]),
+            looks=self.looks,
+        )
+        return plan if not self.looks else self._undecided(plan)
 
     def account(self, machine: Machine, terminal: Terminal) -> Plan:
         """Tell what became of the images of the baseline's first replicate, and plan with that."""

@@ -1,20 +1,20 @@
 """Arrays in; effects, intervals, tests and verdicts out. Knows neither files nor plots nor studies.
 
-Rows are seeds, columns are images (an image's copies averaged first). Scores and differences are
-fractions, not percent. The formulas and where they were checked by simulation: ``docs/method.md``.
+Rows are seeds, columns are items: images (copies averaged first), or groups of images. Scores and
+differences are fractions, not percent. The formulas, and where they were checked by simulation:
+``docs/method.md``.
 """
 
 from bench.stats.intervals import (
     Interval,
     SpreadTest,
     brown_forsythe,
-    by_item,
     difference_of_gaps,
     fold_interval,
     paired_t,
     two_way,
 )
-from bench.stats.jackknife import CHANCE_AUC, JACKKNIFE, pseudo_values
+from bench.stats.jackknife import CHANCE_AUC, JACKKNIFE, by_group, pseudo_values
 from bench.stats.power import (
     assumed,
     measured,
@@ -26,6 +26,7 @@ from bench.stats.power import (
 )
 from bench.stats.sequential import LEVEL, levels, rejected_now
 from bench.stats.verdicts import (
+    FEWEST_DISAGREEMENTS,
     FEWEST_SEEDS,
     ClaimOutcome,
     Hypothesis,
@@ -45,6 +46,7 @@ from bench.stats.verdicts import (
 
 __all__ = [
     "CHANCE_AUC",
+    "FEWEST_DISAGREEMENTS",
     "FEWEST_SEEDS",
     "JACKKNIFE",
     "LEVEL",
@@ -56,7 +58,7 @@ __all__ = [
     "SpreadTest",
     "assumed",
     "brown_forsythe",
-    "by_item",
+    "by_group",
     "claim_outcome",
     "convergence_outcome",
     "difference_of_gaps",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,22 +85,6 @@ class Interval:
             else:
                 high = middle
         return math.exp((low + high) / 2)
-
-
-def by_item(values: NDArray[Any], items: NDArray[Any]) -> Doubles:
-    """Average the copies of each item, items in ascending order of their id.
-
-    values  (N,) or (S, N)
-    items   (N,) id of the base image of each column
-    returns (M,) or (S, M) float64
-    """
-    values = np.asarray(values, dtype=float)
-    unique, inverse, counts = np.unique(items, return_inverse=True, return_counts=True)
-    if len(unique) == values.shape[-1]:
-        return np.ascontiguousarray(values[..., np.argsort(items, kind="stable")])
-    rows = np.atleast_2d(values)
-    sums = np.stack([np.bincount(inverse, weights=row, minlength=len(unique)) for row in rows]) / counts
-    return sums if values.ndim == 2 else sums[0]
 
 
 def _components(d: Doubles) -> tuple[float, float, float, float]:

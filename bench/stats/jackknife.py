@@ -1,6 +1,6 @@
-"""Scores that are no mean over images, turned into one pseudo-value per image by the jackknife.
+"""Scores turned into one pseudo-value per item by the jackknife: image by image, or group by group.
 
-Leaving out image i has a closed form for each of them, so no score is computed twice. Pseudo-values are
+Leaving out an item has a closed form for each of them, so no score is computed twice. Pseudo-values are
 linear: those of a difference are the difference of those.
 """
 
@@ -30,21 +30,19 @@ def pseudo_values(
     metric         a key of JACKKNIFE
     probabilities  (N, K)
     labels         (N,) class of each image
-    ids            (N,) id of each image's base image; copies share it and their class
+    ids            (N,) which item an image belongs to: its base image's id, which copies share, or its group
     returns        the score, and (M,) in ascending order of id; None where a class present has fewer than 2
                    items, since leaving one out would leave no class
 
     Source: Tukey 1958; Efron & Tibshirani 1993, chapter 11.
     """
-    unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    theta, without = JACKKNIFE[metric](np.asarray(probabilities, dtype=float), labels, inverse, len(unique))
+    unique, inverse = np.unique(ids, return_inverse=True)
+    M = len(unique)
+    theta, without = JACKKNIFE[metric](np.asarray(probabilities, dtype=float), labels, inverse, M)
     if metric == "accuracy":
         return theta, without
-    present, counts = np.unique(labels[first], return_counts=True)
-    if metric != "ece" and (counts.min() < 2 or len(present) < 2):
-        return theta, None
-    M = len(unique)
-    if M < 2:
+    of_class = (_table(inverse, labels, M, probabilities.shape[1]) > 0).sum(axis=0)  # (K,) items that have it
+    if M < 2 or (metric != "ece" and (of_class[of_class > 0].min() < 2 or (of_class > 0).sum() < 2)):
         return theta, None
     phi = M * theta - (M - 1) * without
     # The mean of φ is θ less the jackknife's guess of its bias; an interval is wanted around θ itself.
@@ -52,10 +50,36 @@ def pseudo_values(
     return theta, shifted
 
 
+def by_group(values: Doubles, group: NDArray[Any]) -> Doubles:
+    """A mean over images, one pseudo-value per group of them: what leaving each group out says.
+
+    values   (M,) one value per image, of accuracy or of a difference in it
+    group    (M,) which images belong together, G groups of sizes n
+    returns  (G,) in ascending order of the groups: D + (G−1)/(M−n)·(sum over the group − n·D), shifted to the
+             mean D of all images. Groups of one image each give the values themselves. One group has no
+             other to be left out from: its mean alone
+
+    Of groups of equal size these are their means, and the variance over them is that of cluster sampling.
+    Where sizes differ, the large ones weigh by how much the mean hangs on them, which linearising the ratio
+    of the two sums would understate (docs/method.md).
+
+    Source: Quenouille 1956; over clusters Bell & McCaffrey 2002.
+    """
+    _, inverse, n = np.unique(group, return_inverse=True, return_counts=True)
+    mean, M, G = float(values.mean()), len(values), len(n)
+    if G < 2:
+        return np.full(G, mean)
+    apart = (np.bincount(inverse, weights=values) - n * mean) * ((G - 1) / (M - n))
+    return np.asarray(mean + apart - apart.mean(), dtype=float)
+
+
 def _accuracy(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> LeftOut:
-    """Mean share of right copies over items; those shares (M,) are their own pseudo-values."""
+    """Share of right images; the shares (M,) of items of one size are their own pseudo-values."""
     right = (probabilities.argmax(axis=1) == labels).astype(float)
-    share = np.bincount(group, weights=right, minlength=M) / np.bincount(group, minlength=M)
+    size = np.bincount(group, minlength=M)
+    if size.min() < size.max():
+        return float(right.mean()), by_group(right, group)
+    share = np.bincount(group, weights=right, minlength=M) / size
     return float(share.mean()), share
 
 
@@ -97,8 +121,8 @@ def _macro_f1(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> Left
 def _auc(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> LeftOut:
     """Mean over the classes present of one-vs-rest AUC; (M,) without each item.
 
-    The number of rightly ordered pairs is a sum over positives (and over negatives); all copies of an item
-    are on one side, so leaving an item out subtracts its own pairs.
+    The number of rightly ordered pairs is a sum over positives, and over negatives: leaving an item out takes
+    away those of its images, but pairs within an item of several classes only once.
     """
     K = probabilities.shape[1]
     values, without = [], []
@@ -109,9 +133,9 @@ def _auc(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> LeftOut:
             continue
         wins = _pairs_won(probabilities[:, k], positive)
         total = wins[positive].sum()
-        lost = np.bincount(group, weights=wins, minlength=M)
-        gone = np.bincount(group, weights=positive.astype(float), minlength=M)
-        gone_rest = np.bincount(group, weights=(~positive).astype(float), minlength=M)
+        gone_rest, gone = _table(group, positive.astype(np.int64), M, 2).T
+        twice = _within(probabilities[:, k], positive, group, gone_rest)
+        lost = np.bincount(group, weights=wins, minlength=M) - twice
         values.append(total / (n * (len(labels) - n)))
         without.append(_ratio(total - lost, (n - gone) * (len(labels) - n - gone_rest)))
     if not values:
@@ -129,6 +153,16 @@ def _pairs_won(score: Doubles, positive: NDArray[np.bool_]) -> Doubles:
     # A positive wins over the others below it, a negative over those above.
     won: Doubles = np.where(positive, below_or_half, others - below_or_half)
     return won
+
+
+def _within(score: Doubles, positive: NDArray[np.bool_], group: Ints, negatives: Doubles) -> Doubles:
+    """Rightly ordered pairs of two images of one item (M,); ``negatives`` (M,) are each item's."""
+    _, level = np.unique(score, return_inverse=True)
+    # Above all of the items before its own, an image wins against all of their negatives.
+    won = _pairs_won((group * (level.max() + 1) + level).astype(float), positive)
+    before = (np.cumsum(negatives) - negatives)[group]
+    sums = np.bincount(group, weights=np.where(positive, won - before, 0.0), minlength=len(negatives))
+    return np.asarray(sums, dtype=float)
 
 
 def _ranks(values: Doubles) -> Doubles:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UserError
-from bench.stats.jackknife import Doubles, Ints
+from bench.stats.jackknife import Doubles, Ints, by_group
 
 MOST_PARTS = 200
 """Of more items, so many parts are left out: t with 199 degrees of freedom is 0.6 % wider than a normal."""
@@ -53,14 +53,7 @@ def of_images(score: Score, probabilities: NDArray[Any], labels: Ints, items: ND
             f'a metric of interval = "images" is {theta:.6g}, its mean over images is {values.mean():.6g}; '
             'register it with interval = "leave-one-out"'
         )
-    _, item, size = np.unique(items, return_inverse=True, return_counts=True)
-    count, total = len(size), values.sum()
-    if count < 2:
-        return None
-    without = (total - np.bincount(item, weights=values)) / (len(values) - size)
-    phi = count * theta - (count - 1) * without
-    shifted: Doubles = phi + (theta - phi.mean())
-    return shifted
+    return by_group(values, items) if len(np.unique(items)) > 1 else None
 
 
 def parts_of(items: NDArray[Any], most: int = MOST_PARTS) -> Ints:

@@ -155,22 +155,25 @@ def word(zero: int, delta: int, minus_delta: int) -> Word:
     return "inconclusive"
 
 
-def untestable(interval: Interval | None, seeds: int, disagreements: int | None = None) -> str:
+def untestable(
+    interval: Interval | None, seeds: int, disagreements: int | None = None, item: str = "image"
+) -> str:
     """Why a comparison cannot have a verdict, or nothing.
 
-    disagreements  images on which the arms ever differ; None where images play no part
+    disagreements  items on which the arms ever differ; None where images play no part
+    item           what they are: ``image``, or ``group`` where groups of images are known
     """
     if seeds < FEWEST_SEEDS:
         return f"{seeds} common seed{'' if seeds == 1 else 's'}, {FEWEST_SEEDS} needed"
     if interval is None:
-        return "a class has fewer than 2 images"
+        return f"a class has fewer than 2 {item}s"
     if disagreements is not None and disagreements == 0:
         return "the arms never disagree"
     if interval.variance <= 0:
         return "the difference never varies"
     if disagreements is not None and disagreements < FEWEST_DISAGREEMENTS:
-        images = "image" if disagreements == 1 else "images"
-        return f"the arms disagree on {disagreements} {images} only, {FEWEST_DISAGREEMENTS} needed"
+        items = item if disagreements == 1 else f"{item}s"
+        return f"the arms disagree on {disagreements} {items} only, {FEWEST_DISAGREEMENTS} needed"
     return ""
 
 

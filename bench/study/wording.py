@@ -58,9 +58,11 @@ def problems_of(error: ValidationError, tree: Any, model: type[BaseModel]) -> li
         old = found.get(location)
         if old is None or (old.text in _SIMPLE.values() and problem.text not in _SIMPLE.values()):
             found[location] = problem
-    # Where something inside a value is wrong, "must be one of" and such about the value itself are echoes.
+    # Where something inside a value is wrong, "must be one of" and such about the value itself are echoes,
+    # and so is what another member of a union would have had it be.
     outer = {p.location[:depth] for p in found.values() for depth in range(len(p.location))}
-    return [p for p in found.values() if p.location not in outer or not p.text.startswith(_ECHOES)]
+    echoes = [p for p in found.values() if p.text.startswith(_ECHOES) or p.text in _SIMPLE.values()]
+    return [p for p in found.values() if p.location not in outer or p not in echoes]
 
 
 def _walk(loc: Sequence[str | int], tree: Any, *, missing: bool) -> Location:

@@ -35,6 +35,7 @@ def with_hashes(
     labels: list[int] | np.ndarray,
     phash: list[int] | np.ndarray | None = None,
     split: list[int] | None = None,
+    groups: list[int] | np.ndarray | None = None,
 ) -> Images:
     """Images whose identity is given outright. Without ``phash`` nothing is near another."""
     count = len(ids)
@@ -49,6 +50,7 @@ def with_hashes(
         classes=tuple(f"class {k}" for k in range(int(labels.max()) + 1)),
         split=None if split is None else np.array(split, dtype=np.int8),
         phash=np.array(phash, dtype=np.uint64),
+        groups=None if groups is None else np.array(groups, dtype=np.int32),
     )
 
 
@@ -61,6 +63,7 @@ def reordered(images: Images, order: np.ndarray) -> Images:
         classes=images.classes,
         split=None if images.split is None else images.split[order],
         phash=images.phash[order],
+        groups=None if images.groups is None else images.groups[order],
     )
 
 

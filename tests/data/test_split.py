@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from samples import reordered, with_hashes
 
 from bench.data.images import Development, Images
-from bench.data.split import development, test_indices
+from bench.data.outliers import find
+from bench.data.split import bursts, counts_images, development, test_indices
 from bench.errors import UserError
 from bench.plan import Replicate
 from bench.recipe import Data, Split
@@ -253,3 +255,154 @@ def test_all_classes_with_too_few_images_are_listed_together() -> None:
         "  class 1: 2 images, of which 0 train, 1 validation, 1 test",
         "  class 3: 1 images, of which 0 train, 0 validation, 1 test",
     ]
+
+
+# -- groups --------------------------------------------------------------------------------------------------
+
+
+def of_patients(images: Images, seed: int, patients: int = 12) -> Images:
+    """The same images, each of one of so many patients, whatever its class."""
+    rng = np.random.default_rng(seed)
+    return replace(images, groups=rng.integers(0, patients, len(images)).astype(np.int32))
+
+
+def patients_of(images: Images, ids: set[int]) -> set[int]:
+    assert images.groups is not None
+    return {int(g) for i, g in zip(images.ids.tolist(), images.groups, strict=True) if i in ids}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    untidy(),
+    st.integers(0, 9),
+    st.sampled_from(["keep", "drop"]),
+    st.sampled_from([Replicate(0), Replicate(3), Replicate(0, 1, 3)]),
+    st.sampled_from([None, 40]),
+)
+def test_no_patient_and_no_near_copy_is_on_two_sides(
+    images: Images, seed: int, outliers: str, replicate: Replicate, limit: int | None
+) -> None:
+    images = of_patients(images, seed)
+    data = DATA.model_copy(update={"outliers": outliers, "limit": limit})
+    try:
+        made = development(images, data, replicate)
+    except UserError:
+        return  # a limit that leaves a class no room for whole patients
+    test = test_indices(images, data, replicate)
+    assert groups_on_two_sides(images, made, test) == []
+    groups = [set(made.train.groups), set(made.val.groups), set(images.groups[test])]  # type: ignore[index, arg-type]
+    assert len(groups[0] | groups[1] | groups[2]) == sum(map(len, groups))
+
+
+@settings(max_examples=20, deadline=None)
+@given(untidy(), st.integers(0, 3), st.integers(2, 4))
+def test_folds_test_every_image_once_and_keep_patients_whole(images: Images, seed: int, k: int) -> None:
+    images = of_patients(images, seed)
+    tested = [test_indices(images, DATA, Replicate(0, fold, k)) for fold in range(k)]
+    assert sorted(np.concatenate(tested)) == np.flatnonzero(~find(images).outlier).tolist()
+    assert sum(len(set(images.groups[test])) for test in tested) == len(
+        set(images.groups[np.concatenate(tested)])
+    )  # type: ignore[index]
+
+
+def test_patients_of_a_sources_own_test_images_leave_training() -> None:
+    images = replace(OWN, groups=np.array([0, 0, 1, 1, 2, 2, 3, 3, 1, 4, 5, 0], dtype=np.int32))
+    # 0 and 1 (patient 0) have an image in test, 2 and 3 (patient 1) one in validation
+    assert sides(images, DATA) == ({4, 5}, {6, 7, 8, 9}, {10, 11})
+
+
+def test_patients_of_one_image_each_change_nothing() -> None:
+    images = apart(97, classes=3)
+    alone = replace(images, groups=np.arange(97, dtype=np.int32))
+    for data in (DATA, DATA.model_copy(update={"limit": 40})):
+        assert sides(alone, data, Replicate(5)) == sides(images, data, Replicate(5))
+
+
+def test_the_images_of_patients_come_near_the_shares_that_were_asked() -> None:
+    images = of_patients(apart(3000, classes=4), seed=0, patients=60)
+    train, val, test = (len(side) for side in sides(images, DATA))
+    assert (train, val, test) == pytest.approx((2400, 300, 300), abs=30)
+
+
+def test_the_split_of_patients_does_not_depend_on_the_order_of_images() -> None:
+    images = of_patients(apart(300, classes=3), seed=1)
+    order = np.random.default_rng(2).permutation(300)
+    assert sides(reordered(images, order), DATA) == sides(images, DATA)
+
+
+def test_patients_with_images_alike_stay_two_and_the_copy_leaves_training() -> None:
+    plain = apart(60)
+    groups = (np.arange(60) // 4).astype(np.int32)
+    images = replace(plain, groups=groups)
+    _, _, test = sides(images, DATA)
+    tested = next(k for k, i in enumerate(images.ids.tolist()) if i in test)
+    other = next(k for k, i in enumerate(images.ids.tolist()) if i in sides(images, DATA)[0])
+    alike = plain.phash.copy()
+    alike[other] = alike[tested] ^ np.uint64(0b11)
+    train, val, still = sides(replace(images, phash=alike), DATA)
+    assert still == test
+    assert train | val == set(images.ids.tolist()) - test - {int(images.ids[other])}
+    assert int(groups[other]) in patients_of(images, train | val)
+
+
+def test_a_class_that_two_patients_have_is_an_error_that_says_so() -> None:
+    images = replace(apart(40), groups=(np.arange(40) // 20 * 2 + np.arange(40) % 2).astype(np.int32))
+    with pytest.raises(
+        UserError, match=r"class 0: 20 images of 2 groups, of which 0 train, 10 validation, 10 test"
+    ):
+        development(images, DATA, SEED)
+
+
+# -- bursts --------------------------------------------------------------------------------------------------
+
+
+def in_bursts(seed: int, burst: int) -> Images:
+    """Two classes: 120 images apart, and 6 bursts of near-copies."""
+    rng = np.random.default_rng(seed)
+    plain = rng.integers(0, 2**64, 120 + 6, dtype=np.uint64)
+    phash = np.concatenate(
+        [plain[:120], np.repeat(plain[120:], burst) ^ np.tile(np.arange(burst, dtype=np.uint64), 6)]
+    )
+    labels = np.concatenate([np.arange(120) % 2, np.repeat(np.arange(6) % 2, burst)])
+    return with_hashes(rng.integers(0, 2**64, len(phash), dtype=np.uint64), labels, phash=phash)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bursts_of_near_copies_leave_the_share_that_was_asked(seed: int) -> None:
+    images = in_bursts(seed, burst=15)
+    share = len(test_indices(images, DATA, SEED)) / len(images)
+    assert share == pytest.approx(0.1, abs=0.01)
+    assert (
+        groups_on_two_sides(images, development(images, DATA, SEED), test_indices(images, DATA, SEED)) == []
+    )
+
+
+def test_counting_groups_would_have_missed_the_share_by_far() -> None:
+    shares = []
+    for seed in range(5):
+        pinned = DATA.model_copy(update={"source": "synthetic"})  # never counted by images
+        images = in_bursts(seed, burst=15)
+        shares.append(len(test_indices(images, pinned, SEED)) / len(images))
+    assert max(shares) > 0.2
+
+
+def test_folds_of_bursts_are_even_in_images() -> None:
+    images = in_bursts(0, burst=15)
+    assert [len(test_indices(images, DATA, Replicate(0, fold, 5))) for fold in range(5)] == pytest.approx(
+        [len(images) / 5] * 5, abs=6
+    )
+
+
+@pytest.mark.parametrize(("burst", "matters"), [(1, False), (2, False), (3, True), (15, True)])
+def test_pairs_of_near_copies_are_counted_as_before(burst: int, matters: bool) -> None:
+    images = in_bursts(0, burst)
+    assert bursts(images, find(images)) is counts_images(images, DATA, find(images)) is matters
+
+
+def test_a_burst_that_moves_a_share_by_less_than_a_hundredth_does_not_matter() -> None:
+    """Three copies are two too many: of 300 images not a hundredth, of 199 more."""
+    for count, matters in ((300, False), (199, True)):
+        plain = np.random.default_rng(1).integers(0, 2**64, count - 2, dtype=np.uint64)
+        phash = np.concatenate([plain, plain[:1] ^ np.uint64(1), plain[:1] ^ np.uint64(2)])
+        images = with_hashes(np.arange(count), [0] * (count - 2) + [0, 0], phash=phash)
+        assert bursts(images, find(images)) is matters

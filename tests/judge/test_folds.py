@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bench import stats
-from bench.judge.evidence import Evidence, Measure
+from bench.judge.evidence import Evidence
+from bench.judge.measure import Measure
 from bench.judge.outcomes import read_outcomes
 from bench.plan import fingerprint
 from bench.recipe import Corrupted, Shifted
@@ -131,10 +132,10 @@ def test_images_on_which_arms_disagree_are_counted_over_all_folds(folded):
 
 def test_every_folds_set_is_named_with_its_key(folded):
     sets = build(folded.study, folded.plan, folded.store).provenance.sets
-    assert [name for name, _, _ in sets] == [
+    assert [name for name, *_ in sets] == [
         *(f"local, fold {fold}" for fold in FOLDS), "heavy", *(f"wrecked, fold {fold}" for fold in FOLDS),
     ]  # fmt: skip
-    assert len({key for _, key, _ in sets}) == 11
+    assert len({key for _, key, *_ in sets}) == 11
 
 
 def test_a_missing_fold_leaves_the_others(make_world):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from bench import stats
-from bench.judge.evidence import Evidence, Measure, parse
+from bench.judge.evidence import Evidence
+from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import read_outcomes
 from bench.judge.rulings import Rulings, family_keys, points, wanted_scores
 from bench.plan import TEST

@@ -9,7 +9,6 @@ from scipy import stats as scipy_stats
 from bench.stats import (
     Interval,
     brown_forsythe,
-    by_item,
     difference_of_gaps,
     fold_interval,
     paired_t,
@@ -82,18 +81,6 @@ def test_one_seed_or_one_image_is_refused():
         two_way(np.zeros((1, 5)))
     with pytest.raises(ValueError, match="3 × 1"):
         two_way(np.zeros((3, 1)))
-
-
-def test_copies_of_an_image_are_averaged_and_images_sorted_by_id():
-    assert by_item(np.array([1.0, 0, 1, 1]), np.array([9, 5, 9, 5])).tolist() == [0.5, 1.0]
-    assert by_item(np.array([[1.0, 0, 0], [3, 2, 1]]), np.array([3, 1, 2])).tolist() == [[0, 0, 1], [2, 1, 3]]
-
-
-def test_the_order_of_images_does_not_matter():
-    rng = np.random.default_rng(3)
-    d, ids = rng.integers(-1, 2, (3, 40)).astype(float), rng.permutation(40)
-    order = rng.permutation(40)
-    assert two_way(by_item(d, ids)) == two_way(by_item(d[:, order], ids[order]))
 
 
 def test_folds_carry_the_correction_for_shared_training_images():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
-from bench.stats import JACKKNIFE, pseudo_values, two_way
+from bench.stats import JACKKNIFE, by_group, pseudo_values, two_way
 
 
 def _drawn(seed: int, N: int = 60, K: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,6 +44,49 @@ def test_copies_of_an_image_are_left_out_together(metric: str):
     without = np.array([pseudo_values(metric, P[ids != g], y[ids != g], ids[ids != g])[0] for g in range(30)])
     plain = 30 * theta - 29 * without
     assert phi == pytest.approx(plain + theta - plain.mean())
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "auc"])
+def test_a_group_with_images_of_several_classes_is_left_out_whole(metric: str):
+    P, y, _ = _drawn(2, N=90)
+    of = np.random.default_rng(5).integers(0, 12, 90)  # groups of unequal size, each with several classes
+    theta, phi = pseudo_values(metric, P, y, of)
+    without = np.array([pseudo_values(metric, P[of != g], y[of != g], of[of != g])[0] for g in range(12)])
+    plain = 12 * theta - 11 * without
+    assert phi == pytest.approx(plain + theta - plain.mean())
+
+
+def test_a_class_within_one_group_has_a_value_and_no_interval():
+    P, y, _ = _drawn(4)
+    of = np.where(y == 3, 0, np.arange(60))
+    assert all(
+        pseudo_values(metric, P, y, of)[1] is None for metric in ("balanced_accuracy", "macro_f1", "auc")
+    )
+
+
+def test_groups_of_equal_size_give_the_variance_of_their_means_worked_by_hand():
+    d = np.array([[1.0, 1, 0, 1, 0, 0], [1, 0, 0, 0, 0, 0]])
+    rows = np.stack([by_group(row, np.array([5, 5, 7, 7, 9, 9])) for row in d])
+    assert rows == pytest.approx(np.array([[1, 0.5, 0], [0.5, 0, 0]]))
+    # means of the groups over seeds: 3/4, 1/4, 0, around 1/3
+    assert two_way(rows).item_variance == pytest.approx(
+        ((5 / 12) ** 2 + (1 / 12) ** 2 + (1 / 3) ** 2) / (3 * 2)
+    )
+
+
+def test_groups_of_unequal_size_are_left_out_worked_by_hand():
+    d = np.array([1.0, 1, 0, 0, 0, 1])
+    # the mean is 1/2; without the first group 1/3, without the second 3/4, without the third 2/5
+    plain = 3 * 1 / 2 - 2 * np.array([1 / 3, 3 / 4, 2 / 5])
+    found = by_group(d, np.array([1, 1, 1, 2, 2, 3]))
+    assert found == pytest.approx(plain + 1 / 2 - plain.mean())
+    assert found.mean() == pytest.approx(d.mean()), "the mean stays that over images"
+
+
+def test_groups_of_one_image_change_nothing_and_one_group_has_no_variance():
+    d = np.array([3.0, 1, 2])
+    assert by_group(d, np.array([30, 10, 20])) == pytest.approx(np.array([1.0, 2, 3]))
+    assert by_group(d, np.zeros(3)).tolist() == [2.0]
 
 
 @pytest.mark.parametrize("metric", list(JACKKNIFE))

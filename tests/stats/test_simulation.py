@@ -1,7 +1,7 @@
-"""A hundred simulated studies in each of sixteen worlds; ``just coverage`` draws 500: docs/method.md."""
+"""A hundred simulated studies in each of twenty worlds; ``just coverage`` draws 500: docs/method.md."""
 
 import pytest
-from simulation import MARKED, RULES, Scenario, collapse, scenarios, simulate
+from simulation import MARKED, RULES, Scenario, collapse, patient_scenarios, scenarios, simulate
 
 STUDIES = 100
 
@@ -13,6 +13,18 @@ def test_intervals_cover_the_truth_and_verdicts_keep_their_word(scenario: Scenar
     if scenario.effect:
         assert abs(found.power - found.predicted) <= 0.06
     else:
+        assert found.false_studies <= 0.05
+
+
+FEW = [scenario for scenario in patient_scenarios() if scenario.patients == 30]
+
+
+@pytest.mark.parametrize("scenario", FEW, ids=str)
+def test_images_of_thirty_patients_are_covered_patient_by_patient_and_not_image_by_image(scenario: Scenario):
+    found = simulate(scenario, STUDIES, seed=patient_scenarios().index(scenario))
+    assert found.coverage >= 0.93
+    assert found.by_image <= 0.75
+    if not scenario.effect:
         assert found.false_studies <= 0.05
 
 

@@ -101,6 +101,7 @@ def test_reasons_come_in_the_order_of_the_method():
     assert untestable(_interval(0.1), 5, 9) == "the arms disagree on 9 images only, 10 needed"
     assert untestable(_interval(0.1, 0.0), 5, 30) == "the difference never varies"
     assert untestable(None, 5, 30) == "a class has fewer than 2 images"
+    assert untestable(_interval(0.1), 5, 1, "group") == "the arms disagree on 1 group only, 10 needed"
     assert untestable(_interval(0.1), 5, 10) == ""
 
 

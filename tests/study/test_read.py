@@ -176,6 +176,21 @@ def test_a_key_that_the_source_does_not_take_is_a_mistake():
 
 
 @pytest.mark.parametrize(
+    ("groups", "text"),
+    [
+        ("5", mistake("[data] groups", 5, "must be text, in quotes")),
+        (
+            '{ pattern = "(P" }',
+            mistake("[data] groups.pattern", '"(P"', "is no regular expression: missing )"),
+        ),
+        ('{ pattern = "P", on = "x" }', mistake("[data] groups.on", '"x"', "unknown key; known: pattern")),
+    ],
+)
+def test_groups_are_a_column_or_a_pattern(groups: str, text: str):
+    assert complaint(top="", data=f"groups = {groups}").startswith(text)
+
+
+@pytest.mark.parametrize(
     ("table", "text"),
     [
         ("", mistake("[hidden.x]", "{  }", "needs a kind: external, corrupted or synthetic")),

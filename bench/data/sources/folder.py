@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from bench.data.images import Pixels
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-ADVICE = "a folder source holds one folder per class, and in each of them its JPEG, PNG or TIFF images"
+ADVICE = (
+    "a folder source holds one folder per class, and in each of them its JPEG, PNG or TIFF images;\n"
+    '    with [data] groups = "folder" in folders of their own, one per patient'
+)
 READING = 2
 """Raised when images are read otherwise; part of what those are that it changes."""
 OUTSIDE = ""
 """Stands for the class of images that lie beside the class folders."""
+BETWEEN = "folder"
+"""The column of the folders between classes and images, which are read where ``groups`` names it."""
 
 
 class ImageFile(NamedTuple):
@@ -31,6 +36,7 @@ class ImageFile(NamedTuple):
 
     class_name: str
     name: str
+    """``img.png``, or ``PATIENT/img.png``."""
     size: int
     mtime_ns: int
 
@@ -59,7 +65,7 @@ def locate(asked: Asked) -> Located:
     """Known by the names and bytes of its images: what else lies in the folder does not matter."""
     from bench.plan import Seen, fingerprint  # imports pydantic
 
-    scanned = _scan(asked.path)
+    scanned = _scan(asked.path, between=asked.data.groups == BETWEEN)
     files = _images(scanned)
     stamped = [(file.relative, file.size, file.mtime_ns) for file in files]
     content = asked.sha256(stamped)
@@ -81,17 +87,22 @@ def locate(asked: Asked) -> Located:
 
 @sources.register("folder", path="folder", locate=locate)
 def folder(
-    path: Path, classes: tuple[str, ...] | None = None, bit_range: tuple[int, int] | None = None
+    path: Path,
+    classes: tuple[str, ...] | None = None,
+    bit_range: tuple[int, int] | None = None,
+    groups: object = None,
 ) -> Reader:
     """Class folders of JPEG, PNG or TIFF files.
 
     path       holds one folder per class, and each of them its .jpg, .jpeg, .png, .tif or .tiff images
     classes    the folders' names in another order: else whole numbers come by value, others by the alphabet
     bit_range  the values of 16-bit images that become 0 and 255; else 0 and 65535
+    groups     ``"folder"``: each class folder holds folders of images, one per patient, say
     """
     import numpy as np
 
-    files = list_images(path)
+    between = groups == BETWEEN
+    files = list_images(path, between=between)
     found = in_order(file.class_name for file in files)
     if classes is not None and sorted(classes) != sorted(found):
         raise UserError(
@@ -108,25 +119,28 @@ def folder(
         3,
         lambda index: read_image(path / called[index], bit_range),
         names=list(map(shown, called)),
+        columns={BETWEEN: lambda: [file.name.rpartition("/")[0] for file in files]} if between else {},
         size=lambda index: upright_size(path / called[index]),
         file=lambda index: path / called[index],
     )
 
 
-def list_images(folder: Path) -> list[ImageFile]:
+def list_images(folder: Path, *, between: bool = False) -> list[ImageFile]:
     """Images of every class folder, sorted by class and file name; one pass, no file is opened.
 
-    Hidden names, files of other types and folders inside class folders are left out. Raises UserError when
-    there is no class folder or one has no image. One class is enough here: a hidden set may hold just that.
+    between  those in folders inside class folders too, which are left out otherwise
+
+    Hidden names and files of other types are left out. Raises UserError when there is no class folder, or
+    one has no image. One class is enough here: a hidden set may hold just that.
     """
-    return _images(_scan(folder))
+    return _images(_scan(folder, between=between))
 
 
 def _images(scanned: dict[str, _ClassFolder]) -> list[ImageFile]:
     return sorted(file for of in scanned.values() for file in of.files)
 
 
-def _scan(folder: Path) -> dict[str, _ClassFolder]:
+def _scan(folder: Path, *, between: bool) -> dict[str, _ClassFolder]:
     """Class folders by name; under ``OUTSIDE`` what lies beside them."""
     classes = {}
     outside = _ClassFolder()
@@ -135,7 +149,7 @@ def _scan(folder: Path) -> dict[str, _ClassFolder]:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                classes[entry.name] = _scan_class(entry)
+                classes[entry.name] = _scan_class(entry.path, entry.name, between)
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
                 outside.other["images beside the class folders"] += 1
     _check(folder, classes)
@@ -155,16 +169,22 @@ def _check(folder: Path, classes: dict[str, _ClassFolder]) -> None:
         )
 
 
-def _scan_class(folder: os.DirEntry[str]) -> _ClassFolder:
+def _scan_class(folder: str, class_name: str, between: bool, inside: str = "") -> _ClassFolder:
+    """What a class folder holds, or a folder ``inside`` it (``P1/``)."""
     found = _ClassFolder()
-    with os.scandir(folder.path) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
             suffix = os.path.splitext(entry.name)[1].lower()
             if entry.name.startswith("."):
                 continue
             if suffix in SUFFIXES and entry.is_file():
                 stat = entry.stat()
-                found.files.append(ImageFile(folder.name, entry.name, stat.st_size, stat.st_mtime_ns))
+                file = ImageFile(class_name, inside + entry.name, stat.st_size, stat.st_mtime_ns)
+                found.files.append(file)
+            elif between and entry.is_dir():
+                inner = _scan_class(entry.path, class_name, between=False, inside=f"{entry.name}/")
+                found.files += inner.files
+                found.other += inner.other
             else:
                 found.other[_kind(entry, suffix)] += 1
     return found

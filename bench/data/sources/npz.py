@@ -6,6 +6,7 @@ import contextlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,8 @@ def locate(asked: Asked) -> Located:
 def npz(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
     """A NumPy archive: train_images, train_labels, val_…, test_… (MedMNIST) or images, labels.
 
-    path     images (N, H, W) or (N, H, W, C) with C 1 or 3; labels (N,) or (N, 1), whole numbers from 0
+    path     images (N, H, W) or (N, H, W, C) with C 1 or 3; labels (N,) or (N, 1), whole numbers from 0; any
+             other array (N,) is a column (train_patient, val_… and test_…: patient) for ``groups``
     classes  names of the labels, in their order
     """
     import numpy as np
@@ -70,6 +72,7 @@ def npz(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
         _lookup(once(load), sides),
         np.repeat(np.arange(3, dtype=np.int8), [len(side) for side in sides]) if len(parts) > 1 else None,
         names=[f"{name}[{i}]" for name, side in zip(images, sides, strict=True) for i in range(len(side))],
+        columns=_columns(path, parts),
         size=lambda _: (width, height),
     )
 
@@ -126,6 +129,21 @@ def _shapes(path: Path) -> dict[str, Shape]:
                     "    save plain number arrays with numpy.savez"
                 )
     return shapes
+
+
+def _columns(path: Path, parts: list[str]) -> dict[str, Callable[[], npt.ArrayLike]]:
+    """The file's other arrays, ``patient`` or ``train_patient``, ``val_…`` and ``test_…``, by that name."""
+    import numpy as np
+
+    with _opened(path) as archive:
+        there = set(archive.files) - set(WANTED)
+    names = [name.removeprefix(parts[0]) for name in sorted(there) if name.startswith(parts[0])]
+
+    def values(name: str) -> npt.ArrayLike:
+        with _opened(path) as archive:
+            return np.concatenate([archive[f"{part}{name}"] for part in parts])
+
+    return {name: partial(values, name) for name in names if there >= {f"{part}{name}" for part in parts}}
 
 
 def _labels(path: Path, part: str, shapes: dict[str, Shape]) -> Labels:

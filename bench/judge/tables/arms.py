@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.judge.evidence import trained
 from bench.judge.findings import ArmRow, Document, Mean, mean_of
+from bench.judge.outcomes import trained
 from bench.judge.settings import parameters
 from bench.judge.tables.table import PERCENT, Column, Table, arm_column, filed, finding_columns
 
@@ -80,6 +80,10 @@ def _note(d: Document) -> str:
         f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
         "interval alone would say more."
     )
+    if d.provenance.grouped:
+        note += (
+            f" In {', '.join(d.provenance.grouped)} groups of images (patients) count, so there new groups."
+        )
     if rules.looks:
         seeds, levels = (", ".join(f"{one:g}" for one in each) for each in zip(*rules.looks, strict=True))
         note += (

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench import stats
-from bench.judge.evidence import Evidence, Measure, parse
+from bench.judge.evidence import Evidence
 from bench.judge.findings import LOCAL, Document
+from bench.judge.measure import Measure, parse
 from bench.judge.tables.table import PERCENT, Column, Table, filed
 from bench.plan import TEST, PlanFile
 from bench.study.read import Study
