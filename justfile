@@ -22,6 +22,10 @@ benchmarks *arguments:
 chaos kills="20" seed="0":
     uv run python tests/chaos.py {{kills}} {{seed}}
 
+# ten times the fuzzing: odd EXIF blocks, damaged image files, mutated studies
+deep *arguments:
+    DEEP=1 uv run pytest tests/data/test_reading.py tests/study/test_fuzz.py {{arguments}}
+
 # write docs/components.md anew
 docs:
     uv run python scripts/write_components.py

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import detectable
+from bench.commands.inspect import many
 from bench.judge import accounts
 from bench.machine import Machine
-from bench.plan import Account, Plan, Run, replicates_of
+from bench.plan import Account, Plan, Run, read_plan_file, replicates_of
 from bench.progress.board import MARKS, MOST_MARKS, row
 from bench.progress.screen import duration
 from bench.progress.terminal import Terminal
@@ -56,6 +57,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         + (f", {distinct} different" if distinct < planned else ""),
         *_tuning(plan),
         f"done      {_done_line(counts)}",
+        *(f"          {line}" for line in _earlier(plan, store_of(machine, smoked=smoked))),
         *([f"          {behind}: bench run computes it from kept predictions"] if behind else []),
         *_decides(plan, store_of(machine, smoked=smoked)),
         *_cost(standing),
@@ -72,6 +74,24 @@ def _unread() -> list[str]:
     """What was taken on trust, because nobody ran the code that it is in."""
     names = ", ".join(f'{one.kind} "{one.name}"' for one in foreign() if one.origin == UNREAD)
     return ["", f"not checked, for no code was run: {names}"] if names else []
+
+
+def _earlier(plan: Plan, store: Store) -> list[str]:
+    """Trials with the same settings on other images: those that were at the same place before."""
+    file = store.study_dir(plan.study.name) / "plan.json"
+    run = next(iter(plan.runs), None)
+    if run is None or not file.is_file():
+        return []
+    before = read_plan_file(file)
+    records = [record for id in before.ids - plan.file.ids if (record := store.read(id))]
+    told = [record.trained for record in records if record.data_fingerprint == before.data_fingerprint]
+    count = sum(known is not None and known[1] == run.trial.data for known in told)
+    if not count or before.data_fingerprint == plan.data_fingerprint:
+        return []
+    was = sum(sum(account.seen.images.values()) for account in before.accounts[:1] if account.seen)
+    more = run.trial.source.images - was if was and run.trial.source.images else 0
+    change = f" ({many(abs(more), 'image')} {'more' if more > 0 else 'fewer'} now)" if more else ""
+    return [f"{many(count, 'trial')} belong to an earlier version of this data{change}"]
 
 
 def _images(plan: Plan) -> list[str]:

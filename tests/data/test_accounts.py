@@ -108,3 +108,15 @@ def test_inspect_counts_transparent_and_deep_images(tmp_path: Path) -> None:
     )
     assert "3 images with transparent pixels, laid on white" in said
     assert "1 image of 16 bits, scaled by [data] bit_range" in said
+
+
+def test_trials_of_an_earlier_version_of_the_data_are_told_from_trials_never_run(tmp_path: Path) -> None:
+    for number, name in enumerate(("ant", "bee")):
+        write(tmp_path / "cells" / name, 30, number)
+    study, machine = study_of(tmp_path), machine_in(tmp_path)
+    run_study(study, machine, Options(), QUIET)
+    assert "earlier version" not in plan_text(study, machine, smoked=False)
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "cells" / "ant" / "new.png")
+    said = plan_text(study, machine, smoked=False)
+    assert "done      0 · 2 to run" in said
+    assert "2 trials belong to an earlier version of this data (1 image more now)" in said

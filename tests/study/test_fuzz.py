@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import os
 import tomllib
 from typing import Any
 
@@ -14,6 +15,9 @@ from bench.plan import make_plan
 from bench.study.read import Study, _Reader, parse
 from bench.study.smoke import smoke
 from bench.study.toml import refuse_monsters
+
+MANY = 5000 if "DEEP" in os.environ else 150
+"""``just deep`` mutates more studies."""
 
 WHOLE = tomllib.loads(
     text(
@@ -180,7 +184,11 @@ def test_the_studies_that_are_mutated_are_sound():
     ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=5000 if "DEEP" in os.environ else 150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(mutated())
 def test_a_mutated_study_is_a_study_or_says_what_is_wrong(table: dict[str, Any]):
     before = copy.deepcopy(table)
