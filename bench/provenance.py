@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -15,12 +17,19 @@ LIBRARIES = ("torch", "torchvision", "timm", "kornia", "lion-pytorch", "optuna",
 @functools.cache
 def libraries() -> dict[str, str]:
     """Installed versions of what can change a score."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
+    return {"python": platform.python_version()} | _versions(LIBRARIES)
+
+
+def packages(origins: Iterable[str]) -> dict[str, str]:
+    """The same of the packages that components are from; ``package:NAME`` among their origins."""
+    return _versions(sorted({one.partition(":")[2] for one in origins if one.startswith("package:")}))
+
+
+def _versions(names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

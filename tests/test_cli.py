@@ -339,3 +339,24 @@ def test_check_looks_at_the_folder_it_is_given_and_counts(bench: Bench, tmp_path
     assert (code, "1 reports" in err) == (0, True)
     report.write_text(report.read_text() + "more")
     assert bench("report", "--check", "--results", tmp_path / "results")[0] == 1
+
+
+def test_an_own_component_is_written_listed_planned_without_code_and_trained(
+    tmp_path: Path, bench: Bench
+) -> None:
+    code, out, err = bench("new", "--component", "streak")
+    assert (code, out) == (0, "ablations/streak.py\n")
+    assert err == 'in a study beside it:  uses = ["streak.py"]   augment = ["streak"]\n'
+    study = write_study(tmp_path / "ablations", arms=f'{FLIPS}\nstreaks = {{ augment = ["streak"] }}')
+    study.write_text(f'uses = ["streak.py"]\n{study.read_text()}')
+    assert "(streak.py)" in bench("list", "augmentations", "--study", "ablations/tiny.toml")[1]
+    assert "(streak.py)" not in bench("list", "augmentations")[1]
+    code, out, _ = bench("plan", "tiny", "--no-code")
+    assert code == 0
+    assert "done      0 · 2 to run · 1 not known without code" in out
+    assert out.endswith('not checked, for no code was run: augmentation "streak"\n')
+    assert bench("plan", "tiny", "--no-code", "--probe")[::2] == (
+        2, "--probe trains a few steps, which --no-code forbids; give one of the two\n",
+    )  # fmt: skip
+    code, _, err = bench("run", "tiny", "tiny", "--executor", "inline")
+    assert (code, err.count("3 done")) == (0, 2)

@@ -25,6 +25,12 @@ def test_a_library_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyP
     assert set(provenance.libraries()) == {"python", "numpy"}
 
 
+def test_a_package_that_offers_a_component_is_named_with_its_version():
+    found = provenance.packages(["sha256:00", "package:pydantic", "package:pydantic"])
+    assert set(found) == {"pydantic"}
+    assert found["pydantic"][0].isdigit()
+
+
 def test_the_machine_is_told_without_its_name():
     about = provenance.machine("cpu")
     assert about["device"] == "cpu"

@@ -103,6 +103,7 @@ def done_by(choices: Iterable[str | Mapping[str, Any]]) -> set[str]:
         component = augmentations[table.pop("name")]
         given = component.defaults | table
         does = component.traits.get("does", (component.name,))
+        words = (does(given) if callable(does) else does) or ()
         if given.get("p") != 0:
-            done |= set((does(given) if callable(does) else does) or ())
+            done |= {words} if isinstance(words, str) else set(words)
     return done

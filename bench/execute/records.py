@@ -37,7 +37,7 @@ def base(job: Job, place: Place) -> dict[str, Any]:
         "versions": dict(trial.versions),
         "origins": dict(trial.origins),
         "machine": provenance.machine(place.device),
-        "libraries": provenance.libraries(),
+        "libraries": provenance.libraries() | provenance.packages(trial.origins.values()),
         "commit": provenance.commit(),
         "attempts": job.attempt,
     }

@@ -14,7 +14,7 @@ from bench.stats.intervals import (
     paired_t,
     two_way,
 )
-from bench.stats.jackknife import CHANCE_AUC, JACKKNIFE, by_group, pseudo_values
+from bench.stats.jackknife import JACKKNIFE, by_group, pseudo_values
 from bench.stats.power import (
     assumed,
     measured,
@@ -45,7 +45,6 @@ from bench.stats.verdicts import (
 )
 
 __all__ = [
-    "CHANCE_AUC",
     "FEWEST_DISAGREEMENTS",
     "FEWEST_SEEDS",
     "JACKKNIFE",

@@ -18,8 +18,6 @@ LeftOut = tuple[float, Doubles]
 """A score, and the scores (M,) without each item."""
 
 ECE_BINS = 15
-CHANCE_AUC = 0.5
-"""What a diverged trial scores in AUC; 1/classes in every other score."""
 
 
 def pseudo_values(

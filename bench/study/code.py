@@ -151,11 +151,13 @@ def unread_in(folder: Path) -> Outside:
 
     def outside(table: Tree) -> tuple[tuple[Code, ...], list[Component]]:
         code = named(table, folder)
-        seen = {(kind, name) for one in code for kind, name in _seems_to_register(one)}
-        paths = {word.partition(":")[0]: {"path": "any"} for word in _words(table) if ":" in word}
-        return code, [
-            _Unread(kind, name, 0, not_here, paths.get(name, {}), UNREAD) for kind, name in sorted(seen)
-        ]
+        seen = {(plural, name) for one in code for plural, name in _seems_to_register(one)}
+        paths = {word.partition(":")[0] for word in _words(table) if ":" in word}
+        found: list[Component] = []
+        for plural, name in sorted(seen):
+            kind, path = REGISTRIES[plural], {"path": "any"} if plural == "sources" and name in paths else {}
+            found.append(_Unread(kind.kind, name, 0, not_here, kind.with_defaults(name, path), UNREAD))
+        return code, found
 
     return outside
 
@@ -216,9 +218,9 @@ def _words(value: Any) -> Iterator[str]:
 
 
 def _seems_to_register(code: Code) -> Iterator[tuple[str, str]]:
-    """Kind and name of the components that a file's text registers; an entry point's, of every kind."""
+    """Plural and name of the components that a file's text registers; an entry point's, of every kind."""
     if code.package:
-        yield from ((r.kind, code.name) for r in REGISTRIES.values() if code.name not in r.names())
+        yield from ((plural, code.name) for plural, r in REGISTRIES.items() if code.name not in r.names())
         return
     try:
         tree = ast.parse(code.content, code.file)
@@ -227,10 +229,10 @@ def _seems_to_register(code: Code) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         match node:
             case ast.Call(
-                func=ast.Attribute(ast.Name(kind) | ast.Attribute(attr=kind), "register"),
+                func=ast.Attribute(ast.Name(plural) | ast.Attribute(attr=plural), "register"),
                 args=[ast.Constant(str(name)), *_],
-            ) if kind in REGISTRIES:
-                yield REGISTRIES[kind].kind, name
+            ) if plural in REGISTRIES:
+                yield plural, name
 
 
 class _Unread(Component):

@@ -142,6 +142,7 @@ def test_the_report_judges_by_an_own_metric_and_knows_what_an_own_augmentation_d
 def test_plan_and_list_show_them(ran: tuple[Path, Machine, Ending]) -> None:
     study, machine, _ = ran
     assert "done      9" in plan.plan_text(study, machine, False)
+    assert "9 not known without code" in plan.plan_text(study, machine, False, code=False)
     told = json.loads(plan.plan_json(study, machine, False, code=False))
     assert {trial["state"] for trial in told["trials"]} == {"unknown"}
     assert len(told["not_checked"]) == 8

@@ -131,6 +131,16 @@ def test_a_raised_version_reads_other_images_from_the_same_bytes(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("own")
+def test_other_code_reads_other_images_from_the_same_bytes(tmp_path: Path) -> None:
+    write_stack(tmp_path / "here", 6, seed=1)
+    names = ("stack:here", "boards")
+    before = [located(name, tmp_path).fingerprint for name in names]
+    for name in ("stack", "boards"):
+        sources._components[name] = replace(sources[name], origin="sha256:00")
+    assert not set(before) & {located(name, tmp_path).fingerprint for name in names}
+
+
+@pytest.mark.usefixtures("own")
 def test_a_source_may_say_itself_where_it_is_and_that_it_has_a_split(tmp_path: Path) -> None:
     def find(asked: Asked) -> Located:
         return Located(asked.path, asked.sha256(), official=True, images=7)

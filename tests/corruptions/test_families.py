@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,12 @@ def test_what_selects_settings_may_not_resemble_what_judges_them() -> None:
 def test_an_augmentation_that_says_nothing_does_what_its_name_says() -> None:
     assert "does" not in augmentations["rotate"].traits
     assert done_by(["rotate", "cutout"]) == {"rotate", "hide"}
+
+
+def test_one_word_is_a_word_and_not_its_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = replace(augmentations["rotate"], traits={"does": "hide"})
+    monkeypatch.setitem(augmentations._components, "rotate", said)
+    assert done_by(["rotate"]) == {"hide"}
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,9 @@ def test_a_corrupted_sets_key_follows_what_its_table_means_and_the_versions_of_c
     newer = replace(corruptions["hue"], version=2)
     monkeypatch.setitem(corruptions._components, "hue", newer)
     assert key() not in keys
+    other_code = replace(corruptions["hue"], version=1, origin="sha256:00")
+    monkeypatch.setitem(corruptions._components, "hue", other_code)
+    assert key(families=["hue", "jpeg", "noise"]) not in keys
     assert key(families=["jpeg", "noise", "zoom"]) not in keys
 
 

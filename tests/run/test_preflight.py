@@ -159,7 +159,7 @@ sound = {{ augment = [{{ name = "kornia:RandomPlasmaShadow", p = 0.5 }}] }}
     ("body", "wrong"),
     [
         ("return 1 / 0", "raises ZeroDivisionError: division by zero"),
-        ("return 3", "gives 3, no number"),
+        ("return 'high'", "raises ValueError: could not convert string to float: 'high'"),
         ("return float('inf')", "gives inf, no number"),
     ],
 )
