@@ -17,23 +17,32 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from bench.errors import UserError, shorten
 from bench.files import move, sync_folder, write_whole
-from bench.recipe import HIDDEN_NAME, Data, Frozen, Recipe
+from bench.recipe import HIDDEN_NAME
+from bench.record import ID, Record, equal_view, why_unreadable
 from bench.study.read import RESERVED
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SCHEMA_VERSION = 1
-ID = re.compile(r"[0-9a-f]{8,64}")
-NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts")
-"""Fields in which two equal results may differ."""
+__all__ = [
+    "CONTINUED",
+    "MOST_ATTEMPTS",
+    "UNREADABLE",
+    "VALIDATION",
+    "Damage",
+    "Predictions",
+    "Record",
+    "Store",
+    "equal_view",
+]
+
 CONTINUED = ("killed", "timeout", "interrupted")
 """Causes of failure after which the next attempt continues from the checkpoint."""
 MOST_ATTEMPTS = 3
@@ -44,96 +53,6 @@ VALIDATION = "val"
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading predictions raises where their file is torn or foreign."""
 PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Whole = Annotated[int, Field(ge=0)]
-
-
-class Record(Frozen):
-    """What is stored of a trial: what was trained, how it ended, how it scored."""
-
-    schema_version: Literal[1] = 1
-    id: Annotated[str, Field(pattern=rf"^{ID.pattern}$")]
-    key: str
-    """The id without component versions: the same key under another id is a stale record."""
-    role: Literal["final", "tune"] = "final"
-    status: Literal["done", "diverged", "failed", "pruned"]
-    """``pruned``: a candidate that its search cut short; it serves no other study."""
-    cause: str = ""
-    """Failed: ``oom``, ``killed``, ``timeout``, ``error`` or ``interrupted``; else in which way."""
-    message: str = ""
-    traceback: str = ""
-    recipe: dict[str, Any]
-    """The resolved recipe, all defaults filled in."""
-    data: dict[str, Any]
-    """The resolved ``[data]`` table."""
-    data_fingerprint: str
-    source: str
-    """Where the images came from, as the study writes it."""
-    seed: Whole
-    fold: Whole | None = None
-    versions: dict[str, int | str]
-    """``kind:name`` → version, of every component used."""
-    origins: dict[str, str] = Field(default_factory=dict)
-    """``kind:name`` → where it is from, of every component used that is not bench's own."""
-    classes: list[str] = Field(default_factory=list)
-    scores: dict[str, dict[str, Finite]] = Field(default_factory=dict)
-    """Key of the scored set → score → value, 0 to 1; a score undefined on a set is left out."""
-    recalls: dict[str, dict[str, Finite]] = Field(default_factory=dict)
-    """Key of the scored set → class → share of its images that were recognised."""
-    sizes: dict[str, Whole] = Field(default_factory=dict)
-    """Key of the scored set → images."""
-    conditions: dict[str, dict[str, dict[str, Finite]]] = Field(default_factory=dict)
-    """Key of a corrupted set → condition (``defocus/3``) → score → value."""
-    validation: dict[str, Finite] = Field(default_factory=dict)
-    metrics: dict[str, int | str] = Field(default_factory=dict)
-    """Metric → version (and origin, if any) with which each set was scored; one a set lacks is undefined."""
-    little_learned: str = ""
-    """Done and scored, but little was learned: how little, and what may help."""
-    training: list[dict[str, Any]] = Field(default_factory=list)
-    """One table per stage: what was trained, epochs, steps, best epoch."""
-    parameters: Whole | None = None
-    trainable_parameters: Whole | None = None
-    flops: Whole | None = None
-    """Floating-point operations of one image's way through the network; a multiply-accumulate is two."""
-    libraries: dict[str, str] = Field(default_factory=dict)
-    # From here on nothing takes part in "equal" (NOT_COMPARED).
-    timings: dict[str, Finite] = Field(default_factory=dict)
-    """Phase → seconds; and ``images_per_s``, the median speed of training."""
-    memory: dict[str, Finite] = Field(default_factory=dict)
-    machine: dict[str, str | int | float | None] = Field(default_factory=dict)
-    """``device``, ``device_name`` and what else tells computers apart."""
-    commit: str = ""
-    attempts: Annotated[int, Field(ge=1)] = 1
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Phase → seconds, and nothing else."""
-        return {phase: value for phase, value in self.timings.items() if phase != "images_per_s"}
-
-    @property
-    def training_s(self) -> float | None:
-        """Seconds of training; of everything where that is all that is known."""
-        return self.timings.get("train") or sum(self.seconds.values()) or None
-
-    @property
-    def scored_with(self) -> dict[str, int | str]:
-        """``metrics``, in older records told from the scores that are there."""
-        named = (name for scores in (self.validation, *self.scores.values()) for name in scores)
-        return self.metrics or dict.fromkeys(named, 1)
-
-    def common_metrics(self, versions: Mapping[str, int | str]) -> dict[str, int | str]:
-        """What is left of ``metrics`` when sets come in that were scored with these."""
-        return {name: v for name, v in self.scored_with.items() if versions.get(name) == v}
-
-    @property
-    def trained(self) -> tuple[Recipe, Data] | None:
-        """Recipe and data as today's types, keys added since at their defaults; None: from before those."""
-        try:
-            recipe = Recipe.model_validate_json(json.dumps(self.recipe))
-            return recipe, Data.model_validate_json(json.dumps(self.data))
-        except ValidationError:
-            return None
 
 
 @dataclass(frozen=True)
@@ -235,7 +154,7 @@ class Store:
         try:
             record = Record.model_validate_json(content)
         except ValidationError as error:
-            return Damage(id, _why(content, error))
+            return Damage(id, why_unreadable(content, error))
         if record.id != id:
             return Damage(id, f"holds the record of trial {record.id}")
         if (record.status, record.cause) == ("diverged", "not learned"):
@@ -369,29 +288,12 @@ class Store:
             lock.release()
 
 
-def equal_view(record: Record) -> dict[str, Any]:
-    """What two runs of the same trial must agree on: the record without NOT_COMPARED."""
-    return record.model_dump(exclude=set(NOT_COMPARED))
-
-
 def _remove(path: Path) -> None:
     """A file, or the folder that someone put in its place."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _why(content: bytes, error: ValidationError) -> str:
-    """Why a record cannot be read, one line."""
-    try:
-        version = json.loads(content).get("schema_version")
-    except (ValueError, AttributeError):
-        return "is not a whole JSON table"
-    if version != SCHEMA_VERSION:
-        return f"has schema_version {version}, this bench reads {SCHEMA_VERSION}"
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _read_predictions(file: Mapping[str, Any], key: str) -> Predictions:

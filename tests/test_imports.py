@@ -38,6 +38,7 @@ ORDER = (
     "study",
     "corruptions",
     "identity",
+    "record",
     "recipe",
     "machine",
     "provenance",

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bench.commands.explain_tables import Matrix, Table, matrices, recall_table, reliability_figure
 from bench.commands.preview import slug
 from bench.data.images import Pixels, Samples
-from bench.explain.pair import LOCAL, Pair, Side, images_of, spelled
+from bench.explain.pair import Pair, Side, images_of, spelled
+from bench.judge.findings import LOCAL
 from bench.progress.terminal import Terminal
 
 if TYPE_CHECKING:
