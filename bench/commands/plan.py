@@ -18,7 +18,7 @@ from bench.progress.screen import duration
 from bench.progress.terminal import Terminal
 from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
-from bench.run.planning import TrialState, cells, lacking, lacks, prepare, states, store_of
+from bench.run.planning import Planning, TrialState, cells, lacking, lacks, states, store_of
 from bench.store import Record, Store
 from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
@@ -31,7 +31,10 @@ States = list[tuple[Run, TrialState, Record | None]]
 
 def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> Plan:
     outside = run_in if code else unread_in
-    return prepare(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
+    planning = Planning(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
+    plan = planning.plan()
+    planning.foresee(plan)
+    return plan
 
 
 def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:

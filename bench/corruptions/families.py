@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import Mistake, did_you_mean, shorten
+from bench.errors import Mistake, UserError, did_you_mean, shorten
 from bench.registry import augmentations, corruptions
 
 if TYPE_CHECKING:
@@ -77,6 +77,30 @@ def _too_alike(table: str, corrupted: Corrupted) -> Iterator[Mistake]:
         every = ", ".join(kinds_of(corruptions.names()))
         problem = f"heavy-mix needs families of at least {FEWEST_KINDS} kinds, these are {', '.join(kinds)}"
         yield Mistake(f"{table} families", shorten(list(corrupted.families or ())), f"{problem} (of {every})")
+
+
+def fitting(hidden: Corrupted, channels: int) -> tuple[str, ...]:
+    """Families that fit the images: gray ones leave out what needs colour.
+
+    channels   1 gray, 3 colour
+
+    Raises UserError where the table names what does not fit.
+    """
+    families = families_of(hidden)
+    colour = [family for family in families if corruptions[family].traits.get("colour")]
+    if channels == 3 or not colour:
+        return families
+    if hidden.families is not None:
+        raise UserError(
+            f"families: {', '.join(colour)} change colour, these images have one channel; leave them out"
+        )
+    return tuple(family for family in families if family not in colour)
+
+
+def refuse_too_many(wanted: int, count: int) -> None:
+    """Raise UserError where more images are to be corrupted than there are."""
+    if wanted > count:
+        raise UserError(f"images = {wanted}: there are {count} to corrupt; give at most as many, or none")
 
 
 def seen(recipe: Recipe) -> set[str]:

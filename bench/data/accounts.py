@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.data import provide
 from bench.data.cache import open_images
-from bench.data.hidden import as_written, counterparts_of
+from bench.data.foreign import as_written, counterparts_of
 from bench.data.images import Images, Labels
 from bench.data.reader import open_source
 from bench.plan import Account, ScoredSet, Trial

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.corruptions.base import CORRUPTIONS_VERSION, one_thread
-from bench.corruptions.families import families_of, severities_of
+from bench.corruptions.families import fitting, refuse_too_many, severities_of
 from bench.corruptions.profiles import Operation, draws, heavy_mix, micro_c
 from bench.data.images import Conditions, Index, Pixels, Samples
-from bench.errors import UserError
 from bench.files import Count
 from bench.plan import fingerprint
 from bench.recipe import Corrupted
@@ -72,8 +71,7 @@ def chosen(base: Samples, count: int, seed: int) -> Index:
 
     A larger choice contains every smaller one. Raises UserError for more than there are.
     """
-    if count > len(base):
-        raise UserError(f"images = {count}: there are {len(base)} to corrupt; give at most as many, or none")
+    refuse_too_many(count, len(base))
     key = derive(seed, "corruption/images").to_bytes(8, "big")
     place = [hashlib.blake2b(int(i).to_bytes(8, "big"), digest_size=8, key=key).hexdigest() for i in base.ids]
     order = np.argsort(np.array(place), kind="stable")
@@ -103,7 +101,7 @@ class _Work:
     @classmethod
     def of(cls, hidden: Corrupted, base: Samples) -> _Work:
         """Every copy that a table asks for."""
-        families, severities = _families(hidden, channels=base.images.shape[3]), severities_of(hidden)
+        families, severities = fitting(hidden, channels=base.images.shape[3]), severities_of(hidden)
         if hidden.images is not None:
             base = base.take(chosen(base, hidden.images, hidden.seed))
         count = len(base)
@@ -158,19 +156,6 @@ class _Work:
             condition_names=self.names,
             groups=None if self.base.groups is None else self.base.groups[self.index],
         )
-
-
-def _families(hidden: Corrupted, channels: int) -> tuple[str, ...]:
-    """Families that fit the images: gray ones leave out what needs colour, unless the table names it."""
-    families = families_of(hidden)
-    colour = [family for family in families if corruptions[family].traits.get("colour")]
-    if channels == 3 or not colour:
-        return families
-    if hidden.families is not None:
-        raise UserError(
-            f"families: {', '.join(colour)} change colour, these images have one channel; leave them out"
-        )
-    return tuple(family for family in families if family not in colour)
 
 
 _verified: dict[Path, tuple[int, int]] = {}

@@ -8,19 +8,16 @@ import numpy as np
 
 from bench.data import outliers
 from bench.data.cache import CACHE_VERSION, open_images, open_reader
-from bench.data.classes import counterparts
 from bench.data.corrupted import corrupted_samples
-from bench.data.images import Images, Labels, Samples
+from bench.data.foreign import DROPPED, as_written, labels_of, refuse_colour
+from bench.data.images import Images, Samples
 from bench.data.reader import open_source
 from bench.data.sources.synthetic import drawings
-from bench.errors import UserError, did_you_mean, shorten
+from bench.errors import UserError, shorten
 from bench.files import Count
 from bench.plan import ScoredSet, fingerprint
 from bench.recipe import Corrupted, Data, External, Shifted
-from bench.registry import sources
 
-DROPPED = -1
-"""Label of an image of a class that is left out."""
 SHIFTED_SEED = 1
 """Another than the local drawings' (``synthetic.LOCAL_SEED``): other cells, not the same ones shifted."""
 
@@ -60,7 +57,8 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
     where = f"[hidden.{scored.name}]"
     here = as_written(hidden, data)
     foreign = open_images(here, scored.source, cache)
-    labels = _translate(where, foreign, local.classes, counterparts_of(hidden, foreign, local, data))
+    labels = labels_of(scored.name, hidden, foreign, local, data)
+    refuse_colour(scored.name, foreign.images.shape[3], local.images.shape[3], data)
     shared = outliers.seen_in(foreign, local)
     if len(shared) and not hidden.allow_overlap:
         called = open_source(here, scored.source).names
@@ -72,55 +70,9 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
         )
     images, channels = np.asarray(foreign.images), local.images.shape[3]
     if images.shape[3] != channels:
-        if channels == 1:
-            raise UserError(f"{where} holds colour images, {data.source} gray ones; convert them to gray")
         images = np.repeat(images, channels, axis=3)
     kept = np.flatnonzero(labels != DROPPED)
     return Samples(images, labels, foreign.ids, groups=foreign.groups).take(kept)
-
-
-def as_written(hidden: External, data: Data) -> Data:
-    """How a foreign source is opened: as the local one, but with its own classes, all of them."""
-    changed = {"source": hidden.source, "classes": None, "drop_classes": (), "groups": hidden.groups}
-    return data.model_copy(update=changed)
-
-
-def counterparts_of(hidden: External, foreign: Images, local: Images, data: Data) -> dict[str, str | None]:
-    """Foreign class name → the study's, None for one that is dropped; one without counterpart is missing."""
-    numbered, at_home = sources.numbered(hidden.source), sources.numbered(data.source)
-    same = counterparts(foreign.classes, local.classes, numbered=numbered, ours_numbered=at_home)
-    return {**same, **(hidden.classes or {}), **dict.fromkeys(hidden.drop_classes)}
-
-
-def _translate(where: str, foreign: Images, classes: tuple[str, ...], names: dict[str, str | None]) -> Labels:
-    """Labels (N,) of a foreign source in terms of a study's ``classes``; classes that it lacks are fine.
-
-    names   as ``counterparts_of`` gives them
-    """
-    number = {name: k for k, name in enumerate(classes)}
-    problems = [
-        f'  "{name}" is not one of its classes; {did_you_mean(name, foreign.classes)}'
-        for name in names
-        if name not in foreign.classes
-    ]
-    table = np.full(len(foreign.classes), DROPPED, dtype=np.int64)
-    # What both have is taken: another class is no misspelling of it.
-    free = [name for name in classes if name not in names.values()]
-    for k in map(int, np.unique(foreign.labels)):
-        target = names.get(foreign.classes[k], foreign.classes[k])
-        if target is None or target in number:
-            table[k] = DROPPED if target is None else number[target]
-            continue
-        hint = did_you_mean(target, free) if free else "the study has none that these lack"
-        problems.append(f'  "{target}" is not a class of the study; {hint}')
-    if problems:
-        raise UserError(
-            f"{where} classes do not fit the study, which has {shorten(list(classes), 200)}\n"
-            + "\n".join(problems)
-            + '\n    translate them: classes = { "THEIR NAME" = "OUR NAME" }, or leave them out: '
-            'drop_classes = ["THEIR NAME"]'
-        )
-    return table[foreign.labels]
 
 
 def _shifted(name: str, hidden: Shifted, local: Images, data: Data, cache: Path) -> Samples:

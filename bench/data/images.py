@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +80,18 @@ class Images(Samples):
     classes: tuple[str, ...]
     split: npt.NDArray[np.int8] | None
     phash: Ids
+
+
+class Labelled(Protocol):
+    """A source's labels, be its images decoded (``Images``) or not (``Reader``). N images of K classes."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """K names, in label order."""
+
+    @property
+    def labels(self) -> Labels:
+        """(N,) int64, 0 to K − 1."""
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from bench.data import fingerprint
 from bench.data.content import file_sha256
-from bench.data.survey import Surveyor
+from bench.data.survey import Outline, Surveyor
 from bench.errors import UserError
 from bench.files import Counting, uncounted
 from bench.machine import Machine
-from bench.plan import Replicate, Shares, Source
+from bench.plan import Replicate, Shares, Source, Trial
 from bench.recipe import SOURCE_KEYS, Data, Hidden
 
 
@@ -46,6 +48,17 @@ class DiskLocator:
         source = self.source(data.source, data)
         identity = self.data_fingerprint(source, data, folds=replicate.fold is not None)
         return self._surveyor.shares(source, data, replicate, identity)
+
+    def outline(self, trial: Trial) -> Outline | None:
+        """A trial's images and their sides, as far as labels tell; see ``Surveyor.outline``."""
+        return self._surveyor.outline(trial)
+
+    def sound(self, of: list[Any], problems: Callable[[], Iterable[str]]) -> list[str]:
+        """``problems()``; none, without looking, where it found none of the same before.
+
+        of   what the answer depends on, as JSON
+        """
+        return self._surveyor.sound(of, problems)
 
     def hidden_key(self, hidden: Hidden, source: Source | None, test_key: str) -> str:
         """Key of a hidden set."""

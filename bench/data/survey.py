@@ -8,20 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.fingerprint import PINNED, effective_split
 from bench.errors import UserError
 from bench.files import Counting, hand_over
-from bench.plan import Replicate, Shares, Source, fingerprint
+from bench.plan import Replicate, Shares, Source, Trial, fingerprint
 from bench.recipe import Data, Split
 from bench.registry import UNREAD, sources
 
 if TYPE_CHECKING:
-    from bench.data.images import Images, Index
+    from bench.data.images import Images, Index, Labels
     from bench.data.outliers import Findings
+    from bench.data.reader import Reader
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a trial's images before they are asked for."""
+
+    reader: Reader
+    train: Labels
+    """Labels (N,) of its training images, as ``val`` and ``test`` of the others."""
+    val: Labels
+    test: Labels
+
 
 SIDES = ("train", "val", "test")
 VERSION = 1
@@ -58,22 +72,49 @@ class Surveyor:
         found = self._remembered(["shares", *of], lambda: self._shares(source, data, replicate))
         return None if found is None else Shares.model_validate(found)
 
-    def _remembered(self, of: list[Any], compute: Callable[[], Any]) -> Any:
+    def outline(self, trial: Trial) -> Outline | None:
+        """A trial's images by label and side; None where nothing can be said before it runs.
+
+        Images that a plan reads anyway are told apart from their copies; others all count.
+        Raises UserError for what is wrong with them.
+        """
+        from bench.data import split
+        from bench.data.reader import open_source
+
+        data, source, replicate = trial.data, trial.source, trial.replicate
+        if not _readable(source) or (source.path and not source.path.exists()):  # to be downloaded
+            return None
+        reader = open_source(data, source)
+        unread = data.groups is None and _told_unread(source, data, replicate.fold is not None)
+        opened = _undecoded(reader, data) if unread else self._opened(source, data)
+        sides = split.sides(opened[0], data, replicate, opened[1])
+        return Outline(reader, *(opened[0].labels[index] for index in sides))
+
+    def sound(self, of: list[Any], problems: Callable[[], Iterable[str]]) -> list[str]:
+        """``problems()``; where it found none of the same (``of``) before, none."""
+        return list(
+            self._remembered(["sound", *of], lambda: list(problems()), lasting=lambda found: not found)
+        )
+
+    def _remembered(
+        self, of: list[Any], compute: Callable[[], Any], lasting: Callable[[Any], bool] = lambda found: True
+    ) -> Any:
+        """``compute()``, or what it gave for the same; ``lasting`` says whether it is to be kept."""
         file = self.cache / "surveys" / f"{fingerprint([*of, VERSION])[:32]}.json"
         with contextlib.suppress(OSError, ValueError):
             return json.loads(file.read_text("utf-8"))
         found = compute()
+        if not lasting(found):
+            return found
         with contextlib.suppress(UserError):  # a cache that cannot be written costs time, never a result
             hand_over(file, json.dumps(found).encode())
         return found
 
     def _opened(self, source: Source, data: Data) -> tuple[Images, Findings]:
-        from bench.data.cache import open_images
-        from bench.data.outliers import find
+        from bench.data import provide
 
         with self.counting(f"reading {data.source} at {data.size_px} px") as count:
-            images = open_images(data, source, self.cache, count)
-        return images, find(images)
+            return provide.opened(data, source, self.cache, count)
 
     def _bursts(self, source: Source, data: Data) -> bool:
         from bench.data.split import bursts
@@ -101,6 +142,28 @@ def _told_unread(source: Source, data: Data, folds: bool) -> bool:
     """Whether no image need be read to know that none comes in bursts, or that it would change nothing."""
     own = not folds and effective_split(source, data) == "official"
     return data.source in PINNED or own or not _readable(source)
+
+
+def _undecoded(reader: Reader, data: Data) -> tuple[Images, Findings]:
+    """A source's labels, groups and own split, with empty pictures of which no two are alike."""
+    import numpy as np
+
+    from bench.data.groups import groups_of
+    from bench.data.images import Images
+    from bench.data.outliers import Findings
+
+    count = len(reader.labels)
+    each = np.arange(count)
+    images = Images(
+        np.broadcast_to(np.uint8(0), (count, 1, 1, reader.channels)),
+        reader.labels,
+        each.astype(np.uint64),
+        classes=reader.classes,
+        split=reader.split,
+        phash=each.astype(np.uint64),
+        groups=None if data.groups is None else groups_of(reader, data.groups, data.source),
+    )
+    return images, Findings(np.zeros(count, bool), each, each, (), (), ())
 
 
 def shares_of(made: Sequence[Index], usable: int, images: Images, asked: Mapping[str, float]) -> Shares:

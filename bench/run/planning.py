@@ -28,7 +28,7 @@ from bench.progress.board import Cell
 from bench.progress.terminal import Terminal
 from bench.registry import UNREAD
 from bench.registry import metrics as scores
-from bench.run import preflight
+from bench.run import foresight, preflight
 from bench.store import Record, Store
 from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
@@ -105,6 +105,13 @@ class Planning:
             looks=self.looks,
         )
         return plan if not self.looks else self._undecided(plan)
+
+    def foresee(self, plan: Plan) -> None:
+        """Refuse what a run would refuse and labels and names tell. Raises UserError that lists it all."""
+        standing = states(plan, self.store)
+        ahead = [run for run, state, _ in standing if state in ("missing", "unscored")]
+        waiting = self.untuned() if plan.pending else ()
+        foresight.foresee(self.study, [*plan.pending, *waiting, *ahead], self._locator)
 
     def account(self, machine: Machine, terminal: Terminal) -> Plan:
         """Tell what became of the images of the baseline's first replicate, and plan with that."""

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from bench import metrics
 from bench.errors import UserError
-from bench.judge.findings import LOCAL
 from bench.machine import Machine
-from bench.plan import TEST, VAL_SHIFT, Account, Run, ScoredSet, Trial
+from bench.plan import VAL_SHIFT, Account, Run, ScoredSet, Trial
 from bench.progress.terminal import Terminal
 from bench.recipe import Corrupted, External
-from bench.registry import metrics as scores
+from bench.run import foresight
 from bench.study.read import Study
 
 if TYPE_CHECKING:
@@ -58,11 +57,11 @@ def check(study: Study, runs: Sequence[Run], machine: Machine, terminal: Termina
         if training is not None and (run.arm, data, built) not in checked:
             checked.add((run.arm, data, built))
             problems |= dict.fromkeys(metrics.problems(training.classes))
-            found = _check_model(trial, training) + _check_batch(trial, training)
+            found = _check_model(trial, training)
+            found += foresight.batch_problems(trial, training.labels, training.classes)
             found = found or _check_training(trial, training)
             problems |= {f"arm {run.arm}: {problem}": None for problem in found}
-    if problems:
-        raise UserError(f"{study.name} cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
+    foresight.refuse(study.name, problems)
 
 
 def account(run: Run, machine: Machine) -> tuple[Account, ...]:
@@ -90,51 +89,21 @@ def _check_images(trial: Trial, sets: Sequence[ScoredSet], machine: Machine, ter
             else:
                 provide.held_out(trial, scored, machine.cache, count)
     if len(development.classes) < 2:
-        found = f'one class, "{development.classes[0]}"'
-        raise UserError(f"{data.source} holds {found}; there is nothing to tell apart, two are needed")
+        raise foresight.alone(data.source, development.classes)
     train = development.train
     return _Training(len(development.classes), train.images.shape[-1], train.labels)
 
 
 def _undefined(study: Study, trial: Trial, sets: Sequence[ScoredSet], machine: Machine) -> Iterator[str]:
     """Scores that are to decide something on a set and are undefined on its labels."""
-    import numpy as np
-
     from bench.data import provide
 
-    asked = {study.primary, *(claim.metric for claim in study.claims)}
+    asked = foresight.decisive(study)
     for scored in sets:
-        called = LOCAL if scored.name == TEST else scored.name
-        wanted = [metric for metric in scores if f"{called}.{metric.name}" in asked]
-        if scored.name == VAL_SHIFT or not wanted:
-            continue
-        labels = provide.held_out(trial, scored, machine.cache).labels
-        classes = provide.development(trial, machine.cache).classes
-        flat = np.full((len(labels), len(classes)), 1 / len(classes))
-        for metric in wanted:
-            if np.isnan(metric.build({})(flat, labels)):
-                present = ", ".join(f'"{classes[k]}"' for k in np.unique(labels))
-                yield (
-                    f"{called}.{metric.name} is undefined: this set has images of one class, {present}; "
-                    "choose another score of it"
-                )
-
-
-def _check_batch(trial: Trial, training: _Training) -> list[str]:
-    """A batch that is larger than an epoch would silently be a smaller one."""
-    recipe, images = trial.recipe, _epoch(trial, training)
-    if recipe.batch_size <= images:
-        return []
-    made = "" if recipe.balance == "none" else f' with balance = "{recipe.balance}"'
-    return [f"batch_size = {recipe.batch_size}: an epoch has {images} images{made}; use at most {images}"]
-
-
-def _epoch(trial: Trial, training: _Training) -> int:
-    """Images of an epoch."""
-    from bench.data import balance
-
-    seed = trial.replicate.stream_seed
-    return len(balance.deal(trial.recipe.balance, training.labels, training.classes, seed))
+        if scored.name != VAL_SHIFT:
+            labels = provide.held_out(trial, scored, machine.cache).labels
+            classes = provide.development(trial, machine.cache).classes
+            yield from foresight.undefined(asked, scored.name, labels, classes)
 
 
 def _check_training(trial: Trial, training: _Training) -> list[str]:
@@ -146,7 +115,7 @@ def _check_training(trial: Trial, training: _Training) -> list[str]:
     from bench.train.stages import freeze, set_modes
 
     recipe, size_px, channels = trial.recipe, trial.data.size_px, training.channels
-    rest = _epoch(trial, training) % recipe.batch_size
+    rest = foresight.epoch(trial, training.labels, training.classes) % recipe.batch_size
     smallest = rest if rest > 1 else recipe.batch_size  # a last batch of one image is left out
     views = pipeline.build(recipe.augment, size_px=size_px, channels=channels, device="cpu").views
     with torch.device("meta"):

@@ -130,6 +130,17 @@ def test_a_process_opens_a_source_once_and_forgets_the_oldest(
     assert len(provide._opened) == provide.OPENED
 
 
+def test_two_studies_of_a_process_keep_their_own_groups(tmp_path: Path) -> None:
+    """The same images with patients and without: the second study would be split as the first."""
+    labels, patient = np.arange(40) % 2, np.arange(40) // 4
+    np.savez(tmp_path / "cells.npz", images=noise(40), labels=labels, patient=patient)
+    source = Source("npz", tmp_path / "cells.npz", str(tmp_path))
+    plain = Data(source="npz:cells.npz", size_px=16)
+    for data in (plain, plain.model_copy(update={"groups": "patient"}), plain):
+        images, _ = provide.opened(data, source, tmp_path, None)
+        assert (images.groups is None) is (data.groups is None)
+
+
 def test_arms_of_a_seed_share_their_images_and_seeds_their_test_images(trial: Trial, tmp_path: Path) -> None:
     other_seed, scored = make_trial(trial.source, Replicate(1)), ScoredSet(TEST, "key")
     made = provide.development(trial, tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from samples import noise
 
 from bench import plan
-from bench.data import cache, fingerprint
+from bench.data import cache, fingerprint, provide
 from bench.data.locator import DiskLocator
 from bench.errors import UserError
 from bench.machine import Machine
@@ -78,6 +78,7 @@ def test_what_was_read_once_is_remembered(tmp_path: Path, monkeypatch: pytest.Mo
     grouped = data.model_copy(update=PATIENT)
     first = disk.data_fingerprint(disk.source(data.source, data), data), disk.shares(grouped, SEED)
     shutil.rmtree(tmp_path / "cache" / "images")
+    provide._opened.clear()
     unread(monkeypatch)
     again = located(tmp_path)
     assert (
