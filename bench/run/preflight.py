@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,24 @@ class _Training:
     """(N,) int64, of the training split."""
 
 
+class _Networks:
+    """What was said of each network, built once: most arms of a study train the same one."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[object, ...], list[str]] = {}
+
+    def said(
+        self, trial: Trial, training: _Training, *more: object, build: Callable[[], list[str]]
+    ) -> list[str]:
+        """The problems that ``build`` finds: looked for once for a model, its stages, its task, ``more``."""
+        recipe = trial.recipe
+        of = recipe.model.model_dump_json(), tuple(stage.train for stage in recipe.stages), trial.weights
+        key = (*of, training.classes, training.channels, trial.data.size_px, *more)
+        if key not in self._said:
+            self._said[key] = build()
+        return self._said[key]
+
+
 def check(study: Study, runs: Sequence[Run], machine: Machine, terminal: Terminal) -> None:
     """Open the images of a study's ``runs`` and build every arm's model without memory.
 
@@ -39,6 +57,7 @@ def check(study: Study, runs: Sequence[Run], machine: Machine, terminal: Termina
     problems: dict[str, None] = {}
     seen: dict[tuple[str, str, int | None], _Training | None] = {}
     checked: set[tuple[str, str, str]] = set()
+    networks = _Networks()
     for run in runs:
         trial = run.trial
         data = trial.data_fingerprint
@@ -57,9 +76,9 @@ def check(study: Study, runs: Sequence[Run], machine: Machine, terminal: Termina
         if training is not None and (run.arm, data, built) not in checked:
             checked.add((run.arm, data, built))
             problems |= dict.fromkeys(metrics.problems(training.classes))
-            found = _check_model(trial, training)
+            found = _check_model(trial, training, networks)
             found += foresight.batch_problems(trial, training.labels, training.classes)
-            found = found or _check_training(trial, training)
+            found = found or _check_training(trial, training, networks)
             problems |= {f"arm {run.arm}: {problem}": None for problem in found}
     foresight.refuse(study.name, problems)
 
@@ -106,48 +125,62 @@ def _undefined(study: Study, trial: Trial, sets: Sequence[ScoredSet], machine: M
             yield from foresight.undefined(asked, scored.name, labels, classes)
 
 
-def _check_training(trial: Trial, training: _Training) -> list[str]:
+def _check_training(trial: Trial, training: _Training, networks: _Networks) -> list[str]:
     """Show each stage's network, in training mode and without memory, the smallest batch that it will see."""
-    import torch
-
     from bench.augment import pipeline
-    from bench.models.architecture import FOREIGN, Task, architecture_of
-    from bench.train.stages import freeze, set_modes
 
     recipe, size_px, channels = trial.recipe, trial.data.size_px, training.channels
     rest = foresight.epoch(trial, training.labels, training.classes) % recipe.batch_size
     smallest = rest if rest > 1 else recipe.batch_size  # a last batch of one image is left out
     views = pipeline.build(recipe.augment, size_px=size_px, channels=channels, device="cpu").views
+    reason = networks.said(
+        trial, training, smallest, views, build=lambda: _untrainable(trial, training, views * smallest)
+    )
+    return [
+        f"batch_size = {recipe.batch_size}: {recipe.model.name} cannot train on a batch of {smallest} "
+        f"({why}); give a larger batch_size, batch norm needs several values"
+        for why in reason
+    ]
+
+
+def _untrainable(trial: Trial, training: _Training, images: int) -> list[str]:
+    """Why a batch of so many images cannot be trained on, or nothing."""
+    import torch
+
+    from bench.models.architecture import FOREIGN, Task, architecture_of
+    from bench.train.stages import freeze, set_modes
+
+    recipe, size_px = trial.recipe, trial.data.size_px
     with torch.device("meta"):
-        task = Task(training.classes, channels, size_px)
+        task = Task(training.classes, training.channels, size_px)
         network = architecture_of(recipe.model).bare().build(recipe.model.name, task, None)
         for train in dict.fromkeys(stage.train for stage in recipe.stages if stage.train != "none"):
             freeze(network, train)
             set_modes(network)
             try:
-                network(torch.zeros(views * smallest, channels, size_px, size_px))
+                network(torch.zeros(images, task.channels, size_px, size_px))
             except FOREIGN as error:
-                reason = str(error).partition("\n")[0]
-                return [
-                    f"batch_size = {recipe.batch_size}: {recipe.model.name} cannot train on a batch of "
-                    f"{smallest} ({reason}); give a larger batch_size, batch norm needs several values"
-                ]
+                return [str(error).partition("\n")[0]]
     return []
 
 
-def _check_model(trial: Trial, training: _Training) -> list[str]:
+def _check_model(trial: Trial, training: _Training, networks: _Networks) -> list[str]:
     """What is wrong with building and augmenting for one arm."""
     from bench import models
     from bench.augment import pipeline
 
-    data, channels = trial.data, training.channels
-    problems = []
+    size_px, channels = trial.data.size_px, training.channels
+
+    def build() -> list[str]:
+        try:
+            models.check(trial.recipe, training.classes, channels, size_px, trial.weights)
+        except UserError as error:
+            return _each(error)
+        return []
+
+    problems = list(networks.said(trial, training, build=build))
     try:
-        models.check(trial.recipe, training.classes, channels, data.size_px, trial.weights)
-    except UserError as error:
-        problems += _each(error)
-    try:
-        pipeline.build(trial.recipe.augment, size_px=data.size_px, channels=channels, device="cpu")
+        pipeline.build(trial.recipe.augment, size_px=size_px, channels=channels, device="cpu")
     except UserError as error:
         problems += _each(error)
     return problems

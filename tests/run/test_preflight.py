@@ -172,3 +172,18 @@ def test_an_own_metric_is_tried_before_anything_is_trained(tmp_path: Path, body:
     study.write_text(f'uses = ["odd.py"]\n{study.read_text()}')
     said = complaint(study, tmp_path)
     assert said.splitlines()[1:] == [f"  metric odd: of 48 images of 8 classes it {wrong}"]
+
+
+def test_a_network_that_several_arms_train_is_built_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench import models
+
+    built = []
+    look = models.check
+    monkeypatch.setattr(models, "check", lambda recipe, *of: [built.append(recipe.model), look(recipe, *of)])
+    arms = f"{FLIPS}\nlower = {{ 'optimizer.lr' = 0.01 }}\ndeep = {{ 'stages.0.train' = 'top:99' }}"
+    lines = complaint(write_study(tmp_path, arms=arms), tmp_path).splitlines()
+    assert len(lines) == 2, "an arm of other stages is looked at for itself"
+    assert lines[1].startswith("  arm deep: custom_cnn")
+    assert len(built) == 2
