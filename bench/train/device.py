@@ -22,7 +22,8 @@ TOO_LITTLE_MEMORY = (
     "unable to find a valid cudnn algorithm",  # the same of its older interface
     "bad_alloc",  # C++, of the host
 )
-"""How libraries say that memory did not suffice where they raise no class of its own; in any case of letters."""
+"""How libraries say that memory did not suffice, where the class of the error does not; in any case."""
+
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Names of glibc's malloc.h."""
