@@ -168,13 +168,6 @@ def build_network(trial: Trial, development: Development) -> Network:
         return models.build(trial.recipe.model, task, trial.weights)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory, of device or host, did not suffice."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
-
-
 def _checkpoint(trial: Trial, where: Surroundings) -> Checkpoint | None:
     """The trial's checkpoint, which continues only what would end bit for bit the same on a CPU."""
     if where.checkpoint is None:

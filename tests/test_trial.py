@@ -22,7 +22,7 @@ from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
 from bench.recipe import Corrupted, Data, External, Recipe
 from bench.train import checkpoint
 from bench.train.loop import Progress
-from bench.trial import Result, Surroundings, is_out_of_memory, run_trial, score_from_weights
+from bench.trial import Result, Surroundings, run_trial, score_from_weights
 
 CLASSES = ("blue", "green", "red")
 LOCAL = ScoredSet(TEST, "key-of-test")
@@ -270,25 +270,6 @@ def test_weights_of_another_recipe_do_not_score(
     save({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(UserError, match="holds 1 tensors, but not those of a trained trial"):
         score_from_weights(trial, [LOCAL], tmp_path / "foreign.safetensors", setting)
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (MemoryError(), True),
-        (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (
-            RuntimeError(
-                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
-            ),
-            True,
-        ),
-        (RuntimeError("shapes cannot be multiplied"), False),
-        (ValueError("allocate memory"), False),
-    ],
-)
-def test_out_of_memory_is_told_from_other_errors(error: BaseException, expected: bool) -> None:
-    assert is_out_of_memory(error) is expected
 
 
 def test_a_trial_is_scored_in_the_precision_it_was_trained_in(

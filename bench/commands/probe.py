@@ -167,8 +167,8 @@ def _try(
 ) -> tuple[tuple[StageCost, ...], float, str]:
     """Train a few steps; what each stage takes, the seconds of all of them in full, and what went wrong."""
     from bench.data.images import Development
+    from bench.train.device import is_out_of_memory
     from bench.train.loop import Diverged, fit
-    from bench.trial import is_out_of_memory
 
     val = development.val
     few = Development(
@@ -179,7 +179,7 @@ def _try(
         done = fit(network, few, _short(trial.recipe, device), trial.replicate.stream_seed, device)
     except Diverged as diverged:
         return (), math.nan, diverged.reason
-    except RuntimeError as error:
+    except Exception as error:  # the forms of too little memory have no class in common
         if not is_out_of_memory(error):
             raise
         return (), math.nan, f"out of memory with batch_size = {trial.recipe.batch_size}"

@@ -98,7 +98,7 @@ def _with_earlier(
 
 def cause_of(error: Exception) -> Cause:
     """``interrupted`` for a disk that is full or gone, ``oom``, else ``error``: a bug or a bad setting."""
-    from bench.trial import is_out_of_memory
+    from bench.train.device import is_out_of_memory
 
     told_by_text = "No space left on device" in str(error)  # safetensors wraps the system's error
     if told_by_text or (isinstance(error, OSError) and error.errno in DISK):

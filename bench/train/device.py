@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import functools
 import os
 from collections.abc import Iterator
@@ -11,6 +12,18 @@ from collections.abc import Iterator
 import torch
 
 from bench.recipe import Recipe
+
+TOO_LITTLE_MEMORY = (
+    "out of memory",  # CUDA error: … (torch.AcceleratorError), NVRTC, NCCL, the driver's own text
+    "allocate memory",  # DefaultCPUAllocator: can't …, Cannot … (ENOMEM)
+    "_ALLOC_FAILED",  # CUBLAS_STATUS_…, CUDNN_STATUS_…, CUSOLVER_STATUS_…, CUFFT_…
+    "ALLOCATION_FAILED",  # CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, …_DEVICE_ALLOCATION_FAILED
+    "unable to find an engine",  # cuDNN's frontend, when no kernel's workspace fits
+    "unable to find a valid cudnn algorithm",  # the same of its older interface
+    "bad_alloc",  # C++, of the host
+)
+"""How libraries say that memory did not suffice, where the class of the error does not; in any case."""
+
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Names of glibc's malloc.h."""
@@ -39,6 +52,18 @@ def computing(recipe: Recipe, device: str) -> Iterator[None]:
         cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, cudnn.benchmark = before
         torch.use_deterministic_algorithms(deterministic)
         torch.set_num_threads(threads)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error``, or what it was raised from, says that memory of device or host did not suffice."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    text = str(error).lower()
+    if isinstance(error, RuntimeError) and any(form.lower() in text for form in TOO_LITTLE_MEMORY):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 
 
 @functools.cache

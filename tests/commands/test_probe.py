@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import FLIPS, HIDDEN, machine_in, write_study
 
 from bench.commands.plan import plan_json
@@ -105,6 +106,17 @@ def test_an_arm_that_blows_up_at_once_says_so_and_the_others_are_measured(tmp_pa
     assert "loss is" in costs[1].problem
     assert as_data(costs)[1]["seconds"] is None
     assert "1 more of arms that could not be probed" in as_text(costs, "cpu")
+
+
+def test_an_arm_that_finds_too_little_memory_says_so_whatever_the_error_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broke(*given: object) -> None:
+        raise torch.AcceleratorError("CUDA error: out of memory", 2)
+
+    monkeypatch.setattr("bench.train.loop.fit", broke)
+    costs = probe(write_study(tmp_path), machine_in(tmp_path), False, QUIET)
+    assert [cost.problem for cost in costs] == ["out of memory with batch_size = 32"] * 2
 
 
 def test_the_text_says_what_top_counts_what_stages_train_and_what_it_sums_to() -> None:
