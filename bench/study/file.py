@@ -201,7 +201,7 @@ class Tune(Frozen):
 
 
 def tuned_keys(tune: Tune) -> list[str]:
-    """Every tuned key, in the study's order: its place is its dimension of the unit cube."""
+    """Every tuned key, in the study's order."""
     return list(dict.fromkeys([*tune.space, *(key for own in tune.arms.values() for key in own)]))
 
 

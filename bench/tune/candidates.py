@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,8 @@ from bench.registry import metrics
 from bench.store import CONTINUED, MOST_ATTEMPTS, Record
 
 CandidateState = Literal["done", "diverged", "failed", "pruned", "missing"]
+TINY = 1e-3
+"""Keeps a diverged candidate below those that finished where all of these are equal."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Standing:
     """Diverged, failed: what its first such trial says, on one line."""
     trial: str = ""
     """That trial's id."""
+    course: tuple[float, ...] = ()
+    """Cut short by evaluations: best validation accuracy by each, as far as it got."""
 
 
 def standing(candidate: Candidate, records: Mapping[str, Record | None], metric: str) -> Standing:
@@ -56,7 +60,7 @@ def standing(candidate: Candidate, records: Mapping[str, Record | None], metric:
     if len(values) < len(pairs) or not all(map(math.isfinite, values)):
         return Standing(candidate, "failed", seconds=seconds, why=f"{metric} is undefined here")
     loss = statistics.fmean(record.validation.get("nll", math.inf) for record in there)
-    return Standing(candidate, "done", statistics.fmean(values), values, loss, seconds)
+    return Standing(candidate, "done", statistics.fmean(values), values, loss, seconds=seconds)
 
 
 def standings(search: PlannedSearch, read: Callable[[str], Record | None], metric: str) -> list[Standing]:
@@ -104,6 +108,26 @@ def score(trial: PlannedTrial, record: Record | None, metric: str) -> float | No
     if of == VAL_SHIFT:
         return record.scores.get(trial.sets[VAL_SHIFT], {}).get(name)
     return record.validation.get(name)
+
+
+def distinct(standings: Iterable[Standing]) -> list[Standing]:
+    """The standings without candidates that repeat an earlier one's settings: no second look at anything."""
+    seen: list[Mapping[str, Any]] = []
+    found = []
+    for each in standings:
+        if each.candidate.values not in seen:
+            seen.append(each.candidate.values)
+            found.append(each)
+    return found
+
+
+def worst(standings: Iterable[Standing], metric: str) -> float:
+    """What a search is told of a candidate that diverged, more being better: less than any that finished.
+
+    As far below the least of them as that is below the best: a sampler that fits values is not thrown by it.
+    """
+    done = [goodness(each.value, metric) for each in standings if each.state == "done"]
+    return 2 * min(done) - max(done) - TINY if done else 0.0
 
 
 def winner(standings: Sequence[Standing], metric: str) -> int | None:

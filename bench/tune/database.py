@@ -22,6 +22,7 @@ from bench.study.read import Arm
 from bench.tune.candidates import Standing, goodness, standings
 from bench.tune.propose import distributions, to_optuna
 
+# A view holds no value that was made up: what diverged is a failure here, a sampler is told a worst value.
 STATES = {
     "done": TrialState.COMPLETE,
     "diverged": TrialState.FAIL,

@@ -13,6 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers._tpe.sampler import default_gamma
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.errors import UserError, did_you_mean
@@ -22,7 +23,7 @@ from bench.study.patch import look_up
 from bench.study.read import Arm
 from bench.study.signature import arguments
 from bench.tune import space
-from bench.tune.candidates import Standing, goodness
+from bench.tune.candidates import Standing, distinct, goodness, worst
 from bench.tune.prune import Behind
 
 NUMBERS = {"CmaEsSampler": 2}
@@ -42,11 +43,16 @@ def tpe(tune: Tune, arm: Arm, told: Sequence[Standing], count: int) -> list[spac
     """
     # Optuna seeds a generator that takes 32 bits.
     seed = derive(tune.seed, "tpe", len(told)) % 2**32
-    sampler = TPESampler(seed=seed, n_startup_trials=1, multivariate=True, constant_liar=True)
+    once, low = distinct(told), worst(told, tune.metric)
+    # TPE proposes what is like the best tenth. Where fewer have finished, that would take in what diverged:
+    # then at random.
+    enough = sum(each.state == "done" for each in once) >= default_gamma(len(told) + count)
+    startup = 1 if enough else len(told) + count
+    sampler = TPESampler(seed=seed, n_startup_trials=startup, multivariate=True, constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     kinds = distributions(tune, arm)
-    for each in told:
-        study.add_trial(_told(each, tune, kinds))
+    for each in once:
+        study.add_trial(_told(each, tune, kinds, low))
     asked = [study.ask(kinds) for _ in range(count)]
     return [from_optuna(trial.params, tune, arm) for trial in asked]
 
@@ -80,33 +86,58 @@ class Replay:
     def __call__(self, told: Sequence[Standing], count: int) -> list[space.Values]:
         """The next ``count`` candidates; ``told`` begins with what was told before."""
         with quiet():
+            low = worst(told, self._tune.metric)
             for each in told[self._told :]:
-                self._tell(each)
+                self._tell(each, low)
             self._told = len(told)
             asked = [self._study.ask(self._kinds) for _ in range(count)]
         self._asked = dict(enumerate(asked, len(told)))
         return [from_optuna(trial.params, self._tune, self._arm) for trial in asked]
 
-    def _tell(self, each: Standing) -> None:
-        """How one candidate ended: one of the sampler's own, or one of the paired points before them."""
+    def _tell(self, each: Standing, low: float) -> None:
+        """How one candidate ended: one of the sampler's own, or one of the paired points before them.
+
+        Its own it hears of even where they repeat: a population waits for every member.
+        """
         trial = self._asked.get(each.candidate.number)
         if trial is None:
-            self._study.add_trial(_told(each, self._tune, self._kinds))
-        elif each.state == "done":
-            self._study.tell(trial, goodness(each.value, self._tune.metric))
+            self._study.add_trial(_told(each, self._tune, self._kinds, low))
+            return
+        state, value, steps = _ending(each, self._tune.metric, low)
+        for step, reached in steps.items():
+            trial.report(reached, step)
+        if state == TrialState.PRUNED:  # its value is the last that it reported
+            self._study.tell(trial, state=state)
         else:
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._study.tell(trial, value, state)
 
 
-def _told(each: Standing, tune: Tune, kinds: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def _told(each: Standing, tune: Tune, kinds: Mapping[str, BaseDistribution], low: float) -> FrozenTrial:
     """A judged candidate as a trial of Optuna's, more being better."""
-    value = goodness(each.value, tune.metric) if each.state == "done" else None
+    state, value, steps = _ending(each, tune.metric, low)
     return create_trial(
-        state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+        state=state,
         params=to_optuna(each.candidate.values, kinds),
         distributions=dict(kinds),
         value=value,
+        intermediate_values=steps,
     )
+
+
+def _ending(each: Standing, metric: str, low: float) -> tuple[TrialState, float | None, dict[int, float]]:
+    """How Optuna hears of a candidate: state, value (more is better), and value by step if it was cut short.
+
+    low   what one that diverged is worth. As FAIL it would be ignored, and a sampler that learns would look
+          where nobody failed to converge yet nobody was seen: in the region that diverges.
+    """
+    if each.state == "done":
+        return TrialState.COMPLETE, goodness(each.value, metric), {}
+    if each.state == "diverged":
+        return TrialState.COMPLETE, low, {}
+    steps = dict(enumerate(each.course or tuple(goodness(value, metric) for value in each.by_seed)))
+    if each.state == "pruned" and steps:
+        return TrialState.PRUNED, None, steps
+    return TrialState.FAIL, None, {}
 
 
 def _class_of(base: Any, module: Any, name: str) -> Any:

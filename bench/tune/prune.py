@@ -86,7 +86,9 @@ class ByEvaluation:
         if any(behind):
             why = f"behind {self._what} at evaluation {behind.index(True) + 1}"
             seconds = sum(record.seconds.values())
-            return Judged(Standing(candidate, "pruned", seconds=seconds, why=why, trial=first.id))
+            reached = tuple(course[: behind.index(True) + 1])
+            cut = Standing(candidate, "pruned", seconds=seconds, why=why, trial=first.id, course=reached)
+            return Judged(cut)
         if record.status == "pruned":  # by another search, which asked for more
             return Judged(replace(plain, state="missing"), frozenset({first.id}), self.floors)
         return Unpruned().judge(candidate, records, plain)

@@ -34,11 +34,14 @@ REFUSED = {
 
 @samplers.register("sobol", learns=False)
 def sobol() -> Sampler:
-    """Points of a Sobol sequence, the same for every arm, mapped to each arm's own ranges.
+    """Points that fill each range evenly, the same for every arm, mapped to each arm's own ranges.
 
-    random   a digital shift for each setting, from the tuning seed
+    Each setting goes through one dimension of a Sobol sequence in an order of its own: what else is tuned, or
+    in which order it is written, moves none of its points.
 
-    Source: Joe and Kuo 2008; Owen 2003.
+    random   a digital shift and an order for each setting, from the tuning seed and the setting's name
+
+    Source: Burley 2020 (padding by shuffling); Owen 2003.
     """
 
     def begin(tune: Tune, arm: Arm) -> Ask:
@@ -56,6 +59,9 @@ def sobol() -> Sampler:
 @samplers.register("tpe", learns=True)
 def tpe() -> Sampler:
     """Half the candidates, at most 10, as ``sobol``; the others where an arm's own results look promising.
+
+    A candidate that diverged counts as worse than any that finished, one that was cut short by how far it
+    got; what ran out of memory or met a bug tells nothing of its settings. Equal settings count once.
 
     random   Optuna's multivariate TPE, made anew for each generation from the tuning seed
 

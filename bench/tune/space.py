@@ -5,7 +5,6 @@ Pure and light: a plan must know every candidate's id without importing a search
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from typing import Any, Literal
 from bench.errors import UserError
 from bench.recipe import Recipe, Stage
 from bench.streams import derive
-from bench.study.file import MOST_TUNED, Range, Tune, ranges_of, tuned_keys
+from bench.study.file import Range, Tune, ranges_of
 from bench.study.patch import apply, look_up
 from bench.study.read import Arm, Study
 from bench.study.resolve import resolve
@@ -25,66 +24,46 @@ DIGITS = 4
 """Significant digits of a tuned number: what a report prints is what was trained."""
 EDGE = 0.1
 """Share of a range, at either end, in which a chosen value counts as lying at its edge."""
-
+FIRST = "optimizer.lr"
+"""Goes through the sequence in its own order: nearly every study tunes it, and its points never moved."""
 _BITS = 32
-_POLYNOMIALS = (
-    (0, (1,)),
-    (1, (1, 3)),
-    (1, (1, 3, 1)),
-    (2, (1, 1, 1)),
-    (1, (1, 1, 3, 3)),
-    (4, (1, 3, 5, 13)),
-    (2, (1, 1, 5, 5, 17)),
-    (4, (1, 1, 5, 5, 5)),
-    (7, (1, 1, 7, 11, 19)),
-)
-"""Coefficients and first direction numbers of dimensions 2 to 10. Source: Joe & Kuo 2008."""
-assert len(_POLYNOMIALS) + 1 == MOST_TUNED
 
 
-def points(count: int, dimensions: int, seed: int) -> list[tuple[float, ...]]:
-    """The first ``count`` points of a Sobol sequence with a random digital shift, each in [0, 1).
+def points(count: int, key: str, seed: int) -> list[float]:
+    """The first ``count`` points of a tuned key, each in [0, 1).
 
-    Point k in dimension j depends on (seed, j, k) alone: more points or dimensions move none. Digital
-    shifts keep the sequence's even spread. Source: Joe & Kuo 2008; Owen 2003 (randomisation by digits).
+    They depend on (seed, key) alone: neither more points nor other keys move any. One dimension of a Sobol
+    sequence with a random digital shift, which each key goes through in an order of its own: shuffled within
+    2ⁿ to 2ⁿ⁺¹ − 1, so that every 2ⁿ first points still fill every interval of width 2⁻ⁿ once, while points of
+    two keys are independent. Source: Burley 2020 (padding by shuffling); Owen 2003 (randomisation by digits).
     """
+    if key == FIRST:
+        shift, order = derive(seed, "sobol", 0), list(range(count))
+    else:
+        shift, order = derive(seed, f"points {key}"), _shuffled(count, key, seed)
     # derive gives 63 bits, a coordinate has the first _BITS of them.
-    shifts = [derive(seed, "sobol", j) >> (63 - _BITS) for j in range(dimensions)]
-    state = [0] * dimensions
-    found = []
-    for k in range(count):
-        found.append(tuple((s ^ shift) / 2**_BITS for s, shift in zip(state, shifts, strict=True)))
-        # In Gray-code order one direction number leads from each point to the next.
-        lowest_zero = (~k & (k + 1)).bit_length() - 1
-        state = [s ^ _directions(j)[lowest_zero] for j, s in enumerate(state)]
-    return found
+    return [(_van_der_corput(k ^ k >> 1) ^ shift >> (63 - _BITS)) / 2**_BITS for k in order]
 
 
-@functools.cache
-def _directions(dimension: int) -> tuple[int, ...]:
-    """Direction numbers of one dimension, most significant bit first."""
-    if dimension == 0:
-        return tuple(1 << (_BITS - 1 - i) for i in range(_BITS))
-    coefficients, first = _POLYNOMIALS[dimension - 1]
-    degree = len(first)
-    v = [m << (_BITS - 1 - i) for i, m in enumerate(first)]
-    for i in range(degree, _BITS):
-        # The recurrence of the primitive polynomial, of which the first and last coefficient are 1.
-        new = v[i - degree] ^ (v[i - degree] >> degree)
-        for k in range(1, degree):
-            if coefficients >> (degree - 1 - k) & 1:
-                new ^= v[i - k]
-        v.append(new)
-    return tuple(v)
+def _shuffled(count: int, key: str, seed: int) -> list[int]:
+    """The first ``count`` of the whole numbers, each block from one power of two to the next shuffled."""
+    order = [0]
+    while len(order) < count:
+        block = range(len(order), 2 * len(order))
+        order += sorted(block, key=lambda k: derive(seed, f"order {key}", k))
+    return order[:count]
+
+
+def _van_der_corput(k: int) -> int:
+    """The digits of ``k`` mirrored at the point, as a whole number of _BITS bits."""
+    return int(f"{k:0{_BITS}b}"[::-1], 2)
 
 
 def grid_points(tune: Tune, label: str, count: int) -> list[dict[str, float]]:
     """The unit coordinates of an arm's first ``count`` candidates by tuned key, paired across arms."""
-    dimension = {key: j for j, key in enumerate(tuned_keys(tune))}
     mine = ranges_of(tune, label)
-    return [
-        {key: point[dimension[key]] for key in mine} for point in points(count, len(dimension), tune.seed)
-    ]
+    columns = [points(count, key, tune.seed) for key in mine]
+    return [dict(zip(mine, point, strict=True)) for point in zip(*columns, strict=True)]
 
 
 def values_at(tune: Tune, arm: Arm, point: Mapping[str, float]) -> Values:

@@ -118,7 +118,80 @@ def test_it_is_told_how_its_own_candidates_ended(monkeypatch: pytest.MonkeyPatch
     told.clear()
     desk.plan()
     of_one_arm = told[: len(told) // 2]
-    assert of_one_arm == [(6, pytest.approx(0.05)), (7, None), (8, pytest.approx(0.1 * 8 / 12))]
+    # Of the seven finished before it the best has 0.05, the least 0; of the same generation 8 is the best.
+    worst = 0 - 0.1 * 8 / 12 - 1e-3
+    assert of_one_arm == [
+        (6, pytest.approx(0.05)),
+        (7, pytest.approx(worst)),
+        (8, pytest.approx(0.1 * 8 / 12)),
+    ]
+
+
+@pytest.mark.parametrize("border", [0.35, 0.65])
+def test_tpe_does_not_seek_the_region_that_diverges(border: float):
+    """Told as failures that say nothing, diverged candidates drew 69 to 100 % of its proposals."""
+
+    def rising_to_the_border(run: Run) -> float | str:
+        at = math.log10(run.trial.recipe.optimizer.params["lr"] / 1e-4) / 2 + (
+            0.5 if run.arm == "lion" else 0
+        )
+        return "diverged" if at > border else 0.5 + 0.4 * at
+
+    beyond = []
+    rate = '[tune.space]\n"optimizer.lr" = { low = 1e-4, high = 1e-2, log = true }\n'
+    for seed in range(4):
+        desk = Desk(study('"tpe"', f"candidates = 24\nseed = {seed}", rate), rising_to_the_border)
+        desk.finish()
+        where = [math.log10(run.trial.recipe.optimizer.params["lr"] / 1e-4) / 2 for run in desk.asked]
+        beyond += [
+            u > border
+            for u, run in zip(where, desk.asked, strict=True)
+            if run.arm == "adam" and run.candidate >= 10
+        ]
+    assert sum(beyond) / len(beyond) <= 1 - border, "random search's share"
+
+
+def test_tpe_keeps_looking_everywhere_where_nothing_has_finished():
+    desk = Desk(study('"tpe"', "candidates = 24"), lambda run: "diverged")
+    desk.finish()
+    rates = [math.log10(rate) for rate, _ in points(desk, "adam")[10:]]
+    assert max(rates) - min(rates) > 1.2, "of two decades"
+
+
+def test_what_is_cut_short_is_told_with_how_far_it_got(monkeypatch: pytest.MonkeyPatch):
+    told = []
+    real = optuna.Study.add_trial
+    monkeypatch.setattr(
+        optuna.Study, "add_trial", lambda self, trial: (told.append(trial), real(self, trial))[1]
+    )
+    more = 'candidates = 12\ngeneration = 4\npruner = "median"'
+    desk = Desk(study('"tpe"', more), lambda run: "oom" if run.candidate == 2 else 0.9 - 0.05 * run.candidate)
+    desk.finish()
+    last = [trial for trial in told if trial.params["optimizer.lr"] > 0][-10:]
+    states = {trial.state for trial in told}
+    assert states == {
+        optuna.trial.TrialState.COMPLETE,
+        optuna.trial.TrialState.PRUNED,
+        optuna.trial.TrialState.FAIL,
+    }
+    cut = [trial for trial in last if trial.state == optuna.trial.TrialState.PRUNED]
+    assert cut
+    assert all(
+        trial.intermediate_values
+        == pytest.approx({0: trial.intermediate_values[0], 1: trial.intermediate_values[0]})
+        for trial in cut
+    )
+
+
+def test_settings_that_repeat_are_told_once(monkeypatch: pytest.MonkeyPatch):
+    counts = []
+    real = optuna.Study.ask
+    monkeypatch.setattr(
+        optuna.Study, "ask", lambda self, *args: (counts.append(len(self.get_trials())), real(self, *args))[1]
+    )
+    two = "[tune.space]\nbatch_size = { choices = [8, 16] }\n"
+    Desk(study('"tpe"', "candidates = 12\ngeneration = 1", two), lambda run: 0.5).finish()
+    assert set(counts) == {2}, "both batch sizes, however often"
 
 
 def test_an_arm_that_tunes_one_number_is_no_case_for_cma_es():
