@@ -22,9 +22,9 @@ benchmarks *arguments:
 chaos kills="20" seed="0":
     uv run python tests/chaos.py {{kills}} {{seed}}
 
-# ten times the fuzzing: odd EXIF blocks, damaged image files, mutated studies
+# ten times the fuzzing: odd EXIF blocks, damaged image files, mutated studies; every number of every committed report
 deep *arguments:
-    DEEP=1 uv run pytest tests/data/test_reading.py tests/study/test_fuzz.py {{arguments}}
+    DEEP=1 uv run pytest tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py {{arguments}}
 
 # write docs/components.md anew
 docs:

@@ -1,0 +1,67 @@
+"""From the row of a table to what a printed cell of it has to say."""
+
+from collections.abc import Callable
+
+from .printed import Cell, Columns, text
+from .rows import Row
+
+
+def number(key: str, times: float = 1.0) -> Callable[[Row], Cell]:
+    return lambda row: None if row[key] is None else text("{}", times * row[key])
+
+
+def spread(key: str, times: float = 100.0) -> Callable[[Row], Cell]:
+    """A mean ± its standard deviation."""
+    return lambda row: text("{} ± {}", times * row[key], times * row[f"{key}_sd"])
+
+
+def halved(key: str, low: str, high: str) -> Callable[[Row], Cell]:
+    """A mean ± half its interval."""
+    return lambda row: text("{} ± {}", 100 * row[key], 50 * (row[high] - row[low]))
+
+
+def interval(key: str, low: str, high: str) -> Callable[[Row], Cell]:
+    def cell(row: Row) -> Cell:
+        return (
+            None if row[key] is None else text("{} [{}, {}]", *(100 * row[name] for name in (key, low, high)))
+        )
+
+    return cell
+
+
+def said(key: str) -> Callable[[Row], Cell]:
+    return lambda row: row[key]
+
+
+def _over(row: Row) -> Cell:
+    settings_of = (
+        "{} setting of the others, {} arms" if row["blocks"] == 1 else "{} settings of the others, {} arms"
+    )
+    return text(settings_of, row["blocks"], row["cells"])
+
+
+COSTS: Columns = {
+    "parameters": number("parameters"),
+    "of them trained": number("trained_parameters"),
+    "GFLOPs per image": number("flops", 1e-9),
+    "epochs": number("epochs"),
+    "train s": number("train_seconds"),
+    "× baseline's": number("time_ratio"),
+    "images/s": number("images_per_s"),
+    "peak memory MB": number("peak_memory_mb"),
+}
+FACTORS: Columns = {"effect": said("effect_of"), "over": _over, "seeds": number("seeds")}
+SETTINGS: Columns = {
+    "setting": said("setting"),
+    "arm": said("arm"),
+    "baseline": said("baseline"),
+    "here": said("here"),
+}
+NOISE: Columns = {
+    "σ, points": number("sigma", 100),
+    "set": said("set"),
+    "metric": said("metric"),
+    "f": number("f"),
+    "seeds": number("seeds"),
+    "images": number("images"),
+}

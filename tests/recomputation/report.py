@@ -1,0 +1,275 @@
+"""What a report's sentences and printed tables have to say, from the same rows as its CSV files."""
+
+import numpy as np
+
+from . import settings, tuning
+from .columns import COSTS, FACTORS, NOISE, SETTINGS, halved, interval, number, said, spread
+from .comparisons import difference
+from .family import Verdict
+from .formulas import LEVEL, Effect
+from .printed import Cell, Columns, Line, Section, Table, Text, text
+from .records import LOCAL
+from .rows import Row
+from .tables import SCORES, Tables
+
+CONSTANTS = ("95 %", "below 40 finished candidates", "; 0 where they add up")
+"""Numbers of the method, not of this study."""
+
+UNITS = {"nll": 1.0}
+NOTICED = 1.02  # what differs by less is not worth a word
+
+
+class Report:
+    """The sections of a study's report.md."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.study = tables.study
+        self.primary = self.study.primary_set
+
+    def label(self, row: Row) -> Cell:
+        arm = row["arm"]
+        return f"**{arm}** (baseline)" if arm == self.study.baseline else arm
+
+    def sections(self) -> dict[str, Section]:
+        primary, searched = self.primary, bool(self.study.searches)
+        found = [
+            self.first_screen(),
+            self.claims(),
+            self.plain_table(
+                "Factors",
+                self.tables.factors(),
+                FACTORS | {self._delta: interval("effect", "effect_low", "effect_high")},
+            ),
+            self.ensembles(),
+            self.scores(),
+            *self.corruptions(),
+            self.plain_table(
+                f"Classes on {primary}", self.tables.classes(), {"class": said("class")} | self._recalls()
+            ),
+            self.tuned() if searched else Section("Tuning"),
+            self.confounds(),
+            self.costs(),
+            self.plain_table("What each arm changed", self.tables.settings(), SETTINGS),
+            self.fixed(),
+            self.made(),
+            self.plain_table("Noise", self.tables.noise(), NOISE),
+            self.provenance(),
+        ]
+        return {section.title: section for section in found}
+
+    @property
+    def _delta(self) -> str:
+        return f"Δ {self.study.primary}"
+
+    def _recalls(self) -> Columns:
+        return {arm: number(arm, 100) for arm in self.tables.order}
+
+    def plain_table(self, title: str, rows: list[Row], columns: Columns) -> Section:
+        return Section(title, tables=[Table(title, rows, columns, next(iter(columns)))])
+
+    # -- sentences ---------------------------------------------------------------------------------
+
+    def finding(self, found: Verdict, indent: str = "") -> Line:
+        """A verdict in a sentence."""
+        one = found.comparison
+        dagger = "†" if found.dagger else ""
+        start = f"{indent}- **{one.arm}: {found.word}**{dagger} on *{one.metric}* against {one.reference}"
+        texts: list[Text | str] = []
+        if one.effect is not None:
+            texts += [self._shown(one.metric, one.effect), text(", {} seeds", one.seeds)]
+        if found.detail:
+            texts.append(found.detail[0].upper() + found.detail[1:] if one.effect else found.detail[1:])
+        kind = one.metric.partition(".")[0]
+        if kind in self.study.file.get("hidden", {}) and one.metric.endswith(".accuracy"):
+            local = difference(self.study, one.arm, one.reference, LOCAL)
+            if local is not None:
+                texts.append(
+                    text("Locally {} [{}, {}]", *(100 * x for x in (local.mean, local.low, local.high)))
+                )
+        return Line(start, texts)
+
+    @staticmethod
+    def _shown(metric: str, effect: Effect) -> Text:
+        values = (effect.mean, effect.low, effect.high)
+        if metric.startswith("cost."):
+            return text("×{} [{}, {}]", *(float(np.exp(value)) for value in values))
+        return text("**{}** [{}, {}] points", *(100 * value for value in values))
+
+    def first_screen(self) -> Section:
+        study, tables = self.study, self.tables
+        findings = [tables.family.verdict((arm, study.baseline, study.primary)) for arm in tables.order[1:]]
+        lines = [Line(study.file["question"])] + [self.finding(one) for one in findings]
+        deltas = (100 * study.delta(LOCAL), 100 * study.delta(study.hidden or ""))
+        texts: list[Text | str] = [
+            text("Holm over {} declared comparisons", len(tables.family.members)),
+            text("δ = {} points locally, {} on hidden sets", *deltas),
+        ]
+        lines.append(Line("Per cent. ± is half the 95 % interval", texts))
+        columns: Columns = {"arm": self.label}
+        for name in study.sets:
+            columns[f"{name} %"] = halved(f"{name}_accuracy", f"{name}_low", f"{name}_high")
+        columns |= {
+            f"{self._delta} vs baseline": interval("effect", "low", "high"),
+            "verdict": lambda row: (
+                row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
+            ),
+            f"gap to {study.hidden}": halved("gap", "gap_low", "gap_high"),
+            "worst class": said("worst_class"),
+            "its recall %": number("worst_recall", 100),
+            "ECE": number("ece", 100),
+            "seeds": said("seeds"),
+            **COSTS,
+        }
+        return Section("", lines, [Table("arms", tables.arms(), columns, "arm")])
+
+    def claims(self) -> Section:
+        lines: list[Line] = []
+        before = None
+        for row in self.tables.claims():
+            head = f"- **{row['outcome']}** — {row['claim']} (expects *{row['expect']}* on *{row['metric']}*)"
+            if head != before:
+                lines.append(Line(head))
+            before = head
+            if row["arm"] is None:
+                lines.append(Line(f"  - {row['detail']}"))
+            else:
+                lines.append(
+                    self.finding(
+                        self.tables.family.verdict((row["arm"], row["reference"], row["metric"])), "  "
+                    )
+                )
+        return Section("Claims", lines)
+
+    def corruptions(self) -> list[Section]:
+        found = []
+        rows = self.tables.robustness()
+        for name in dict.fromkeys(row["set"] for row in rows):
+            own = [row for row in rows if row["set"] == name]
+            lines = [Line("Each image has several of ", [text("{} families at once", own[0]["families"])])]
+            for row in own:
+                start, many = f"- {row['arm']}: trains with ", row["families"]
+                listed = (row["seen"] or "").replace("; ", ", ")
+                some = [text("{} of {} families: ", row["seen_families"], many), listed]
+                lines.append(Line(start, some if listed else [text("none of {} families", many)]))
+            found.append(Section(f"Corruptions of {name}", lines))
+        return found
+
+    def confounds(self) -> Section:
+        """Where steps or parameters are not the baseline's."""
+        base, lines = self._sizes(self.study.baseline), []
+        for arm in self.tables.order[1:]:
+            own = self._sizes(arm)
+            texts = [
+                text("{}× the " + name, own[name] / base[name]) for name in base if own[name] != base[name]
+            ]
+            shown = [one for one in texts if not 1 / NOTICED <= one.numbers[0] <= NOTICED]
+            if shown:
+                lines.append(Line(f"- {arm}: also changed ", shown))
+        return Section("What else differed", lines)
+
+    def _sizes(self, arm: str) -> dict[str, float]:
+        trials = self.study.finished(arm)
+        return {
+            "training steps": float(np.mean([trial.steps for trial in trials])),
+            "steps per epoch": float(np.mean([trial.steps / trial.epochs for trial in trials])),
+            "parameters": trials[0].record["parameters"],
+        }
+
+    def fixed(self) -> Section:
+        return Section(
+            "Fixed in every arm", [Line(f"- {k} = {v}") for k, v in settings.fixed(self.study).items()]
+        )
+
+    def made(self) -> Section:
+        seeds = [trial.seed for trial in self.study.arms[self.study.baseline]]
+        count = min(len(trials) for trials in self.study.arms.values())
+        rate = 100 * (1 - LEVEL ** (1 / count))
+        lines = [
+            Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}. "),
+            Line("- Where none of ", [text("{} diverged, up to {} % of all seeds", count, rate)]),
+        ]
+        return Section("How it was made", lines)
+
+    def provenance(self) -> Section:
+        study = self.study
+        finals = [trial for trials in (*study.arms.values(), *study.shared.values()) for trial in trials]
+        record, again = finals[0].record, sum(trial.record["attempts"] > 1 for trial in finals)
+        lines = [Line(f"- Source: {record['source']}; data fingerprint {study.plan['data_fingerprint']}")]
+        for name in study.sets:
+            key = finals[0].keys[name]
+            lines.append(Line(f"- Set {name}: ", [text("{} images", record["sizes"][key]), f"key {key}"]))
+        libraries = sorted(
+            {f"{name} {version}" for trial in finals for name, version in trial.record["libraries"].items()}
+        )
+        commits = sorted({trial.record["commit"] for trial in finals})
+        machines = sorted({trial.record["machine"]["device_name"] for trial in finals})
+        lines += [
+            Line(f"- Classes: {', '.join(study.classes)}"),
+            Line(f"- Libraries: {', '.join(libraries)}"),
+            Line(f"- Commit: {', '.join(commits)}"),
+            Line(f"- Machine: {', '.join(machines)}"),
+            Line("- Trials that took more than one attempt: ", [text("{}", again)]),
+        ]
+        return Section("Provenance", lines)
+
+    # -- tables ------------------------------------------------------------------------------------
+
+    def scores(self) -> Section:
+        columns: Columns = {"set": said("set"), "arm": self.label}
+        for score in SCORES:
+            unit = ", nats" if score in UNITS else ""
+            columns[score.replace("_", " ") + unit] = spread(score, UNITS.get(score, 100.0))
+        columns["accuracy, 95 % interval"] = halved("accuracy", "accuracy_low", "accuracy_high")
+        columns["Δ accuracy vs baseline"] = interval("effect", "effect_low", "effect_high")
+        return Section("Every set and score", tables=[Table("scores", self.tables.scores(), columns, "set")])
+
+    def costs(self) -> Section:
+        columns: Columns = {"arm": self.label, f"{self.primary} %": spread("accuracy")} | COSTS
+        return Section("Costs", tables=[Table("costs", self.tables.costs(), columns, "arm")])
+
+    def ensembles(self) -> Section:
+        columns: Columns = {"ensemble": said("ensemble"), "arm": self.label, "seeds": number("seeds")}
+        for place, name in enumerate(self.study.sets):
+            columns[f"{name} %"] = number(name, 100)
+            columns["alone %" + (f" {place + 1}" if place else "")] = number(f"{name}_alone", 100)
+        return Section("Ensembles", tables=[Table("ensembles", self.tables.ensembles(), columns, "ensemble")])
+
+    def tuned(self) -> Section:
+        study, metric = self.study, tuning.metric(self.study)
+        keys = list(dict.fromkeys(key for search in study.searches for key in search.candidates[0].values))
+        most = max(len(search.candidates) for search in study.searches)
+        runs = max(len(one.trials) for search in study.searches for one in search.candidates)
+        texts: list[Text | str] = [
+            text("Each got {} candidates", most),
+            text("{} training run", runs),
+            f"judged by {metric} alone",
+        ]
+        lines = [Line(f"{', '.join(keys)}: no question of this study", texts)]
+        first = sorted(study.searches, key=lambda search: -tuning.half(study, search))
+        full = sorted(self.tables.tuning(), key=lambda row: -row["best"])
+        if [search.arm for search in first] == [row["arm"] for row in full]:
+            lines.append(Line(f"- Half the candidates would order the arms by {metric} in the same way"))
+        else:
+            order = ", ".join(search.arm for search in first)
+            lines.append(Line(f"- Half the candidates would order the arms otherwise by {metric}: {order}. "))
+        columns: Columns = {
+            "arm": self.label,
+            "finished": said("finished"),
+            "chosen": said("chosen"),
+            f"{metric} %": number("best", 100),
+            "expected best of k finished candidates %": said("curve"),
+            "with half of them %": lambda row: (
+                "the same" if row["best_of_half"] == row["best"] else text("{}", 100 * row["best_of_half"])
+            ),
+            "device min": number("device_minutes"),
+        }
+        tables = [Table("ledger", self.tables.tuning(), columns, "finished")]
+        if study.shared:
+            both: Columns = {
+                "arm": said("arm"),
+                f"{self._delta} with the baseline's values": interval("shared", "shared_low", "shared_high"),
+                "Δ with its own": interval("own", "own_low", "own_high"),
+            }
+            tables.append(Table("shared", self.tables.shared(), both, "Δ with its own"))
+        return Section("Tuning", lines, tables)

@@ -1,0 +1,242 @@
+"""What the tables of a study have to say, one function per file of `tables/`.
+
+Rows go from the names of docs/results-format.md to values: fractions, seconds, megabytes, text, None.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from . import designs, settings, tuning
+from .claims import claims
+from .comparisons import Comparison, correct, difference
+from .family import Family
+from .formulas import Effect, gap, two_way
+from .records import LOCAL, Study, Trial
+from .rows import Row, effect, mean, verdict
+from .scores import all_scores, recalls
+
+UNSEEN = ("clean", "all", "effect", "unseen", "effect_unseen", "unseen_by_both", "be", "relative_be")
+"""Columns of `robustness`, with those that belong to them, of sets that have one corruption in each copy."""
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "ece", "nll")
+
+
+class Tables:
+    """All of a study's tables."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.family = Family(study)
+        self._scores: dict[tuple[str, str], dict[str, float]] = {}
+
+    def scored(self, trial: Trial, name: str) -> dict[str, float]:
+        """A trial's scores on a set, from its predictions."""
+        key = (trial.id, trial.keys[name])
+        if key not in self._scores:
+            self._scores[key] = all_scores(trial.answers(trial.keys[name]))
+        return self._scores[key]
+
+    def values(self, arm: str, name: str, score: str) -> list[float]:
+        """Of each finished seed."""
+        return [self.scored(trial, name)[score] for trial in self.study.finished(arm)]
+
+    @cached_property
+    def order(self) -> list[str]:
+        """The baseline, then the others, best effect first."""
+        study = self.study
+        others = [arm for arm in study.arms if arm != study.baseline]
+        return [study.baseline, *sorted(others, key=lambda arm: -self.main(arm).benefit)]
+
+    def main(self, arm: str) -> Comparison:
+        """The arm's comparison with the baseline on the primary metric."""
+        return self.family.members[arm, self.study.baseline, self.study.primary]
+
+    def interval(self, arm: str, name: str) -> Effect | None:
+        """An arm's accuracy on a set."""
+        rows = correct(self.study.finished(arm), name)
+        return two_way(rows) if len(rows) > 1 else None
+
+    def arms(self) -> list[Row]:
+        study, rows = self.study, []
+        for arm in self.order:
+            base = arm == study.baseline
+            row: Row = {"arm": arm, "baseline": "yes" if base else "no"}
+            for name in study.sets:
+                found = self.interval(arm, name)
+                one = mean(f"{name}_accuracy", self.values(arm, name, "accuracy"))
+                row |= {k.replace("_accuracy_", "_"): v for k, v in one.items()}
+                row |= {f"{name}_low": found and found.low, f"{name}_high": found and found.high}
+            own = None if base else self.main(arm).effect
+            row |= {"effect": own and own.mean, "low": own and own.low, "high": own and own.high}
+            row |= verdict(None if base else self.family.verdict((arm, study.baseline, study.primary)))
+            row |= {"reference": None if base else study.baseline}
+            row |= self._gap(arm) if study.hidden else {}
+            row |= self._worst(arm)
+            row |= mean("ece", self.values(arm, study.primary_set, "ece"))
+            row |= {"seeds": f"{len(study.finished(arm))}/{len(study.arms[arm])}"}
+            rows.append(row | self.costs_of(arm))
+        return rows
+
+    def _gap(self, arm: str) -> Row:
+        trials, hidden = self.study.finished(arm), self.study.hidden or ""
+        found = gap(correct(trials, LOCAL), correct(trials, hidden)) if len(trials) > 1 else None
+        values = [
+            self.scored(trial, LOCAL)["accuracy"] - self.scored(trial, hidden)["accuracy"] for trial in trials
+        ]
+        return mean("gap", values) | {"gap_low": found and found.low, "gap_high": found and found.high}
+
+    def recalled(self, arm: str) -> dict[str, list[float]]:
+        """Class → share recognised on the primary metric's set, of each seed."""
+        trials = self.study.finished(arm)
+        each = [recalls(trial.answers(trial.keys[self.study.primary_set])) for trial in trials]
+        return {self.study.classes[k]: [one[k] for one in each] for k in each[0]}
+
+    def _worst(self, arm: str) -> Row:
+        found = self.recalled(arm)
+        worst = min(found, key=lambda name: float(np.mean(found[name])))
+        return {"worst_class": worst} | mean("worst_recall", found[worst])
+
+    def costs_of(self, arm: str) -> Row:
+        """Sizes of an arm's network, and means over its finished seeds."""
+        trials = self.study.finished(arm)
+        records = [trial.record for trial in trials]
+        row: Row = {
+            "parameters": records[0]["parameters"],
+            "trained_parameters": records[0]["trainable_parameters"],
+            "flops": records[0]["flops"],
+        }
+        seconds = [record["timings"]["train"] for record in records]
+        base = [trial.record["timings"]["train"] for trial in self.study.finished(self.study.baseline)]
+        ratio = None if arm == self.study.baseline else float(np.mean(seconds) / np.mean(base))
+        return (
+            row
+            | mean("epochs", [trial.epochs for trial in trials])
+            | mean("train_seconds", seconds)
+            | {"time_ratio": ratio}
+            | mean("images_per_s", [record["timings"]["images_per_s"] for record in records])
+            | {"peak_memory_mb": max(record["memory"]["peak_mb"] for record in records)}
+        )
+
+    def costs(self) -> list[Row]:
+        name = self.study.primary_set
+        return [
+            {"arm": arm} | mean("accuracy", self.values(arm, name, "accuracy")) | self.costs_of(arm)
+            for arm in self.order
+        ]
+
+    def scores(self) -> list[Row]:
+        rows = []
+        for name in self.study.sets:
+            for arm in self.order:
+                row: Row = {"set": name, "arm": arm}
+                for score in SCORES:
+                    row |= mean(score, self.values(arm, name, score))
+                found = self.interval(arm, name)
+                row |= {"accuracy_low": found and found.low, "accuracy_high": found and found.high}
+                base = self.study.baseline
+                rows.append(
+                    row | effect("effect", None if arm == base else difference(self.study, arm, base, name))
+                )
+        return rows
+
+    def classes(self) -> list[Row]:
+        found = {arm: self.recalled(arm) for arm in self.order}
+        rows = []
+        for name in found[self.study.baseline]:
+            row: Row = {"class": name}
+            for arm in self.order:
+                row |= mean(arm, found[arm][name])
+            rows.append(row)
+        return rows
+
+    def claims(self) -> list[Row]:
+        return claims(self.study, self.family)
+
+    def factors(self) -> list[Row]:
+        return designs.main_effects(self.study)
+
+    def ensembles(self) -> list[Row]:
+        rows = []
+        for label, wanted in self.study.file.get("ensembles", {}).items():
+            arm = wanted["arm"]
+            trials = self.study.finished(arm)
+            row: Row = {"ensemble": label, "arm": arm, "seeds": len(trials)}
+            for name in self.study.sets:
+                answers = [trial.answers(trial.keys[name]) for trial in trials]
+                together = np.mean([one.probabilities for one in answers], axis=0)
+                row[name] = float(np.mean(together.argmax(axis=1) == answers[0].labels))
+                row |= mean(f"{name}_alone", self.values(arm, name, "accuracy"))
+            rows.append(row)
+        return rows
+
+    def noise(self) -> list[Row]:
+        rows = []
+        for name in self.study.sets:
+            base = self.study.baseline
+            found = [difference(self.study, arm, base, name) for arm in self.order[1:]]
+            kept = [one for one in found if one is not None]
+            spreads = [one.v_seed * one.seeds for one in kept]
+            single = [max(0.0, one.v_item - one.v_both) * one.items[0] for one in kept]
+            rows.append(
+                {
+                    "set": name,
+                    "metric": "accuracy",
+                    "key": self.study.finished(base)[0].keys[name],
+                    "sigma": float(np.sqrt(np.mean(spreads))),
+                    "f": float(np.mean(single)),
+                    "seeds": min(one.seeds for one in kept),
+                    "images": len(
+                        self.study.finished(base)[0].answers(self.study.finished(base)[0].keys[name]).labels
+                    ),
+                }
+            )
+        return rows
+
+    def trials(self) -> list[Row]:
+        return [
+            {
+                "arm": arm,
+                "seed": trial.seed,
+                "fold": trial.fold,
+                "state": trial.record.get("status", "not run"),
+                "trial": trial.id,
+            }
+            for arm in self.order
+            for trial in self.study.arms[arm]
+            if not trial.done
+        ]
+
+    def robustness(self) -> list[Row]:
+        """Of sets whose copies have several corruptions each, only what arms train with."""
+        rows = []
+        for title, wanted in self.study.file.get("hidden", {}).items():
+            if wanted["kind"] != "corrupted":
+                continue
+            if wanted.get("profile", "heavy-mix") != "heavy-mix":
+                raise NotImplementedError(f"robustness on {wanted['profile']}")
+            for arm in self.order:
+                found = settings.seen(self.study.finished(arm)[0].record["recipe"], wanted)
+                parts = ("", "_sd", "_seeds", "_low", "_high", "_families")
+                row: Row = dict.fromkeys(name + part for name in UNSEEN for part in parts)
+                row |= {"set": title, "arm": arm, "families": len(settings.families(wanted))}
+                rows.append(row | {"seen_families": len(found), "seen": "; ".join(found) or None})
+        return rows
+
+    def corruptions(self) -> list[Row]:
+        return []
+
+    def settings(self) -> list[Row]:
+        return settings.changed(self.study, self.order)
+
+    def tuning(self) -> list[Row]:
+        return tuning.ledger(self.study)
+
+    def candidates(self) -> list[Row]:
+        return tuning.candidates(self.study)
+
+    def shared(self) -> list[Row]:
+        return tuning.shared(self.study)
+
+    def results(self) -> list[Row]:
+        return tuning.results(self.study, self.scored)
