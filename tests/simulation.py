@@ -85,6 +85,8 @@ class Found:
 
     coverage: float
     """Share of 95 % intervals that hold the true difference."""
+    error: float
+    """Standard error of that share; a study's intervals have a baseline in common, so studies are counted."""
     false_studies: float
     """Share of studies that call any of ten equal arms better or worse."""
     power: float
@@ -102,7 +104,8 @@ def simulate(scenario: Scenario, studies: int, seed: int) -> Found:
     base = scenario.middle(scenario.accuracy)
     if not scenario.effect:
         judged = [_study(scenario, [base] * (ARMS + 1), rng) for _ in range(studies)]
-        return Found(_coverage(judged, 0.0), _wrong(judged), math.nan, math.nan, 0.0, _by_image(judged, 0.0))
+        by_image = _by_image(judged, 0.0)
+        return Found(*_coverage(judged, 0.0), _wrong(judged), math.nan, math.nan, 0.0, by_image)
     pilot = [one.interval for _ in range(40) for one in _study(scenario, [base] * 2, rng)]
     # Down from near the ceiling, up from below.
     sign = -1 if scenario.accuracy > 0.9 else 1
@@ -113,8 +116,8 @@ def simulate(scenario: Scenario, studies: int, seed: int) -> Found:
     found = [one.judgement.zero == sign for study in judged for one in study]
     variances = _mean([one.interval for study in judged for one in study])
     expected = stats.power_of(variances, abs(truth), stats.level(scenario.seeds))
-    coverage = _coverage(judged, truth)
-    return Found(coverage, math.nan, float(np.mean(found)), expected, truth, _by_image(judged, truth))
+    power, by_image = float(np.mean(found)), _by_image(judged, truth)
+    return Found(*_coverage(judged, truth), math.nan, power, expected, truth, by_image)
 
 
 Answers = NDArray[np.float64]
@@ -184,8 +187,10 @@ def _disagreements(d: NDArray[np.float64], patient: NDArray[np.int64]) -> int:
     return len(np.unique(patient[(d != 0).any(axis=0)]))
 
 
-def _coverage(judged: list[Judged], truth: float) -> float:
-    return float(np.mean([one.interval.low <= truth <= one.interval.high for s in judged for one in s]))
+def _coverage(judged: list[Judged], truth: float) -> tuple[float, float]:
+    """Share of intervals that hold the truth, and its standard error over studies."""
+    shares = [np.mean([one.interval.low <= truth <= one.interval.high for one in study]) for study in judged]
+    return float(np.mean(shares)), float(np.std(shares, ddof=1) / math.sqrt(len(shares)))
 
 
 def _by_image(judged: list[Judged], truth: float) -> float:
@@ -317,7 +322,7 @@ def main() -> None:
         found = simulate(scenario, options.studies, options.seed + number)
         print(
             f"| {scenario.seeds} | {scenario.accuracy:.2f} | {scenario.driven}s | {100 * found.truth:+.2f} "
-            f"| {found.coverage:.3f} | {_ends(scenario, found)} |",
+            f"| {found.coverage:.3f} ± {found.error:.3f} | {_ends(scenario, found)} |",
             flush=True,
         )
     print(
@@ -329,7 +334,7 @@ def main() -> None:
         found = simulate(scenario, options.studies, options.seed + number)
         print(
             f"| {scenario.patients} | {'uneven' if scenario.uneven else 'equal'} | {100 * found.truth:+.2f} "
-            f"| {found.by_image:.3f} | {found.coverage:.3f} | {_ends(scenario, found)} |",
+            f"| {found.by_image:.3f} | {found.coverage:.3f} ± {found.error:.3f} | {_ends(scenario, found)} |",
             flush=True,
         )
     print("\n| seeds | marked | scored | false studies | withheld | coverage |")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from bench.commands import detectable
 from bench.commands.inspect import many
 from bench.judge import accounts
 from bench.machine import Machine
-from bench.plan import Account, Plan, Run, read_plan_file, replicates_of
+from bench.plan import Plan, Run, read_plan_file, replicates_of
 from bench.progress.board import MARKS, MOST_MARKS, row
 from bench.progress.screen import duration
 from bench.progress.terminal import Terminal
@@ -30,11 +31,12 @@ States = list[tuple[Run, TrialState, Record | None]]
 
 
 def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> Plan:
+    """The plan, with what becomes of the images. Raises UserError for what a run would refuse of them."""
     outside = run_in if code else unread_in
     planning = Planning(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
     plan = planning.plan()
     planning.foresee(plan)
-    return plan
+    return replace(plan, accounts=planning.told(plan))
 
 
 def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
@@ -98,12 +100,8 @@ def _earlier(plan: Plan, store: Store) -> list[str]:
 
 
 def _images(plan: Plan) -> list[str]:
-    """What became of the images, as the last run of the same ones tells; before, what their files tell."""
-    source = next((run.trial.source for run in (*plan.runs, *plan.pending)), None)
-    known = plan.accounts
-    if not known and source and source.seen:
-        known = (Account(set="local", images=source.seen.images, seen=source.seen),)
-    return [line for account in known for line in accounts.lines(account)]
+    """What became of the images."""
+    return [line for account in plan.accounts for line in accounts.lines(account)]
 
 
 def _decides(plan: Plan, store: Store) -> list[str]:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data import provide
-from bench.data.cache import open_images
+from bench.data import provide, split
 from bench.data.foreign import as_written, counterparts_of
-from bench.data.images import Images, Labels
+from bench.data.images import Labels
 from bench.data.reader import open_source
-from bench.plan import Account, ScoredSet, Trial
+from bench.plan import Account, Run, ScoredSet, Trial
 from bench.recipe import External
 
 WHY = {
@@ -26,11 +25,15 @@ LIMITED = "more than [data] limit"
 LEFT_OUT = "drop_classes"
 
 
-def of_local(trial: Trial, test: Labels, cache: Path) -> Account:
-    """Of the images that a trial trains, validates and is tested on.
+def of_run(run: Run, cache: Path) -> tuple[Account, ...]:
+    """Of the images that a run trains and is tested on, and of its external hidden sets."""
+    external = [(scored, scored.hidden) for scored in run.sets if isinstance(scored.hidden, External)]
+    foreign = (of_external(scored, of, run.trial, cache) for scored, of in external)
+    return of_local(run.trial, cache), *foreign
 
-    test   (N,) labels of its local test set
-    """
+
+def of_local(trial: Trial, cache: Path) -> Account:
+    """Of the images that a trial trains, validates and is tested on."""
     images, findings = provide.opened(trial.data, trial.source, cache, None)
     dropped: dict[str, Counter[str]] = {}
     if trial.data.drop_classes:
@@ -41,8 +44,8 @@ def of_local(trial: Trial, test: Labels, cache: Path) -> Account:
         for cluster in findings.exact:
             gone = images.labels[list(cluster.dropped)]
             dropped.setdefault(WHY[cluster.reason], Counter()).update(_by_class(images.classes, gone))
-    made = provide.development(trial, cache)
-    used = _by_class(images.classes, np.concatenate([made.train.labels, made.val.labels, test]))
+    sides = split.sides(images, trial.data, trial.replicate, findings)
+    used = _by_class(images.classes, images.labels[np.concatenate(sides)])
     kept = _by_class(images.classes, images.labels) - sum(
         (counts for why, counts in dropped.items() if why != LEFT_OUT), Counter()
     )
@@ -56,7 +59,7 @@ def of_external(scored: ScoredSet, hidden: External, trial: Trial, cache: Path) 
     """Of an external hidden set, in the classes of a trial's own images."""
     assert scored.source is not None
     local, _ = provide.opened(trial.data, trial.source, cache, None)
-    foreign: Images = open_images(as_written(hidden, trial.data), scored.source, cache)
+    foreign = open_source(as_written(hidden, trial.data), scored.source)
     names = counterparts_of(hidden, foreign, local, trial.data)
     images: Counter[str] = Counter()
     dropped: Counter[str] = Counter()

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+FROM_ONE = "the labels start at 1, and they are counted from 0: subtract 1 from each"
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 

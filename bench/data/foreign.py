@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.data.classes import counterparts
+from bench.data.classes import FROM_ONE, counterparts
 from bench.data.groups import groups_of
 from bench.data.images import Labelled, Labels
 from bench.data.reader import Reader, open_source
@@ -15,6 +15,10 @@ from bench.registry import sources
 
 DROPPED = -1
 """Label of an image of a class that is left out."""
+TRANSLATE = (
+    '    translate them: classes = { "THEIR NAME" = "OUR NAME" }, or leave them out: '
+    'drop_classes = ["THEIR NAME"]'
+)
 
 
 def undecoded(scored: ScoredSet, hidden: External, local: Reader, data: Data) -> Labels:
@@ -37,7 +41,10 @@ def undecoded(scored: ScoredSet, hidden: External, local: Reader, data: Data) ->
 def labels_of(name: str, hidden: External, foreign: Labelled, local: Labelled, data: Data) -> Labels:
     """Labels (N,) of a foreign source in terms of the study's classes, ``DROPPED`` for what is left out."""
     where = f"[hidden.{name}]"
-    labels = _translate(where, foreign, local.classes, counterparts_of(hidden, foreign, local, data))
+    from_one = sources.numbered(hidden.source) and int(foreign.labels.min()) == 1
+    advice = f"    {FROM_ONE}" if from_one else TRANSLATE
+    names = counterparts_of(hidden, foreign, local, data)
+    labels = _translate(where, foreign, local.classes, names, advice)
     if (labels == DROPPED).all():
         raise UserError(f"{where} has no image left: drop_classes names all of its classes; leave some")
     return labels
@@ -67,11 +74,12 @@ def counterparts_of(
 
 
 def _translate(
-    where: str, foreign: Labelled, classes: tuple[str, ...], names: dict[str, str | None]
+    where: str, foreign: Labelled, classes: tuple[str, ...], names: dict[str, str | None], advice: str
 ) -> Labels:
     """Labels (N,) of a foreign source in terms of a study's ``classes``; classes that it lacks are fine.
 
     names   as ``counterparts_of`` gives them
+    advice  what to do where they do not fit
     """
     number = {name: k for k, name in enumerate(classes)}
     problems = [
@@ -92,8 +100,6 @@ def _translate(
     if problems:
         raise UserError(
             f"{where} classes do not fit the study, which has {shorten(list(classes), 200)}\n"
-            + "\n".join(problems)
-            + '\n    translate them: classes = { "THEIR NAME" = "OUR NAME" }, or leave them out: '
-            'drop_classes = ["THEIR NAME"]'
+            + "\n".join([*problems, advice])
         )
     return table[foreign.labels]

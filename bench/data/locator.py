@@ -12,7 +12,7 @@ from bench.data.survey import Outline, Surveyor
 from bench.errors import UserError
 from bench.files import Counting, uncounted
 from bench.machine import Machine
-from bench.plan import Replicate, Shares, Source, Trial
+from bench.plan import Account, Replicate, Run, Shares, Source, Trial
 from bench.recipe import SOURCE_KEYS, Data, Hidden
 
 
@@ -52,6 +52,10 @@ class DiskLocator:
     def outline(self, trial: Trial) -> Outline | None:
         """A trial's images and their sides, as far as labels tell; see ``Surveyor.outline``."""
         return self._surveyor.outline(trial)
+
+    def accounts(self, run: Run) -> tuple[Account, ...]:
+        """What became of a run's images, as far as is known before it; see ``Surveyor.accounts``."""
+        return self._surveyor.accounts(run)
 
     def sound(self, of: list[Any], problems: Callable[[], Iterable[str]]) -> list[str]:
         """``problems()``; none, without looking, where it found none of the same before.

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from bench.data.classes import FROM_ONE
 from bench.data.fingerprint import PINNED
 from bench.data.images import TEST, TRAIN, VAL, Development, Images, Index
 from bench.data.outliers import Findings, find
@@ -259,7 +260,7 @@ def _require_every_class(images: Images, sides: dict[str, Index]) -> None:
         for k in short[:SHOWN_CLASSES]
     ]
     if every[0] == 0 and every[1:].all():
-        lines.append("  the labels start at 1, and they are counted from 0: subtract 1 from each")
+        lines.append(f"  {FROM_ONE}")
     more = f"\n  … and {len(short) - SHOWN_CLASSES} more" if len(short) > SHOWN_CLASSES else ""
     raise UserError(
         f"{len(short)} of {count} classes have too few images for training, validation and test\n"

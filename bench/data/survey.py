@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench.data.fingerprint import PINNED, effective_split
 from bench.errors import UserError
 from bench.files import Counting, hand_over
-from bench.plan import Replicate, Shares, Source, Trial, fingerprint
+from bench.plan import Account, Replicate, Run, Shares, Source, Trial, fingerprint
 from bench.recipe import Data, Split
 from bench.registry import UNREAD, sources
 
@@ -85,10 +85,31 @@ class Surveyor:
         if not _readable(source) or (source.path and not source.path.exists()):  # to be downloaded
             return None
         reader = open_source(data, source)
-        unread = data.groups is None and _told_unread(source, data, replicate.fold is not None)
-        opened = _undecoded(reader, data) if unread else self._opened(source, data)
+        opened = _undecoded(reader, data) if self._unread(trial) else self._opened(source, data)
         sides = split.sides(opened[0], data, replicate, opened[1])
         return Outline(reader, *(opened[0].labels[index] for index in sides))
+
+    def accounts(self, run: Run) -> tuple[Account, ...]:
+        """What became of a run's images; what their files tell alone, where no image is read to plan."""
+        trial = run.trial
+        if self._unread(trial) or not _readable(trial.source):
+            seen = trial.source.seen
+            return () if seen is None else (Account(set="local", images=seen.images, seen=seen),)
+        found = [trial.source.seen, *(scored.source.seen for scored in run.sets if scored.source)]
+        files = [seen and seen.model_dump(mode="json") for seen in found]
+        of = [trial.data_fingerprint, vars(trial.replicate), [(s.name, s.key) for s in run.sets], files]
+        told = self._remembered(["accounts", *of], lambda: self._accounts(run))
+        return tuple(map(Account.model_validate, told))
+
+    def _accounts(self, run: Run) -> list[Any]:
+        from bench.data.accounts import of_run
+
+        return [account.model_dump(mode="json") for account in of_run(run, self.cache)]
+
+    def _unread(self, trial: Trial) -> bool:
+        """Whether a plan is made without reading a trial's images."""
+        folds = trial.replicate.fold is not None
+        return trial.data.groups is None and _told_unread(trial.source, trial.data, folds)
 
     def sound(self, of: list[Any], problems: Callable[[], Iterable[str]]) -> list[str]:
         """``problems()``; where it found none of the same (``of``) before, none."""

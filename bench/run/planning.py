@@ -28,7 +28,7 @@ from bench.progress.board import Cell
 from bench.progress.terminal import Terminal
 from bench.registry import UNREAD
 from bench.registry import metrics as scores
-from bench.run import foresight, preflight
+from bench.run import foresight
 from bench.store import Record, Store
 from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
@@ -115,12 +115,22 @@ class Planning:
 
     def account(self, machine: Machine, terminal: Terminal) -> Plan:
         """Tell what became of the images of the baseline's first replicate, and plan with that."""
-        first = next(run for run in self.untuned() if run.arm == self.study.baseline)
-        self.accounts = preflight.account(first, machine)
+        first = self._first()
+        from bench.data.accounts import of_run  # imports numpy
+
+        self.accounts = of_run(first, machine.cache)
         for each in self.accounts:
             for line in accounts.notable(each):
                 terminal.note(line)
         return self.plan()
+
+    def told(self, plan: Plan) -> tuple[Account, ...]:
+        """What became of the images: as the last run of the same ones told, else as far as is known."""
+        return plan.accounts or self._locator.accounts(self._first())
+
+    def _first(self) -> Run:
+        """The baseline's first replicate, tuned or not."""
+        return next(run for run in self.untuned() if run.arm == self.study.baseline)
 
     def _accounts_before(self, plan: Plan) -> tuple[Account, ...]:
         """What the last run told, of the same images."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from bench import metrics
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.plan import VAL_SHIFT, Account, Run, ScoredSet, Trial
+from bench.plan import VAL_SHIFT, Run, ScoredSet, Trial
 from bench.progress.terminal import Terminal
-from bench.recipe import Corrupted, External
+from bench.recipe import Corrupted
 from bench.run import foresight
 from bench.study.read import Study
 
@@ -81,17 +81,6 @@ def check(study: Study, runs: Sequence[Run], machine: Machine, terminal: Termina
             found = found or _check_training(trial, training, networks)
             problems |= {f"arm {run.arm}: {problem}": None for problem in found}
     foresight.refuse(study.name, problems)
-
-
-def account(run: Run, machine: Machine) -> tuple[Account, ...]:
-    """What became of the images that a run trains and is tested on, and of its external hidden sets."""
-    from bench.data import accounts, provide
-
-    trial, (test, *hidden) = run.trial, run.sets
-    labels = provide.held_out(trial, test, machine.cache).labels
-    external = [(scored, scored.hidden) for scored in hidden if isinstance(scored.hidden, External)]
-    foreign = (accounts.of_external(scored, of, trial, machine.cache) for scored, of in external)
-    return accounts.of_local(trial, labels, machine.cache), *foreign
 
 
 def _check_images(trial: Trial, sets: Sequence[ScoredSet], machine: Machine, terminal: Terminal) -> _Training:

@@ -80,6 +80,11 @@ CASES: dict[str, tuple[dict[str, object], str]] = {
         {"hidden": [0, 1, 2]},
         '  "class 2" is not a class of the study; the study has none that these lack',
     ),
+    "labels of a hidden set that start at 1": (
+        {"hidden": [1, 2] * 5},
+        '  "class 2" is not a class of the study; the study has none that these lack\n'
+        "    the labels start at 1, and they are counted from 0: subtract 1 from each",
+    ),
     "nothing left": (
         {"hidden": [0, 1, 1], "table": 'drop_classes = ["class 0", "class 1"]'},
         "[hidden.elsewhere] has no image left: drop_classes names all of its classes; leave some",

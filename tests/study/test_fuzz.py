@@ -185,7 +185,7 @@ def test_the_studies_that_are_mutated_are_sound():
 
 
 @settings(
-    max_examples=5000 if "DEEP" in os.environ else 150,
+    max_examples=MANY,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

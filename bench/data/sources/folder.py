@@ -81,7 +81,9 @@ def locate(asked: Asked) -> Located:
         # what was trained on that is another trial.
         content = fingerprint([content, names if renumbered else None, READING])
     images = Counter(one_form(file.class_name) for file in files)
-    skipped = {one_form(name): dict(of.other) for name, of in scanned.items() if of.other}
+    skipped = {
+        one_form(name): dict(sorted(of.other.items())) for name, of in sorted(scanned.items()) if of.other
+    }
     return Located(asked.path, content, seen=Seen(images=images, skipped=skipped, **told))
 
 
