@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
-FORMATS = ("JPEG", "PNG", "TIFF")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
+KNOWN = "JPEG, PNG, TIFF, BMP, WebP or GIF image"
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded: a small file may hold gigabytes of pixels."""
 NOTICED = 0.1
@@ -58,8 +59,9 @@ class Header(NamedTuple):
 
 
 def read(content: bytes, bit_range: tuple[int, int] | None = None) -> Pixels:
-    """A JPEG, PNG or TIFF file as (H, W, 3) uint8 RGB, turned upright as its EXIF orientation says.
+    """An image file as (H, W, 3) uint8 RGB, turned upright as its EXIF orientation says.
 
+    content     of a JPEG, PNG, TIFF, BMP, WebP or GIF; of one that moves the first picture
     bit_range   of images of more than 8 bits: the values that become 0 and 255; None: 0 and 65535
     Transparent pixels are laid on white. Raises UnreadableError for whatever cannot be read.
     """
@@ -72,7 +74,7 @@ def read(content: bytes, bit_range: tuple[int, int] | None = None) -> Pixels:
             values = _deep(content, image) if bits > 8 else _plain(image)
             return np.ascontiguousarray(_turned(_flat(values, bit_range), _orientation(image)))
     except UnidentifiedImageError:
-        raise UnreadableError("not a JPEG, PNG or TIFF image" if content else "empty file") from None
+        raise UnreadableError(f"not a {KNOWN}" if content else "empty file") from None
     except (UnreadableError, MemoryError):
         raise
     except Exception as error:  # what a damaged file makes of a decoder is in no list

@@ -9,6 +9,7 @@ from tiny import FLIPS, machine_in, write_study
 
 from bench.commands import inspect as inspect_command
 from bench.commands.plan import plan_text
+from bench.data.image_files import READ
 from bench.machine import Machine
 from bench.plan import read_plan_file
 from bench.progress.terminal import Terminal
@@ -35,7 +36,7 @@ def study_of(folder: Path, data: str = "", hidden: str = "") -> Path:
 def cells(folder: Path) -> Path:
     """Two classes with files that nobody reads, one whose copies all go."""
     write(folder / "cells" / "ant", 30, 1)
-    write(folder / "cells" / "ant", 60, 2, suffix="webp")
+    write(folder / "cells" / "ant", 60, 2, suffix="jp2")
     write(folder / "cells" / "bee", 30, 3)
     (folder / "cells" / "bee" / "gone.png").symlink_to(folder / "nowhere.png")
     copy = (folder / "cells" / "bee" / "0.png").read_bytes()
@@ -48,7 +49,7 @@ def test_plan_run_and_report_say_what_became_of_every_file(tmp_path: Path) -> No
     study, machine = study_of(cells(tmp_path)), machine_in(tmp_path)
     said = plan_text(study, machine, smoked=False)
     assert "local: 140 files or images found, 79 used" in said
-    assert "local: not read, 60 .webp files (ant 60); JPEG, PNG and TIFF in class folders are" in said
+    assert f"local: not read, 60 .jp2 files (ant 60); {READ} in class folders are" in said
     assert "local: not read, 1 links to nothing (bee 1)" in said
     report = run_study(study, machine, Options(), QUIET).report.read_text()
     left_out = 'left out, 20 3 or more copies of one image (outliers = "keep" keeps them) (bee 20)'
