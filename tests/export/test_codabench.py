@@ -156,7 +156,7 @@ def test_images_become_square_as_in_the_trial(
     file = codabench.write(network, about(recipe, network, 16, fit=fit, fill=fill), tmp_path / "x.zip")
     model = loaded(file, tmp_path / "home", monkeypatch)
     wide = pixels(1, 48)[0][:16]
-    seen = square(wide, 16, fit, fill)[None]
+    seen = np.stack([square(wide, 16, fit, fill)])
     assert (seen != square(wide, 16)[None]).any()
     np.testing.assert_array_equal(model.probabilities([wide]), model.probabilities(seen))
 
