@@ -152,7 +152,7 @@ def located_by(asked: Asked, images: Listed) -> Located:
     """
     groups = asked.data.groups if isinstance(asked.data.groups, str) else ""
     beside = images.others.get(groups, [""] * len(images.files))
-    sides = images.sides or [None] * len(images.files)
+    sides: Sequence[int | None] = images.sides or [None] * len(images.files)
     stats = [os.stat(asked.folder / name) for name in images.files]
     found = located(
         asked,

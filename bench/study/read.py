@@ -214,9 +214,9 @@ class _Reader:
                 self._add(f"[data] {key}", data[key], problem)
 
     def _check_fill(self, built: Arms) -> None:
-        data = self.table.get("data", {})
-        if "fill" in data and built.arms and all(arm.data.fit != "pad" for arm in built.arms):
-            self._add("[data] fill", data["fill"], 'goes with fit = "pad", which no arm has; leave it out')
+        pads = any(arm.data.fit == "pad" for arm in built.arms)
+        if built.arms and not pads and "fill" in self.table["data"]:
+            self._add("[data] fill", self.table["data"]["fill"], 'goes with fit = "pad", which no arm has; leave it out')
 
     def _check_hidden(self, written: StudyFile) -> None:
         for name in self.hidden:
