@@ -216,7 +216,11 @@ class _Reader:
     def _check_fill(self, built: Arms) -> None:
         pads = any(arm.data.fit == "pad" for arm in built.arms)
         if built.arms and not pads and "fill" in self.table["data"]:
-            self._add("[data] fill", self.table["data"]["fill"], 'goes with fit = "pad", which no arm has; leave it out')
+            self._add(
+                "[data] fill",
+                self.table["data"]["fill"],
+                'goes with fit = "pad", which no arm has; leave it out',
+            )
 
     def _check_hidden(self, written: StudyFile) -> None:
         for name in self.hidden:
