@@ -55,7 +55,7 @@ class Seen(Frozen):
     deep: int = 0
     """Images of more than 8 bits a channel."""
     cropped: float = 0.0
-    """Mean share of an image outside its central square, 0 to 1."""
+    """Mean share of an image that the central square leaves out, 0 to 1; 0 where ``fit`` is another."""
     oblong: int = 0
     """Images that lose more than a tenth to the crop."""
 

@@ -212,9 +212,21 @@ class Data(Frozen):
     """Images of one patient, slide or donor: on one side of every split, and one item of every interval."""
     bit_range: tuple[Level, Level] | None = None
     """Of images with 16 bits a channel: the values that become 0 and 255; None: 0 and 65535."""
+    fit: Literal["crop", "pad", "squash"] = "crop"
+    """How an image becomes square: its central square, all of it with bars, or all of it pressed together."""
+    fill: Literal["black", "white", "edge", "reflect"] = "black"
+    """What the bars of ``pad`` show."""
 
     drop_classes: tuple[ClassName, ...] = ()
     """Classes whose images are left out, as if they were not there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_of_bars(cls, value: Any) -> Any:
+        """Without bars ``fill`` does nothing, and so makes no other trial of an arm that does not pad."""
+        if isinstance(value, dict) and value.get("fit", "crop") in ("crop", "squash"):
+            return {key: given for key, given in value.items() if key != "fill"}
+        return value
 
     @field_validator("classes", "bit_range", "drop_classes", mode="before")
     @classmethod

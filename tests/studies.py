@@ -76,6 +76,7 @@ class FakeLocator:
     def data_fingerprint(self, source: Source, data: Data, *, folds: bool = False) -> str:
         """Everything of ``[data]`` but how the source is written."""
         unset = {"groups"} if data.groups is None else set()
+        unset |= {"fit", "fill"} if data.fit == "crop" else set()
         return fingerprint(
             [
                 source.fingerprint,

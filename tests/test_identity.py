@@ -169,17 +169,21 @@ def data_keys(data: Data) -> tuple[str, str]:
     return fingerprints.data_fingerprint(DRAWN, data), fingerprints.test_key(DRAWN, data, Replicate(0))
 
 
-def test_a_key_added_to_data_counts_in_both_keys_of_its_images(monkeypatch: pytest.MonkeyPatch):
-    new = grown(Data, groups=(str | None, None), fit=(str, "crop"))
+def test_a_key_added_to_data_counts_in_both_keys_of_its_images():
+    new = grown(Data, groups=(str | None, None))
     first = data_keys(Data(source="synthetic"))
-    assert data_keys(new(source="synthetic", fit="crop")) == first
     by_group = data_keys(new(source="synthetic", groups="patient"))
     assert by_group[0] != first[0]
     assert by_group[1] != first[1]
-    monkeypatch.setattr(fingerprints, "NOT_WHICH", ("fit",))
-    fitted = data_keys(new(source="synthetic", fit="pad"))
-    assert fitted[0] != first[0]
-    assert fitted[1] == first[1], "it does not choose which images are test images"
+
+
+def test_how_images_become_square_makes_another_trial_on_the_same_test_images():
+    first = data_keys(Data(source="synthetic"))
+    assert data_keys(Data(source="synthetic", fit="crop", fill="white")) == first, "nothing is filled"
+    black, white = (data_keys(Data(source="synthetic", fit="pad", fill=fill)) for fill in ("black", "white"))
+    squashed = data_keys(Data(source="synthetic", fit="squash"))
+    assert len({keys[0] for keys in (first, black, white, squashed)}) == 4
+    assert len({keys[1] for keys in (first, black, white, squashed)}) == 1
 
 
 @pytest.mark.parametrize(("table", "given"), TABLES[4:], ids=lambda value: getattr(value, "__name__", ""))

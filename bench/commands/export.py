@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from bench.models.network import Network
 
 FORMATS = ("safetensors", "onnx", "codabench")
+SQUARES = {
+    "crop": "the central square resized",
+    "pad": "the whole image resized and padded (fill)",
+    "squash": "both sides resized",
+}
+"""How an image of another size becomes what the network takes, by ``fit``."""
 CHECKED_ON = 512
 """Validation images, at most, on which a form must say what the network says."""
 
@@ -61,6 +67,8 @@ class _Export:
             "size_px": self.size_px,
             "channels": network.mean.shape[1],
             "bit_range": record.data.get("bit_range"),
+            "fit": record.data.get("fit", "crop"),
+            "fill": record.data.get("fill", "black"),
             "mean": network.mean.flatten().tolist(),
             "std": network.std.flatten().tolist(),
             "tta": self.recipe.tta,
@@ -183,17 +191,17 @@ def _onnx(export: _Export, folder: Path) -> list[Path]:
 
 def _notes(export: _Export) -> dict[str, str]:
     """What the graph's metadata says: what goes in and out, and what of the recipe is not in it."""
-    tta, precision = export.recipe.tta, export.recipe.precision
+    tta, precision, about = export.recipe.tta, export.recipe.precision, export.about()
     return {
         "input": f"images: uint8 (batch, {export.size_px}, {export.size_px}, channels), 0 to 255; "
-        "normalisation is inside; of other sizes, the central square resized by Pillow, bicubic",
+        f"normalisation is inside; of other sizes, {SQUARES[about['fit']]} by Pillow, bicubic",
         "output": "logits: float32 (batch, classes), in the order of classes; softmax gives probabilities",
         "classes": json.dumps(export.record.classes, ensure_ascii=False),
         "test_time_augmentation": "not in the graph"
         + ("" if tta == "none" else f"; the trial's scores were made with {tta}"),
         "precision": "fp32"
         + ("" if precision == "fp32" else f"; the trial's scores were made with {precision}"),
-        "bench": json.dumps(export.about(), ensure_ascii=False),
+        "bench": json.dumps(about, ensure_ascii=False),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError, shorten
-from bench.judge.accounts import crop, lines
+from bench.judge.accounts import lines
 from bench.machine import Machine
 from bench.plan import Account, Replicate, Source, replicates_of
 from bench.progress.terminal import Terminal
@@ -76,6 +76,7 @@ def _head(seen: Inspection) -> list[str]:
         f"native sizes   {_sizes(seen)}; looked at with {seen.data.size_px} px",
         f"imbalance      {seen.imbalance:.1f} : 1, the largest class over the smallest",
         *_files(seen),
+        *_fit(seen),
         *_groups(seen),
         *(f"split          {line}" for line in seen.missed),
     ]
@@ -92,13 +93,26 @@ def _groups(seen: Inspection) -> list[str]:
 
 
 def _files(seen: Inspection) -> list[str]:
-    """What of the files is not read, or not seen."""
-    told = seen.source.seen
-    found = list(lines(Account(set="files", images=told.images, seen=told))) if told else []
-    share, oblong = seen.cropped
-    if oblong and not told:
-        found.append(crop(oblong, share))
+    """What of the files is not read."""
+    if seen.source.seen is None:
+        return []
+    told = seen.source.seen.model_copy(update={"oblong": 0})  # said more fully below
+    found = lines(Account(set="files", images=told.images, seen=told))
     return [f"{'' if number else 'files':<15}{line}" for number, line in enumerate(found)]
+
+
+def _fit(seen: Inspection) -> list[str]:
+    """How images that are not square become so, and what that costs."""
+    share, oblong = seen.oblong
+    if not share:
+        return []
+    many_of = f"in {oblong:,} of {len(seen.images):,} more than a tenth"
+    costs = {
+        "crop": f"{share:.1%} of the images, on average, is cut off, {many_of}; keep it with pad or squash",
+        "pad": f"{share:.1%} of the squares, on average, is bars ({seen.data.fill}), {many_of}",
+        "squash": f"longer sides are pressed together by {share:.1%} on average, {many_of}",
+    }
+    return [f"fit            {seen.data.fit}: {costs[seen.data.fit]}"]
 
 
 def _sizes(seen: Inspection) -> str:
@@ -259,7 +273,8 @@ def as_data(seen: Inspection) -> dict[str, Any]:
             {"width": width, "height": height, "images": n} for (width, height), n in seen.sizes.most_common()
         ],
         "files": seen.source.seen.model_dump(mode="json") if seen.source.seen else None,
-        "cropped": seen.cropped[0],
+        "fit": seen.data.fit,
+        "cropped": seen.oblong[0] if seen.data.fit == "crop" else 0.0,
         "imbalance": seen.imbalance,
         "group_sizes": None if seen.group_sizes is None else sorted(seen.group_sizes.tolist()),
         "classes": classes,

@@ -8,26 +8,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from bench.commands.preview_parts import DRAWS, balanced, draws, mixture, spread, written
+from bench.commands.preview_parts import DRAWS, balanced, draws, framed, longest, mixture, spread, written
+from bench.data.reader import open_source
+from bench.data.reading import square
 from bench.machine import Machine
 from bench.plan import Plan, Run, ScoredSet
 from bench.progress.terminal import Terminal
-from bench.recipe import Corrupted
+from bench.recipe import Corrupted, Data
 from bench.run.planning import prepare, store_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from bench.data.images import Development, Index, Samples
+    from bench.data.images import Development, Index, Pixels, Samples
     from bench.data.sheets import Strip
 
 SHOWN = 32
 """Images of a side or a hidden set."""
 AUGMENTED = 16
+LONGEST = 8
+"""Images that show how they become square."""
 BASES = 2
 """Base images on which every corruption and severity is shown."""
 MOST_SHEETS = 64
@@ -44,7 +48,9 @@ def preview(path: Path, machine: Machine, terminal: Terminal, out: Path | None =
     plan = prepare(path, machine)
     folder = out or store_of(machine).study_dir(plan.study.name) / "preview"
     show = _Show(plan, machine.cache, terminal)
-    planned = _unlike([*show.splits(), *show.balances(), *show.augmentations(), *show.hidden_sets()])
+    planned = _unlike(
+        [*show.splits(), *show.fits(), *show.balances(), *show.augmentations(), *show.hidden_sets()]
+    )
     files = []
     with terminal.counting("drawing sheets") as count:
         for done, (stem, draw) in enumerate(planned):
@@ -128,6 +134,31 @@ class _Show:
 
         yield "splits", draw
 
+    def fits(self) -> Iterator[Sheet]:
+        """The longest images, and what each way to make them square shows of them."""
+        trial = self.baseline.trial
+        natives = longest(open_source(trial.data, trial.source), LONGEST)
+        if natives:
+            yield "fit", partial(self._fitted, natives)
+
+    def _fitted(self, natives: Sequence[Pixels]) -> Image:
+        from bench.data.sheets import Strip, Tile
+
+        data = self.baseline.trial.data
+        strips = [
+            Strip("as they are; framed: the central square", tuple(Tile(framed(each)) for each in natives))
+        ]
+        for how in get_args(Data.model_fields["fit"].annotation):
+            fill = data.fill if how == data.fit else "black"
+            heading = (
+                how
+                + (f", {fill}" if how == "pad" else "")
+                + (", as the study has it" if how == data.fit else "")
+            )
+            tiles = (Tile(square(each, data.size_px, how, fill)) for each in natives)
+            strips.append(Strip(heading, tuple(tiles)))
+        return self._sheet("how the longest of some images become square", strips)
+
     def _replicate(self) -> str:
         replicate = self.baseline.trial.replicate
         return f"seed {replicate.seed}" + (f", fold {replicate.fold}" if replicate.fold is not None else "")
@@ -175,7 +206,8 @@ class _Show:
             recipe = run.trial.recipe
             if recipe.augment:
                 content = recipe.model_dump(mode="json", include={"augment", "augment_mode"})
-                arms.setdefault(json.dumps([content, run.trial.data.size_px]), []).append(run)
+                seen = run.trial.data.model_dump(include={"size_px", "fit", "fill"})
+                arms.setdefault(json.dumps([content, seen]), []).append(run)
         if len(arms) > MOST_SHEETS:
             self.terminal.note(f"  {len(arms)} lists of augmentations, the first {MOST_SHEETS} are drawn")
         for alike in list(arms.values())[:MOST_SHEETS]:

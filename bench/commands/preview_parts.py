@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data.images import Index, Labels, Samples
+from bench.data.images import Index, Labels, Pixels, Samples
+from bench.data.reader import Reader
 from bench.recipe import Balance, Choice, Corrupted, Recipe
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+LOOKED_AT = 256
+"""Images among which the longest are looked for."""
 DRAWS = 4
 """Times that the same images are augmented."""
 
@@ -28,6 +31,32 @@ def spread(labels: Labels, count: int) -> Index:
         rank[mine] = np.arange(mine.sum())
     dealt = np.lexsort((labels, rank))[:count]
     return dealt[np.lexsort((rank[dealt], labels[dealt]))]
+
+
+def longest(reader: Reader, count: int) -> list[Pixels]:
+    """The ``count`` images, native, whose sides differ most, of some dealt over the classes; none are square.
+
+    Drawings have no native size: no image is.
+    """
+    some = [] if reader.drawn else spread(reader.labels, LOOKED_AT).tolist()
+    sizes = {k: reader.size(k) if reader.size else reader.native(k).shape[1::-1] for k in some}
+    oblong = [k for k, (width, height) in sizes.items() if width != height]
+    oblong.sort(key=lambda k: min(sizes[k]) / max(sizes[k]))
+    return [reader.native(k) for k in oblong[:count]]
+
+
+def framed(native: Pixels) -> Pixels:
+    """An image (H, W, C) with a frame at its largest central square, red or, in gray, white."""
+    height, width, channels = native.shape
+    side = min(height, width)
+    thick = max(1, max(height, width) // 80)
+    top, left = (height - side) // 2, (width - side) // 2
+    inside = np.zeros((height, width), dtype=bool)
+    inside[top : top + side, left : left + side] = True
+    inside[top + thick : top + side - thick, left + thick : left + side - thick] = False
+    drawn = native.copy()
+    drawn[inside] = (255, 0, 0) if channels == 3 else 255
+    return drawn
 
 
 def balanced(balance: Balance, labels: Labels, classes: int, seed: int) -> tuple[str, Index]:

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -44,23 +44,31 @@ class _DamagedError(Exception):
 
 
 def open_images(data: Data, source: Source, cache: Path, progress: Count | None = None) -> Images:
-    """Every image of a source at ``data.size_px``, decoded on the first call, memory-mapped afterwards.
+    """Every image of a source, made square as ``data`` says, decoded once and memory-mapped afterwards.
 
     progress  called with (images done, images in all) while decoding
     Raises UserError that names all broken images together, or counts those without a group.
     """
-    key = fingerprint([source.kind, source.fingerprint, data.size_px, data.classes, CACHE_VERSION])
+    fit = () if data.fit == "crop" else (data.fit, data.fill)
+    key = fingerprint([source.kind, source.fingerprint, data.size_px, data.classes, CACHE_VERSION, *fit])
     reader = once(lambda: open_source(data, source))
     # Groups first: what is wrong with them is told before an hour of decoding.
     groups = None if data.groups is None else groups_of(reader(), data.groups, data.source)
-    images = open_reader(key, reader, data.size_px, cache, progress)
+    images = open_reader(key, reader, data.size_px, cache, progress, fit)
     return images if groups is None else replace(images, groups=groups)
 
 
 def open_reader(
-    key: str, reader: Callable[[], Reader], size_px: int, cache: Path, progress: Count | None = None
+    key: str,
+    reader: Callable[[], Reader],
+    size_px: int,
+    cache: Path,
+    progress: Count | None = None,
+    fit: Sequence[str] = (),
 ) -> Images:
     """The images that ``reader()`` gives, square at ``size_px``, under ``key`` in the cache.
+
+    fit   how they become square, see ``reading.square``; empty: its defaults
 
     Two processes that want the same images decode them once: the second waits for the first.
     """
@@ -76,7 +84,7 @@ def open_reader(
         try:
             return _load(folder)
         except _DamagedError:
-            _build(folder, reader(), size_px, progress)
+            _build(folder, reader(), size_px, progress, fit)
     return _load(folder)
 
 
@@ -108,7 +116,7 @@ def _checked(file: Path, sha256: str) -> npt.NDArray[Any]:
     return array
 
 
-def _build(folder: Path, reader: Reader, size_px: int, progress: Count | None) -> None:
+def _build(folder: Path, reader: Reader, size_px: int, progress: Count | None, fit: Sequence[str]) -> None:
     """Decode into a temporary folder beside ``folder``, then rename: whole or not at all."""
     count = len(reader.labels)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
@@ -116,7 +124,7 @@ def _build(folder: Path, reader: Reader, size_px: int, progress: Count | None) -
         shape = (count, size_px, size_px, reader.channels)
         images = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
         _reserve(temporary / "images.npy")
-        arrays = _decode(reader, images, progress)
+        arrays = _decode(reader, images, progress, fit)
         images.flush()
         del images
         hashes = {name: _save(temporary / f"{name}.npy", array) for name, array in arrays.items()}
@@ -141,7 +149,9 @@ def _save(file: Path, array: npt.NDArray[Any]) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _decode(reader: Reader, images: Pixels, progress: Count | None) -> dict[str, npt.NDArray[Any]]:
+def _decode(
+    reader: Reader, images: Pixels, progress: Count | None, fit: Sequence[str]
+) -> dict[str, npt.NDArray[Any]]:
     """Fill ``images`` (N, S, S, C); returns labels, ids, phash and, where there is one, split, each (N,).
 
     Native pixels are read once: for the image, its id and its perceptual hash.
@@ -166,7 +176,7 @@ def _decode(reader: Reader, images: Pixels, progress: Count | None) -> dict[str,
                 f"image {index} is {native.dtype} {native.shape}\n"
                 f"    a source's reader gives (H, W, {reader.channels}) uint8, as its channels say"
             )
-        images[index] = square(native, size_px) if drawn is None else drawn[index]
+        images[index] = square(native, size_px, *fit) if drawn is None else drawn[index]
         return pixel_id(native), gray(native)
 
     with ThreadPoolExecutor(THREADS) as pool:

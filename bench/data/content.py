@@ -74,16 +74,22 @@ class Asked:
             )
         return path
 
+    @property
+    def folder(self) -> Path:
+        """PATH where it is a folder, else the folder of the file there: names in a table start from it."""
+        return self.path if self.path.is_dir() else self.path.parent
+
     def sha256(self, files: Iterable[Stamped] | None = None) -> str:
-        """SHA-256 hex of the file at PATH, or of the files below it: all, or these in their order."""
-        if self.path.is_file():
+        """SHA-256 hex of the file or folder at PATH, or of ``files`` below ``folder`` in their order."""
+        if files is None and self.path.is_file():
             return file_sha256(self.path, self.machine.cache)
-        return folder_sha256(self.path, _below(self.path) if files is None else files, self.machine.cache)
+        stamped = _below(self.path) if files is None else files
+        return folder_sha256(self.folder, stamped, self.machine.cache, known_as=self.path)
 
     def remembered(
         self, what: str, files: Iterable[Stamped], look: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        """What ``look()`` tells of these files below PATH, as JSON; looked at again when one has changed."""
+        """What ``look()`` tells of these files below ``folder``, as JSON; again when one has changed."""
         told = _remembered(self.machine.cache, self.path, _stamp(files), lambda: json.dumps(look()), what)
         found: dict[str, Any] = json.loads(told)
         return found
@@ -100,10 +106,15 @@ def file_sha256(path: Path, memo: Path) -> str:
     return _remembered(memo, path, f"{stat.st_size} {stat.st_mtime_ns}", lambda: _hash_file(path))
 
 
-def folder_sha256(folder: Path, files: Iterable[Stamped], memo: Path) -> str:
-    """SHA-256 hex over (path, bytes) of ``files``, in their order, remembered like a file's."""
+def folder_sha256(folder: Path, files: Iterable[Stamped], memo: Path, *, known_as: Path | None = None) -> str:
+    """SHA-256 hex over (path, bytes) of ``files``, in their order, remembered like a file's.
+
+    known_as   what it is remembered by: the folder, or a table of files there
+    """
     files = list(files)
-    return _remembered(memo, folder, _stamp(files), lambda: _hash_files(folder, [name for name, *_ in files]))
+    return _remembered(
+        memo, known_as or folder, _stamp(files), lambda: _hash_files(folder, [name for name, *_ in files])
+    )
 
 
 def _stamp(files: Iterable[Stamped]) -> str:

@@ -23,7 +23,7 @@ SPLIT_VERSION = 1
 PINNED = ("bloodmnist", "synthetic")
 """Sources whose images are known beforehand: no near-copies come in bursts there, so nothing need be read."""
 
-NOT_WHICH: tuple[str, ...] = ()
+NOT_WHICH: tuple[str, ...] = ("fit", "fill")
 """Keys of ``[data]``, added since version 1, that leave open which images are test images."""
 
 
@@ -48,7 +48,9 @@ def locate(written: str, data: Data, machine: Machine, relative_to: Path) -> Sou
     seen = found.seen
     if seen is not None:
         images = {name: count for name, count in seen.images.items() if name not in data.drop_classes}
-        seen, counts = seen.model_copy(update={"images": images}), (sum(images.values()), len(images))
+        counts = sum(images.values()), len(images)
+        nothing_lost = {} if data.fit == "crop" else {"cropped": 0.0, "oblong": 0}
+        seen = seen.model_copy(update={"images": images, **nothing_lost})
     return Source(component.name, found.path, known_by, found.official, *counts, seen)
 
 

@@ -9,9 +9,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-TRAIN, VAL, TEST = 0, 1, 2
-"""Values of ``Images.split``."""
-
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.uint64]

@@ -79,8 +79,11 @@ class Inspection:
         return float(some.max() / some.min()) if len(some) else 1.0
 
     @property
-    def cropped(self) -> tuple[float, int]:
-        """Mean share outside the central square, 0 to 1; images of which it is more than a tenth."""
+    def oblong(self) -> tuple[float, int]:
+        """Mean share outside the central square, 0 to 1; images of which it is more than a tenth.
+
+        So much is cropped, or is bars in a padded square, or is pressed out of the longer side.
+        """
         lost = {size: 1 - min(size) / max(size) for size in self.sizes}
         mean = sum(lost[size] * n for size, n in self.sizes.items()) / max(1, self.sizes.total())
         return mean, sum(n for size, n in self.sizes.items() if lost[size] > NOTICED)
@@ -138,7 +141,8 @@ def _remembered(
     data: Data, source: Source, images: Images, reader: Reader, cache: Path, counting: Counting
 ) -> tuple[Counter[Size], tuple[Suspect, ...]]:
     """Native sizes and suspects, from the cache where they were found before."""
-    content = [source.kind, source.fingerprint, data.size_px, VERSION, suspects.VERSION]
+    fit = [] if data.fit == "crop" else [data.fit, data.fill]
+    content = [source.kind, source.fingerprint, data.size_px, VERSION, suspects.VERSION, *fit]
     file = cache / "inspected" / f"{fingerprint(content)[:32]}.json"
     known = _read(file, len(images))
     if known is not None:

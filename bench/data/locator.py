@@ -28,7 +28,7 @@ class DiskLocator:
     def source(self, written: str, data: Data) -> Source:
         """Where the images are and what they hash to."""
         keys = (getattr(data, key) for key in SOURCE_KEYS)
-        asked = (written, data.size_px, data.groups, data.drop_classes, *keys)
+        asked = (written, data.size_px, data.fit, data.groups, data.drop_classes, *keys)
         if asked not in self._sources:
             self._sources[asked] = fingerprint.locate(written, data, self.machine, self.folder)
         return self._sources[asked]

@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from bench.data.images import TEST, Ids, Images, Index, Mask, Pixels
+from bench.data.images import Ids, Images, Index, Mask, Pixels
+from bench.data.sides import TEST
 
 GRAY_PX = 32
 HASH_PX = 8

@@ -110,7 +110,7 @@ _opened: OrderedDict[tuple[object, ...], tuple[Images, Findings]] = OrderedDict(
 
 def opened(data: Data, source: Source, cache: Path, progress: Count | None) -> tuple[Images, Findings]:
     """A source and what is unusual about it, kept for the next trial of this process."""
-    key = (source, data.size_px, data.classes, data.groups, cache)
+    key = (source, data.size_px, data.fit, data.fill, data.classes, data.groups, cache)
     if key not in _opened:
         images = open_images(data, source, cache, progress)
         _opened[key] = images, find(images)

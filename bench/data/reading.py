@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
-FORMATS = ("JPEG", "PNG", "TIFF")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")
+KNOWN = "JPEG, PNG, TIFF, BMP, WebP or GIF image"
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded: a small file may hold gigabytes of pixels."""
 NOTICED = 0.1
@@ -58,8 +59,9 @@ class Header(NamedTuple):
 
 
 def read(content: bytes, bit_range: tuple[int, int] | None = None) -> Pixels:
-    """A JPEG, PNG or TIFF file as (H, W, 3) uint8 RGB, turned upright as its EXIF orientation says.
+    """An image file as (H, W, 3) uint8 RGB, turned upright as its EXIF orientation says.
 
+    content     of a JPEG, PNG, TIFF, BMP, WebP or GIF; of one that moves the first picture
     bit_range   of images of more than 8 bits: the values that become 0 and 255; None: 0 and 65535
     Transparent pixels are laid on white. Raises UnreadableError for whatever cannot be read.
     """
@@ -72,7 +74,7 @@ def read(content: bytes, bit_range: tuple[int, int] | None = None) -> Pixels:
             values = _deep(content, image) if bits > 8 else _plain(image)
             return np.ascontiguousarray(_turned(_flat(values, bit_range), _orientation(image)))
     except UnidentifiedImageError:
-        raise UnreadableError("not a JPEG, PNG or TIFF image" if content else "empty file") from None
+        raise UnreadableError(f"not a {KNOWN}" if content else "empty file") from None
     except (UnreadableError, MemoryError):
         raise
     except Exception as error:  # what a damaged file makes of a decoder is in no list
@@ -95,17 +97,42 @@ def header(content: bytes) -> Header:
         raise UnreadableError(f"{error or type(error).__name__}") from None
 
 
-def square(native: Pixels, size_px: int) -> Pixels:
-    """The largest central square of an image (H, W, C) uint8, resized to (S, S, C) by Pillow, bicubic."""
-    height, width, channels = native.shape
+def square(native: Pixels, size_px: int, fit: str = "crop", fill: str = "black") -> Pixels:
+    """An image (H, W, C) uint8 as (S, S, C), resized by Pillow, bicubic.
+
+    fit    ``crop``: its largest central square; ``pad``: all of it, with bars at its shorter sides;
+           ``squash``: all of it, the longer side pressed together
+    fill   what the bars show: ``black``, ``white``, ``edge`` (its outermost pixels), ``reflect`` (mirrored)
+    """
+    height, width, _ = native.shape
+    if fit == "squash":
+        return _resized(native, size_px, size_px)
+    if fit == "pad":
+        longer = max(height, width)
+        high, wide = (max(1, round(side * size_px / longer)) for side in (height, width))
+        return _padded(_resized(native, high, wide), size_px, fill)
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    native = native[top : top + side, left : left + side]
-    if side == size_px:
-        return native
-    image = Image.fromarray(native if channels == 3 else native[..., 0])
-    resized = np.asarray(image.resize((size_px, size_px), Image.Resampling.BICUBIC))
-    return resized.reshape(size_px, size_px, channels)
+    return _resized(native[top : top + side, left : left + side], size_px, size_px)
+
+
+def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    channels = pixels.shape[2]
+    image = Image.fromarray(pixels if channels == 3 else pixels[..., 0])
+    resized = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+    return resized.reshape(height, width, channels)
+
+
+def _padded(pixels: Pixels, size_px: int, fill: str) -> Pixels:
+    """An image (H, W, C), H and W at most S, in the middle of (S, S, C)."""
+    missing = [size_px - side for side in pixels.shape[:2]]
+    bars = [*((bar // 2, bar - bar // 2) for bar in missing), (0, 0)]
+    if fill in ("edge", "reflect"):
+        mode: Any = fill
+        return np.pad(pixels, bars, mode=mode)
+    return np.pad(pixels, bars, constant_values=255 if fill == "white" else 0)
 
 
 def _open(content: bytes) -> Image.Image:

@@ -13,8 +13,9 @@ import numpy as np
 
 from bench.data.classes import FROM_ONE
 from bench.data.fingerprint import PINNED
-from bench.data.images import TEST, TRAIN, VAL, Development, Images, Index
+from bench.data.images import Development, Images, Index
 from bench.data.outliers import Findings, find
+from bench.data.sides import TEST, TRAIN, VAL
 from bench.data.whole import Wholes
 from bench.errors import UserError, shorten
 from bench.plan import Replicate
@@ -84,7 +85,7 @@ def sides(images: Images, data: Data, replicate: Replicate, findings: Findings) 
     alike = findings.clean_group if data.outliers == "drop" else findings.group
     together = _together(images, alike)
     rest = _rest(test, data, findings, (alike, together))
-    if _is_official(images, data, replicate):
+    if _is_official(images, data, replicate) and VAL in _own_split(images):
         train, val = _official(rest, together, images, data)
     elif counts_images(images, data, findings):
         train, val = _nearest(rest, together, images, data, replicate)
@@ -139,9 +140,16 @@ def _is_official(images: Images, data: Data, replicate: Replicate) -> bool:
 
 
 def _own_split(images: Images) -> Index:
-    """(N,) int64: the source's own split."""
+    """(N,) int64: the source's own split. Raises UserError where that has no test or no training images."""
     if images.split is None:
         raise ValueError("this source has no split of its own")
+    missing = [name for side, name in ((TRAIN, "training"), (TEST, "test")) if side not in images.split]
+    if missing:
+        raise UserError(
+            f"its own split has no {' and no '.join(missing)} images\n"
+            "    call what it is to be scored on test, validation is then drawn from its training images;\n"
+            "    or give shares of all: [data] split = { train = 0.8, val = 0.1, test = 0.1 }"
+        )
     return images.split.astype(np.int64)
 
 

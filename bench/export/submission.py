@@ -39,7 +39,7 @@ class Model:
 
         X   (n, H, W, C), or a list of n (H, W, C) of any sizes, values 0 to 255
 
-        Of images of another size than trained with, the central square is resized, as for training.
+        Images of another size than trained with become square as for training.
         """
         # rounded as trials store them: where two classes tie there, the first wins here as well
         place = self.probabilities(X).astype(np.float16).argmax(1)
@@ -75,7 +75,8 @@ class Model:
             return np.asarray(X)
         from bench.data.reading import square
 
-        return np.stack([square(np.clip(np.rint(image), 0, 255).astype(np.uint8), size) for image in X])
+        how = size, self.recipe["fit"], self.recipe["fill"]
+        return np.stack([square(np.clip(np.rint(image), 0, 255).astype(np.uint8), *how) for image in X])
 
     def _batch(self, X: np.ndarray) -> np.ndarray:
         """(B, H, W, C) uint8 → (B, K) float32 probabilities."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from bench.data.image_files import READ, SYSTEM_FILES
 from bench.plan import Account, Seen
 
 MOST = 8
@@ -16,10 +17,13 @@ def lines(account: Account) -> Iterator[str]:
     skipped = _skipped(seen) if seen else {}
     dropped = {why: sum(counts.values()) for why, counts in account.dropped.items()}
     left = sum(account.images.values())
+    passed_over = skipped.pop(SYSTEM_FILES, {})
     found = left + sum(dropped.values()) + sum(sum(counts.values()) for counts in skipped.values())
     yield f"{account.set}: {found:,} files or images found, {left:,} used"
     for kind, counts in skipped.items():
-        yield f"{account.set}: not read, {_counted(kind, counts)}; JPEG, PNG and TIFF in class folders are"
+        yield f"{account.set}: not read, {_counted(kind, counts)}; {READ} in class folders are"
+    if passed_over:
+        yield f"{account.set}: passed over, {_counted(SYSTEM_FILES, passed_over)}"
     for why, counts in account.dropped.items():
         yield f"{account.set}: left out, {_counted(why, counts)}"
     for ours, counts in account.named.items():

@@ -17,7 +17,7 @@ from bench.study.patch import PatchError, Tree, apply, look_up
 from bench.study.resolve import base_tree, resolve
 from bench.study.wording import Problem, problems_of
 
-PATCHABLE_DATA = ("outliers", "size_px", "limit")
+PATCHABLE_DATA = ("outliers", "size_px", "fit", "fill", "limit")
 MOST_ARMS = 512
 MOST_COMBINATIONS = 20_000
 """Cells of a grid before ``exclude``."""

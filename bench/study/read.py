@@ -141,6 +141,7 @@ class _Reader:
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
+        self._check_fill(built)
         self._check_tune(written, built)
         self._check_ensembles(written, built)
         if self.mistakes:
@@ -211,6 +212,15 @@ class _Reader:
                 takers = ", ".join(each.name for each in sources if key in each.takes)
                 problem = f"{source.name} takes no {key}; leave it out (it goes with {takers})"
                 self._add(f"[data] {key}", data[key], problem)
+
+    def _check_fill(self, built: Arms) -> None:
+        pads = any(arm.data.fit == "pad" for arm in built.arms)
+        if built.arms and not pads and "fill" in self.table["data"]:
+            self._add(
+                "[data] fill",
+                self.table["data"]["fill"],
+                'goes with fit = "pad", which no arm has; leave it out',
+            )
 
     def _check_hidden(self, written: StudyFile) -> None:
         for name in self.hidden:

@@ -82,6 +82,26 @@ def test_there_is_a_sheet_of_everything_and_of_nothing_twice(drawn: Drawn) -> No
     ]
 
 
+def test_images_that_are_not_square_are_shown_in_every_way_to_become_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = noise(60, size=32)[:, :16]
+    write_folder(tmp_path / "cells", wide, [k % 2 for k in range(60)], ["ant", "bee"])
+    study = write_study(tmp_path)
+    text = study.read_text().replace('"synthetic"', '"folder:cells"\nfit = "pad"\nfill = "edge"')
+    study.write_text(text.replace("n_images = 120\n", ""))
+    drawn: list[list[Strip]] = []
+    real = sheets.draw
+    monkeypatch.setattr(sheets, "draw", lambda *given: drawn.append(list(given[1])) or real(*given))
+    files = preview(study, machine_in(tmp_path), QUIET)
+    assert "fit" in [file.stem for file in files]
+    (strips,) = (one for one in drawn if one[0].heading.startswith("as they are; framed"))
+    assert [strip.heading for strip in strips[1:]] == ["crop", "pad, edge, as the study has it", "squash"]
+    assert [{tile.pixels.shape for tile in strip.tiles} for strip in strips] == [{(16, 32, 3)}] + 3 * [
+        {(16, 16, 3)}
+    ]
+
+
 def test_splits_show_every_class_on_three_sides(drawn: Drawn) -> None:
     strips = drawn["splits"][1]
     assert [strip.heading.partition(":")[0] for strip in strips] == ["train", "validation", "test"]

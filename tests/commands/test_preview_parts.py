@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from samples import as_images, noise
 
 from bench.commands import preview_parts as parts
+from bench.data.reader import Reader
 from bench.recipe import Balance, Choice, Corrupted, Recipe
 
 LABELS = np.array([0] * 6 + [1] * 3 + [2] * 1)
@@ -18,6 +21,22 @@ def test_images_are_dealt_over_the_classes_in_turn() -> None:
 
 def test_classes_without_images_are_passed_over() -> None:
     assert parts.spread(np.array([5, 2, 5]), 2).tolist() == [1, 0]
+
+
+def test_the_longest_of_some_images_come_first_and_square_ones_never() -> None:
+    sizes = [(16, 16), (16, 20), (30, 10), (16, 16), (10, 40)]
+    natives = [np.zeros((*size, 1), np.uint8) for size in sizes]
+    reader = Reader(("a", "b"), np.array([0, 1, 0, 1, 0]), 1, natives.__getitem__)
+    assert [image.shape[:2] for image in parts.longest(reader, 2)] == [(10, 40), (30, 10)]
+    assert len(parts.longest(reader, 9)) == 3
+    assert parts.longest(replace(reader, drawn=lambda: np.stack(natives[:1])), 2) == []
+
+
+def test_a_frame_lies_at_the_central_square() -> None:
+    drawn = parts.framed(np.zeros((4, 10, 3), np.uint8))
+    assert drawn[0, :, 0].tolist() == [0, 0, 0, 255, 255, 255, 255, 0, 0, 0]
+    assert drawn[1, :, 0].tolist() == [0, 0, 0, 255, 0, 0, 255, 0, 0, 0]
+    assert parts.framed(np.zeros((4, 10, 1), np.uint8)).max() == 255
 
 
 @pytest.mark.parametrize(

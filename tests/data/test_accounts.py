@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from tiny import FLIPS, machine_in, write_study
 
 from bench.commands import inspect as inspect_command
 from bench.commands.plan import plan_text
+from bench.data.image_files import READ
 from bench.machine import Machine
 from bench.plan import read_plan_file
 from bench.progress.terminal import Terminal
@@ -35,7 +37,7 @@ def study_of(folder: Path, data: str = "", hidden: str = "") -> Path:
 def cells(folder: Path) -> Path:
     """Two classes with files that nobody reads, one whose copies all go."""
     write(folder / "cells" / "ant", 30, 1)
-    write(folder / "cells" / "ant", 60, 2, suffix="webp")
+    write(folder / "cells" / "ant", 60, 2, suffix="jp2")
     write(folder / "cells" / "bee", 30, 3)
     (folder / "cells" / "bee" / "gone.png").symlink_to(folder / "nowhere.png")
     copy = (folder / "cells" / "bee" / "0.png").read_bytes()
@@ -50,7 +52,7 @@ def test_plan_run_and_report_say_what_became_of_every_file(tmp_path: Path) -> No
     left_out = 'left out, 20 3 or more copies of one image (outliers = "keep" keeps them) (bee 20)'
     assert "local: 140 files or images found, 59 used" in said
     assert f"local: {left_out}" in said
-    assert "local: not read, 60 .webp files (ant 60); JPEG, PNG and TIFF in class folders are" in said
+    assert f"local: not read, 60 .jp2 files (ant 60); {READ} in class folders are" in said
     assert "local: not read, 1 links to nothing (bee 1)" in said
     report = run_study(study, machine, Options(), QUIET).report.read_text()
     assert plan_text(study, machine, smoked=False).split("done")[0] == said.split("done")[0]
@@ -90,14 +92,31 @@ def test_what_the_central_square_cuts_off_is_told(tmp_path: Path) -> None:
     told = "30 images of which the central square leaves out more than a tenth (33 % on average over all)"
     assert told in plan_text(study_of(tmp_path), machine_in(tmp_path), smoked=False)
     seen = inspect_command.inspect(f"folder:{tmp_path / 'cells'}", 16, machine_in(tmp_path), QUIET)
-    assert told in inspect_command.as_text(seen)
+    said = "crop: 33.3% of the images, on average, is cut off, in 30 of 60 more than a tenth"
+    assert said in inspect_command.as_text(seen)
     assert round(json.loads(inspect_command.as_json(seen))["cropped"], 3) == 0.333
     np.savez(tmp_path / "x.npz", images=np.zeros((60, 20, 10, 3), np.uint8), labels=np.arange(60) % 2)
     wide = inspect_command.inspect(f"npz:{tmp_path / 'x.npz'}", 16, machine_in(tmp_path), QUIET)
-    assert (
-        "60 images of which the central square leaves out more than a tenth (50 %"
-        in inspect_command.as_text(wide)
-    )
+    assert "crop: 50.0% of the images, on average, is cut off" in inspect_command.as_text(wide)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ('fit = "pad"\nfill = "edge"', "pad: 66.7% of the squares, on average, is bars (edge), in 60 of 60"),
+        ('fit = "squash"', "squash: longer sides are pressed together by 66.7% on average, in 60 of 60"),
+    ],
+)
+def test_what_padding_and_squashing_cost_is_told_and_nothing_is_cut_off(
+    tmp_path: Path, data: str, says: str
+) -> None:
+    for number, name in enumerate(("ant", "bee")):
+        write(tmp_path / "cells" / name, 30, number, (16, 48, 3))
+    study = study_of(tmp_path, data)
+    seen = inspect_command.inspect(str(study), 16, machine_in(tmp_path), QUIET)
+    assert says in inspect_command.as_text(seen)
+    assert json.loads(inspect_command.as_json(seen))["cropped"] == 0
+    assert "central square" not in plan_text(study, machine_in(tmp_path), smoked=False)
 
 
 def test_inspect_counts_transparent_and_deep_images(tmp_path: Path) -> None:

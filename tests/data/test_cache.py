@@ -167,9 +167,53 @@ def test_the_largest_central_square_is_kept() -> None:
     np.testing.assert_array_equal(square(image.transpose(1, 0, 2), 4), np.full((4, 4, 3), 9))
 
 
-def test_an_image_of_the_right_size_is_left_alone() -> None:
+@pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
+def test_an_image_of_the_right_size_is_left_alone(fit: str) -> None:
     image = noise(1)[0]
-    np.testing.assert_array_equal(square(image, 16), image)
+    np.testing.assert_array_equal(square(image, 16, fit), image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("fill", "bars"),
+    [("black", [0, 0]), ("white", [255, 255]), ("edge", [10, 40]), ("reflect", [20, 30])],
+)
+def test_padding_keeps_the_whole_image_between_bars(fill: str, bars: list[int], channels: int) -> None:
+    column = np.repeat(np.array([10, 20, 30, 40], np.uint8), channels).reshape(1, 4, channels)
+    tall = np.broadcast_to(column, (6, 4, channels))
+    made = square(tall, 6, "pad", fill)
+    assert made.shape == (6, 6, channels)
+    np.testing.assert_array_equal(made[:, 1:5], tall)
+    assert made[0, [0, 5], 0].tolist() == bars
+    np.testing.assert_array_equal(square(tall.transpose(1, 0, 2), 6, "pad", fill), made.transpose(1, 0, 2))
+
+
+def test_padding_a_very_long_image_leaves_a_pixel_of_it() -> None:
+    line = np.full((2, 500, 3), 200, np.uint8)
+    for fill in ("black", "edge", "reflect"):
+        assert square(line, 16, "pad", fill).max() == 200
+
+
+def test_squashing_keeps_both_ends() -> None:
+    wide = np.zeros((8, 32, 3), np.uint8)
+    wide[:, 16:] = 240
+    made = square(wide, 8, "squash")
+    assert made.shape == (8, 8, 3)
+    assert (made[:, 0].max(), made[:, 7].min()) == (0, 240)
+
+
+def test_each_way_to_become_square_has_a_place_of_its_own_in_the_cache(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=noise(4, size=24)[:, :, :16], labels=[0, 1, 0, 1])
+    data = Data(source="npz:x.npz", size_px=16)
+    source = Source("npz", tmp_path / "x.npz", "0" * 64)
+    made = {}
+    for fit, fill in (("crop", "black"), ("pad", "black"), ("pad", "white"), ("squash", "black")):
+        wanted = data.model_copy(update={"fit": fit, "fill": fill})
+        images = open_images(wanted, source, tmp_path / "cache")
+        native = noise(4, size=24)[:, :, :16]
+        np.testing.assert_array_equal(images.images, [square(image, 16, fit, fill) for image in native])
+        made[fit, fill] = images
+    assert len({images.ids.tobytes() for images in made.values()}) == 1
 
 
 def test_shrinking_averages_instead_of_picking() -> None:

@@ -240,6 +240,22 @@ def test_a_limit_takes_from_both_sides_of_the_sources_own_split() -> None:
     assert np.bincount(made.val.labels).tolist() == [5, 5]
 
 
+def test_official_without_validation_draws_it_from_training_by_the_seed() -> None:
+    images = official(list(range(200)), [0, 1] * 100, [0] * 180 + [2] * 20)
+    train, val, test = sides(images, DATA)
+    assert (len(train), len(val), test) == (160, 20, set(range(180, 200)))
+    other = sides(images, DATA, Replicate(1))
+    assert (other[1] != val, other[2]) == (True, test)
+
+
+@pytest.mark.parametrize(
+    ("split", "says"), [([0, 0, 1, 1], "no test images"), ([1, 1, 2, 2], "no training im")]
+)
+def test_official_without_test_or_training_images_says_what_to_do(split: list[int], says: str) -> None:
+    with pytest.raises(UserError, match=rf"its own split has {says}.*\n.*\n.*give shares of all"):
+        development(official([1, 2, 3, 4], [0, 1, 0, 1], split), DATA, SEED)
+
+
 def test_official_without_a_split_of_its_own_is_an_error() -> None:
     with pytest.raises(UserError, match="has no split of its own"):
         development(apart(50), DATA.model_copy(update={"split": "official"}), SEED)

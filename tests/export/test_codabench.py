@@ -42,6 +42,8 @@ def about(recipe: Recipe, network: Network, size_px: int, **changes: Any) -> dic
         "class_numbers": [0, 1, 2, 3],
         "channels": network.mean.shape[1],
         "bit_range": None,
+        "fit": "crop",
+        "fill": "black",
         "size_px": size_px,
         "tta": "none",
         "precision": "fp32",
@@ -144,6 +146,19 @@ def test_images_of_any_size_are_seen_as_the_trial_saw_them(model: submission.Mod
     np.testing.assert_array_equal(seen[1], images[1][:, 16:32])
     np.testing.assert_array_equal(model.probabilities(images), model.probabilities(seen))
     np.testing.assert_array_equal(model.probabilities(images[0][None]), model.probabilities(seen[:1]))
+
+
+@pytest.mark.parametrize(("fit", "fill"), [("pad", "white"), ("squash", "black")])
+def test_images_become_square_as_in_the_trial(
+    fit: str, fill: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, network = trained("custom_cnn", 16, **SMALL)
+    file = codabench.write(network, about(recipe, network, 16, fit=fit, fill=fill), tmp_path / "x.zip")
+    model = loaded(file, tmp_path / "home", monkeypatch)
+    wide = pixels(1, 48)[0][:16]
+    seen = np.stack([square(wide, 16, fit, fill)])
+    assert (seen != square(wide, 16)[None]).any()
+    np.testing.assert_array_equal(model.probabilities([wide]), model.probabilities(seen))
 
 
 def test_files_are_read_as_for_training(

@@ -81,7 +81,9 @@ def test_a_named_level_may_unset_and_so_may_its_combinations():
         (
             "data.source",
             mistake(
-                "[arms.x] data.source", "", "an arm may change only outliers, size_px, limit of the data"
+                "[arms.x] data.source",
+                "",
+                "an arm may change only outliers, size_px, fit, fill, limit of the data",
             ),
         ),
     ],
@@ -104,7 +106,7 @@ def test_the_recipe_unsets_nothing():
     ],
 )
 def test_an_arm_may_change_nothing_else_of_the_data(change: str, key: str, found: str):
-    problem = "an arm may change only outliers, size_px, limit of the data"
+    problem = "an arm may change only outliers, size_px, fit, fill, limit of the data"
     assert complaint(f"{ARMS}[arms.x]\n{change}") == mistake(f"[arms.x] data.{key}", found, problem)
 
 

@@ -146,7 +146,7 @@ def test_drawn_hidden_sets_go_with_drawn_images():
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        ("", "no source of that name; known: bloodmnist, folder, npz, synthetic"),
+        ("", "no source of that name; known: bloodmnist, csv, folder, npz, "),
         ("foldr:x", 'no source of that name; did you mean "folder"?'),
         ("http://x", "no source of that name; known: "),
         ("npz:", 'must be "npz:PATH"'),
@@ -159,6 +159,17 @@ def test_a_source_that_cannot_be_is_said(source: str, problem: str):
     with pytest.raises(UserError, match=re.escape(problem)) as caught:
         parse(study, name="tiny", file="tiny.toml")
     assert str(caught.value).startswith(f'tiny.toml has a mistake\n\n  [data] source = "{source}"\n')
+
+
+def test_what_fills_bars_goes_with_an_arm_that_pads():
+    filled = text(ARMS).replace('source = "synthetic"', 'source = "folder:x"\nfill = "edge"')
+    expected = mistake("[data] fill", '"edge"', 'goes with fit = "pad", which no arm has; leave it out')
+    with pytest.raises(UserError) as error:
+        parse(filled, name="tiny", file="tiny.toml")
+    assert str(error.value) == expected
+    padded = parse(filled + 'padded = { data.fit = "pad" }\n', name="tiny", file="tiny.toml")
+    assert (padded.arms[0].data.fit, padded.arms[0].data.fill) == ("crop", "black")
+    assert padded.arm("padded").data.fill == "edge"
 
 
 @pytest.mark.parametrize("source", ["bloodmnist", "npz:x.npz", "folder:@cells", "folder:a:b"])
@@ -200,7 +211,8 @@ def test_groups_are_a_column_or_a_pattern(groups: str, text: str):
             mistake(
                 "[hidden.x] source",
                 '"x"',
-                "no source of an external hidden set; known: bloodmnist, folder, npz   (bench list sources)",
+                "no source of an external hidden set; "
+                "known: bloodmnist, csv, folder, npz   (bench list sources)",
             ),
         ),
         (

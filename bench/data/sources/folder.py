@@ -1,30 +1,37 @@
-"""Folders of images: one folder per class."""
+"""Folders of images: one folder per class, or those in folders for training, validation and test."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-from bench.data.classes import in_order, numbers, one_form
+from bench.data.classes import one_form
 from bench.data.content import Asked, Located
-from bench.data.reader import BrokenImageError, Reader, Size
-from bench.errors import UserError, shorten
+from bench.data.image_files import (
+    READ,
+    SYSTEM_FILES,
+    is_image,
+    is_system,
+    located,
+    ordered,
+    read_image,
+    shown,
+    upright_size,
+)
+from bench.data.reader import Reader
+from bench.data.sides import side_of
+from bench.errors import UserError
 from bench.registry import sources
 
-if TYPE_CHECKING:
-    from bench.data.images import Pixels
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 ADVICE = (
-    "a folder source holds one folder per class, and in each of them its JPEG, PNG or TIFF images;\n"
-    '    with [data] groups = "folder" in folders of their own, one per patient'
+    f"a folder source holds one folder per class, and in each of them its images ({READ});\n"
+    '    with [data] groups = "folder" in folders of their own, one per patient; or train/, val/ and test/\n'
+    "    and in each of them the class folders"
 )
-READING = 2
-"""Raised when images are read otherwise; part of what those are that it changes."""
 OUTSIDE = ""
 """Stands for the class of images that lie beside the class folders."""
 BETWEEN = "folder"
@@ -39,18 +46,26 @@ class ImageFile(NamedTuple):
     """``img.png``, or ``PATIENT/img.png``."""
     size: int
     mtime_ns: int
+    side: str = ""
+    """Folder that its class folder is in: ``train``; empty: the source itself."""
 
     @property
     def relative(self) -> str:
         """Path below the source folder, with forward slashes."""
-        return f"{self.class_name}/{self.name}"
+        return "/".join(filter(None, (self.side, self.class_name, self.name)))
 
 
 @dataclass
 class _ClassFolder:
+    name: str
     files: list[ImageFile] = field(default_factory=list)
     other: Counter[str] = field(default_factory=Counter)
     """What else lies there, by kind: no image of it is read."""
+
+    @property
+    def own(self) -> bool:
+        """Whether some image lies right here, in no folder inside."""
+        return any("/" not in file.name for file in self.files)
 
     @property
     def problem(self) -> str:
@@ -63,28 +78,18 @@ class _ClassFolder:
 
 def locate(asked: Asked) -> Located:
     """Known by the names and bytes of its images: what else lies in the folder does not matter."""
-    from bench.plan import Seen, fingerprint  # imports pydantic
-
     scanned = _scan(asked.path, between=asked.data.groups == BETWEEN)
     files = _images(scanned)
-    stamped = [(file.relative, file.size, file.mtime_ns) for file in files]
-    content = asked.sha256(stamped)
-    told = asked.remembered(f"headers-{READING}", stamped, lambda: _headers(asked.path, files))
-    folders = sorted({file.class_name for file in files})
-    given = asked.data.classes if sorted(asked.data.classes or ()) == folders else None
-    names = given or in_order(folders)
-    places = list(range(len(names)))
-    renumbered = list(names) != list(given or folders) or numbers(names, numbered=False) != places
-    read_otherwise = told.pop("otherwise")
-    if renumbered or read_otherwise:
-        # Read in the alphabet's order before, a number as a place in it, alpha as nothing, 16 bits as 8:
-        # what was trained on that is another trial.
-        content = fingerprint([content, names if renumbered else None, READING])
-    images = Counter(one_form(file.class_name) for file in files)
-    skipped = {
-        one_form(name): dict(sorted(of.other.items())) for name, of in sorted(scanned.items()) if of.other
-    }
-    return Located(asked.path, content, seen=Seen(images=images, skipped=skipped, **told))
+    other: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for of in scanned:  # a class has a folder on each side
+        other[one_form(of.name)] += of.other
+    found = located(
+        asked,
+        [(file.relative, file.size, file.mtime_ns) for file in files],
+        [file.class_name for file in files],
+        skipped={name: dict(sorted(kinds.items())) for name, kinds in sorted(other.items()) if kinds},
+    )
+    return found._replace(official=bool(files[0].side))
 
 
 @sources.register("folder", path="folder", locate=locate)
@@ -94,9 +99,12 @@ def folder(
     bit_range: tuple[int, int] | None = None,
     groups: object = None,
 ) -> Reader:
-    """Class folders of JPEG, PNG or TIFF files.
+    """Class folders of image files, or train/, val/ and test/ with class folders in each.
 
-    path       holds one folder per class, and each of them its .jpg, .jpeg, .png, .tif or .tiff images
+    path       holds one folder per class, and each of them its images, of any of these suffixes in any case:
+               .jpg .jpeg .png .tif .tiff .bmp .webp .gif (the first frame). Or it holds train, val and test,
+               each with class folders: its official split (also training, valid, validation, testing;
+               without val it is drawn from train)
     classes    the folders' names in another order: else whole numbers come by value, others by the alphabet
     bit_range  the values of 16-bit images that become 0 and 255; else 0 and 65535
     groups     ``"folder"``: each class folder holds folders of images, one per patient, say
@@ -105,21 +113,17 @@ def folder(
 
     between = groups == BETWEEN
     files = list_images(path, between=between)
-    found = in_order(file.class_name for file in files)
-    if classes is not None and sorted(classes) != sorted(found):
-        raise UserError(
-            f"[data] classes = {shorten(list(classes), 200)} do not match the class folders of {path}\n"
-            f"    its folders are {shorten(list(found), 300)}; leave classes out, or reorder these"
-        )
-    names = classes or found
+    names = ordered(classes, [file.class_name for file in files], f"class folders of {path}")
     number = {name: k for k, name in enumerate(names)}
     labels = np.array([number[one_form(file.class_name)] for file in files], dtype=np.int64)
     called = [file.relative for file in files]
+    sides = [side_of(file.side) for file in files]
     return Reader(
         names,
         labels,
         3,
         lambda index: read_image(path / called[index], bit_range),
+        np.array(sides, dtype=np.int8) if files[0].side else None,
         names=list(map(shown, called)),
         columns={BETWEEN: lambda: [file.name.rpartition("/")[0] for file in files]} if between else {},
         size=lambda index: upright_size(path / called[index]),
@@ -138,33 +142,69 @@ def list_images(folder: Path, *, between: bool = False) -> list[ImageFile]:
     return _images(_scan(folder, between=between))
 
 
-def _images(scanned: dict[str, _ClassFolder]) -> list[ImageFile]:
-    return sorted(file for of in scanned.values() for file in of.files)
+def _images(scanned: Iterable[_ClassFolder]) -> list[ImageFile]:
+    every = (file for of in scanned for file in of.files)
+    return sorted(every, key=lambda file: (file.class_name, file.name, file.side))
 
 
-def _scan(folder: Path, *, between: bool) -> dict[str, _ClassFolder]:
-    """Class folders by name; under ``OUTSIDE`` what lies beside them."""
-    classes = {}
-    outside = _ClassFolder()
+def _scan(folder: Path, *, between: bool) -> list[_ClassFolder]:
+    """Class folders, of every side where there are sides; named ``OUTSIDE``: what lies beside them."""
+    inside, outside = _entries(folder)
+    classes = {entry.name: _scan_class(entry.path, entry.name, between) for entry in inside}
+    if _are_sides(classes):
+        classes = {}
+        for side in inside:
+            for of in _scan_side(side, outside, between):
+                known = classes.setdefault(of.name, _ClassFolder(of.name))
+                known.files += of.files
+                known.other += of.other
+    _check(folder, list(classes.values()))
+    scanned = [*classes.values(), *([outside] if outside.other else [])]
+    return sorted(scanned, key=lambda of: of.name)
+
+
+def _entries(folder: Path) -> tuple[list[os.DirEntry[str]], _ClassFolder]:
+    """The folders in ``folder``, and what lies beside them."""
+    inside = []
+    outside = _ClassFolder(OUTSIDE)
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                classes[entry.name] = _scan_class(entry.path, entry.name, between)
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+            if is_system(entry.name):
+                outside.other[SYSTEM_FILES] += 1
+            elif entry.is_dir():
+                inside.append(entry)
+            elif is_image(entry.name):
                 outside.other["images beside the class folders"] += 1
-    _check(folder, classes)
-    return classes | ({OUTSIDE: outside} if outside.other else {})
+    return inside, outside
 
 
-def _check(folder: Path, classes: dict[str, _ClassFolder]) -> None:
-    empty = [f"  {name}/ {classes[name].problem}" for name in sorted(classes) if not classes[name].files]
+def _are_sides(folders: Mapping[str, _ClassFolder]) -> bool:
+    """Whether these are the folders of training, validation and test images, and not of classes.
+
+    Every folder has the name of a side, and no images of its own but folders: a class may be called test.
+    """
+    named = {side_of(name) for name in folders}
+    return len(folders) > 1 and None not in named and not any(of.own for of in folders.values())
+
+
+def _scan_side(side: os.DirEntry[str], outside: _ClassFolder, between: bool) -> list[_ClassFolder]:
+    """The class folders of a side; what lies beside them is counted with ``outside``."""
+    inside, beside = _entries(Path(side.path))
+    outside.other += beside.other
+    classes = [_scan_class(entry.path, entry.name, between) for entry in inside]
+    for of in classes:
+        of.files = [file._replace(side=side.name) for file in of.files]
+    return classes
+
+
+def _check(folder: Path, classes: list[_ClassFolder]) -> None:
+    named = sorted(classes, key=lambda of: of.name)
+    empty = [f"  {of.name}/ {of.problem}" for of in named if not of.files]
     if empty:
         raise UserError(f"{folder}: class folders without an image\n" + "\n".join(empty) + f"\n    {ADVICE}")
     if not classes:
         raise UserError(f"{folder}: no class folder\n    {ADVICE}")
-    strange = [shown(name) for name in sorted(classes) if shown(name) != name]
+    strange = [shown(of.name) for of in named if shown(of.name) != of.name]
     if strange:
         raise UserError(
             f"{folder}: names of class folders that are not UTF-8: {', '.join(strange)}\n    rename them"
@@ -173,13 +213,12 @@ def _check(folder: Path, classes: dict[str, _ClassFolder]) -> None:
 
 def _scan_class(folder: str, class_name: str, between: bool, inside: str = "") -> _ClassFolder:
     """What a class folder holds, or a folder ``inside`` it (``P1/``)."""
-    found = _ClassFolder()
+    found = _ClassFolder(class_name)
     with os.scandir(folder) as entries:
         for entry in entries:
-            suffix = os.path.splitext(entry.name)[1].lower()
-            if entry.name.startswith("."):
-                continue
-            if suffix in SUFFIXES and entry.is_file():
+            if is_system(entry.name):
+                found.other[SYSTEM_FILES] += 1
+            elif is_image(entry.name) and entry.is_file():
                 stat = entry.stat()
                 file = ImageFile(class_name, inside + entry.name, stat.st_size, stat.st_mtime_ns)
                 found.files.append(file)
@@ -188,55 +227,13 @@ def _scan_class(folder: str, class_name: str, between: bool, inside: str = "") -
                 found.files += inner.files
                 found.other += inner.other
             else:
-                found.other[_kind(entry, suffix)] += 1
+                found.other[_kind(entry)] += 1
     return found
 
 
-def _kind(entry: os.DirEntry[str], suffix: str) -> str:
+def _kind(entry: os.DirEntry[str]) -> str:
     if entry.is_dir():
         return "folders"
     if not os.path.exists(entry.path):
         return "links to nothing"
-    return f"{shown(suffix) or 'other'} files"
-
-
-def _headers(folder: Path, files: list[ImageFile]) -> dict[str, Any]:
-    """What the images' headers tell together: fields of ``Seen``, and if one was read otherwise before."""
-    from bench.data import reading
-
-    told: Counter[str] = Counter()
-    cropped, otherwise = 0.0, False
-    for file in files:
-        with contextlib.suppress(reading.UnreadableError):  # said when it is decoded
-            found = reading.header((folder / file.relative).read_bytes())
-            told += Counter(
-                transparent=found.transparent, deep=found.bits > 8, oblong=found.cropped > reading.NOTICED
-            )
-            cropped += found.cropped / len(files)
-            otherwise |= found.transparent or found.bits > 8
-    return {**told, "cropped": round(cropped, 4), "otherwise": otherwise}
-
-
-def read_image(path: Path, bit_range: tuple[int, int] | None = None) -> Pixels:
-    """One image file as (H, W, 3) uint8 RGB, see ``reading.read``. Raises BrokenImageError that names it."""
-    from bench.data import reading
-
-    try:
-        return reading.read(path.read_bytes(), bit_range)
-    except (reading.UnreadableError, OSError) as error:
-        raise BrokenImageError(f"{shown(path)}: {error}") from None
-
-
-def upright_size(path: Path) -> Size:
-    """Size of an image once it is turned as its EXIF orientation says, as ``read_image`` does."""
-    from bench.data import reading
-
-    try:
-        return reading.header(path.read_bytes())[:2]
-    except (reading.UnreadableError, OSError) as error:
-        raise UserError(f"{shown(path)}: {error}; replace this file or delete it") from None
-
-
-def shown(name: str | Path) -> str:
-    """A name as text: some file systems have names that are not UTF-8, and no report takes those."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    return f"{shown(os.path.splitext(entry.name)[1].lower()) or 'other'} files"

@@ -11,9 +11,15 @@ from PIL import Image
 from samples import noise, write_folder
 
 from bench.data import reading
+from bench.data.fingerprint import locate
+from bench.data.image_files import read_image, upright_size
 from bench.data.reader import BrokenImageError
-from bench.data.sources.folder import folder, list_images, read_image, upright_size
+from bench.data.sources.folder import folder, list_images
 from bench.errors import UserError
+from bench.judge.accounts import lines
+from bench.machine import Machine
+from bench.plan import Account, Source
+from bench.recipe import Data
 
 
 def test_classes_are_sorted_and_images_follow_file_names(tmp_path: Path) -> None:
@@ -74,11 +80,11 @@ def flipped(content: bytes) -> bytes:
     ("content", "says"),
     [
         (b"", "empty file"),
-        (b"hello", "not a JPEG, PNG or TIFF image"),
+        (b"hello", "not a JPEG, PNG, TIFF, BMP, WebP or GIF image"),
         (encoded("jpeg")[:900], "truncated"),
         (encoded("png")[:900], "x.png"),
         (flipped(encoded("png")), "x.png"),
-        (encoded("gif"), "not a JPEG, PNG or TIFF image"),
+        (encoded("ppm"), "not a JPEG, PNG, TIFF, BMP, WebP or GIF image"),
         (png(60_000, 60_000), "x.png"),
         (png(9_000, 9_000), "9000 × 9000 pixels, at most 64,000,000 are read"),
     ],
@@ -115,12 +121,12 @@ def test_hidden_names_nested_files_other_types_and_loose_files_are_left_out(tmp_
 
 
 def test_all_class_folders_without_an_image_are_named_together_with_what_they_hold(tmp_path: Path) -> None:
-    fill(tmp_path, "a/1.png", "train/cats/1.png", "train/dogs/1.png", "scans/1.webp")
+    fill(tmp_path, "a/1.png", "train/cats/1.png", "train/dogs/1.png", "scans/1.jp2")
     (tmp_path / "void").mkdir()
     with pytest.raises(UserError) as error:
         list_images(tmp_path)
     text = str(error.value)
-    assert "scans/ holds no image, only 1 .webp files" in text
+    assert "scans/ holds no image, only 1 .jp2 files" in text
     assert "train/ holds no image, only 2 folders" in text
     assert "void/ is empty" in text
     assert "\n  a/" not in text
@@ -149,3 +155,77 @@ def test_a_file_without_a_size_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"broken\.png: .*replace this file or delete it"):
         upright_size(tmp_path / "broken.png")
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "webp", "gif", "TIF", "JpEg"])
+def test_every_format_is_read_whatever_the_case_of_its_suffix(tmp_path: Path, suffix: str) -> None:
+    image = Image.fromarray(np.full((8, 8, 3), [200, 100, 40], np.uint8))
+    (tmp_path / "a").mkdir()
+    file = tmp_path / "a" / f"x.{suffix}"
+    image.save(file, {"JpEg": "jpeg", "TIF": "tiff"}.get(suffix, suffix))
+    assert [found.name for found in list_images(tmp_path)] == [f"x.{suffix}"]
+    assert np.abs(read_image(file).astype(int) - [200, 100, 40]).max() <= 4
+    assert upright_size(file) == (8, 8)
+
+
+def test_of_a_gif_that_moves_the_first_frame_is_read(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
+    assert read_image(tmp_path / "x.gif")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_what_systems_leave_behind_is_passed_over_and_counted(tmp_path: Path) -> None:
+    fill(tmp_path, "a/.DS_Store", "a/Thumbs.db", "a/._1.png", "b/desktop.ini", "__MACOSX/a/._1.png", ".git/x")
+    for name in ("a/1.png", "b/1.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    seen = located(tmp_path).seen
+    assert seen is not None
+    assert seen.images == {"a": 1, "b": 1}
+    assert seen.skipped == {"": {"system files": 2}, "a": {"system files": 3}, "b": {"system files": 1}}
+    said = list(lines(Account(set="local", images=seen.images, seen=seen)))
+    assert said == [
+        "local: 2 files or images found, 2 used",
+        "local: passed over, 6 system files (a 3, b 1)",
+    ]
+
+
+def located(path: Path, **data: object) -> Source:
+    machine = Machine(cache=path.parent / "cache")
+    return locate(f"folder:{path}", Data.model_validate({"source": "folder:x", **data}), machine, path)
+
+
+SIDES = ("train/ant/1.png", "train/bee/1.png", "VALID/ant/1.png", "VALID/bee/2.png", "test/ant/3.png")
+
+
+def test_folders_for_training_validation_and_test_are_the_official_split(tmp_path: Path) -> None:
+    for name in SIDES:
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(1, seed=len(name))[0]).save(tmp_path / "x" / name)
+    reader = folder(tmp_path / "x")
+    assert (reader.classes, reader.labels.tolist()) == (("ant", "bee"), [0, 0, 0, 1, 1])
+    assert reader.split is not None
+    assert dict(zip(reader.names, reader.split.tolist(), strict=True)) == {
+        name: {"train": 0, "VALID": 1, "test": 2}[name.split("/")[0]] for name in SIDES
+    }
+    source = located(tmp_path / "x")
+    assert source.official
+    assert source.seen is not None
+    assert source.seen.images == {"ant": 3, "bee": 2}
+    (tmp_path / "x/train/ant/1.png").rename(tmp_path / "x/test/ant/1.png")
+    assert located(tmp_path / "x").fingerprint != source.fingerprint
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train/1.png", "test/1.png"), ("train/1.png", "val/2.png", "bee/1.png")],
+    ids=["images directly inside", "a folder of another name"],
+)
+def test_classes_that_are_called_like_sides_are_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert {file.side for file in list_images(fill(tmp_path, *names))} == {""}
+
+
+def test_class_folders_of_a_side_may_hold_folders_of_patients(tmp_path: Path) -> None:
+    fill(tmp_path, "train/a/P1/1.png", "train/b/P2/1.png", "test/a/P3/1.png", "test/b/P4/1.png")
+    files = list_images(tmp_path, between=True)
+    assert files[0].relative == "train/a/P1/1.png"
+    assert folder(tmp_path, groups="folder").columns["folder"]() == ["P1", "P3", "P2", "P4"]
