@@ -73,7 +73,8 @@ class Surveyor:
 
         with self.counting(f"reading {data.source} at {data.size_px} px") as count:
             images = open_images(data, source, self.cache, count)
-        return images, find(images)
+        with self.counting(f"near-duplicates in {data.source}") as count:
+            return images, find(images, self.cache, count)
 
     def _bursts(self, source: Source, data: Data) -> bool:
         from bench.data.split import bursts
