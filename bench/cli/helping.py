@@ -74,7 +74,7 @@ def clean(
         bool, typer.Option("--weights", help="Weights: sets added later then need --rescore.")
     ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="The results of smoke runs.")] = False,
-    cache: Annotated[bool, typer.Option("--cache", help="Decoded images, what was found in them, and downloads.")] = False,
+    cache: Annotated[bool, typer.Option("--cache", help="Decoded images and downloads.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Delete; without it, only say what would go.")
     ] = False,
