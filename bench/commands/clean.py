@@ -16,7 +16,7 @@ from bench.registry import version_today
 from bench.run.planning import SMOKE_FOLDER
 from bench.store import Store
 
-CACHED = ("images", "corrupted", "inspected", "downloads")
+CACHED = ("images", "corrupted", "duplicates", "inspected", "downloads")
 """Folders of the cache that take room; what was hashed is remembered in a few kilobytes."""
 
 

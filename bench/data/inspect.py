@@ -1,7 +1,7 @@
 """What a source holds, looked at before anything is trained: counts, sizes, copies, suspects, what is left.
 
 Finding suspects and native sizes takes a while, so both are remembered under ``<cache>/inspected/``, by the
-source's content. Copies and near-duplicates are found anew: that takes a second, and is what a trial does.
+source's content. Near-duplicates are remembered by whoever looks first: a plan, a trial or this.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def inspect(
     """
     with counting("decoding images") as count:
         images = open_images(data, source, cache, count)
-    findings = outliers.find(images)
+    with counting("looking for near-duplicates") as count:
+        findings = outliers.find(images, cache, count)
     reader = open_source(data, source)
     sizes, far = _remembered(data, source, images, reader, cache, counting)
     replicate = replicate or Replicate(0)

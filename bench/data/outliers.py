@@ -7,22 +7,22 @@ ranks them as the most ordinary images there are (docs/method.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from bench.data.images import Ids, Images, Index, Mask, Pixels
+from bench.data.near import chains, close_to
 from bench.data.sides import TEST
+from bench.files import Count
 
 GRAY_PX = 32
 HASH_PX = 8
-NEAR_BITS = 6
-"""Largest Hamming distance of two near-duplicates. Much more chains ordinary images together."""
 LARGE_GROUP = 20
 """A near-duplicate group of more distinct images than this is a flaw of the hash: reported, not used."""
 CROWD = 3
 """So many identical copies are no accident: none of them is kept."""
-PAIRS_BLOCK = 256
 
 Reason = Literal["labels disagree", "3 or more copies", "copy"]
 
@@ -62,8 +62,12 @@ class Findings:
     large: tuple[tuple[int, ...], ...]
 
 
-def find(images: Images) -> Findings:
-    """Exact clusters and near-duplicate groups of a source; the same for any order of its images."""
+def find(images: Images, cache: Path | None = None, progress: Count | None = None) -> Findings:
+    """Exact clusters and near-duplicate groups of a source; the same for any order of its images.
+
+    cache      folder of what was found before: near-duplicates are searched for once (``near.chains``)
+    progress   called with (lookups done, lookups in all) where they are searched for
+    """
     exact = exact_clusters(images)
     outlier = np.zeros(len(images), dtype=bool)
     for cluster in exact:
@@ -71,10 +75,11 @@ def find(images: Images) -> Findings:
     _, first, image_of = np.unique(images.ids, return_index=True, return_inverse=True)
     kept = np.zeros(len(first), dtype=bool)
     kept[image_of[~outlier]] = True
-    chains = _Chains(images.phash[first])
-    chain = chains.among(np.ones(len(first), dtype=bool))
+    hashes, hash_of = np.unique(images.phash[first], return_inverse=True)
+    present = np.zeros(len(hashes), dtype=bool)
+    present[hash_of[kept]] = True
+    chain, clean = (number[hash_of] for number in chains(hashes, present, cache, progress))
     large = np.bincount(chain) > LARGE_GROUP
-    clean = chains.among(kept)
     usable = kept & ~(np.bincount(clean[kept], minlength=clean.max() + 1) > LARGE_GROUP)[clean]
     clean = np.where(usable, clean, np.arange(len(first)) + len(first))
     # Outliers may join clean groups into one that is too large to use: then the clean groups still hold.
@@ -105,12 +110,9 @@ def exact_clusters(images: Images) -> tuple[Cluster, ...]:
     Labels that disagree, or three and more copies: drop all. A pair with one label: keep one, a test image of
     the source's own split before another, else the first. Ties cannot matter: the two are the same.
     """
-    clusters = []
-    order = np.argsort(images.ids, kind="stable")
-    starts = np.flatnonzero(np.diff(images.ids[order])) + 1
-    for members in np.split(order, starts):
-        if len(members) > 1:
-            clusters.append(_cluster(np.sort(members), images))
+    _, image_of = np.unique(images.ids, return_inverse=True)
+    several = _members(image_of, np.bincount(image_of) > 1)
+    clusters = [_cluster(np.array(members), images) for members in several]
     return tuple(sorted(clusters, key=lambda cluster: (-len(cluster.members), cluster.members)))
 
 
@@ -143,18 +145,6 @@ def perceptual_hash(gray: Pixels) -> Ids:
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def close_pairs(hashes: Ids, bits: int = NEAR_BITS) -> tuple[Index, Index]:
-    """Positions (E,), (E,) of all pairs among ``hashes`` (M,) that differ in at most ``bits`` bits."""
-    left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for start in range(0, len(hashes), PAIRS_BLOCK):
-        block = hashes[start : start + PAIRS_BLOCK, None]
-        row, column = np.nonzero(np.bitwise_count(block ^ hashes[None, start:]) <= bits)
-        upper = column > row
-        left.append(row[upper] + start)
-        right.append(column[upper] + start)
-    return np.concatenate(left), np.concatenate(right)
-
-
 def seen_in(images: Images, others: Images) -> Index:
     """Positions (F,) of images that are also, or nearly, among others: the same pixels, or as near as a split
     keeps together. A hash that more than ``LARGE_GROUP`` others are near tells nothing, there as here.
@@ -163,28 +153,7 @@ def seen_in(images: Images, others: Images) -> Index:
     hashes, place = np.unique(images.phash, return_inverse=True)
     _, distinct = np.unique(others.ids, return_index=True)
     among, images_of = np.unique(others.phash[distinct], return_counts=True)
-    blocks = (hashes[start : start + PAIRS_BLOCK, None] for start in range(0, len(hashes), PAIRS_BLOCK))
-    found = np.concatenate([(np.bitwise_count(block ^ among) <= NEAR_BITS) @ images_of for block in blocks])
+    found = np.zeros(len(hashes), np.int64)
+    for mine, theirs in close_to(hashes, among):
+        np.add.at(found, mine, images_of[theirs])
     return np.flatnonzero(same | ((found > 0) & (found <= LARGE_GROUP))[place])
-
-
-class _Chains:
-    """Chains of near-duplicates among U distinct images, given their hashes (U,) uint64."""
-
-    def __init__(self, phash: Ids) -> None:
-        self._hashes, self._hash_of = np.unique(phash, return_inverse=True)
-        self._pairs = close_pairs(self._hashes)
-
-    def among(self, images: Mask) -> Index:
-        """Number of the chain (U,) that each image belongs to when only ``images`` (U,) may link others."""
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        present = np.zeros(len(self._hashes), dtype=bool)
-        present[self._hash_of[images]] = True
-        left, right = self._pairs
-        used = present[left] & present[right]
-        count = len(self._hashes)
-        links = coo_array((np.ones(used.sum(), np.int8), (left[used], right[used])), shape=(count, count))
-        chain: Index = connected_components(links, directed=False)[1].astype(np.int64)
-        return chain[self._hash_of]

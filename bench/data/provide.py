@@ -22,7 +22,7 @@ from bench.plan import ScoredSet, Source, Trial
 from bench.recipe import Corrupted, Data
 
 OPENED = 4
-"""Sources a process keeps open: a study's trials share one or two, and finding duplicates takes a second."""
+"""Sources a process keeps open: a study's trials share one or two."""
 
 KEPT_BYTES = 1 << 28
 """Splits that a process keeps: all seeds share their test images, all arms of a seed its training images."""
@@ -113,7 +113,7 @@ def opened(data: Data, source: Source, cache: Path, progress: Count | None) -> t
     key = (source, data.size_px, data.fit, data.fill, data.classes, data.groups, cache)
     if key not in _opened:
         images = open_images(data, source, cache, progress)
-        _opened[key] = images, find(images)
+        _opened[key] = images, find(images, cache)
         while len(_opened) > OPENED:
             _opened.popitem(last=False)
     _opened.move_to_end(key)

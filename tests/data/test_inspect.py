@@ -165,7 +165,7 @@ def test_a_second_look_decodes_measures_and_searches_nothing(
         yield lambda done, total: pytest.fail(f"{what} again")
 
     assert same(look(data, tmp_path, tmp_path / "cache", counting), first)
-    assert started == ["decoding images"]
+    assert started == ["decoding images", "looking for near-duplicates"]
 
 
 @pytest.mark.parametrize(

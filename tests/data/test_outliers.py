@@ -11,7 +11,7 @@ from samples import as_images, noise, reordered, with_hashes
 from scipy.fft import dctn
 
 from bench.data.images import Images
-from bench.data.outliers import GRAY_PX, LARGE_GROUP, close_pairs, exact_clusters, find, perceptual_hash
+from bench.data.outliers import GRAY_PX, LARGE_GROUP, exact_clusters, find, perceptual_hash
 
 
 def test_two_copies_with_one_label_lose_one() -> None:
@@ -63,18 +63,6 @@ def test_the_hash_is_the_sign_of_low_dct_frequencies_against_their_median() -> N
 def test_flat_pictures_share_a_hash_whatever_their_grey() -> None:
     gray = np.stack([np.full((GRAY_PX, GRAY_PX), level, np.uint8) for level in (1, 77, 200, 255)])
     assert len(set(perceptual_hash(gray).tolist())) == 1
-
-
-def test_pairs_up_to_six_bits_apart_are_close_and_seven_are_not() -> None:
-    left, right = close_pairs(np.array([0, 0b111111, 0b1111111, 2**64 - 1], dtype=np.uint64))
-    assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(0, 1), (1, 2)]
-
-
-def test_close_pairs_are_found_across_blocks() -> None:
-    hashes = np.random.default_rng(0).integers(0, 2**63, 700, dtype=np.uint64)
-    hashes[650] = hashes[3] ^ np.uint64(0b101)
-    left, right = close_pairs(hashes)
-    assert (3, 650) in set(zip(left.tolist(), right.tolist(), strict=True))
 
 
 def test_near_duplicates_chain_into_one_group() -> None:
