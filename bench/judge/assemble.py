@@ -19,6 +19,7 @@ from bench.judge.findings import (
     Rules,
     mean_of,
 )
+from bench.judge.folder import looked
 from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, device, read_outcomes
@@ -79,6 +80,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         ingredients=factors.find_ingredients(study, rulings),
         ensembles=ensembles.rows(study, outcomes, store),
         noise=tuple(noise.measure_noise(study, plan, evidence)),
+        looked=looked(plan, store),
     )
 
 

@@ -46,6 +46,8 @@ class Contrast:
     """One of the arms has both seeds that learned and seeds that learned little."""
     finished: stats.Interval | None = None
     """Of the pairs that both finished, when some did not."""
+    spreads: tuple[float, float] | None = None
+    """Variances of the reference's and of the arm's own values over the common seeds, where all finished."""
 
     @property
     def hopeless(self) -> bool:
@@ -225,7 +227,30 @@ class Evidence:
             little=little[1],
             little_reference=little[0],
             mixed=mixed,
+            spreads=self._spreads(pairs, metric, found.seeds),
         )
+
+    def _spreads(self, pairs: Pairs, metric: Measure, seeds: int) -> tuple[float, float] | None:
+        """What single runs of two arms vary by, each arm by itself; None unless it is known of all seeds."""
+        both = [(self.value(a, metric), self.value(b, metric)) for a, b in pairs]
+        known = [(left, right) for left, right in both if left is not None and right is not None]
+        if len(known) != seeds or seeds < 2:
+            return None
+        reference, arm = np.array(known).var(axis=0, ddof=1)
+        return float(reference), float(arm)
+
+    def value(self, outcome: Outcome, metric: Measure) -> float | None:
+        """What one finished trial is compared by: its score, its gap, or the logarithm of its cost."""
+        if outcome.state != "done":
+            return None
+        if metric.kind == "cost":
+            spent = cost(outcome, metric.score)
+            return math.log(spent) if spent else None
+        if metric.kind == "gap":
+            here, there = (self.row(outcome, Measure("score", name)) for name in (TEST, metric.set))
+            return None if here is None or there is None else float(here.mean() - there.mean())
+        row = self.row(outcome, metric) if metric.kind == "score" else None
+        return None if row is None else float(row.mean())
 
     def combination(self, weights: Mapping[str, float], metric: Measure) -> tuple[stats.Interval | None, int]:
         """Σ weight · score over arms, on the seeds finished in all of them: its interval, and how many seeds.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.judge.settings import Change
     from bench.judge.tables.ensembles import EnsembleRow
     from bench.judge.tables.factors import Ingredient
+    from bench.judge.tables.hidden import Looked
     from bench.judge.tables.noise import Noise
     from bench.judge.tables.trials import TrialNote
     from bench.stats import Interval
@@ -81,6 +82,18 @@ class Unseen:
 
 
 @dataclass(frozen=True)
+class NewRuns:
+    """What one new run of an arm and one of its reference, trained independently, would differ by."""
+
+    effect: Effect | None = None
+    """Mean difference and 95 % prediction interval."""
+    better: float | None = None
+    """Probability that the arm's run is the better one."""
+    reason: str = ""
+    """Why nothing is predicted."""
+
+
+@dataclass(frozen=True)
 class Seeds:
     """How an arm's planned trials ended."""
 
@@ -124,6 +137,7 @@ class Finding:
     """The same pair's effect on local accuracy, when ``metric`` is about another set."""
     unseen: Unseen | None = None
     """The same pair's effect on unseen families, when ``metric`` is the accuracy under known corruptions."""
+    new_runs: NewRuns = NewRuns()
 
 
 def mean_of(trials: Iterable[Outcome], value: Callable[[Outcome], float | None]) -> Mean | None:
@@ -294,11 +308,21 @@ class Document:
     ingredients: tuple[Ingredient, ...] = ()
     ensembles: tuple[EnsembleRow, ...] = ()
     noise: tuple[Noise, ...] = ()
+    looked: tuple[Looked, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Every arm's on the primary metric, best effect first."""
         return tuple(arm.finding for arm in self.arms if arm.finding)
+
+    @property
+    def comparisons(self) -> tuple[Finding, ...]:
+        """Every declared one, each once: on the primary metric, then of the claims."""
+        every = [*self.findings, *(pair for claim in self.claims for pair in claim.pairs)]
+        found: dict[tuple[str, str, str], Finding] = {}
+        for one in every:
+            found.setdefault((one.arm, one.reference, one.metric), one)
+        return tuple(found.values())
 
     @property
     def classes(self) -> tuple[str, ...]:

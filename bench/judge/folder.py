@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.judge.findings import LOCAL, Mean
+from bench.judge.tables.hidden import Looked
 from bench.judge.tables.table import PERCENT, Column, Table
 from bench.plan import TEST, PlanFile, PlannedArm, PlannedTrial, read_plan_file
 from bench.store import Record, Store
@@ -52,11 +53,28 @@ def entries(store: Store) -> list[Entry]:
     """Every study that has a folder, by name."""
     found = []
     for file in sorted(store.root.glob("*/plan.json")):
-        entry = Entry(read_plan_file(file), _question(file.parent / "study.toml"), {})
-        ids = dict.fromkeys(trial.id for arm in entry.arms for trial in arm.trials)
-        records = {id: record for id in ids if (record := store.read(id))}
-        found.append(replace(entry, records=records))
+        found.append(_entry(read_plan_file(file), _question(file.parent / "study.toml"), store))
     return found
+
+
+def _entry(plan: PlanFile, question: str, store: Store) -> Entry:
+    entry = Entry(plan, question, {})
+    ids = dict.fromkeys(trial.id for arm in entry.arms for trial in arm.trials)
+    return replace(entry, records={id: record for id in ids if (record := store.read(id))})
+
+
+def looked(plan: PlanFile, store: Store) -> tuple[Looked, ...]:
+    """How often one study looked at each of its hidden sets, from its own records alone."""
+    entry = _entry(plan, "", store)
+    return tuple(
+        Looked(
+            look.name,
+            look.key,
+            sum(any(trial.id in look.trials for trial in arm.trials) for arm in entry.arms),
+            len(look.trials),
+        )
+        for look in looks([entry])
+    )
 
 
 def _question(file: Path) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench.judge.findings import ArmRow, Document
 from bench.judge.measure import parse
 from bench.judge.outcomes import Outcome, said
+from bench.judge.tables.noise import by_luck
 from bench.plan import TEST, PlanFile, PlannedSearch
 from bench.store import Store
 from bench.study.file import Range, Tune, ranges_of
@@ -117,7 +118,7 @@ class Pictures:
     of: int
     """Arms of the study."""
     noise: float | None = None
-    """Half the width of the noise band, as a fraction: what seeds alone can make of no difference."""
+    """Half the width of the noise band, as a fraction: how far the largest of as many equal arms would go."""
     curves: tuple[Curve, ...] = ()
     confusions: tuple[Confusion, ...] = ()
     searches: tuple[SearchPicture, ...] = ()
@@ -129,31 +130,16 @@ def gather(study: Study, plan: PlanFile, store: Store, document: Document) -> Pi
     shown = tuple(arm.label for arm in arms)
     primary = parse(study.primary, [TEST, *study.hidden])
     apart = primary.kind == "score" and study.folds is None  # folds share most of their training images
-    seeds = [outcome.score(document.where, primary.score) for outcome in arms[0].trials]
     searches = [search for search in plan.searches if search.arm in shown]
     confusions = (_confusion(arm.label, arm.trials, primary.set or TEST, store) for arm in arms)
     return Pictures(
         arms=shown,
         of=len(document.arms),
-        noise=_noise(seeds) if apart else None,
+        noise=by_luck([arm.trials for arm in arms], primary) if apart else None,
         curves=tuple(curve for arm in arms for curve in _curves(arm, store)),
         confusions=tuple(confusion for confusion in confusions if confusion),
         searches=tuple(_searches(study, searches, document)) if study.tune else (),
     )
-
-
-def _noise(values: Sequence[float | None]) -> float | None:
-    """Half the width of the interval in which two arms that do the same differ, 95 times in 100.
-
-    Each with as many seeds as the baseline has, by the spread of its seeds: t(S − 1, 0.975) · sd · √(2/S).
-    None with fewer than 3 seeds.
-    """
-    known = [value for value in values if value is not None]
-    if len(known) < 3:
-        return None
-    from scipy.special import stdtrit
-
-    return float(stdtrit(len(known) - 1, 0.975)) * statistics.stdev(known) * math.sqrt(2 / len(known))
 
 
 def _curves(arm: ArmRow, store: Store) -> Iterator[Curve]:

@@ -11,7 +11,7 @@ from bench import stats
 from bench.judge import robustness
 from bench.judge.evidence import Contrast, Evidence
 from bench.judge.factorial import additions, full_arm, removals
-from bench.judge.findings import ClaimRow, Effect, Finding, Unseen
+from bench.judge.findings import ClaimRow, Effect, Finding, NewRuns, Unseen
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome
 from bench.plan import TEST
@@ -126,7 +126,29 @@ class Rulings:
             seeds=contrast.finished.seeds if conditional and contrast.finished else contrast.seeds,
             local=self._local(key) if metric.kind == "score" and metric.set != TEST else None,
             unseen=self._unseen(key, metric),
+            new_runs=self._new_runs(contrast, metric),
         )
+
+    def _new_runs(self, contrast: Contrast, metric: Measure) -> NewRuns:
+        """What one new run of each arm would differ by, or why that is not told."""
+        test = contrast.test
+        reason = contrast.reason
+        if not reason and not isinstance(test, stats.Interval):
+            reason = "a spread over seeds is of no single run"
+        elif not reason and self.study.folds:
+            reason = "folds share what they train on, and each is tested on other images"
+        elif not reason and (contrast.diverged or contrast.diverged_reference):
+            reason = "some seeds diverged, and so may a new run"
+        elif not reason and contrast.seeds < stats.FEWEST_TO_PREDICT:
+            reason = f"{contrast.seeds} common seeds, {stats.FEWEST_TO_PREDICT} needed"
+        if reason or not isinstance(test, stats.Interval) or contrast.spreads is None:
+            return NewRuns(reason=reason or "not every seed has this value")
+        found = stats.prediction(test, *contrast.spreads)
+        if found is None:
+            return NewRuns(reason="the difference never varies")
+        above = found.above
+        effect = _spelled_out(found.mean, found.low, found.high, metric)
+        return NewRuns(effect, 1 - above if metric.lower_is_better else above)
 
     def _local(self, key: Key) -> Effect | None:
         contrast = self.evidence.contrast(key[0], key[1], Measure("score", TEST))
@@ -301,7 +323,11 @@ def _effect(
     if not isinstance(test, stats.Interval):
         return None
     half = test.half_width(level)
-    mean, low, high = test.mean, test.mean - half, test.mean + half
+    return _spelled_out(test.mean, test.mean - half, test.mean + half, metric)
+
+
+def _spelled_out(mean: float, low: float, high: float, metric: Measure) -> Effect:
+    """In the metric's unit; of costs the logarithms turned back into ratios."""
     if metric.kind == "cost":
         mean, low, high = math.exp(mean), math.exp(low), math.exp(high)
     return Effect(mean, low, high, metric.unit)

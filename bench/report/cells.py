@@ -72,6 +72,8 @@ def words(column: Column, value: Any) -> str:
         return effect(value)
     if isinstance(value, Mean):
         return mean(value, column)
+    if column.kind == "chance":
+        return chance(value)
     return number(column.times * value, column.digits) if column.kind == "number" else str(value)
 
 
@@ -94,6 +96,13 @@ def effect(value: Effect) -> str:
     scale, digits = 100 if value.unit == "points" else 1, precision(value)
     middle, low, high = (number(scale * part, digits) for part in (value.mean, value.low, value.high))
     return f"{'+' if middle[0] != MINUS and middle.strip('0.') else ''}{middle} [{low}, {high}]"
+
+
+def chance(value: float) -> str:
+    """A probability in per cent, without the sign, never as certain: ``93``, ``over 99``, ``under 1``."""
+    if 0.005 <= value < 0.995:
+        return f"{100 * value:.0f}"
+    return "over 99" if value > 0.5 else "under 1"
 
 
 def precision(value: Effect) -> int:

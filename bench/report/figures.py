@@ -56,8 +56,10 @@ def effects(document: Document, pictures: Pictures, names: Names) -> Figure | No
     for i, (name, finding, found) in enumerate(rows):
         _effect_row(canvas, x, 8 + ROW * (i + 0.5), name, finding, found)
     said = [f"{name}: {effect(found)}, {finding.verdict}" for name, finding, found in rows]
-    equal = f"two equal arms of as many {document.over} differ by luck alone"
-    band = f"Band: how far {equal} (95 %, from the baseline's spread): ±{noise:.1f} points. " if noise else ""
+    others = len(pictures.arms) - 1
+    equal = f"the largest of {others} equal arms' differences" if others > 1 else "an equal arm's difference"
+    band = f"Band: how far {equal} would go by the luck of {document.over} alone (95 %, from the arms' "
+    band = band + f"pooled spread): ±{noise:.1f} points. " if noise else ""
     return canvas.figure(
         (NARROW, bottom + 38),
         "effects",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.judge.folder import Entry, boards, entries, looks, looks_table, places, studies_table
+from bench.judge.tables.hidden import LOOKED
 from bench.report.text import grid, md
 from bench.store import Store
 
@@ -13,11 +14,6 @@ NO_COMPARISON = (
     "Mean accuracy ± sd over finished seeds, arms of different studies on the same images. No comparison: "
     "these arms differ in more than one thing, and the first of many is there by luck too. Verdicts are in "
     "the studies."
-)
-LOOKED = (
-    "A trial is scored once on a set. Each further trial that is compared on it, and each further study, "
-    "makes the best of them look better than it is; whoever chooses by a hidden set needs another one to "
-    "say how good the choice was. `in all` counts different trials over all studies."
 )
 
 
@@ -36,5 +32,6 @@ def markdown(studies: Sequence[Entry]) -> str:
         parts += [md(board.title), grid(board), board.note]
     parts.append(NO_COMPARISON if found else "No trial has finished.")
     parts.append("## Looks at hidden sets")
-    parts += [grid(looks_table(seen)), LOOKED] if seen else ["No hidden set was scored."]
+    counted = f"{LOOKED} `in all` counts different trials over all studies."
+    parts += [grid(looks_table(seen)), counted] if seen else ["No hidden set was scored."]
     return "\n\n".join(filter(None, parts)) + "\n"

@@ -100,6 +100,7 @@ def _template() -> Template:
         "pct": cells.percent,
         "effect": cells.effect,
         "number": cells.number,
+        "chance": cells.chance,
         "cells": cells.rows,
         "headings": headings,
     }

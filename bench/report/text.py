@@ -39,6 +39,7 @@ def _template() -> Template:
         "long": functools.partial(md, longest=LONGEST_TEXT),
         "effect": cells.effect,
         "number": cells.number,
+        "chance": cells.chance,
         "pct": cells.percent,
         "grid": grid,
     }

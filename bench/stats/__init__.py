@@ -15,6 +15,7 @@ from bench.stats.intervals import (
     two_way,
 )
 from bench.stats.jackknife import JACKKNIFE, by_group, pseudo_values
+from bench.stats.luck import largest_by_luck
 from bench.stats.power import (
     assumed,
     measured,
@@ -24,6 +25,7 @@ from bench.stats.power import (
     spread_seeds_needed,
     upper_sigma,
 )
+from bench.stats.prediction import FEWEST_TO_PREDICT, Prediction, prediction
 from bench.stats.sequential import LEVEL, levels, rejected_now
 from bench.stats.verdicts import (
     FEWEST_DISAGREEMENTS,
@@ -47,12 +49,14 @@ from bench.stats.verdicts import (
 __all__ = [
     "FEWEST_DISAGREEMENTS",
     "FEWEST_SEEDS",
+    "FEWEST_TO_PREDICT",
     "JACKKNIFE",
     "LEVEL",
     "ClaimOutcome",
     "Hypothesis",
     "Interval",
     "Judgement",
+    "Prediction",
     "Share",
     "SpreadTest",
     "assumed",
@@ -65,11 +69,13 @@ __all__ = [
     "fold_interval",
     "holm",
     "judge",
+    "largest_by_luck",
     "level",
     "levels",
     "measured",
     "paired_t",
     "power_of",
+    "prediction",
     "pseudo_values",
     "rejected_now",
     "seeds_needed",

@@ -23,7 +23,7 @@ def smallest_effect(interval: Interval, alpha: float = 0.05, family: int = 1) ->
     """
     if interval.variance <= 0:
         return math.inf
-    critical, freedom = interval.quantile(alpha / family), _freedom(interval)
+    critical, freedom = interval.quantile(alpha / family), freedom_of(interval)
     # Power rises with the shift: double until it suffices, then halve down to a double's last digit.
     low, high = 0.0, 1.0
     while _power(critical, freedom, high) < POWER:
@@ -39,10 +39,10 @@ def power_of(interval: Interval, effect: float, alpha: float = 0.05, family: int
     if interval.variance <= 0:
         return 0.0
     shift = effect / math.sqrt(interval.variance)
-    return _power(interval.quantile(alpha / family), _freedom(interval), shift)
+    return _power(interval.quantile(alpha / family), freedom_of(interval), shift)
 
 
-def _freedom(interval: Interval) -> float:
+def freedom_of(interval: Interval) -> float:
     """Degrees of freedom of V, at least those of the seeds. Source: Satterthwaite 1946."""
     spread = interval.seed_variance**2 / (interval.seeds - 1)
     spread += interval.item_variance**2 / max(1, interval.items - 1)

@@ -30,13 +30,27 @@ def _two(make_world, **fields):
     return w
 
 
-def test_the_noise_band_is_that_of_two_equal_arms(make_world):
+def test_the_noise_band_is_that_of_equal_arms_with_the_spread_of_all_that_are_shown(make_world):
     w = _two(make_world)
     w.finish_all()
-    key = w.keys()["heavy"]
-    values = [w.store.read(w.id("a", seed)).scores[key]["accuracy"] for seed in w.seeds]
-    expected = t.ppf(0.975, 4) * np.std(values, ddof=1) * math.sqrt(2 / 5)
-    assert _gather(w).noise == pytest.approx(expected)
+
+    def accuracies(arm: str, name: str) -> np.ndarray:
+        scores = (w.store.read(w.id(arm, seed)).scores[w.keys()[name]] for seed in w.seeds)
+        return np.array([score["accuracy"] for score in scores])
+
+    for name in ("heavy", "test"):
+        pooled = np.mean([accuracies(arm, name).var(ddof=1) for arm in ("a", "b")])
+        expected = t.ppf(0.975, 8) * np.sqrt(pooled * 2 / 5)
+        if name == "heavy":
+            assert _gather(w).noise == pytest.approx(expected, rel=1e-3)
+        (row,) = (row for row in build(w.study, w.plan, w.store).noise if row.key == w.keys()[name])
+        assert row.luck == pytest.approx(expected, rel=1e-3)
+    w.arm("c", 1.5, ["flip", "blur"])
+    w.finish_all()
+    three = [accuracies(arm, "heavy") for arm in "abc"]
+    c = 2.5  # Dunnett 1964, two-sided 5 %, two arms beside the baseline, 12 degrees of freedom
+    expected = c * np.sqrt(np.mean([one.var(ddof=1) for one in three]) * 2 / 5)
+    assert _gather(w).noise == pytest.approx(expected, rel=5e-3)
 
 
 def test_two_seeds_have_no_noise_band(make_world):

@@ -45,7 +45,7 @@ def test_the_noise_band_lies_around_zero(world):
     zero = next(e for e in elements(figure, "line", "axis") if "dash" not in e.get("class"))
     middle = float(band.get("x")) + float(band.get("width")) / 2
     assert middle == pytest.approx(float(zero.get("x1")), abs=0.2)
-    assert "differ by luck alone" in figure.note
+    assert "the largest of 6 equal arms' differences" in figure.note
 
 
 def test_every_seed_is_a_dot(world):

@@ -38,10 +38,9 @@ def test_made_twice_it_is_the_same_to_the_byte(world):
     write_report(world.study, world.plan, Store(world.store.root))
     assert before == {path: path.read_bytes() for path in first.parent.rglob("*") if path.is_file()}
     assert first == world.store.root / "tiny" / "report.md"
-    assert {path.name for path in (first.parent / "tables").iterdir()} == {
-        f"{name}.csv"
-        for name in ("arms", "scores", "classes", "claims", "trials", "settings", "costs", "noise", "results")
-    }
+    there = {path.stem for path in (first.parent / "tables").iterdir() if path.suffix == ".csv"}
+    usual = "arms claims classes costs hidden noise prediction results scores settings trials"
+    assert " ".join(sorted(there)) == usual
 
 
 def test_without_costs_equal_results_make_equal_reports(make_world):
@@ -201,7 +200,8 @@ def test_the_baseline_again_is_a_row_and_no_comparison(make_world):
     assert document.again.finding.effect.mean == pytest.approx(fmean(second) - fmean(first))
     without = build(w.study, plain, w.store)
     assert without.again is None
-    assert replace(document, again=None) == without, "outside the family"
+    assert replace(document, again=None, looked=without.looked) == without, "outside the family"
+    assert (document.looked[0].trials, without.looked[0].trials) == (15, 10), "it looked all the same"
     assert "| a again (A/A) |" in markdown(document)
 
 
@@ -287,3 +287,26 @@ print([m for m in ("torch", "pandas") if m in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "[]"]
+
+
+def test_looks_at_hidden_sets_are_counted_from_the_studys_own_records(make_world):
+    claims = (
+        Claim(says="gap", better=("b",), than=("a",), metric="gap.heavy"),
+        Claim(says="home", better=("b",), than=("a",), metric="local.accuracy"),
+    )
+    w = make_world(seeds=(0, 1, 2), claims=claims)
+    w.arm("a", 1.0)
+    w.arm("b", 1.5, ["flip"])
+    w.finish_all(but=[("b", 2)])
+    w.fail("b", 2, "oom")
+    again = PlannedArm(label="a", trials=w.plan.arms[0].trials[:1])
+    w.arm("c", 9.0)  # a record that is no trial of this study
+    w.finish("c", 0)
+    w.skills.pop("c")
+    w.recipes.pop("c")
+    plan = w.plan.model_copy(update={"again": again})
+    (row,) = build(w.study, plan, w.store).looked
+    assert (row.set, row.key, row.arms, row.trials) == ("heavy", w.keys()["heavy"], 3, 5), (
+        "a trial counts once"
+    )
+    assert f"| heavy | {row.key[:12]} | 3 | 5 | 2 |" in markdown(build(w.study, plan, w.store))

@@ -11,7 +11,9 @@ from bench.judge.tables import (
     corruptions,
     ensembles,
     factors,
+    hidden,
     noise,
+    prediction,
     scores,
     settings,
     trials,
@@ -22,6 +24,7 @@ from bench.judge.tables.table import Table
 TABLES: dict[str, Callable[[Document, bool], Table | None]] = {
     "arms": arms.table,
     "claims": claims.table,
+    "prediction": prediction.table,
     "factors": factors.table,
     "ingredients": factors.ingredients,
     "ensembles": ensembles.table,
@@ -36,6 +39,7 @@ TABLES: dict[str, Callable[[Document, bool], Table | None]] = {
     "candidates": tuning.candidates,
     "costs": arms.costs,
     "settings": settings.table,
+    "hidden": hidden.table,
     "noise": noise.table,
 }
 """Key, also of its files → the table of a document, with times or without; None where a study has none."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from bench import stats
 from bench.judge.evidence import Evidence
 from bench.judge.findings import LOCAL, Document
 from bench.judge.measure import Measure, parse
+from bench.judge.outcomes import Outcome
 from bench.judge.tables.table import PERCENT, Column, Table, filed
 from bench.plan import TEST, PlanFile
 from bench.study.read import Study
@@ -30,6 +33,8 @@ class Noise:
     seeds: int
     """Fewest paired seeds of these comparisons."""
     images: int
+    luck: float | None
+    """Half the width of the band that the largest of equal arms' differences stays in; see ``by_luck``."""
 
 
 def table(d: Document, cost: bool) -> Table | None:
@@ -40,13 +45,15 @@ def table(d: Document, cost: bool) -> Table | None:
         filed("key", lambda row: row.key),
         Column("sigma", "σ, points", "number", lambda row: row.sigma, PERCENT, 2),
         Column("f", "f", "number", lambda row: row.f, digits=3),
+        Column("luck", "largest by luck, ± points", "number", lambda row: row.luck, PERCENT, 2),
         Column("seeds", "seeds", "count", lambda row: row.seeds),
         Column("images", "images", "number", lambda row: row.images, digits=0),
     )
     note = (
         "Of the differences to the baseline. σ: standard deviation over seeds; f: what single images add to "
         "their variance, times the images. From these bench plan tells what another study of the same "
-        "images detects."
+        "images detects. Largest by luck: were all arms equal, the largest of their differences to the "
+        "baseline would stay inside 95 times in 100, by seeds alone, with the pooled spread of all arms."
     )
     return Table("Noise", columns, d.noise, note) if d.noise else None
 
@@ -55,7 +62,8 @@ def measure_noise(study: Study, plan: PlanFile, evidence: Evidence) -> Iterable[
     """Variances of the finished comparisons with the baseline, by set; folds have others."""
     if study.folds is not None:
         return
-    others = [arm.label for arm in study.arms if arm.label != study.baseline]
+    arms = sorted(study.arms, key=lambda arm: arm.label != study.baseline)
+    others = [arm.label for arm in arms[1:]]
     keys = {name: key for arm in plan.arms for trial in arm.trials for name, key in trial.sets.items()}
     primary = parse(study.primary, [TEST, *study.hidden])
     metrics = [Measure("score", name) for name in (TEST, *study.hidden)]
@@ -73,4 +81,21 @@ def measure_noise(study: Study, plan: PlanFile, evidence: Evidence) -> Iterable[
                 f=statistics.fmean(f),
                 seeds=min(interval.seeds for interval in found),
                 images=found[0].items,
+                luck=by_luck([evidence.outcomes[arm.label] for arm in arms], metric),
             )
+
+
+def by_luck(arms: Sequence[Sequence[Outcome]], metric: Measure) -> float | None:
+    """How far the largest of equal arms would differ from the first, 95 times in 100, by seeds alone.
+
+    arms   trials of each, the baseline's first; those of which fewer than two seeds finished are left out
+
+    As a fraction, in the metric's unit. None with fewer than three seeds of the baseline.
+    """
+    called = LOCAL if metric.set == TEST else metric.set
+    scores = ([o.score(called, metric.score) for o in trials] for trials in arms)
+    known = [np.array([value for value in values if value is not None]) for values in scores]
+    if not known or len(known[0]) < stats.FEWEST_SEEDS:
+        return None
+    enough = [values for values in known if len(values) > 1]
+    return stats.largest_by_luck(enough) if len(enough) > 1 else None

@@ -16,6 +16,7 @@ Kind = Literal[
     "code",  # an id
     "link",  # (text, address)
     "verdict",  # of a findings.Finding
+    "chance",  # a probability
     "count",  # a whole number, as it is
     "number",
     "average",  # a findings.Mean, the mean alone
