@@ -203,6 +203,16 @@ class PlannedSearch(Frozen):
     """Every candidate of the budget has been judged."""
     pruned: tuple[int, ...] = ()
     """Numbers of the candidates that were cut short."""
+    finalists: tuple[Candidate, ...] = ()
+    """The best candidates, best first, each with its trials of fresh seeds, which alone chose.
+
+    Empty: the candidates chose, as in every search from before there were finalists.
+    """
+
+    @property
+    def tried(self) -> tuple[Candidate, ...]:
+        """Candidates, and then finalists: everything that was trained to choose."""
+        return (*self.candidates, *self.finalists)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -268,7 +278,7 @@ class PlanFile(Frozen):
     def ids(self) -> set[str]:
         """Every trial that the study's report may look at, candidates included."""
         arms = [*self.arms, *self.shared, *([self.again] if self.again else [])]
-        candidates = (candidate for search in self.searches for candidate in search.candidates)
+        candidates = (candidate for search in self.searches for candidate in search.tried)
         return {t.id for arm in arms for t in arm.trials} | {t.id for c in candidates for t in c.trials}
 
 

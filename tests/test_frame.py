@@ -19,6 +19,7 @@ from bench.run.conductor import Options, run_study
 ROOT = Path(__file__).resolve().parent.parent
 TUNED = """\
 [tune]
+finalists = 0
 candidates = 2
 shared = true
 [tune.space]

@@ -60,7 +60,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
         f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {planned} trials"
         + (f", {distinct} different" if distinct < planned else ""),
-        *_tuning(plan),
+        *_tuning(plan, store_of(machine, smoked=smoked)),
         f"done      {_done_line(counts)}",
         *(f"          {line}" for line in _earlier(plan, store_of(machine, smoked=smoked))),
         *([f"          {behind}: bench run computes it from kept predictions"] if behind else []),
@@ -124,17 +124,44 @@ def _done_line(counts: Counter[TrialState]) -> str:
     )
 
 
-def _tuning(plan: Plan) -> list[str]:
-    """How far the searches are."""
+def _tuning(plan: Plan, store: Store) -> list[str]:
+    """How far the searches are; a word where some that had ended have more to run now."""
     if plan.study.tune is None:
         return []
     tune, arms = plan.study.tune, plan.study.arms
     runs = f" × {tune.seeds} seeds" if tune.seeds > 1 else ""
-    text = f"{len(arms)} arms × {tune.candidates} candidates{runs} for {', '.join(tuned_keys(tune))} · "
+    best = min(tune.finalists, tune.candidates)
+    finals = f" and {best} finalists × {tune.final_seeds} seeds" if best > 1 else ""
+    text = (
+        f"{len(arms)} arms × {tune.candidates} candidates{runs}{finals} for {', '.join(tuned_keys(tune))} · "
+    )
     ended = sum(search.ended for search in plan.searches)
     text += "done" if ended == len(arms) else f"{ended} arms done, {len(plan.pending)} trials to run next"
     again = (len(arms) - 1) * len(replicates_of(plan.study))
-    return [f"tuning    {text}"] + [f"          + {again} trials with the baseline's values"] * tune.shared
+    lines = [f"tuning    {text}"] + [f"          + {again} trials with the baseline's values"] * tune.shared
+    return lines + [f"          {line}" for line in _reopened(plan, store)]
+
+
+def _reopened(plan: Plan, store: Store) -> list[str]:
+    """Searches that had ended by the last run's plan, and have more to run by this one."""
+    file = store.study_dir(plan.study.name) / "plan.json"
+    before = {search.arm: search for search in read_plan_file(file).searches} if file.is_file() else {}
+    again = [
+        search
+        for search in plan.searches
+        if not search.ended and search.arm in before and before[search.arm].ended
+    ]
+    waiting = [each.arm for each in again if each.finalists and not before[each.arm].finalists]
+    moved = [each.arm for each in again if each.arm not in waiting]
+    lines = []
+    if waiting:
+        lines.append(
+            f"the searches of {len(waiting)} arms had ended without finalists, which are to run now; "
+            "[tune] finalists = 0 keeps what the candidates chose"
+        )
+    if moved:
+        lines.append(f"the searches of {len(moved)} arms had ended, and ask for other trials now")
+    return lines
 
 
 def _data_line(plan: Plan) -> str:

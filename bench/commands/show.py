@@ -35,7 +35,7 @@ def set_names(record: Record, store: Store) -> dict[str, str]:
         names = mine if record.id in plan.ids else others
         arms = [*plan.arms, *plan.shared, *([plan.again] if plan.again else [])]
         trials = [trial for arm in arms for trial in arm.trials]
-        trials += [trial for s in plan.searches for one in s.candidates for trial in one.trials]
+        trials += [trial for s in plan.searches for one in s.tried for trial in one.trials]
         for name, key in {item for trial in trials for item in trial.sets.items()}:
             if key in record.scores:
                 names.setdefault(key, set()).add(LOCAL if name == TEST else name)

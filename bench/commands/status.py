@@ -69,7 +69,7 @@ def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> St
     trials += [
         (f"{search.arm}, tuning", trial)
         for search in plan.searches
-        for candidate in search.candidates
+        for candidate in search.tried
         for trial in candidate.trials
         if not search.ended or candidate.number not in search.pruned or store.read(trial.id)
     ]

@@ -10,6 +10,7 @@ from typing import Literal
 
 from bench.judge.evidence import Evidence
 from bench.judge.findings import Effect
+from bench.judge.lead import Lead, lead
 from bench.judge.measure import parse
 from bench.judge.outcomes import read_outcomes
 from bench.judge.settings import spell
@@ -20,7 +21,7 @@ from bench.study.file import Range, Tune, ranges_of, tuned_keys
 from bench.study.patch import look_up
 from bench.study.read import Arm, Study
 from bench.tune import space
-from bench.tune.candidates import Standing, expected_best, goodness, standings, winner
+from bench.tune.candidates import Standing, distinct, expected_best, finals, goodness, standings, winner
 from bench.tune.space import tuned_study
 
 ENOUGH_TO_RANK = 40
@@ -47,13 +48,17 @@ class TunedArm:
     """Its whole budget was used; otherwise the search goes on."""
     tried: int
     done: int
+    repeats: int
+    """Candidates with the settings of an earlier one; they count once in all but ``tried`` and the states."""
     diverged: int
     failed: int
     pruned: int
     chosen: tuple[Tuned, ...]
     """Empty where no candidate finished: the recipe's own values stand."""
     best: float | None
-    """The winner's metric: of one lucky draw among many, so a little too good."""
+    """The winner's metric: of its fresh seeds; without finalists of the best draw among many, a little too good."""
+    lead: Lead | None
+    """Of those that chose, the best over the runner-up; None where fewer than two are done."""
     curve: tuple[tuple[int, float], ...]
     """(k, expected best of k candidates)."""
     at_half: float | None
@@ -63,7 +68,7 @@ class TunedArm:
     correlations: tuple[tuple[str, float], ...]
     """Setting → its rank correlation with the metric; empty where too few candidates finished."""
     minutes: float
-    """Device time of all candidates."""
+    """Device time of all candidates and finalists."""
     own: Effect | None
     """Against the baseline on the primary metric, each arm with its own tuned values."""
     shared: Effect | None
@@ -85,6 +90,9 @@ class Tuning:
     seeds: int
     epochs: int | None
     minutes: float | None
+    finalists: int
+    """Candidates of an arm that were trained again and alone chose; 0: the candidates chose."""
+    final_seeds: int
     shared: bool
     settings: tuple[str, ...]
     arms: tuple[TunedArm, ...]
@@ -96,6 +104,11 @@ class Tuning:
     """Half the candidates order the arms as all do."""
     enough_to_rank: int
     """Finished candidates below which ``correlations`` stay empty."""
+
+    @property
+    def ties(self) -> tuple[str, ...]:
+        """Arms whose chosen candidate is less than a standard error ahead of the runner-up."""
+        return tuple(arm.label for arm in self.arms if arm.lead and arm.lead.tie)
 
     def told(self, value: float | None) -> str:
         """A value of the metric in words, of a share in per cent; without a unit."""
@@ -121,7 +134,9 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
     }
     arms, traits = [], metrics[tune.metric.partition(".")[2]].traits
     for search in plan.searches:
-        looked = _Looked(tune, study.arm(search.arm), search, found[search.arm])
+        again = finals(search, store.read, tune.metric)
+        ahead = lead(again or found[search.arm], tune.metric, store) if search.ended else None
+        looked = _Looked(tune, study.arm(search.arm), search, found[search.arm], again, ahead)
         states = ended.get(search.arm, [])
         diverged = states.count("diverged"), len(states)
         arms.append(looked.row(own.get(search.arm), shared.get(search.arm), diverged))
@@ -135,6 +150,8 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
         seeds=tune.seeds,
         epochs=tune.epochs,
         minutes=tune.minutes,
+        finalists=max((len(search.finalists) for search in plan.searches), default=0),
+        final_seeds=max((len(one.trials) for s in plan.searches for one in s.finalists), default=0),
         shared=tune.shared,
         settings=tuple(tuned_keys(tune)),
         arms=tuple(arms),
@@ -153,32 +170,43 @@ class _Looked:
     arm: Arm
     search: PlannedSearch
     found: Sequence[Standing]
+    finals: Sequence[Standing]
+    lead: Lead | None
 
     def row(self, own: Effect | None, shared: Effect | None, diverged: tuple[int, int]) -> TunedArm:
         """The arm's line in the ledger."""
         states = Counter(each.state for each in self.found)
-        done = [each for each in self.found if each.state == "done"]
+        done = [each for each in distinct(self.found) if each.state == "done"]
         half = winner(self.found[: len(self.found) // 2], self.tune.metric)
-        chosen = self.search.chosen
+        top = winner(self.found, self.tune.metric) if self.search.ended else None
         return TunedArm(
             label=self.arm.label,
             ended=self.search.ended,
             tried=len(self.found) - states["missing"],
             done=states["done"],
+            repeats=len(self.found) - len(distinct(self.found)),
             diverged=states["diverged"],
             failed=states["failed"],
             pruned=states["pruned"],
             chosen=self._chosen(),
-            best=None if chosen is None else self.found[chosen].value,
+            best=self._best(),
+            lead=self.lead,
             curve=tuple(self._curve(done)),
-            at_half=None if half in (None, chosen) else self.found[half].value if half is not None else None,
-            half_settles=half is not None and half == chosen,
+            at_half=self.found[half].value if half is not None and half != top else None,
+            half_settles=half is not None and half == top,
             correlations=tuple(self._correlations(done)),
-            minutes=sum(each.seconds for each in self.found) / 60,
+            minutes=sum(each.seconds for each in (*self.found, *self.finals)) / 60,
             own=own,
             shared=shared,
             shared_diverged=diverged,
         )
+
+    def _best(self) -> float | None:
+        chosen = self.search.chosen
+        again = [
+            each.value for each in self.finals if each.candidate.number == chosen and each.state == "done"
+        ]
+        return None if chosen is None else again[0] if again else self.found[chosen].value
 
     def _chosen(self) -> tuple[Tuned, ...]:
         tree = self.arm.recipe.model_dump(mode="json")

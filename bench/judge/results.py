@@ -89,7 +89,7 @@ def _replicates(study: Study, plan: PlanFile, store: Store) -> Iterator[_Trial]:
 
 def _candidates(plan: PlanFile, store: Store) -> Iterator[_Trial]:
     for search in plan.searches:
-        for candidate in search.candidates:
+        for candidate in search.tried:
             for planned in candidate.trials:
                 record = store.read(planned.id)
                 cut = candidate.number in search.pruned  # its other seeds were never wanted

@@ -26,6 +26,7 @@ from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets,
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
 from bench.store import MOST_ATTEMPTS, Record, Store
+from bench.study.file import FINAL_SEEDS
 from bench.tune import search
 
 SHOWN_EVERY_S = 10.0
@@ -141,7 +142,8 @@ class _Conduct:
             before = asked
             self.show(plan)
             hands.after_each = functools.partial(self.show, plan, every_s=SHOWN_EVERY_S)
-            hands.run(f"{plan.study.name} tuning", jobs)
+            final = all(job.run.trial.replicate.seed >= FINAL_SEEDS for job in jobs)
+            hands.run(f"{plan.study.name} {'finalists' if final else 'tuning'}", jobs)
             self.ran += len(jobs)
             plan = self.planning.plan()
             _claim_folder(plan, self.path, store, smoked=self.options.smoke)

@@ -17,11 +17,13 @@ from bench.registry import pruners, samplers
 
 DesignName = Literal["grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
 REPLICATE_SEEDS = 10_000
-"""Seeds 0–9999 are replicates, 10000+ A/A runs, 20000+ tuning."""
+"""Seeds 0–9999 are replicates, 10000+ A/A runs, 20000+ tuning, 1020000+ finalists."""
 AGAIN_SEEDS = 10_000
 TUNING_SEEDS = 20_000
 SEEDS_EACH = 100
 """Tuning seeds set aside for one ``tune.seed``."""
+FINAL_SEEDS = TUNING_SEEDS + REPLICATE_SEEDS * SEEDS_EACH
+"""From here on finalists: beyond the tuning seeds of every ``tune.seed``, 0 to 9999."""
 FEWEST_PAIRS = 4
 """Seeds by which a signed-rank test can be significant at one-sided p = 0.1: ½⁴ = 0.06."""
 MOST_TUNED = 10
@@ -172,6 +174,10 @@ class Tune(Frozen):
     ``minutes``."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Device minutes per arm: when they are spent, no further generation begins."""
+    finalists: Annotated[int, Field(ge=0, le=100)] = 3
+    """An arm's best candidates that are trained again; only these runs choose. 0: the candidates choose."""
+    final_seeds: Annotated[int, Field(ge=1, le=100)] = 4
+    """Fresh seeds, each with a split of its own, that every finalist is trained with."""
     shared: bool = False
     """Also train every arm with the baseline's tuned values."""
     arms: dict[str, dict[str, Range]] = Field(default_factory=dict)
@@ -194,6 +200,8 @@ class Tune(Frozen):
         if by == "seeds" and self.seeds <= FEWEST_PAIRS:
             least = f"give seeds = {FEWEST_PAIRS + 1} or more"
             raise ValueError(f"{pruner} cuts nobody by {self.seeds} seeds: {least}")
+        if self.finalists == 1:
+            raise ValueError("finalists = 1 leaves nothing to choose: give 2 or more, or 0 for none")
         lengths = sorted(key for key in tuned if re.fullmatch(r"stages\.\d+\.epochs", key))
         if self.epochs is not None and lengths:
             raise ValueError(f"epochs shortens every candidate, so {lengths[0]} cannot be tuned; drop one")

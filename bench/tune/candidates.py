@@ -63,6 +63,14 @@ def standing(candidate: Candidate, records: Mapping[str, Record | None], metric:
     return Standing(candidate, "done", statistics.fmean(values), values, loss, seconds=seconds)
 
 
+def finals(search: PlannedSearch, read: Callable[[str], Record | None], metric: str) -> list[Standing]:
+    """How every finalist of a planned search stands by its fresh seeds, in their order."""
+    return [
+        standing(each, {trial.id: telling(read(trial.id), metric) for trial in each.trials}, metric)
+        for each in search.finalists
+    ]
+
+
 def standings(search: PlannedSearch, read: Callable[[str], Record | None], metric: str) -> list[Standing]:
     """How every candidate of a planned search stands, in their order."""
     found = []
@@ -130,12 +138,21 @@ def worst(standings: Iterable[Standing], metric: str) -> float:
     return 2 * min(done) - max(done) - TINY if done else 0.0
 
 
-def winner(standings: Sequence[Standing], metric: str) -> int | None:
-    """Number of the best candidate; at a tie the lower loss, then the earlier one. None when none is done."""
+def ranked(standings: Iterable[Standing], metric: str) -> list[Standing]:
+    """Those that are done, best first, without repeats; at a tie the lower loss, then the earlier one."""
     done = [s for s in standings if s.state == "done" and s.value is not None]
-    if not done:
-        return None
-    return min(done, key=lambda s: (-goodness(s.value, metric), s.loss, s.candidate.number)).candidate.number
+    return sorted(distinct(done), key=lambda s: (-goodness(s.value, metric), s.loss, s.candidate.number))
+
+
+def winner(standings: Iterable[Standing], metric: str) -> int | None:
+    """Number of the best candidate. None when none is done."""
+    return next((best.candidate.number for best in ranked(standings, metric)), None)
+
+
+def choice(candidates: Iterable[Standing], finals: Iterable[Standing], metric: str) -> int | None:
+    """Number of what an ended search chose: the best finalist; of candidates only where no finalist is done."""
+    best = winner(finals, metric)
+    return winner(candidates, metric) if best is None else best
 
 
 def goodness(value: float | None, metric: str) -> float:

@@ -25,12 +25,12 @@ from bench.plan import (
 )
 from bench.registry import pruners, samplers
 from bench.store import Record
-from bench.study.file import SEEDS_EACH, TUNING_SEEDS, Tune, ranges_of
+from bench.study.file import FINAL_SEEDS, SEEDS_EACH, TUNING_SEEDS, Tune, ranges_of
 from bench.study.patch import look_up
 from bench.study.read import Arm, Study
 from bench.tune import space
-from bench.tune.candidates import Standing, standing, telling, winner
-from bench.tune.prune import Pruner
+from bench.tune.candidates import Standing, choice, ranked, standing, telling
+from bench.tune.prune import Pruner, Unpruned
 from bench.tune.samplers import Ask
 
 Read = Callable[[str], Record | None]
@@ -49,12 +49,15 @@ class Search:
     arm: Arm
     candidates: list[Candidate] = field(default_factory=list)
     standings: list[Standing] = field(default_factory=list)
+    finalists: list[Candidate] = field(default_factory=list)
+    finals: list[Standing] = field(default_factory=list)
+    """How these stand by their fresh seeds."""
     pending: list[Run] = field(default_factory=list)
     """Trials that must end before anything more can be said."""
 
     @property
     def ended(self) -> bool:
-        """The budget is used up and every candidate judged."""
+        """The budget is used up, every candidate judged, and every finalist."""
         return not self.pending
 
     def planned(self, metric: str) -> PlannedSearch:
@@ -62,9 +65,10 @@ class Search:
         return PlannedSearch(
             arm=self.arm.label,
             candidates=tuple(self.candidates),
-            chosen=winner(self.standings, metric) if self.ended else None,
+            chosen=choice(self.standings, self.finals, metric) if self.ended else None,
             ended=self.ended,
             pruned=tuple(s.candidate.number for s in self.standings if s.state == "pruned"),
+            finalists=tuple(self.finalists),
         )
 
 
@@ -139,6 +143,8 @@ def search(tune: Tune, arm: Arm, planner: Planner, read: Read, history: History)
     found = way.found
     while len(found.candidates) < tune.candidates and not found.pending and not _spent(tune, found.standings):
         way.generation()
+    if not found.pending:
+        way.finals()
     return found
 
 
@@ -193,6 +199,11 @@ def seeds(tune: Tune) -> list[int]:
     return [TUNING_SEEDS + SEEDS_EACH * tune.seed + number for number in range(tune.seeds)]
 
 
+def final_seeds(tune: Tune) -> list[int]:
+    """Seeds that finalists are trained with: no candidate's and no replicate's."""
+    return [FINAL_SEEDS + SEEDS_EACH * tune.seed + number for number in range(tune.final_seeds)]
+
+
 class Proposals:
     """Where an arm's candidates come from: paired points first, then the study's sampler."""
 
@@ -227,15 +238,28 @@ class _Way:
         begin = pruners[self._tune.pruner.name].build(self._tune.pruner.params)
         pruner: Pruner = begin(self._tune, told, self._history)
         for number, values in enumerate(self._proposals(told), len(told)):
-            tried = space.tuned(self.found.arm, values)
-            short = tried.model_copy(update={"recipe": space.shortened(tried.recipe, self._tune.epochs)})
-            runs = self._planner.candidates(short, seeds(self._tune), number)
-            trials = tuple(planned_trial(run) for run in runs)
-            self._judge(pruner, Candidate(number=number, values=values, trials=trials), runs)
+            candidate, now = self._judge(pruner, number, values, seeds(self._tune))
+            self.found.candidates.append(candidate)
+            self.found.standings.append(now)
 
-    def _judge(self, pruner: Pruner, candidate: Candidate, runs: Sequence[Run]) -> None:
+    def finals(self) -> None:
+        """The best candidates once more, with fresh seeds and splits; of one alone nothing is to be chosen."""
+        best = ranked(self.found.standings, self._tune.metric)[: self._tune.finalists]
+        for each in best if len(best) > 1 else ():
+            of = each.candidate
+            candidate, now = self._judge(Unpruned(), of.number, of.values, final_seeds(self._tune))
+            self.found.finalists.append(candidate)
+            self.found.finals.append(now)
+
+    def _judge(
+        self, pruner: Pruner, number: int, values: space.Values, seeds: Sequence[int]
+    ) -> tuple[Candidate, Standing]:
+        """A candidate trained with these seeds, and how it stands; what it lacks is pending from now on."""
+        tried = space.tuned(self.found.arm, values)
+        short = tried.model_copy(update={"recipe": space.shortened(tried.recipe, self._tune.epochs)})
+        runs = self._planner.candidates(short, seeds, number)
+        candidate = Candidate(number=number, values=values, trials=tuple(map(planned_trial, runs)))
         records = {trial.id: telling(self._read(trial.id), self._tune.metric) for trial in candidate.trials}
         how = pruner.judge(candidate, records, standing(candidate, records, self._tune.metric))
-        self.found.candidates.append(candidate)
-        self.found.standings.append(how.standing)
         self.found.pending += [replace(run, floors=how.floors) for run in runs if run.trial.id in how.wanted]
+        return candidate, how.standing

@@ -189,6 +189,7 @@ def test_a_metric_that_breaks_leaves_the_record_and_ends_with_a_line(
 
 TUNED = """\
 [tune]
+finalists = 0
 candidates = 2
 metric = "{metric}"
 [tune.space]

@@ -15,6 +15,7 @@ adam = {}
 "lion | <b>" = { optimizer = "lion" }
 [tune]
 candidates = 4
+finalists = 0
 [tune.space]
 "optimizer.lr" = { low = 1e-5, high = 1e-2, log = true }
 batch_size = { choices = [16, 32] }

@@ -9,7 +9,7 @@ SPACE = '[tune.space]\n"optimizer.lr" = { low = 1e-4, high = 1e-2, log = true }\
 
 
 def study(tune: str) -> Study:
-    return read(f"{ARMS}[tune]\n{tune}\n{SPACE}")
+    return read(f"{ARMS}[tune]\nfinalists = 0\n{tune}\n{SPACE}")
 
 
 def by_number(run: Run) -> float:

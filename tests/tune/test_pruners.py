@@ -19,7 +19,7 @@ COURSES = ((0.2, 0.5, 0.6), (0.3, 0.3, 0.7), (0.1, 0.4), (0.25, 0.45, 0.8))
 
 
 def study(tune: str) -> Study:
-    return read(f"{ARMS}[tune]\n{tune}\n{SPACE}")
+    return read(f"{ARMS}[tune]\nfinalists = 0\n{tune}\n{SPACE}")
 
 
 def by_number(run: Run) -> float:

@@ -35,7 +35,7 @@ WORK = (
 
 
 def study(sampler: str, more: str = "candidates = 18", space: str = SPACE) -> Study:
-    return read(f"{ARMS}[tune]\nsampler = {sampler}\n{more}\n{space}")
+    return read(f"{ARMS}[tune]\nfinalists = 0\nsampler = {sampler}\n{more}\n{space}")
 
 
 def hill(run: Run) -> float:

@@ -4,10 +4,11 @@ from collections import Counter
 
 import pytest
 from searches import Desk
-from studies import read
+from studies import complaint, read
 
 from bench.plan import Run
 from bench.study.read import Study
+from bench.tune.search import final_seeds, seeds
 
 ARMS = '[arms]\nadam = {}\nlion = { optimizer = { name = "lion", lr = 1e-4 } }\n'
 SPACE = '[tune.space]\n"optimizer.lr" = { around = "recipe", times = 10000, log = true }\n'
@@ -16,7 +17,7 @@ BEST = {"adam": 2e-3, "lion": 5e-5}
 
 
 def study(tune: str = "candidates = 12", rest: str = "") -> Study:
-    return read(f"{ARMS}[tune]\n{tune}\n{SPACE}{rest}")
+    return read(f"{ARMS}[tune]\nfinalists = 0\n{tune}\n{SPACE}{rest}")
 
 
 def hill(run: Run) -> float:
@@ -100,7 +101,7 @@ def test_an_interrupted_search_in_any_order_ends_as_one_that_was_not(how: str):
 def test_arms_that_share_a_recipe_share_candidates():
     text = (
         "[arms]\nslow = { optimizer = { lr = 1e-4 } }\nfast = { optimizer = { lr = 1e-2 } }\n"
-        '[tune]\ncandidates = 6\n[tune.space]\n"optimizer.lr" = { low = 1e-5, high = 1e-1, log = true }'
+        '[tune]\nfinalists = 0\ncandidates = 6\n[tune.space]\n"optimizer.lr" = { low = 1e-5, high = 1e-1, log = true }'
     )
     desk = Desk(read(text), lambda run: run.trial.recipe.optimizer.params["lr"])
     plan = desk.finish()
@@ -189,3 +190,79 @@ def test_candidates_may_be_shorter_than_replicates():
     finals = plan.finish().runs
     assert {stage.epochs for run in plan.asked for stage in run.trial.recipe.stages} == {1}
     assert [stage.epochs for stage in finals[0].trial.recipe.stages] == [1, 2]
+
+
+# -- finalists -----------------------------------------------------------------------------------------------
+
+
+def finalists(tune: str = "candidates = 6") -> Study:
+    return read(f"{ARMS}[tune]\n{tune}\n{SPACE}")
+
+
+def lucky(run: Run) -> float:
+    """Candidate 4 wins the search by one image of 200; trained again, 1 holds and 4 does not."""
+    assert run.candidate is not None
+    if run.trial.replicate.seed < 1_020_000:
+        return {4: 0.905, 1: 0.900, 2: 0.895}.get(run.candidate, 0.8)
+    return {4: 0.87, 1: 0.90, 2: 0.88}[run.candidate]
+
+
+def test_a_candidate_that_wins_by_one_image_loses_against_one_that_holds():
+    desk = Desk(finalists(), lucky)
+    plan = desk.finish()
+    for search in plan.searches:
+        assert [each.number for each in search.finalists] == [4, 1, 2], "best first"
+        assert search.chosen == 1
+    again = [run for run in desk.asked if run.trial.replicate.seed >= 1_020_000]
+    assert Counter((run.arm, run.candidate) for run in again) == {
+        (arm, number): 4 for arm in BEST for number in (1, 2, 4)
+    }
+    assert Desk(study("candidates = 6"), lucky).finish().searches[0].chosen == 4, "without finalists"
+
+
+def test_finalists_wait_for_every_candidate_of_their_arm_and_replicates_for_them():
+    desk = Desk(finalists(), lucky)
+    for run in desk.plan().pending:
+        desk.answer(run)
+    plan = desk.plan()
+    assert plan.runs == ()
+    assert {run.trial.replicate.seed for run in plan.pending} == {1_020_000 + n for n in range(4)}
+    assert len(plan.pending) == 2 * 3 * 4
+    assert not any(search.ended for search in plan.searches)
+
+
+def test_seeds_of_finalists_are_nobody_elses():
+    last = finalists("candidates = 2\nseeds = 100\nseed = 9999").tune
+    first = finalists("candidates = 2").tune
+    assert last is not None
+    assert first is not None
+    assert max(seeds(last)) < min(final_seeds(first))
+
+
+def test_a_finalist_that_diverges_once_does_not_win_and_where_none_holds_the_candidates_choose():
+    def fragile(run: Run) -> float | str:
+        breaks = run.trial.replicate.seed == 1_020_002 and (run.arm == "lion" or run.candidate == 1)
+        return "diverged" if breaks else lucky(run)
+
+    adam, lion = Desk(finalists(), fragile).finish().searches
+    assert (adam.chosen, lion.chosen) == (2, 4)
+
+
+def test_one_candidate_that_is_done_needs_no_finalists():
+    desk = Desk(finalists(), lambda run: 0.9 if run.candidate == 3 else "oom")
+    assert [(each.chosen, each.finalists) for each in desk.finish().searches] == [(3, ()), (3, ())]
+
+
+def test_a_search_killed_among_its_finalists_goes_on_there():
+    whole, torn = Desk(finalists(), lucky), Desk(finalists(), lucky)
+    expected, lot = whole.finish(), random.Random(1)
+    while pending := list(torn.plan().pending):
+        lot.shuffle(pending)
+        for run in pending[: lot.randint(1, len(pending))]:
+            torn.answer(run)
+    assert torn.plan().file == expected.file
+    assert Counter(run.trial.id for run in torn.asked) == Counter(run.trial.id for run in whole.asked)
+
+
+def test_a_single_finalist_is_refused():
+    assert "leaves nothing to choose" in complaint(f"{ARMS}[tune]\nfinalists = 1\n{SPACE}")

@@ -48,6 +48,7 @@ sgd = { optimizer = { name = "sgd", lr = 1e-1 } }
 
 [tune]
 candidates = 4
+finalists = 0
 shared = true
 [tune.space]
 "optimizer.lr" = { around = "recipe", times = 10, log = true }
@@ -97,6 +98,32 @@ def test_a_study_is_tuned_and_then_trained(tmp_path: Path) -> None:
     again = go(tmp_path / "tuned.toml", tmp_path)
     assert again.ran == 0
     assert again.report.read_text() == ending.report.read_text()
+
+
+def test_finalists_alone_choose_and_a_study_from_before_them_is_told_what_is_new(tmp_path: Path) -> None:
+    without = go(write(tmp_path), tmp_path)
+    assert "The candidates themselves chose: none was trained again with fresh seeds." in ledger(without)
+    study = write(tmp_path, **{"finalists = 0": "finalists = 2\nfinal_seeds = 2"})
+    plan = plan_text(study, machine_in(tmp_path), smoked=False)
+    assert "2 arms × 4 candidates and 2 finalists × 2 seeds for optimizer.lr" in plan
+    assert "the searches of 2 arms had ended without finalists, which are to run now" in plan
+    ending = go(study, tmp_path)
+    assert ending.ran >= 8, "two arms, two finalists, two seeds"
+    text = ledger(ending)
+    assert "The best 2 of an arm were trained again with 2 fresh seeds and splits" in text
+    assert "images, " in text
+    assert "standard errors" in text
+    assert " over candidate " in text
+    store = Store(tmp_path / "results")
+    for search in read_plan_file(tmp_path / "results" / "tuned" / "plan.json").searches:
+        means = {}
+        for finalist in search.finalists:
+            records = [store.read(trial.id) for trial in finalist.trials]
+            assert [(r.role, r.seed) for r in records if r] == [("tune", 1020000), ("tune", 1020001)]
+            means[finalist.number] = [sum(r.validation["accuracy"] for r in records if r) / 2]
+        assert means[search.chosen] == max(means.values())
+    assert "had ended" not in plan_text(study, machine_in(tmp_path), smoked=False)
+    assert go(study, tmp_path).ran == 0
 
 
 def test_a_plan_of_arms_that_are_all_tuned_first_has_no_empty_heading(tmp_path: Path) -> None:

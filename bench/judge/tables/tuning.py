@@ -8,6 +8,8 @@ from bench.judge.settings import spell
 from bench.judge.tables.table import PERCENT, Column, Table, arm_column, filed
 from bench.tune.candidates import Standing
 
+MANY = 10
+"""Standard errors beyond which a lead's own size says nothing more."""
 MOST_CANDIDATES = 30
 """Of those that diverged or failed, how many are printed."""
 
@@ -25,7 +27,8 @@ def table(d: Document, cost: bool) -> Table | None:
         Column("best", f"{t.metric}{unit}", "number", lambda arm: arm.best, times, digits),
         Column("curve", f"expected best of k finished candidates{unit}", "prose", lambda arm: _curve(arm, t)),
         Column("half", f"with half of them{unit}", "text", lambda arm: _half(arm, t), where="print"),
-        filed("best_of_half", lambda arm: arm.best if arm.half_settles else arm.at_half),
+        Column("lead", "lead over the runner-up", "text", lambda arm: _lead(arm, t)),
+        filed("best_of_half", lambda arm: arm.best if arm.half_settles and not t.finalists else arm.at_half),
         Column("device_minutes", "device min", "number", lambda arm: arm.minutes, cost=True),
     )
     return Table("Tuning ledger", columns, t.arms)
@@ -33,6 +36,7 @@ def table(d: Document, cost: bool) -> Table | None:
 
 def _finished(arm: TunedArm, t: Tuning) -> str:
     counted = ((arm.diverged, "diverged"), (arm.failed, "failed"), (arm.pruned, "cut short"))
+    counted += ((arm.repeats, "repeat another's settings"),)
     of = arm.tried if t.minutes else t.candidates
     return ", ".join([f"{arm.done}/{of}", *(f"{n} {word}" for n, word in counted if n)])
 
@@ -40,6 +44,21 @@ def _finished(arm: TunedArm, t: Tuning) -> str:
 def _chosen(arm: TunedArm) -> str:
     chosen = (f"{c.setting} {c.value}" + f" ({c.edge} edge)" * (c.edge is not None) for c in arm.chosen)
     return ", ".join(chosen) or ("nothing" if arm.ended else "search goes on")
+
+
+def _lead(arm: TunedArm, t: Tuning) -> str | None:
+    """``0.4 points (1.5 images, 0.8 standard errors) over candidate 3: a tie``."""
+    ahead = arm.lead
+    if ahead is None:
+        return None
+    by = f"{t.told(ahead.by)} points" if t.unit == "share" else t.told(ahead.by)
+    counted = [f"{ahead.images:.1f} images"] if ahead.images is not None else []
+    if ahead.errors is not None and ahead.errors < MANY:
+        counted.append(f"{ahead.errors:.1f} standard errors")
+    elif ahead.errors is not None:
+        counted.append(f"over {MANY} standard errors")
+    said = f"{by} ({', '.join(counted)})" if counted else by
+    return f"{said} over candidate {ahead.over}" + ": a tie" * ahead.tie
 
 
 def _curve(arm: TunedArm, t: Tuning) -> str | None:
