@@ -21,9 +21,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from bench import stats
+from bench.tune import space
 
 IMAGES = 1000
 ARMS = 10
@@ -290,6 +291,52 @@ def _summary(found: list[tuple[Judged, list[bool]]], truths: list[float], few: i
     return Withheld(float(np.mean(wrong)), float(withheld), float(np.mean(covered)))
 
 
+VALIDATION = 444
+"""Images that a candidate is judged by: those of the reference studies."""
+CANDIDATES = 12
+BEST_LOCAL, FALL_LOCAL = 0.95, 0.32
+"""Local accuracy at the best setting, and its fall, times the squared distance in ranges: 2 points at a quarter."""
+FALL_HIDDEN, APART = 0.64, 0.1
+"""The same of hidden accuracy; sd over studies of the distance between the two best settings."""
+CHOOSES = ("the same settings in both", "candidates", "3 finalists × 4 seeds")
+
+
+def search_luck(scenario: Scenario, chooses: str, studies: int, seed: int) -> float:
+    """Share of studies in which the interval of two equal arms, each tuned for itself, excludes zero.
+
+    Both arms have the same curves of accuracy over their candidates; what they get differs by luck alone.
+    """
+    rng = np.random.default_rng(seed)
+    wrong = 0
+    for study in range(studies):
+        at = np.array(space.points(CANDIDATES, space.FIRST, study))
+        best = rng.uniform(0.2, 0.8)
+        local = np.maximum(BEST_LOCAL - FALL_LOCAL * (at - best) ** 2, CHANCE)
+        away = (at - best - APART * rng.standard_normal()) ** 2
+        hidden = np.maximum(scenario.accuracy - FALL_HIDDEN * away, CHANCE)
+        picks = [_pick(local, chooses, scenario, rng) for _ in range(2)]
+        if chooses == CHOOSES[0]:
+            picks[1] = picks[0]
+        ((one,),) = [_study(scenario, [scenario.middle(hidden[pick]) for pick in picks], rng)]
+        wrong += not one.interval.low <= 0 <= one.interval.high
+    return wrong / studies
+
+
+def _pick(local: NDArray[np.float64], chooses: str, scenario: Scenario, rng: np.random.Generator) -> int:
+    """The candidate that a search chooses by validation."""
+    luck = DRIVEN[scenario.driven][0]
+
+    def scores(of: NDArray[np.int64], seeds: int) -> NDArray[np.float64]:
+        logits = logit(local[of]) + luck * rng.standard_normal((seeds, len(of)))
+        return rng.binomial(VALIDATION, expit(logits)).mean(axis=0)
+
+    by_one = np.argsort(-scores(np.arange(len(local)), 1), kind="stable")
+    if chooses != CHOOSES[2]:
+        return int(by_one[0])
+    finalists = by_one[:3]
+    return int(finalists[np.argmax(scores(finalists, 4))])
+
+
 def scenarios() -> list[Scenario]:
     """Every image stands alone."""
     return [
@@ -312,7 +359,11 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=500, help="studies per scenario  [default: 500]")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--patients", action="store_true", help="only the worlds of patients")
+    parser.add_argument("--search", action="store_true", help="only equal arms that are tuned apart")
     options = parser.parse_args()
+    if options.search:
+        _print_search_luck(options.studies, options.seed)
+        return
     if not options.patients:
         print(
             "| seeds | accuracy | driven by | effect, points | coverage | false studies | found | predicted |"
@@ -343,6 +394,13 @@ def main() -> None:
         for rule, of in collapse(seeds, where, options.studies, options.seed + number).items():
             row = f"{of.false_studies:.3f} | {of.withheld:.3f} | {of.coverage:.3f}"
             print(f"| {seeds} | {where} | {rule} | {row} |", flush=True)
+
+
+def _print_search_luck(studies: int, seed: int) -> None:
+    print("\n| driven by | chosen by | excludes zero |\n| :-- | :-- | --: |")
+    for driven, chooses in itertools.product(("seed", "image"), CHOOSES):
+        scenario = Scenario(5, 0.74, driven, effect=False)
+        print(f"| {driven}s | {chooses} | {search_luck(scenario, chooses, studies, seed):.4f} |", flush=True)
 
 
 def _ends(scenario: Scenario, found: Found) -> str:

@@ -56,7 +56,7 @@ class TunedArm:
     chosen: tuple[Tuned, ...]
     """Empty where no candidate finished: the recipe's own values stand."""
     best: float | None
-    """The winner's metric: of its fresh seeds; without finalists of the best draw among many, a little too good."""
+    """The winner's metric: of its fresh seeds; without finalists the best of many draws, a little too good."""
     lead: Lead | None
     """Of those that chose, the best over the runner-up; None where fewer than two are done."""
     curve: tuple[tuple[int, float], ...]
@@ -75,6 +75,16 @@ class TunedArm:
     """The same with the baseline's tuned values in both."""
     shared_diverged: tuple[int, int]
     """Of the shared runs: how many diverged, and of how many."""
+
+    @property
+    def turned(self) -> bool:
+        """Whether the effect lies on another side of zero with own values than with shared ones, or open."""
+        return self.own is not None and self.shared is not None and _side(self.own) != _side(self.shared)
+
+
+def _side(effect: Effect) -> int:
+    """1 or −1 where the whole interval lies above or below zero; 0 where it holds zero."""
+    return (effect.low > 0) - (effect.high < 0)
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,11 @@ class Tuning:
     """Half the candidates order the arms as all do."""
     enough_to_rank: int
     """Finished candidates below which ``correlations`` stay empty."""
+
+    @property
+    def turned(self) -> tuple[str, ...]:
+        """Arms whose effect is told from zero with shared values and not with own ones, or otherwise."""
+        return tuple(arm.label for arm in self.arms if arm.turned)
 
     @property
     def ties(self) -> tuple[str, ...]:
@@ -263,13 +278,19 @@ def _spelled(scale: Range, base: object) -> str:
 
 
 def _ranking(found: Mapping[str, Sequence[Standing]], metric: str, share: float) -> tuple[str, ...]:
-    """The arms that have a finished one among the first of their candidates, best first."""
-    firsts = {arm: all_of[: int(len(all_of) * share)] for arm, all_of in found.items()}
+    """The arms by the best of the first of their candidates, best first; empty where it cannot be told.
+
+    Only of candidates that could change it: finished ones, and none that repeats another's settings. An arm
+    without a second such candidate leaves nothing to compare.
+    """
+    could = {arm: [e for e in distinct(all_of) if e.state == "done"] for arm, all_of in found.items()}
+    if min(map(len, could.values()), default=0) < 2:
+        return ()
     tops = {
-        arm: max((goodness(each.value, metric) for each in some), default=-math.inf)
-        for arm, some in firsts.items()
+        arm: max(goodness(each.value, metric) for each in some[: max(1, int(len(some) * share))])
+        for arm, some in could.items()
     }
-    return tuple(sorted((arm for arm in tops if tops[arm] > -math.inf), key=lambda arm: -tops[arm]))
+    return tuple(sorted(tops, key=lambda arm: -tops[arm]))
 
 
 def _order(found: Mapping[str, Sequence[Standing]], metric: str) -> tuple[str, ...] | None:

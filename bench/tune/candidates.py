@@ -150,7 +150,7 @@ def winner(standings: Iterable[Standing], metric: str) -> int | None:
 
 
 def choice(candidates: Iterable[Standing], finals: Iterable[Standing], metric: str) -> int | None:
-    """Number of what an ended search chose: the best finalist; of candidates only where no finalist is done."""
+    """Number of what an ended search chose: the best finalist; where none is done, the best candidate."""
     best = winner(finals, metric)
     return winner(candidates, metric) if best is None else best
 

@@ -243,7 +243,7 @@ class _Way:
             self.found.standings.append(now)
 
     def finals(self) -> None:
-        """The best candidates once more, with fresh seeds and splits; of one alone nothing is to be chosen."""
+        """The best candidates once more, with fresh seeds and splits; of one alone there is no choice."""
         best = ranked(self.found.standings, self._tune.metric)[: self._tune.finalists]
         for each in best if len(best) > 1 else ():
             of = each.candidate

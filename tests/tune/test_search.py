@@ -101,7 +101,8 @@ def test_an_interrupted_search_in_any_order_ends_as_one_that_was_not(how: str):
 def test_arms_that_share_a_recipe_share_candidates():
     text = (
         "[arms]\nslow = { optimizer = { lr = 1e-4 } }\nfast = { optimizer = { lr = 1e-2 } }\n"
-        '[tune]\nfinalists = 0\ncandidates = 6\n[tune.space]\n"optimizer.lr" = { low = 1e-5, high = 1e-1, log = true }'
+        "[tune]\nfinalists = 0\ncandidates = 6\n[tune.space]\n"
+        '"optimizer.lr" = { low = 1e-5, high = 1e-1, log = true }'
     )
     desk = Desk(read(text), lambda run: run.trial.recipe.optimizer.params["lr"])
     plan = desk.finish()

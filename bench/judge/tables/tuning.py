@@ -83,12 +83,17 @@ def shared(d: Document, cost: bool) -> Table | None:
             after=_lost,
         ),
         filed("shared_diverged", lambda arm: arm.shared_diverged[0]),
-        Column("own", "Δ with its own", "effect", lambda arm: arm.own),
+        Column("own", "Δ with its own", "effect", lambda arm: arm.own, after=lambda arm: "‡" * arm.turned),
     )
     note = (
         "Points against the baseline, finished pairs, pointwise, no verdict. The first column is what a "
         "comparison without tuning would have found."
     )
+    if d.tuning.turned:
+        note += (
+            " ‡: one of the two intervals excludes zero and the other does not, or on the other side: what is "
+            "found there hangs on how the settings were chosen."
+        )
     rows = [arm for arm in d.tuning.arms if arm.label != d.baseline]
     return Table("Effects with shared and with own values", columns, rows, note)
 
