@@ -295,7 +295,7 @@ VALIDATION = 444
 """Images that a candidate is judged by: those of the reference studies."""
 CANDIDATES = 12
 BEST_LOCAL, FALL_LOCAL = 0.95, 0.32
-"""Local accuracy at the best setting, and its fall, times the squared distance in ranges: 2 points at a quarter."""
+"""Local accuracy at the best setting; its fall over the squared distance: 2 points for a quarter range."""
 FALL_HIDDEN, APART = 0.64, 0.1
 """The same of hidden accuracy; sd over studies of the distance between the two best settings."""
 CHOOSES = ("the same settings in both", "candidates", "3 finalists × 4 seeds")

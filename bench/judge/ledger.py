@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ class TunedArm:
     chosen: tuple[Tuned, ...]
     """Empty where no candidate finished: the recipe's own values stand."""
     best: float | None
-    """The winner's metric: of its fresh seeds; without finalists the best of many draws, a little too good."""
+    """The winner's metric: of its fresh seeds; without finalists the best of many, a little too good."""
     lead: Lead | None
     """Of those that chose, the best over the runner-up; None where fewer than two are done."""
     curve: tuple[tuple[int, float], ...]

@@ -28,15 +28,19 @@ def table(d: Document, cost: bool) -> Table | None:
         Column("curve", f"expected best of k finished candidates{unit}", "prose", lambda arm: _curve(arm, t)),
         Column("half", f"with half of them{unit}", "text", lambda arm: _half(arm, t), where="print"),
         Column("lead", "lead over the runner-up", "text", lambda arm: _lead(arm, t)),
-        filed("best_of_half", lambda arm: arm.best if arm.half_settles and not t.finalists else arm.at_half),
+        filed("best_of_half", _best_of_half),
         Column("device_minutes", "device min", "number", lambda arm: arm.minutes, cost=True),
     )
     return Table("Tuning ledger", columns, t.arms)
 
 
 def _finished(arm: TunedArm, t: Tuning) -> str:
-    counted = ((arm.diverged, "diverged"), (arm.failed, "failed"), (arm.pruned, "cut short"))
-    counted += ((arm.repeats, "repeat another's settings"),)
+    counted = (
+        (arm.diverged, "diverged"),
+        (arm.failed, "failed"),
+        (arm.pruned, "cut short"),
+        (arm.repeats, "repeat others"),
+    )
     of = arm.tried if t.minutes else t.candidates
     return ", ".join([f"{arm.done}/{of}", *(f"{n} {word}" for n, word in counted if n)])
 
@@ -44,6 +48,10 @@ def _finished(arm: TunedArm, t: Tuning) -> str:
 def _chosen(arm: TunedArm) -> str:
     chosen = (f"{c.setting} {c.value}" + f" ({c.edge} edge)" * (c.edge is not None) for c in arm.chosen)
     return ", ".join(chosen) or ("nothing" if arm.ended else "search goes on")
+
+
+def _best_of_half(arm: TunedArm) -> float | None:
+    return arm.curve[-1][1] if arm.half_settles else arm.at_half
 
 
 def _lead(arm: TunedArm, t: Tuning) -> str | None:
@@ -91,8 +99,8 @@ def shared(d: Document, cost: bool) -> Table | None:
     )
     if d.tuning.turned:
         note += (
-            " ‡: one of the two intervals excludes zero and the other does not, or on the other side: what is "
-            "found there hangs on how the settings were chosen."
+            " ‡: one of the two intervals excludes zero and the other does not, or on the other side: what "
+            "is found there hangs on how the settings were chosen."
         )
     rows = [arm for arm in d.tuning.arms if arm.label != d.baseline]
     return Table("Effects with shared and with own values", columns, rows, note)
