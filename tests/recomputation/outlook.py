@@ -15,14 +15,16 @@ FEWEST = 5  # seeds, for a prediction
 GRID = 281
 
 
-def own_values(trials: list[Trial], metric: str) -> np.ndarray:
-    """(S,): what each trial is compared by; of a cost its logarithm."""
+def own_values(trials: list[Trial], metric: str) -> list[float]:
+    """What each trial is compared by; of a cost its logarithm."""
     kind, _, what = metric.partition(".")
     if kind == "cost":
-        return np.log([cost(trial, what) for trial in trials])
+        return [math.log(cost(trial, what)) for trial in trials]
+    rows = correct(trials, LOCAL if kind == "gap" else kind)
+    means = [float(row.mean()) for row in rows]
     if kind == "gap":
-        return np.asarray(np.mean(correct(trials, LOCAL), axis=1)) - np.mean(correct(trials, what), axis=1)
-    return np.asarray(np.mean(correct(trials, kind), axis=1))
+        means = [mean - float(row.mean()) for mean, row in zip(means, correct(trials, what), strict=True)]
+    return means
 
 
 def new_runs(study: Study, one: Comparison) -> tuple[float, float, float] | str:
@@ -102,11 +104,12 @@ def looks(study: Study, order: list[str]) -> list[Row]:
     """A row for each hidden set."""
     rows = []
     for title in study.sets[1:]:
-        trials = {trial.id for arm in study.arms.values() for trial in arm}
+        arms = [*study.arms.values(), *study.shared.values()]
+        trials = {trial.id for arm in arms for trial in arm}
         about = [
             m for _, _, m in comparisons(study, order) if m == f"gap.{title}" or m.startswith(f"{title}.")
         ]
         key = study.finished(study.baseline)[0].keys[title]
-        row: Row = {"set": title, "key": key, "arms": len(study.arms)}
+        row: Row = {"set": title, "key": key, "arms": len(arms)}
         rows.append(row | {"trials": len(trials), "comparisons": len(about)})
     return rows
