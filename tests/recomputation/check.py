@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 DIGITS = 10  # significant ones of a number in tables/*.csv
+FEWER = {"luck": 3}  # of what is integrated numerically
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Tally:
         return f"{self.name:<32}" + "  ".join(f"{count:>6} {what}" for count, what in counts)
 
 
-def same(printed: str, expected: Any) -> bool:
+def same(printed: str, expected: Any, digits: int = DIGITS) -> bool:
     """Whether a cell of a CSV file is this value, to the digits it is written with."""
     if expected is None:
         return printed == ""
@@ -43,7 +44,7 @@ def same(printed: str, expected: Any) -> bool:
         value = float(printed)
     except ValueError:
         return False
-    return math.isclose(value, expected, rel_tol=5.001 * 10.0**-DIGITS, abs_tol=1e-13)
+    return math.isclose(value, expected, rel_tol=5.001 * 10.0**-digits, abs_tol=1e-13)
 
 
 def check_csv(path: Path, expected: Callable[[], list[dict[str, Any]]] | None) -> Tally:
@@ -63,7 +64,9 @@ def check_csv(path: Path, expected: Callable[[], list[dict[str, Any]]] | None) -
         for column, printed in zip(columns, row, strict=True):
             place = f"row {i + 1}, {column}"
             if column in want:
-                tally.compare(place, same(printed, want[column]), printed, want[column])
+                tally.compare(
+                    place, same(printed, want[column], FEWER.get(column, DIGITS)), printed, want[column]
+                )
             else:
                 tally.uncovered.append(place)
     return tally

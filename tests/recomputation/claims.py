@@ -39,6 +39,8 @@ def _pairs(study: Study, family: Family, claim: Row) -> list[Row]:
     names = claimed(study, claim)
     answers = {family.answers(name, claim) for name in names}
     outcome = answers.pop() if len(answers) == 1 else "refuted" if "refuted" in answers else "inconclusive"
+    if outcome == "supported" and claim.get("expect") == "no gain" and study.mirrored_once:
+        outcome += _more(family, names)
     rows = []
     for name in names:
         found = family.verdict(name)
@@ -50,3 +52,12 @@ def _pairs(study: Study, family: Family, claim: Row) -> list[Row]:
         row = {"outcome": outcome, "arm": name[0], "reference": name[1]}
         rows.append(row | dict(zip(("effect", "low", "high"), shown, strict=True)) | verdict(found))
     return rows
+
+
+def _more(family: Family, names: list[tuple[str, str, str]]) -> str:
+    """What else holds where no gain was expected: that there is a loss."""
+    losses = [name for name in names if family.side(name, 0.0, strict=True) < 0]
+    if not losses:
+        return ""
+    where = f" in {len(losses)} of {len(names)} pairs" if len(losses) < len(names) else ""
+    return f", and more: {family.verdict(losses[0]).word}{where}"

@@ -57,11 +57,29 @@ SETTINGS: Columns = {
     "baseline": said("baseline"),
     "here": said("here"),
 }
+
+
+def chance(row: Row) -> Cell:
+    """A probability, never as certain."""
+    share = row["better"]
+    if share is None or 0.005 <= share < 0.995:
+        return None if share is None else text("{}", 100 * share)
+    return "over 99" if share > 0.5 else "under 1"
+
+
+HIDDEN: Columns = {
+    "hidden set": said("set"),
+    "content": lambda row: row["key"][:12],
+    "arms": number("arms"),
+    "trials scored": number("trials"),
+    "declared comparisons": number("comparisons"),
+}
 NOISE: Columns = {
     "σ, points": number("sigma", 100),
     "set": said("set"),
     "metric": said("metric"),
     "f": number("f"),
+    "largest by luck, ± points": number("luck", 100),
     "seeds": number("seeds"),
     "images": number("images"),
 }

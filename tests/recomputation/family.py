@@ -48,6 +48,11 @@ def claimed(study: Study, claim: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
+def mirrored(name: tuple[str, str, str]) -> tuple[str, str, str]:
+    """The same comparison from the other side."""
+    return name[1], name[0], name[2]
+
+
 @dataclass
 class Family:
     """All declared comparisons, and what Holm leaves of them at each cut."""
@@ -55,14 +60,26 @@ class Family:
     study: Study
     adjusted: dict[float | str, dict[tuple[str, str, str], float]] = field(default_factory=dict)
     verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
+    compared: dict[tuple[str, str, str], Comparison] = field(default_factory=dict)
 
     @cached_property
     def members(self) -> dict[tuple[str, str, str], Comparison]:
+        """Each hypothesis once, as first written, whichever of its arms is named first."""
         study = self.study
         names = [(arm, study.baseline, study.primary) for arm in study.arms if arm != study.baseline]
         for claim in study.file.get("claims", []):
             names += claimed(study, claim)
-        return {name: compare(study, *name) for name in dict.fromkeys(names)}
+        found: dict[tuple[str, str, str], Comparison] = {}
+        for name in names:
+            if not (study.mirrored_once and mirrored(name) in found):
+                found[name] = self.comparison(name)
+        return found
+
+    def comparison(self, name: tuple[str, str, str]) -> Comparison:
+        """Of two arms, in the order that is asked for."""
+        if name not in self.compared:
+            self.compared[name] = compare(self.study, *name)
+        return self.compared[name]
 
     def at(self, cut: float | str) -> dict[tuple[str, str, str], float]:
         """Adjusted p-values at a cut: a number, or `delta` and `-delta`, each member's own."""
@@ -87,6 +104,9 @@ class Family:
 
     def side(self, name: tuple[str, str, str], cut: float | str, strict: bool) -> int:
         """1 above the cut, −1 below, 0 undecided; by Holm, or by the 95 % interval alone."""
+        if name not in self.members:
+            opposite = -cut if not isinstance(cut, str) else {"delta": "-delta", "-delta": "delta"}[cut]
+            return -self.side(mirrored(name), opposite, strict)
         member = self.members[name]
         if not self._has(member, cut):
             return 0
@@ -98,7 +118,7 @@ class Family:
 
     def word(self, name: tuple[str, str, str], strict: bool = True) -> str:
         """The verdict, the first that fits."""
-        member = self.members[name]
+        member = self.comparison(name)
         zero, above, below = (self.side(name, cut, strict) for cut in (0.0, "delta", "-delta"))
         kind = member.metric.partition(".")[0]
         if kind == "gap" and zero:
@@ -119,8 +139,9 @@ class Family:
 
     def _verdict(self, name: tuple[str, str, str]) -> Verdict:
         word = self.word(name)
-        detail = self.detail(self.members[name]) if word == "inconclusive" else ""
-        return Verdict(self.members[name], word, word != self.word(name, strict=False), detail)
+        one = self.comparison(name)
+        detail = self.detail(one) if word == "inconclusive" else ""
+        return Verdict(one, word, word != self.word(name, strict=False), detail)
 
     def answers(self, name: tuple[str, str, str], claim: dict[str, Any]) -> str:
         """What this pair says of a claim: supported, refuted or inconclusive."""

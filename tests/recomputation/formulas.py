@@ -62,10 +62,15 @@ class Effect:
         fixed = max(0.0, self.v_item - self.v_both)
         return Effect(self.mean, self.v_seed * self.seeds / seeds, fixed, 0.0, seeds, self.items)
 
+    @property
+    def freedom(self) -> float:
+        """Welch and Satterthwaite's ν of the variance."""
+        parts = self.v_seed**2 / (self.seeds - 1) + self.v_item**2 / (min(self.items) - 1)
+        return max(self.seeds - 1.0, self.variance**2 / parts) if parts else self.seeds - 1.0
+
     def detectable(self, alpha: float) -> float:
         """The difference that is found four times in five at this two-sided level."""
-        parts = self.v_seed**2 / (self.seeds - 1) + self.v_item**2 / (min(self.items) - 1)
-        freedom = max(self.seeds - 1.0, self.variance**2 / parts)
+        freedom = self.freedom
         needed, error = self.quantile(alpha), math.sqrt(self.variance)
 
         def missing(shift: float) -> float:

@@ -144,6 +144,15 @@ class Study:
             for arm in self.plan.get(part) or []
         }
 
+    def has(self, table: str) -> bool:
+        """Whether the report has a table: reports that are older than it lack its sentences too."""
+        return (self.folder / "tables" / f"{table}.csv").exists()
+
+    @cached_property
+    def mirrored_once(self) -> bool:
+        """Whether a comparison told from both sides is one hypothesis: so in all but old reports."""
+        return "declared.json" in (self.folder / "report.md").read_text(encoding="utf-8")
+
     @property
     def sets(self) -> list[str]:
         """The scored sets: the local one, then the hidden ones in the order of the file."""

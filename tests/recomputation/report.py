@@ -3,16 +3,28 @@
 import numpy as np
 
 from . import settings, tuning
-from .columns import COSTS, FACTORS, NOISE, SETTINGS, halved, interval, number, said, spread
-from .comparisons import difference
+from .columns import (
+    COSTS,
+    FACTORS,
+    HIDDEN,
+    NOISE,
+    SETTINGS,
+    chance,
+    halved,
+    interval,
+    number,
+    said,
+    spread,
+)
 from .family import Verdict
-from .formulas import LEVEL, Effect
+from .formulas import LEVEL
 from .printed import Cell, Columns, Line, Section, Table, Text, text
 from .records import LOCAL
 from .rows import Row
+from .sentences import finding
 from .tables import SCORES, Tables
 
-CONSTANTS = ("95 %", "below 40 finished candidates", "; 0 where they add up")
+CONSTANTS = ("95 %", "below 40 finished candidates", "; 0 where they add up", "inside 95 times in 100")
 """Numbers of the method, not of this study."""
 
 UNITS = {"nll": 1.0}
@@ -53,6 +65,7 @@ class Report:
             self.plain_table("What each arm changed", self.tables.settings(), SETTINGS),
             self.fixed(),
             self.made(),
+            *self.outlook(),
             self.plain_table("Noise", self.tables.noise(), NOISE),
             self.provenance(),
         ]
@@ -71,30 +84,7 @@ class Report:
     # -- sentences ---------------------------------------------------------------------------------
 
     def finding(self, found: Verdict, indent: str = "") -> Line:
-        """A verdict in a sentence."""
-        one = found.comparison
-        dagger = "†" if found.dagger else ""
-        start = f"{indent}- **{one.arm}: {found.word}**{dagger} on *{one.metric}* against {one.reference}"
-        texts: list[Text | str] = []
-        if one.effect is not None:
-            texts += [self._shown(one.metric, one.effect), text(", {} seeds", one.seeds)]
-        if found.detail:
-            texts.append(found.detail[0].upper() + found.detail[1:] if one.effect else found.detail[1:])
-        kind = one.metric.partition(".")[0]
-        if kind in self.study.file.get("hidden", {}) and one.metric.endswith(".accuracy"):
-            local = difference(self.study, one.arm, one.reference, LOCAL)
-            if local is not None:
-                texts.append(
-                    text("Locally {} [{}, {}]", *(100 * x for x in (local.mean, local.low, local.high)))
-                )
-        return Line(start, texts)
-
-    @staticmethod
-    def _shown(metric: str, effect: Effect) -> Text:
-        values = (effect.mean, effect.low, effect.high)
-        if metric.startswith("cost."):
-            return text("×{} [{}, {}]", *(float(np.exp(value)) for value in values))
-        return text("**{}** [{}, {}] points", *(100 * value for value in values))
+        return finding(self.study, found, indent)
 
     def first_screen(self) -> Section:
         study, tables = self.study, self.tables
@@ -122,6 +112,33 @@ class Report:
             **COSTS,
         }
         return Section("", lines, [Table("arms", tables.arms(), columns, "arm")])
+
+    def outlook(self) -> list[Section]:
+        """New runs, and looks at hidden sets."""
+        found = []
+        if self.study.has("prediction"):
+            columns: Columns = {
+                "arm": self.label,
+                "against": lambda row: self.label({"arm": row["reference"]}),
+                "metric": said("metric"),
+                "Δ of one new run of each": self._of_new_runs,
+                "P(better), %": chance,
+                "common seeds": number("seeds"),
+                "why not": said("why_not"),
+            }
+            found.append(self.plain_table("Would it help again?", self.tables.prediction(), columns))
+        if self.study.has("hidden"):
+            found.append(self.plain_table("Looks at hidden sets", self.tables.hidden(), HIDDEN))
+        return found
+
+    @staticmethod
+    def _of_new_runs(row: Row) -> Cell:
+        if row["new_runs"] is None:
+            return None
+        ends = [row[name] for name in ("new_runs", "new_runs_low", "new_runs_high")]
+        if row["metric"].startswith("cost."):
+            return text("×{} [{}, {}]", *ends)
+        return text("{} [{}, {}]", *(100 * end for end in ends))
 
     def claims(self) -> Section:
         lines: list[Line] = []

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import designs, settings, tuning
+from . import designs, outlook, settings, tuning
 from .claims import claims
 from .comparisons import Comparison, correct, difference
 from .family import Family
@@ -185,6 +185,9 @@ class Tables:
                     "key": self.study.finished(base)[0].keys[name],
                     "sigma": float(np.sqrt(np.mean(spreads))),
                     "f": float(np.mean(single)),
+                    "luck": outlook.largest_by_luck(
+                        [np.array(self.values(arm, name, "accuracy")) for arm in self.order]
+                    ),
                     "seeds": min(one.seeds for one in kept),
                     "images": len(
                         self.study.finished(base)[0].answers(self.study.finished(base)[0].keys[name]).labels
@@ -192,6 +195,12 @@ class Tables:
                 }
             )
         return rows
+
+    def prediction(self) -> list[Row]:
+        return outlook.prediction(self.study, self.family, self.order)
+
+    def hidden(self) -> list[Row]:
+        return outlook.looks(self.study, self.order)
 
     def trials(self) -> list[Row]:
         return [

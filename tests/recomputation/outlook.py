@@ -1,0 +1,115 @@
+"""What single new runs would differ by, what luck alone can do, and how often hidden sets were looked at."""
+
+import math
+
+import numpy as np
+from scipy import optimize, special, stats
+
+from .comparisons import Comparison, correct, cost, pairs
+from .family import Family, claimed
+from .formulas import LEVEL
+from .records import LOCAL, Study, Trial
+from .rows import Row
+
+FEWEST = 5  # seeds, for a prediction
+GRID = 281
+
+
+def own_values(trials: list[Trial], metric: str) -> list[float]:
+    """What each trial is compared by; of a cost its logarithm."""
+    kind, _, what = metric.partition(".")
+    if kind == "cost":
+        return [math.log(cost(trial, what)) for trial in trials]
+    rows = correct(trials, LOCAL if kind == "gap" else kind)
+    means = [float(row.mean()) for row in rows]
+    if kind == "gap":
+        means = [mean - float(row.mean()) for mean, row in zip(means, correct(trials, what), strict=True)]
+    return means
+
+
+def new_runs(study: Study, one: Comparison) -> tuple[float, float, float] | str:
+    """Half the prediction interval, the difference, and P(the arm's run is the better one); or why not."""
+    if one.effect is None:
+        return "a spread over seeds is of no single run"
+    if one.seeds < FEWEST:
+        return f"{one.seeds} common seeds, {FEWEST} needed"
+    single = [
+        float(np.var(own_values(trials, one.metric), ddof=1))
+        for trials in pairs(study, one.arm, one.reference)
+    ]
+    variance = sum(single) + one.effect.variance
+    if not variance:
+        return "the difference never varies"
+    parts = sum(s2**2 for s2 in single) / (one.seeds - 1) + one.effect.variance**2 / one.effect.freedom
+    freedom, error = variance**2 / parts, math.sqrt(variance)
+    half = float(stats.t.isf(LEVEL / 2, freedom)) * error
+    return half, one.effect.mean, float(stats.t.cdf(one.benefit / error, freedom))
+
+
+def comparisons(study: Study, order: list[str]) -> list[tuple[str, str, str]]:
+    """On the primary metric, then of the claims; each once."""
+    names = [(arm, study.baseline, study.primary) for arm in order[1:]]
+    for claim in study.file.get("claims", []):
+        names += claimed(study, claim)
+    return list(dict.fromkeys(names))
+
+
+def prediction(study: Study, family: Family, order: list[str]) -> list[Row]:
+    """A row for each declared comparison."""
+    rows = []
+    for name in comparisons(study, order):
+        one = family.comparison(name)
+        found = new_runs(study, one)
+        row: Row = {"arm": name[0], "reference": name[1], "metric": name[2], "seeds": one.seeds}
+        row |= dict.fromkeys(("new_runs", "new_runs_low", "new_runs_high", "better", "why_not"))
+        if isinstance(found, str):
+            row["why_not"] = found
+        else:
+            half, mean, better = found
+            ends = (mean, mean - half, mean + half)
+            if name[2].startswith("cost."):
+                ends = (math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+            row |= dict(zip(("new_runs", "new_runs_low", "new_runs_high"), ends, strict=True))
+            row["better"] = better
+        rows.append(row)
+    return rows
+
+
+def largest_by_luck(arms: list[np.ndarray]) -> float:
+    """How far the largest of equal arms' differences to the first goes by luck of seeds, 95 times in 100.
+
+    arms  one array (S,) of scores for each
+
+    Dunnett's critical value, by the trapezium rule over the reference's mean and the pooled sd.
+    """
+    freedom = sum(len(arm) - 1 for arm in arms)
+    pooled = math.sqrt(sum((len(arm) - 1) * float(np.var(arm, ddof=1)) for arm in arms) / freedom)
+    z = np.linspace(-8.5, 8.5, GRID)
+    s = np.linspace(1e-6, 1 + 9 / math.sqrt(2 * freedom), GRID)
+    weights = np.outer(stats.chi.pdf(s * math.sqrt(freedom), freedom), stats.norm.pdf(z))
+    weights /= weights.sum()
+
+    def beyond(half: float) -> float:
+        inside = np.ones_like(weights)
+        middle = z[None, :] / math.sqrt(len(arms[0]))
+        for arm in arms[1:]:
+            root, reach = math.sqrt(len(arm)), half * s[:, None]
+            inside = inside * (special.ndtr(root * (middle + reach)) - special.ndtr(root * (middle - reach)))
+        return LEVEL - float(np.sum(weights * (1 - inside)))
+
+    return pooled * float(optimize.brentq(beyond, 1e-3, 20.0, xtol=1e-12))
+
+
+def looks(study: Study, order: list[str]) -> list[Row]:
+    """A row for each hidden set."""
+    rows = []
+    for title in study.sets[1:]:
+        arms = [*study.arms.values(), *study.shared.values()]
+        trials = {trial.id for arm in arms for trial in arm}
+        about = [
+            m for _, _, m in comparisons(study, order) if m == f"gap.{title}" or m.startswith(f"{title}.")
+        ]
+        key = study.finished(study.baseline)[0].keys[title]
+        row: Row = {"set": title, "key": key, "arms": len(arms)}
+        rows.append(row | {"trials": len(trials), "comparisons": len(about)})
+    return rows
