@@ -45,11 +45,23 @@ def predict(
     with evaluating(network), torch.no_grad():
         for images in _portions(samples, device, batch_size):
             for start in range(0, len(images), batch_size):
-                end = min(start + batch_size, len(images))
-                index = torch.arange(start, end, device=images.labels.device)
-                parts.append(_probabilities(network, images.batch(index), tta, precision))
+                index = _rows(images, start, batch_size, device)
+                shown = _probabilities(network, images.batch(index), tta, precision)
+                parts.append(shown[: len(images) - start])
     probabilities: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
     return probabilities
+
+
+def _rows(images: Resident, start: int, batch_size: int, device: str) -> Tensor:
+    """Indices (B,) of the batch that begins at ``start``.
+
+    A GPU meets no smaller last batch, for which cuDNN would try its kernels anew: the last image comes again.
+    On a CPU there is nothing to try, and a batch's size can move the last bit.
+    """
+    index = torch.arange(start, start + batch_size, device=images.labels.device)
+    if torch.device(device).type == "cpu":
+        return index[: len(images) - start]
+    return index.clamp_(max=len(images) - 1)
 
 
 def _portions(samples: Samples | Resident, device: str, batch_size: int) -> Iterator[Resident]:

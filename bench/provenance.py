@@ -61,10 +61,21 @@ def machine(device: str) -> dict[str, str | int]:
         "system": platform.system(),
     }
     if device.startswith("cuda"):
-        import torch
-
-        about["device_name"] = torch.cuda.get_device_name(device)
+        about["device_name"] = _gpu_name(device)
     return about
+
+
+def _gpu_name(device: str) -> str:
+    """What the GPU is called; a process that has none open, as a conductor, asks the driver instead."""
+    import torch
+
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return torch.cuda.get_device_name(device)
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in file.read_text("utf-8", errors="replace").splitlines():
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return "unknown GPU"
 
 
 @functools.cache

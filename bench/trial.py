@@ -26,7 +26,7 @@ from bench.recipe import Corrupted
 from bench.store import VALIDATION, Predictions
 from bench.streams import derive
 from bench.train.checkpoint import Checkpoint
-from bench.train.device import computing, peak_memory_mb, reset_peak_memory
+from bench.train.device import computing, memory_mb, reset_peak_memory
 from bench.train.learned import little_learned
 from bench.train.loop import Diverged, Fit, Hooks, Progress, fit
 
@@ -209,7 +209,7 @@ def _with_course(result: Result, done: Fit, clock: _Clock, where: Surroundings) 
         training=tuple(done.stages),
         trainable_parameters=max((stage["trainable_parameters"] for stage in done.stages), default=0),
         timings=timings,
-        memory={"peak_mb": peak_memory_mb(where.device)},
+        memory=memory_mb(where.device),
     )
 
 

@@ -37,6 +37,17 @@ def test_probabilities_come_in_the_images_order_whatever_the_batch_size() -> Non
     assert np.allclose(whole[:, 0], torch.sigmoid(red), atol=1e-6)
 
 
+def test_a_gpu_is_shown_batches_of_one_size_only() -> None:
+    """With images that are on the CPU: what would be a GPU's is only its name."""
+    network, sizes = TopLeft(), []
+    network.register_forward_hook(lambda module, given, logits: sizes.append(len(given[0])))
+    images = Resident(samples(7), "cpu")
+    whole = predict(network, images, "cuda", batch_size=3)
+    assert sizes == [3, 3, 3]
+    assert np.array_equal(whole, predict(network, images, "cpu", batch_size=3))
+    assert sizes[3:] == [3, 3, 1]
+
+
 def test_a_large_set_goes_to_the_device_in_portions_of_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     network, images = TopLeft(), samples(17)
     whole = predict(network, images, "cpu", batch_size=2)

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench import provenance
+from bench.execute.driver import unused_gpu
 from bench.machine import Machine
 from bench.progress.board import read_beacon
 from bench.registry import executors
@@ -21,6 +22,10 @@ def examine(machine: Machine) -> tuple[str, bool]:
     """A report, and whether nothing is wrong."""
     folders = [("results", machine.results), ("cache", machine.cache)]
     problems = [text for name, path in folders for text in (*_unwritable(name, path), *_full(name, path))]
+    if why := unused_gpu():
+        problems.append(
+            f"gpu: there is one that torch cannot use: {why}; update the driver, or install a torch for it"
+        )
     lines = [
         *_device(),
         "libraries  " + "  ".join(f"{name} {version}" for name, version in provenance.libraries().items()),

@@ -72,6 +72,8 @@ class ArmCost:
     problem: str = ""
     """Why the probe came to no end: out of memory, or a loss that is not finite."""
     cpu_threads: int = 1
+    reserved_mb: float = 0.0
+    """On a GPU, what a worker must have: tensors, the gaps between them, pools of recordings."""
 
     @property
     def parameters(self) -> int:
@@ -85,8 +87,8 @@ def added(plan: str, path: Path, machine: Machine, *, smoked: bool, as_json: boo
     if as_json:
         return json.dumps(json.loads(plan) | {"probe": as_data(costs)}, indent=1, ensure_ascii=False)
     device = device_of(machine)
-    threads, peak_mb = max(cost.cpu_threads for cost in costs), max(cost.peak_mb for cost in costs)
-    workers = len(slots.of_machine(machine, device, threads, peak_mb))
+    threads, reserved_mb = max(cost.cpu_threads for cost in costs), max(cost.reserved_mb for cost in costs)
+    workers = len(slots.of_machine(machine, device, threads, reserved_mb))
     return f"{plan}\n\n{as_text(costs, device, workers)}"
 
 
@@ -118,7 +120,8 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
             count(done, len(first))
     if device != "cpu":  # from which a run tells how many trials a GPU has room for
         measured = zip(arms.values(), costs, strict=True)
-        slots.remember_peaks(machine.cache, {slots.about(of[0].trial): cost.peak_mb for of, cost in measured})
+        peaks = {slots.about(of[0].trial): cost.reserved_mb for of, cost in measured}
+        slots.remember_peaks(machine.cache, peaks)
     return costs
 
 
@@ -134,7 +137,7 @@ def _without_hub(trial: Trial) -> Trial:
 def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, cache: Path, device: str) -> ArmCost:
     from bench.data import provide
     from bench.models import cost
-    from bench.train.device import computing, peak_memory_mb, reset_peak_memory
+    from bench.train.device import computing, memory_mb, reset_peak_memory
     from bench.trial import build_network
 
     reset_peak_memory(device)
@@ -145,7 +148,7 @@ def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, cache: Path, 
         built = time.perf_counter() - begun
         flops, blocks = cost.forward_flops(network, trial.data.size_px), tuple(cost.blocks(network))
         stages, seconds, problem = _try(network, development, trial, device)
-        peak_mb = peak_memory_mb(device)
+        memory = memory_mb(device)
     return ArmCost(
         labels,
         to_run,
@@ -156,9 +159,10 @@ def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, cache: Path, 
         blocks,
         stages,
         built + seconds,
-        peak_mb,
+        memory["peak_mb"],
         problem,
         trial.recipe.cpu_threads,
+        memory.get("reserved_mb", 0.0),
     )
 
 

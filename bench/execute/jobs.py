@@ -54,6 +54,8 @@ class Event:
     """Number of a search's candidate."""
     little_learned: bool = False
     """``done``, but little was learned."""
+    spent: bool = False
+    """Whoever ran it is to make room for a fresh worker: a recording failed on its device."""
 
     @property
     def replicate(self) -> str:

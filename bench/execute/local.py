@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # to import it takes a tenth of the time of `bench --help`
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
+    from bench.execute.slots import Rooms
+
 MOST_DEATHS = 5
 """In a row, without a trial that ended otherwise: then the machine is at fault, not a trial."""
 LOOKS_S = 0.5
@@ -41,11 +43,11 @@ def local() -> Engage:
 
         if isinstance(before, Local):
             return before
-        places = slots.choose(terms.machine, terms.place, jobs, smoked=terms.smoked)
+        places, rooms = slots.choose(terms.machine, terms.place, jobs, smoked=terms.smoked)
         unguarded = terms.place.device == "cpu" and terms.timeout_s is None
         if unguarded and min(len(places), len(jobs)) == 1:
             return Inline(terms.place)  # a worker would take ten seconds to import torch
-        return Local(places, terms.place, terms.timeout_s)
+        return Local(places, terms.place, terms.timeout_s, rooms)
 
     return engage
 
@@ -66,12 +68,20 @@ class _Worker:
 class Local:
     """An executor with worker processes; the first batch spawns them, they live until it is closed."""
 
-    def __init__(self, slots: Sequence[str], place: Place, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        slots: Sequence[str],
+        place: Place,
+        timeout_s: float | None = None,
+        rooms: Rooms | None = None,
+    ) -> None:
         """Nothing is spawned yet.
 
         slots      one per worker: the GPU it sees, as in CUDA_VISIBLE_DEVICES, or "" for whatever is there
         timeout_s  longest time a job may take, in seconds
+        rooms      says the slots anew for each batch of jobs, and whenever a trial has ended
         """
+        self._rooms = rooms
         self._slots, self._place, self._timeout_s = tuple(slots), place, timeout_s
         self._crew: list[_Worker] = []
         self._stopping = False
@@ -88,13 +98,14 @@ class Local:
         Raises UserError when one worker after the other dies.
         """
         waiting = list(jobs)
+        self._choose_slots(waiting)
         if any(job.alone for job in jobs):
             self.close()  # workers hold memory between trials
         try:
             while self._busy() or (waiting and not self._stopping):
                 if not self._stopping:
                     self._hand_out(waiting)
-                for event in self._news(listen):
+                for event in self._news(listen, waiting):
                     self._deaths = self._deaths + 1 if event.cause == "killed" else 0
                     yield event
                 if self._deaths > MOST_DEATHS:
@@ -140,12 +151,27 @@ class Local:
                     worker.pipe.send(worker.job)
 
     def _free_slots(self) -> list[str]:
+        """Slots without a worker; an idle worker beyond its slots is let go, for it holds memory."""
         free = list(self._slots)
-        for worker in self._crew:
-            free.remove(worker.slot)
+        for worker in sorted(self._crew, key=lambda worker: worker.job is None):  # those at work first
+            if worker.slot in free:
+                free.remove(worker.slot)
+            elif worker.job is None:
+                self._crew.remove(worker)
+                worker.pipe.close()
         return free
 
-    def _news(self, listen: Listener) -> Iterator[Event]:
+    def _choose_slots(self, waiting: Sequence[Job], ended: Job | None = None) -> None:
+        """Ask anew how many run at once, now that a trial has ended; a trial that runs is not disturbed."""
+        if self._rooms is None:
+            return
+        if ended is not None:
+            self._rooms.ended(ended.run.trial)
+        jobs = [*waiting, *(worker.job for worker in self._crew if worker.job is not None)]
+        if jobs:
+            self._slots = tuple(self._rooms.slots(job.run.trial for job in jobs))
+
+    def _news(self, listen: Listener, waiting: Sequence[Job]) -> Iterator[Event]:
         """Wait a moment for any worker to say something; yield the last events of jobs."""
         from multiprocessing.connection import Connection, wait
 
@@ -163,6 +189,7 @@ class Local:
                 if _spent(event, self._place):
                     self._crew.remove(worker)
                     worker.pipe.close()  # which ends it
+                self._choose_slots(waiting, worker.last)
                 yield event
             else:
                 if event.kind == "started":
@@ -242,7 +269,11 @@ def _serve(pipe: Any, place: Place, slot: str) -> None:
 
 def _spent(event: Event, place: Place) -> bool:
     """Whether a worker makes room for a fresh one: told to stop, or nothing works after a CUDA error."""
-    return event.cause == "interrupted" or (place.device != "cpu" and event.cause in ("error", "oom"))
+    return (
+        event.spent
+        or event.cause == "interrupted"
+        or (place.device != "cpu" and event.cause in ("error", "oom"))
+    )
 
 
 def _die_with_parent() -> None:

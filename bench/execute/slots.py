@@ -6,60 +6,84 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from bench.execute import look
 from bench.execute.jobs import Job, Place
+from bench.execute.look import Gpu
 from bench.files import write_whole
 from bench.identity import identity
 from bench.machine import Machine
 from bench.plan import Trial
-from bench.recipe import Data, Recipe
+from bench.recipe import Recipe
 from bench.store import Record, Store
 
 MOST_PER_GPU = 4
 """More share a GPU's time without adding to it (docs/performance.md)."""
 CONTEXT_MB = 700.0
 """What CUDA and its libraries hold in each process beside tensors."""
-FRAGMENTED = 1.2
-"""The allocator reserves this many times what tensors take at their peak."""
 FREE_SHARE = 0.95
 """Of a GPU's free memory, what may be given away."""
+RATES = ("lr", "weight_decay")
+"""Of an optimizer: what searches vary and memory does not depend on."""
 PROBES = "probes.json"
 """File of the cache with what ``bench plan --probe`` measured."""
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """A device that torch sees."""
+class Rooms:
+    """How many trials run at once on each GPU; told anew as trials end and their memory is known."""
 
-    name: str
-    """As CUDA_VISIBLE_DEVICES knows it: an index or a UUID."""
-    free_mb: float
+    def __init__(self, place: Place, gpus: Sequence[Gpu]) -> None:
+        """Take up what finished trials and probes have measured.
+
+        gpus   with the memory that is free before any of our workers runs
+        """
+        self._store, self._gpus = Store(place.results), gpus
+        self._known = remembered_peaks(place.cache)
+        for record in self._store.records():
+            self._learn(record)
+
+    def ended(self, trial: Trial) -> None:
+        """Take note of what a trial took that has a record now."""
+        record = self._store.read(trial.id)
+        if record is not None:
+            self._learn(record)
+
+    def slots(self, trials: Iterable[Trial]) -> list[str]:
+        """The GPU of each worker that ``trials``, running ones and waiting ones, have room for."""
+        return share_out(self._gpus, most_of(trials, self._known))
+
+    def _learn(self, record: Record) -> None:
+        peak = record.memory.get("reserved_mb")
+        if peak and record.machine.get("device") == "cuda" and record.trained:
+            key = _about(record.trained[0], record.data_fingerprint)
+            self._known[key] = max(peak, self._known.get(key, 0.0))
 
 
-def choose(machine: Machine, place: Place, jobs: Sequence[Job], *, smoked: bool = False) -> list[str]:
-    """One entry per worker: the GPU it sees, or "" on a CPU.
+def choose(
+    machine: Machine, place: Place, jobs: Sequence[Job], *, smoked: bool = False
+) -> tuple[list[str], Rooms | None]:
+    """One entry per worker: the GPU it sees, or "" on a CPU; and what says it anew while trials run.
 
     ``machine.workers`` where it is given. Else a worker for each ``cpu_threads`` cores, or as many per GPU as
     the memory measured in finished trials and probes of these arms allows; one where none was measured.
     """
     if smoked and not machine.workers:
-        return [""]  # a smoke trial takes a second, a worker ten to import torch
+        return [""], None  # a smoke trial takes a second, a worker ten to import torch
     trials = [job.run.trial for job in jobs]
     if place.device == "cpu" or machine.workers:
-        return of_machine(machine, place.device, max(trial.recipe.cpu_threads for trial in trials), None)
-    known = peaks_of(Store(place.results).records())
-    for key, peak_mb in remembered_peaks(place.cache).items():
-        known[key] = max(peak_mb, known.get(key, 0.0))
-    return of_machine(machine, place.device, 1, most_of(trials, known))
+        return of_machine(
+            machine, place.device, max(trial.recipe.cpu_threads for trial in trials), None
+        ), None
+    rooms = Rooms(place, look.gpus())
+    return rooms.slots(trials), rooms
 
 
 def of_machine(machine: Machine, device: str, threads: int, peak_mb: float | None) -> list[str]:
     """The same for trials of so many CPU threads, or so many MB of a GPU's memory."""
     if device == "cpu":
         return [""] * (machine.workers or max(1, _cores() // threads))
-    gpus = _gpus()
+    gpus = look.gpus()
     if machine.workers:
         return [gpus[i % len(gpus)].name for i in range(machine.workers)]
     return share_out(gpus, peak_mb)
@@ -68,24 +92,16 @@ def of_machine(machine: Machine, device: str, threads: int, peak_mb: float | Non
 def share_out(gpus: Sequence[Gpu], peak_mb: float | None) -> list[str]:
     """GPU of each worker, one of every GPU before a second of any.
 
-    peak_mb   most memory that a trial's tensors take, in MB; None: not known, one worker per GPU
+    peak_mb   most memory that a trial reserves, in MB; None: not known, one worker per GPU
     """
     if peak_mb is None:
         return [gpu.name for gpu in gpus]
-    each = FRAGMENTED * peak_mb + CONTEXT_MB
-    rooms = {gpu.name: max(1, min(MOST_PER_GPU, int(FREE_SHARE * gpu.free_mb / each))) for gpu in gpus}
-    return [gpu.name for turn in range(MOST_PER_GPU) for gpu in gpus if rooms[gpu.name] > turn]
-
-
-def peaks_of(records: Iterable[Record]) -> dict[str, float]:
-    """What decides the memory of a trial → most that finished ones took on a GPU, in MB."""
-    known: dict[str, float] = {}
-    for record in records:
-        peak = record.memory.get("peak_mb")
-        if peak and record.machine.get("device") == "cuda" and record.trained:
-            key = _about(*record.trained)
-            known[key] = max(peak, known.get(key, 0.0))
-    return known
+    each = peak_mb + CONTEXT_MB
+    rooms = [1 if gpu.exclusive else int(FREE_SHARE * gpu.free_mb / each) for gpu in gpus]
+    rooms = [max(1, min(MOST_PER_GPU, room)) for room in rooms]
+    return [
+        gpu.name for turn in range(MOST_PER_GPU) for gpu, room in zip(gpus, rooms, strict=True) if room > turn
+    ]
 
 
 def most_of(trials: Iterable[Trial], known: Mapping[str, float]) -> float | None:
@@ -116,24 +132,15 @@ def remember_peaks(cache: Path, measured: Mapping[str, float]) -> None:
 
 
 def about(trial: Trial) -> str:
-    """What decides how much memory a trial takes, as text."""
-    return _about(trial.recipe, trial.data)
+    """What decides how much memory a trial reserves, as text: images, and all of the recipe but rates."""
+    return _about(trial.recipe, trial.data_fingerprint)
 
 
-def _about(recipe: Recipe, data: Data) -> str:
-    deciding = ("model", "batch_size", "stages", "precision", "ema", "graph", "compile", "augment")
-    settings = identity(recipe)
-    return json.dumps([data.size_px, *(settings[key] for key in deciding)], sort_keys=True)
+def _about(recipe: Recipe, fingerprint: str) -> str:
+    settings = {key: value for key, value in identity(recipe).items() if key not in ("schedule", "loss")}
+    optimizer = {key: value for key, value in settings["optimizer"].items() if key not in RATES}
+    return json.dumps([fingerprint, settings | {"optimizer": optimizer}], sort_keys=True)
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _gpus() -> list[Gpu]:
-    import torch
-
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    count = torch.cuda.device_count()
-    names = named[:count] if len(named) >= count else [str(i) for i in range(count)]
-    return [Gpu(name, torch.cuda.mem_get_info(i)[0] / 1e6) for i, name in enumerate(names)]

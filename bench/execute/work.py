@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,7 +16,8 @@ from bench.registry import use
 from bench.store import Store
 from bench.study.code import components
 from bench.train.checkpoint import Interrupted
-from bench.train.device import peak_memory_mb
+from bench.train.device import peak_memory_mb, prepare_cublas
+from bench.train.graph import CANNOT_RECORD
 from bench.train.loop import Progress
 from bench.trial import Surroundings, run_trial, score_from_weights
 
@@ -38,6 +38,8 @@ def work(job: Job, place: Place, listen: Listener, stop: Stop = lambda: False) -
     )
     started = time.perf_counter()
     try:
+        if place.device != "cpu":
+            prepare_cublas()
         use(components(trial.code))
         event = _score(job, place) if job.missing else _train(job, place, listen, stop)
     except Exception as error:
@@ -59,18 +61,24 @@ def _train(job: Job, place: Place, listen: Listener, stop: Stop) -> Event:
         listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, fold=fold, at=at, candidate=number))
 
     checkpoint = Store(place.results).trial_dir(trial.id) / "checkpoint.pt"
-    note = functools.partial(tell, "note")
+    broken: list[str] = []
+
+    def note(text: str) -> None:
+        if text.startswith(CANNOT_RECORD):
+            broken.append(text)
+        tell("note", text)
+
     where = Surroundings(place.device, place.cache, on_progress, note, checkpoint, stop, job.run.floors)
     result = run_trial(trial, job.run.sets, where)
     record = write_result(job, place, result)
     if record.status == "diverged":
-        return ended(job, "diverged", record.message)
+        return replace(ended(job, "diverged", record.message), spent=bool(broken))
     if record.status == "pruned":
-        return ended(job, "done", f"cut short: {record.message}")
+        return replace(ended(job, "done", f"cut short: {record.message}"), spent=bool(broken))
     # a candidate sees no held-out set
     validation = f"val {100 * record.validation['accuracy']:.1f}"
     text = validation if trial.role == "tune" else _scores(job, record.scores)
-    return ended(job, "done", text, little=bool(record.little_learned))
+    return replace(ended(job, "done", text, little=bool(record.little_learned)), spent=bool(broken))
 
 
 def _score(job: Job, place: Place) -> Event:

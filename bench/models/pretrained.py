@@ -103,6 +103,7 @@ class TimmModel:
             if weights is None:
                 raise ValueError(f"{name} wants weights from a file, but no path came with the trial")
             _load(backbone, weights, f"weights = {weights} do not fit {name}", task.channels)
+        _no_clones(backbone)
         features = _without_classifier(backbone)
         if _is_vgg(name) and task.size_px < VGG_SMALLEST_PX:
             _round_pooling_up(backbone)
@@ -240,6 +241,18 @@ def _without_classifier(backbone: Any) -> int:
         backbone.pre_logits = nn.Identity()
         backbone.head_hidden_size = backbone.num_features
     return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
+
+
+def _no_clones(backbone: nn.Module) -> None:
+    """Turn in-place activations off whose gradient needs what came in: autograd clones it before each.
+
+    The same numbers in either way. In-place ReLU stays: its gradient needs only what came out.
+    """
+    from torch import nn
+
+    for module in backbone.modules():
+        if isinstance(module, (nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Mish)):
+            module.inplace = False
 
 
 def _round_pooling_up(backbone: nn.Module) -> None:

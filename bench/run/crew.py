@@ -14,6 +14,7 @@ from types import FrameType
 
 from bench.errors import UserError, shorten
 from bench.execute import Event, Executor, Job, Listener, Place, Terms
+from bench.execute.driver import unused_gpu
 from bench.machine import Machine
 from bench.progress.board import Beacon, Cell, board
 from bench.progress.terminal import Terminal, Trials
@@ -173,6 +174,8 @@ def crew(
     # Where trials run elsewhere, there may be GPUs where the conductor has none.
     elsewhere = executors[machine.executor].traits.get("elsewhere", False)
     device = machine.device if elsewhere else device_of(machine)
+    if device == "cpu" and machine.device == "auto" and (why := unused_gpu()):
+        terminal.note(f"this machine's GPU is not used, trials run on the CPU: {why}; see bench doctor")
     place = Place(results, machine.cache, device, keep_weights)
     hands = Crew(place, machine, terminal, patience, smoked=smoked)
     try:
@@ -218,7 +221,9 @@ def device_of(machine: Machine) -> str:
 
     there = torch.cuda.is_available()
     if machine.device == "cuda" and not there:
+        why = unused_gpu()
         raise UserError(
-            f'device = "{machine.device}": torch sees no GPU; use --device cpu, or see bench doctor'
+            f'device = "{machine.device}": torch sees no GPU{f" ({why})" if why else ""}; '
+            "use --device cpu, or see bench doctor"
         )
     return "cuda" if machine.device != "cpu" and there else "cpu"

@@ -44,7 +44,7 @@ def computing(recipe: Recipe, device: str) -> Iterator[None]:
     cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = recipe.precision == "tf32"
     cudnn.benchmark = not recipe.deterministic
     if recipe.deterministic and device != "cpu":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        prepare_cublas()
         torch.use_deterministic_algorithms(True)
     try:
         yield
@@ -52,6 +52,15 @@ def computing(recipe: Recipe, device: str) -> Iterator[None]:
         cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, cudnn.benchmark = before
         torch.use_deterministic_algorithms(deterministic)
         torch.set_num_threads(threads)
+
+
+def prepare_cublas() -> None:
+    """Give cuBLAS workspaces with which it repeats its sums, unless the environment has a say.
+
+    Heeded by the first product of a process only: so a worker does this before its first trial on a GPU,
+    whether that trial asks for ``deterministic`` or a later one will.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -87,10 +96,22 @@ def keep_freed_memory() -> bool:
 def reset_peak_memory(device: str) -> None:
     """Start counting anew, so that a worker's second trial does not report its first one's memory."""
     if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()  # else the next trial would count as its own what the one before reserved
         torch.cuda.reset_peak_memory_stats(device)
         return
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # Linux: resets the high-water mark read below
+
+
+def memory_mb(device: str) -> dict[str, float]:
+    """What a record holds of memory, in MB: ``peak_mb``; on a GPU also ``reserved_mb``.
+
+    Reserved is what the allocator took from the device: tensors, the gaps between them, pools of recordings.
+    """
+    found = {"peak_mb": peak_memory_mb(device)}
+    if torch.device(device).type == "cuda":
+        found["reserved_mb"] = torch.cuda.max_memory_reserved(device) / 1e6
+    return found
 
 
 def peak_memory_mb(device: str) -> float:

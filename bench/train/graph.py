@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+CANNOT_RECORD = "graph = true: the step cannot be recorded, trains without"
+"""Begins the note of a recording that failed; a worker that says so is replaced after its trial."""
 WARM_UP = 3
 """Ordinary steps before the recording: in them kernels are chosen and the optimizer makes its averages."""
 
@@ -93,8 +95,8 @@ class Graphed:
             with _capturable(self._optimizer):
                 return self._recorder.record(work)
         except RuntimeError as error:  # what torch raises for CUDA's errors, and for too little memory
-            reason = str(error).partition("\n")[0][:200]
-            self._note(f"graph = true: the step cannot be recorded, trains without ({reason})")
+            reason = str(_first_cause(error)).partition("\n")[0][:200]
+            self._note(f"{CANNOT_RECORD} ({reason})")
             self._optimizer.zero_grad()
             del self._images, self._targets
             return None
@@ -119,16 +121,25 @@ class CudaRecorder:
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record ``work``; torch registers its own generator with every recording."""
         generator = torch.cuda.default_generators[self._device.index or 0]
-        before = generator.clone_state()
+        before, current = generator.clone_state(), torch.cuda.current_stream(self._device)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.device(self._device), torch.cuda.graph(graph, stream=self._stream):
                 work()
-        except RuntimeError:
-            # A recording that broke off leaves the generator waiting for its end, and dropout would fail.
+        except BaseException:
+            # A recording that broke off leaves the generator waiting for its end, and dropout would fail; and
+            # torch leaves the recording's stream current where ending it fails too (2.11).
+            torch.cuda.set_stream(current)
             generator.graphsafe_set_state(before)
             raise
         return graph.replay
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What broke a recording: that it could not be ended is raised on top of it."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def rates_on_device(optimizer: Optimizer, device: torch.device) -> None:

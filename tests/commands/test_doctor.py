@@ -43,6 +43,15 @@ def test_a_disk_that_is_nearly_full_is_a_problem(tmp_path: Path, monkeypatch: py
     assert f"problem    results: {tmp_path} has 12 MB left; bench clean frees some" in text
 
 
+def test_a_gpu_that_torch_cannot_use_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "unused_gpu", lambda: "The NVIDIA driver on your system is too old")
+    text, well = examine(Machine(results=tmp_path, cache=tmp_path))
+    assert not well
+    assert (
+        "problem    gpu: there is one that torch cannot use: The NVIDIA driver on your system is too" in text
+    )
+
+
 def test_a_run_at_work_is_named(tmp_path: Path):
     with Store(tmp_path).lock():
         Beacon(tmp_path).show(Board("cells", 12))

@@ -119,6 +119,7 @@ def test_a_cuda_error_or_a_stop_spends_a_worker_and_a_bug_on_a_cpu_does_not() ->
     assert [local._spent(event, cuda) for event in failed.values()] == [True, True, True]
     assert [local._spent(event, cpu) for event in failed.values()] == [False, False, True]
     assert not local._spent(Event("done", "t", "a", 0), cuda)
+    assert local._spent(Event("done", "t", "a", 0, spent=True), cuda)
 
 
 def _another(folder: Path) -> Run:

@@ -1,25 +1,32 @@
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import machine_in, write_study
 
+from bench import registry
+from bench.errors import UserError
 from bench.execute import Job, Place, slots
-from bench.execute.records import base
+from bench.execute.jobs import Event
+from bench.execute.local import Local, _Worker
+from bench.execute.look import Gpu, gpus
+from bench.execute.records import base, write_killed
 from bench.execute.slots import (
     CONTEXT_MB,
     PROBES,
-    Gpu,
+    Rooms,
     about,
     choose,
-    most_of,
-    peaks_of,
     remember_peaks,
     remembered_peaks,
     share_out,
 )
 from bench.machine import Machine
+from bench.plan import Trial
 from bench.run.planning import prepare
 from bench.store import Record, Store
 
@@ -33,10 +40,10 @@ def local(folder: Path, workers: int = 0) -> Machine:
     return machine_in(folder, executor="local", workers=workers)
 
 
-def on_gpu(job: Job, peak_mb: float, **changes: object) -> Record:
+def on_gpu(job: Job, reserved_mb: float, **changes: object) -> Record:
     fields = base(job, Place(Path(), Path())) | {
         "machine": {"device": "cuda"},
-        "memory": {"peak_mb": peak_mb},
+        "memory": {"peak_mb": reserved_mb / 2, "reserved_mb": reserved_mb},
     }
     return Record(**(fields | {"status": "done"} | changes))
 
@@ -46,9 +53,9 @@ def test_a_cpu_has_a_worker_for_each_core_or_what_is_asked(
 ) -> None:
     monkeypatch.setattr(slots, "_cores", lambda: 6)
     setting = Place(tmp_path, tmp_path)
-    assert choose(local(tmp_path), setting, [job]) == [""] * 6
-    assert choose(local(tmp_path, workers=3), setting, [job]) == [""] * 3
-    assert choose(local(tmp_path), setting, [job], smoked=True) == [""]
+    assert choose(local(tmp_path), setting, [job]) == ([""] * 6, None)
+    assert choose(local(tmp_path, workers=3), setting, [job]) == ([""] * 3, None)
+    assert choose(local(tmp_path), setting, [job], smoked=True) == ([""], None)
 
 
 def test_threads_of_a_trial_take_cores_from_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,14 +64,14 @@ def test_threads_of_a_trial_take_cores_from_others(tmp_path: Path, monkeypatch: 
     wide = Job(prepare(study, machine_in(tmp_path)).runs[0])
     for cores, workers in ((8, 2), (7, 1), (2, 1)):
         monkeypatch.setattr(slots, "_cores", lambda cores=cores: cores)
-        assert len(choose(local(tmp_path), Place(tmp_path, tmp_path), [wide])) == workers
+        assert len(choose(local(tmp_path), Place(tmp_path, tmp_path), [wide])[0]) == workers
 
 
 def test_gpus_are_shared_out_by_measured_memory_in_turns() -> None:
     gpus = [Gpu("0", 24_000), Gpu("1", 10_000)]
-    # 1.2 × 2,500 + 700 = 3,700 MB each: six fit the first, four are enough; two fit the second.
+    # 3,000 + 700 = 3,700 MB each: six fit the first, four are enough; two fit the second.
     assert CONTEXT_MB == 700
-    assert share_out(gpus, 2_500) == ["0", "1", "0", "1", "0", "0"]
+    assert share_out(gpus, 3_000) == ["0", "1", "0", "1", "0", "0"]
 
 
 def test_a_trial_that_hardly_fits_has_a_gpu_for_itself_and_an_unknown_one_too() -> None:
@@ -72,44 +79,122 @@ def test_a_trial_that_hardly_fits_has_a_gpu_for_itself_and_an_unknown_one_too() 
     assert share_out([Gpu("3", 80_000), Gpu("5", 80_000)], None) == ["3", "5"]
 
 
+def test_a_gpu_that_lets_one_process_in_has_one_worker() -> None:
+    assert share_out([Gpu("0", 80_000, exclusive=True), Gpu("1", 80_000)], 60_000) == ["0", "1"]
+    assert share_out([Gpu("0", 80_000, exclusive=True)], 1_000) == ["0"]
+
+
 def test_workers_asked_for_go_round_the_gpus(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "_gpus", lambda: [Gpu("0", 1.0), Gpu("1", 1.0)])
-    assert choose(local(tmp_path, workers=3), Place(tmp_path, tmp_path, "cuda"), [job]) == ["0", "1", "0"]
+    monkeypatch.setattr(slots.look, "gpus", lambda: [Gpu("0", 1.0), Gpu("1", 1.0)])
+    found, rooms = choose(local(tmp_path, workers=3), Place(tmp_path, tmp_path, "cuda"), [job])
+    assert (found, rooms) == (["0", "1", "0"], None), "and stay as many"
 
 
-def test_memory_is_known_from_trials_of_the_same_recipe_on_a_gpu(job: Job, tmp_path: Path) -> None:
-    def most(*records: Record) -> float | None:
-        return most_of([job.run.trial], peaks_of(records))
+def test_memory_is_known_from_trials_that_need_the_same(job: Job, tmp_path: Path) -> None:
+    trial, place = job.run.trial, Place(tmp_path, tmp_path, "cuda")
 
-    assert most() is None
-    assert most(on_gpu(job, 900), on_gpu(job, 1_200)) == 1_200
-    on_cpu = on_gpu(job, 5_000, machine={"device": "cpu"})
-    larger = on_gpu(job, 5_000, data={**base(job, Place(Path(), Path()))["data"], "size_px": 96})
-    assert most(on_cpu, larger) is None
+    def workers(record: Record | None, asked: Trial = trial) -> int:
+        if record is not None:
+            Store(tmp_path).write(record, history=[], predictions={})
+        return len(Rooms(place, [Gpu("0", 8_000)]).slots([asked]))
+
+    def other(**changes: object) -> Trial:
+        return replace(trial, recipe=trial.recipe.model_copy(update=changes))
+
+    assert workers(None) == 1, "not known"
+    assert workers(on_gpu(job, 1_000, machine={"device": "cpu"})) == 1
+    # 1,000 + 700 = 1,700 MB: four in 7,600 of 8,000 MB
+    assert workers(on_gpu(job, 1_000)) == 4
+    adam = trial.recipe.optimizer
+    faster = adam.model_copy(update={"params": adam.params | {"lr": 0.5}})
+    assert workers(None, other(optimizer=faster)) == 4, "a rate needs no memory"
+    assert workers(None, replace(trial, data_fingerprint="larger")) == 1
+    assert adam.name == "adam"
+    sgd = adam.model_copy(update={"name": "sgd", "params": registry.optimizers["sgd"].parameters({})})
+    for changes in ({"optimizer": sgd}, {"balance": "upsample-static"}, {"graph": True}, {"batch_size": 16}):
+        assert workers(None, other(**changes)) == 1, changes
 
 
 def test_what_a_probe_measured_is_remembered_in_the_cache(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "_gpus", lambda: [Gpu("0", 8_000)])
+    monkeypatch.setattr(slots.look, "gpus", lambda: [Gpu("0", 8_000)])
     setting = Place(tmp_path / "results", tmp_path / "cache", "cuda")
     remember_peaks(setting.cache, {"other": 1.0})
-    remember_peaks(setting.cache, {about(job.run.trial): 2_500.0})
-    assert remembered_peaks(setting.cache) == {"other": 1.0, about(job.run.trial): 2_500.0}
-    # 1.2 × 2,500 + 700 = 3,700 MB: two in 7,600 MB
-    assert choose(local(tmp_path), setting, [job]) == ["0", "0"]
+    remember_peaks(setting.cache, {about(job.run.trial): 3_000.0})
+    assert remembered_peaks(setting.cache) == {"other": 1.0, about(job.run.trial): 3_000.0}
+    # 3,000 + 700 = 3,700 MB: two in 7,600 MB
+    assert choose(local(tmp_path), setting, [job])[0] == ["0", "0"]
     (setting.cache / PROBES).write_text("[]")
     assert remembered_peaks(setting.cache) == {}
 
 
-def test_finished_trials_decide_how_many_run_at_once(
+def test_workers_are_chosen_again_when_the_first_trial_has_shown_what_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that train on the CPU, with records that say they were on a GPU."""
+    runs = prepare(write_study(tmp_path, seeds=3), machine_in(tmp_path)).runs
+    jobs = [Job(run) for run in runs if run.arm == "none"]
+    place = Place(tmp_path / "results", tmp_path / "cache")
+    rooms = Rooms(place, [Gpu("", 8_000)])
+    read = rooms._store.read
+
+    def on_a_gpu(id: str) -> Record | None:
+        record = read(id)
+        memory = {"reserved_mb": 3_000.0}
+        return record and record.model_copy(update={"machine": {"device": "cuda"}, "memory": memory})
+
+    monkeypatch.setattr(rooms._store, "read", on_a_gpu)
+    executor, workers = Local([""], place, rooms=rooms), []
+
+    def listen(event: Event) -> None:
+        workers.append(executor.workers)
+
+    assert [event.kind for event in executor.run(jobs, listen)] == ["done"] * 3
+    executor.close()
+    assert workers[0] == 1, "nothing was known"
+    assert workers[-1] == executor.workers == 2
+    assert list(executor.run([], listen)) == []
+
+
+def test_an_idle_worker_beyond_the_slots_is_let_go(tmp_path: Path) -> None:
+    class Pipe:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    executor = Local(["0"], Place(tmp_path, tmp_path))
+    pipes = [Pipe(), Pipe()]
+    executor._crew = [_Worker(None, pipes[0], "0"), _Worker(None, pipes[1], "0", job=object())]  # type: ignore[arg-type]
+    assert executor._free_slots() == []
+    assert [pipe.closed for pipe in pipes] == [True, False], "the one at work keeps the slot"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_gpus_are_looked_at_by_a_process_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The conductor's own torch never begins with CUDA."""
+
+    def begin() -> None:
+        raise AssertionError("a context was opened")
+
+    monkeypatch.setattr(torch.cuda, "_lazy_init", begin)
+    assert gpus() == []
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(UserError, match="a GPU cannot be opened"):
+        gpus()
+
+
+def test_a_dead_workers_trial_is_recorded_without_a_context(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "_gpus", lambda: [Gpu("0", 8_000)])
-    setting = Place(tmp_path / "results", tmp_path, "cuda")
-    assert choose(local(tmp_path), setting, [job]) == ["0"]
-    Store(setting.results).write(on_gpu(job, 1_000), history=[], predictions={})
-    # 1.2 × 1,000 + 700 = 1,900 MB: four in 7,600 of 8,000 MB
-    assert choose(local(tmp_path), setting, [job]) == ["0"] * 4
+    def begin(*given: object) -> None:
+        raise AssertionError("a context was opened")
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", begin)
+    write_killed(job, Place(tmp_path, tmp_path, "cuda"), "its worker process ended with code -9")
+    record = Store(tmp_path).read(job.run.trial.id)
+    assert record is not None
+    assert record.machine["device"] == "cuda"

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny import machine_in, write_study
+from torch import Tensor
 
 from bench.execute import Event, Job, Place
 from bench.execute.records import write_killed
@@ -13,6 +16,7 @@ from bench.execute.work import work
 from bench.run.planning import prepare
 from bench.store import Store, equal_view
 from bench.train import checkpoint
+from bench.train.graph import Step
 
 
 @pytest.fixture
@@ -86,3 +90,41 @@ def test_stopping_a_trial_time_and_again_uses_up_no_attempt(tmp_path: Path, job:
     # four evaluations, one a run; the fifth finds nothing left to train
     assert seen == [("interrupted", 1)] * 4 + [("", 2)]
     assert "stopped in stage 1 after epoch" not in event.text
+
+
+def test_a_worker_whose_recording_failed_is_spent_and_another_is_not(
+    tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU nobody knows what a broken recording left behind."""
+
+    class Broken:
+        def aside(self, step: Step, images: Tensor, targets: Tensor) -> Tensor:
+            return step(images, targets)
+
+        def record(self, doing: Callable[[], None]) -> Callable[[], None]:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr("bench.train.stepper.recorder_for", lambda device, note: Broken())
+    assert not work(job, Place(tmp_path / "plain", tmp_path / "cache"), lambda event: None).spent
+    recipe = job.run.trial.recipe.model_copy(update={"graph": True})
+    recorded = replace(job, run=replace(job.run, trial=replace(job.run.trial, recipe=recipe)))
+    end = work(recorded, Place(tmp_path / "graph", tmp_path / "cache"), lambda event: None)
+    assert (end.kind, end.spent) == ("done", True)
+
+
+def test_before_its_first_trial_on_a_gpu_a_worker_tells_cublas_to_repeat_its_sums(
+    tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    seen: list[str | None] = []
+
+    def run_trial(*given: object) -> None:
+        seen.append(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+        raise KeyError
+
+    monkeypatch.setattr("bench.execute.work.run_trial", run_trial)
+    monkeypatch.setattr("bench.execute.records.provenance.machine", lambda device: {"device": device})
+    for device in ("cpu", "cuda"):
+        assert work(job, Place(tmp_path / device, tmp_path, device), lambda event: None).cause == "error"
+    assert seen == [None, ":4096:8"]
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")

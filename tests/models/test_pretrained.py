@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench import models
 from bench.errors import UserError
@@ -217,3 +219,30 @@ def test_tensorflow_born_weights_load_strictly_and_see_cells(shared: Path) -> No
     held = [not t for t in train]
     accuracy = probe.score(features[held], [y for y, h in zip(labels, held, strict=True) if h])
     assert accuracy > 0.6
+
+
+class Clones(TorchDispatchMode):
+    """Counts them."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func._schema.name == "aten::clone"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "mobilenetv3_small_050"])
+def test_no_activation_makes_autograd_clone_what_came_in_and_the_numbers_are_timms(name: str) -> None:
+    ours = build(name)
+    theirs = copy.deepcopy(ours)
+    for module in theirs.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = True
+    images, clones, gradients = torch.rand(2, 3, 32, 32), [], []
+    for network in (ours, theirs):
+        with Clones() as counted:
+            network.train()(images).square().sum().backward()
+        clones.append(counted.count)
+        gradients.append([weight.grad for weight in network.parameters()])
+    assert clones[0] == 0 < clones[1]
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from bench.data.images import Development
 from bench.models.network import Network
 from bench.recipe import Recipe
 from bench.train.device import computing
-from bench.train.graph import WARM_UP, Graphed, Step
+from bench.train.graph import CANNOT_RECORD, WARM_UP, CudaRecorder, Graphed, Step
 from bench.train.loop import Fit, Hooks, fit
 from bench.train.stepper import Stepper
 
@@ -195,6 +196,57 @@ def test_a_stage_that_is_taken_up_again_keeps_its_rates_on_the_device(
     assert after.done == 1
 
 
+def test_a_recording_that_breaks_off_leaves_the_stream_and_the_generator_and_tells_the_first_cause(
+    recipe: Make, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch 2.11 does it: ending the recording fails as well, and its stream stays current."""
+    streams, restored = ["ordinary"], []
+
+    class Recording:
+        def __init__(self, graph: object, stream: str) -> None:
+            self.stream = stream
+
+        def __enter__(self) -> None:
+            streams.append(self.stream)
+
+        def __exit__(self, *args: object) -> None:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    class Generator:
+        def clone_state(self) -> str:
+            return "before"
+
+        def graphsafe_set_state(self, state: str) -> None:
+            restored.append(state)
+
+    fakes = {
+        "Stream": lambda device: "recorded",
+        "current_stream": lambda device: streams[-1],
+        "set_stream": streams.append,
+        "device": lambda device: contextlib.nullcontext(),
+        "CUDAGraph": object,
+        "graph": Recording,
+        "default_generators": [Generator()],
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    recorder, notes = CudaRecorder(torch.device("cuda", 0)), list[str]()
+    monkeypatch.setattr(recorder, "aside", lambda step, images, targets: step(images, targets))
+    weight = torch.nn.Parameter(torch.zeros(()))
+    graphed = Graphed(recorder, torch.optim.SGD([weight]), batch_size=1, note=notes.append)
+
+    def step(images: Tensor, targets: Tensor) -> Tensor:
+        if streams[-1] == "recorded":
+            raise RuntimeError("Cannot copy between CPU and CUDA tensors during CUDA graph capture")
+        return images.sum()
+
+    for _ in range(WARM_UP + 2):
+        graphed(step, torch.zeros(1, 1, 1, 1), torch.ones(1, 3))
+    assert streams == ["ordinary", "recorded", "ordinary"]
+    assert restored == ["before"]
+    assert notes == [f"{CANNOT_RECORD} (Cannot copy between CPU and CUDA tensors during CUDA graph capture)"]
+
+
 on_a_gpu = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
@@ -213,6 +265,7 @@ class TestOnAGpu:
         model = {"name": "custom_cnn", "widths": [8, 8], "dense": 64, "dropout": 0.5}
         stages = [{"train": "head", "epochs": 3}, {"train": "all", "epochs": 3}]
         settings = {"model": model, "stages": stages, "precision": precision, "batch_size": 12}
+        settings |= {"deterministic": True}  # else two ordinary runs part too, more with every step
         settings |= {"optimizer": {"name": optimizer, "lr": 1e-3}, "ema": 0.9, "clip_norm": 1.0}
         courses = []
         for graph in (False, True):
