@@ -59,6 +59,16 @@ SETTINGS: Columns = {
 }
 
 
+def of_new_runs(row: Row) -> Cell:
+    """The difference of two new runs, of a cost their ratio."""
+    if row["new_runs"] is None:
+        return None
+    ends = [row[name] for name in ("new_runs", "new_runs_low", "new_runs_high")]
+    if row["metric"].startswith("cost."):
+        return text("×{} [{}, {}]", *ends)
+    return text("{} [{}, {}]", *(100 * end for end in ends))
+
+
 def chance(row: Row) -> Cell:
     """A probability, never as certain."""
     share = row["better"]

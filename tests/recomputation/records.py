@@ -148,6 +148,11 @@ class Study:
         """Whether the report has a table: reports that are older than it lack its sentences too."""
         return (self.folder / "tables" / f"{table}.csv").exists()
 
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether a table has a column that older reports lack."""
+        with (self.folder / "tables" / f"{table}.csv").open(encoding="utf-8") as file:
+            return column in file.readline().rstrip("\n").split(",")
+
     @cached_property
     def mirrored_once(self) -> bool:
         """Whether a comparison told from both sides is one hypothesis: so in all but old reports."""

@@ -13,6 +13,7 @@ from .columns import (
     halved,
     interval,
     number,
+    of_new_runs,
     said,
     spread,
 )
@@ -57,7 +58,9 @@ class Report:
             self.scores(),
             *self.corruptions(),
             self.plain_table(
-                f"Classes on {primary}", self.tables.classes(), {"class": said("class")} | self._recalls()
+                f"Classes on {primary}",
+                self.tables.classes(),
+                {"class": said("class"), "n": number("images")} | self._recalls(),
             ),
             self.tuned() if searched else Section("Tuning"),
             self.confounds(),
@@ -105,7 +108,7 @@ class Report:
                 row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
             ),
             f"gap to {study.hidden}": halved("gap", "gap_low", "gap_high"),
-            "worst class": said("worst_class"),
+            "worst class": self._worst,
             "its recall %": number("worst_recall", 100),
             "ECE": number("ece", 100),
             "seeds": said("seeds"),
@@ -121,7 +124,7 @@ class Report:
                 "arm": self.label,
                 "against": lambda row: self.label({"arm": row["reference"]}),
                 "metric": said("metric"),
-                "Δ of one new run of each": self._of_new_runs,
+                "Δ of one new run of each": of_new_runs,
                 "P(better), %": chance,
                 "common seeds": number("seeds"),
                 "why not": said("why_not"),
@@ -131,14 +134,11 @@ class Report:
             found.append(self.plain_table("Looks at hidden sets", self.tables.hidden(), HIDDEN))
         return found
 
-    @staticmethod
-    def _of_new_runs(row: Row) -> Cell:
-        if row["new_runs"] is None:
-            return None
-        ends = [row[name] for name in ("new_runs", "new_runs_low", "new_runs_high")]
-        if row["metric"].startswith("cost."):
-            return text("×{} [{}, {}]", *ends)
-        return text("{} [{}, {}]", *(100 * end for end in ends))
+    def _worst(self, row: Row) -> Cell:
+        counted = self.study.has_column("arms", "worst_images")
+        return (
+            text(f"{row['worst_class']} (n = {{}})", row["worst_images"]) if counted else row["worst_class"]
+        )
 
     def claims(self) -> Section:
         lines: list[Line] = []
@@ -252,6 +252,11 @@ class Report:
             columns["alone %" + (f" {place + 1}" if place else "")] = number(f"{name}_alone", 100)
         return Section("Ensembles", tables=[Table("ensembles", self.tables.ensembles(), columns, "ensemble")])
 
+    def _own(self, row: Row) -> Cell:
+        """With ‡ where it tells another story than the baseline's values do."""
+        mark = " ‡" if row["turned"] and self.study.has_column("tuning", "lead") else ""
+        return text("{} [{}, {}]" + mark, *(100 * row[name] for name in ("own", "own_low", "own_high")))
+
     def tuned(self) -> Section:
         study, metric = self.study, tuning.metric(self.study)
         keys = list(dict.fromkeys(key for search in study.searches for key in search.candidates[0].values))
@@ -276,6 +281,7 @@ class Report:
             "chosen": said("chosen"),
             f"{metric} %": number("best", 100),
             "expected best of k finished candidates %": said("curve"),
+            "lead over the runner-up": said("lead"),
             "with half of them %": lambda row: (
                 "the same" if row["best_of_half"] == row["best"] else text("{}", 100 * row["best_of_half"])
             ),
@@ -286,7 +292,7 @@ class Report:
             both: Columns = {
                 "arm": said("arm"),
                 f"{self._delta} with the baseline's values": interval("shared", "shared_low", "shared_high"),
-                "Δ with its own": interval("own", "own_low", "own_high"),
+                "Δ with its own": self._own,
             }
             tables.append(Table("shared", self.tables.shared(), both, "Δ with its own"))
         return Section("Tuning", lines, tables)

@@ -92,10 +92,17 @@ class Tables:
         each = [recalls(trial.answers(trial.keys[self.study.primary_set])) for trial in trials]
         return {self.study.classes[k]: [one[k] for one in each] for k in each[0]}
 
+    def sizes(self) -> dict[str, int]:
+        """Class → images of the primary metric's set."""
+        trial = self.study.finished(self.study.baseline)[0]
+        labels = trial.answers(trial.keys[self.study.primary_set]).labels
+        return {self.study.classes[k]: int(np.sum(labels == k)) for k in np.unique(labels)}
+
     def _worst(self, arm: str) -> Row:
-        found = self.recalled(arm)
+        sizes = self.sizes()
+        found = {name: values for name, values in self.recalled(arm).items() if sizes[name] > 1}
         worst = min(found, key=lambda name: float(np.mean(found[name])))
-        return {"worst_class": worst} | mean("worst_recall", found[worst])
+        return {"worst_class": worst, "worst_images": sizes[worst]} | mean("worst_recall", found[worst])
 
     def costs_of(self, arm: str) -> Row:
         """Sizes of an arm's network, and means over its finished seeds."""
@@ -144,7 +151,7 @@ class Tables:
         found = {arm: self.recalled(arm) for arm in self.order}
         rows = []
         for name in found[self.study.baseline]:
-            row: Row = {"class": name}
+            row: Row = {"class": name, "images": self.sizes()[name]}
             for arm in self.order:
                 row |= mean(arm, found[arm][name])
             rows.append(row)

@@ -55,10 +55,34 @@ def budgets(count: int) -> list[int]:
     return [*found, count]
 
 
+def distinct(search: Search) -> list[Candidate]:
+    """Finished candidates, each setting once."""
+    found: dict[str, Candidate] = {}
+    for one in finished(search):
+        found.setdefault(repr(sorted(one.values.items())), one)
+    return list(found.values())
+
+
+def lead(study: Study, search: Search) -> str | None:
+    """The best candidate's lead over the second; at equal values the lower validation loss is ahead."""
+    if any((trial.folder / "predictions.npz").exists() for one in search.candidates for trial in one.trials):
+        raise NotImplementedError("the standard error of a lead")
+
+    def rank(one: Candidate) -> tuple[float, float]:
+        losses = [judged(trial, "val")["nll"] for trial in one.trials]
+        return -value(study, one), float(np.mean(losses))
+
+    ranked = sorted(distinct(search), key=rank)
+    if len(ranked) < 2:
+        return None
+    by = value(study, ranked[0]) - value(study, ranked[1])
+    return f"{100 * by:.1f} points over candidate {ranked[1].number}"
+
+
 def half(study: Study, search: Search) -> float:
     """The best of the first half of the candidates."""
-    first = search.candidates[: len(search.candidates) // 2]
-    return max(value(study, one) for one in finished(search) if one in first)
+    able = distinct(search)
+    return max(value(study, one) for one in able[: max(1, len(able) // 2)])
 
 
 def setting(values: dict[str, Any]) -> str:
@@ -79,6 +103,7 @@ def ledger(study: Study) -> list[Row]:
                 "finished": f"{len(values)}/{len(search.candidates)}",
                 "chosen": setting(chosen.values),
                 "best": values[best],
+                "lead": lead(study, search),
                 "curve": curve,
                 "best_of_half": half(study, search),
                 "device_minutes": sum(minutes(one) for one in search.candidates),
@@ -120,8 +145,13 @@ def shared(study: Study) -> list[Row]:
             found = difference(study, arm, study.baseline, study.primary_set, shared=common)
             assert isinstance(found, Effect)
             row |= {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
-        rows.append(row)
+        rows.append(row | {"turned": _side(row, "shared") != _side(row, "own")})
     return rows
+
+
+def _side(row: Row, name: str) -> int:
+    """1 or −1 where the whole interval is above or below zero."""
+    return int(row[f"{name}_low"] > 0) - int(row[f"{name}_high"] < 0)
 
 
 def results(study: Study, scored: Callable[[Trial, str], dict[str, float]]) -> list[Row]:
