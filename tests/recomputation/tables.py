@@ -95,7 +95,9 @@ class Tables:
     def sizes(self) -> dict[str, int]:
         """Class → images of the primary metric's set."""
         trial = self.study.finished(self.study.baseline)[0]
-        labels = trial.answers(trial.keys[self.study.primary_set]).labels
+        answers = trial.answers(trial.keys[self.study.primary_set])
+        _, first = np.unique(answers.ids, return_index=True)  # copies count once
+        labels = answers.labels[first]
         return {self.study.classes[k]: int(np.sum(labels == k)) for k in np.unique(labels)}
 
     def _worst(self, arm: str) -> Row:
