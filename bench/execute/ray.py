@@ -139,9 +139,9 @@ class Ray:
         if self._actors is None:
             task = self._work.options(num_cpus=job.run.trial.recipe.cpu_threads)
             return task.remote(job, self._place, self._mailbox)
-        gpus = int(self._ray.cluster_resources()["GPU"])
+        gpus = max(1, int(self._ray.cluster_resources()["GPU"]))
         # equal shares that fill a GPU: 3 workers on 2 GPUs take halves, two thirds would leave one without
-        share = 1.0 if job.alone else 1 / max(1, math.ceil(self.workers / gpus))
+        share = 1.0 if job.alone else 1 / math.ceil(self.workers / gpus)
         return self._actors.call(share, job, self._place, self._mailbox)
 
     def _read_mailbox(self, listen: Listener) -> None:

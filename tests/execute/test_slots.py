@@ -87,9 +87,13 @@ def test_a_gpu_that_lets_one_process_in_has_one_worker() -> None:
 def test_workers_asked_for_go_round_the_gpus(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots.look, "gpus", lambda: [Gpu("0", 1.0), Gpu("1", 1.0)])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(slots.look, "gpus", pytest.fail)  # no memory needs to be known
     found, rooms = choose(local(tmp_path, workers=3), Place(tmp_path, tmp_path, "cuda"), [job])
     assert (found, rooms) == (["0", "1", "0"], None), "and stay as many"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-5,GPU-7")
+    assert slots.look.names() == ["GPU-5", "GPU-7"]
 
 
 def test_memory_is_known_from_trials_that_need_the_same(job: Job, tmp_path: Path) -> None:
