@@ -22,9 +22,11 @@ benchmarks *arguments:
 chaos kills="20" seed="0":
     uv run python tests/chaos.py {{kills}} {{seed}}
 
-# ten times the fuzzing: odd EXIF blocks, damaged image files, mutated studies; every number of every committed report
+# ten times the fuzzing: odd EXIF blocks, damaged image files, mutated studies; every number of every committed report;
+# the tests for a GPU, on a CPU
 deep *arguments:
     DEEP=1 uv run pytest tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py {{arguments}}
+    GPU_TESTS_ON=cpu uv run pytest tests/gpu
 
 # write docs/components.md anew
 docs:

@@ -38,7 +38,7 @@ from bench.train.stepper import Stepper
 
 Rows = Iterator[dict[str, Any]]
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ("train/test_graph.py", "data/test_resident.py")
+TESTS = ("gpu", "train/test_graph.py", "data/test_resident.py")
 STUDY = """\
 question = "Which augmentation helps, as a first real study on this device?"
 baseline = "none"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.execute import slots
+from bench.execute import look, slots
 from bench.machine import Machine
 from bench.plan import Run, Trial
 from bench.progress.screen import duration
@@ -83,12 +83,14 @@ class ArmCost:
 
 def added(plan: str, path: Path, machine: Machine, *, smoked: bool, as_json: bool) -> str:
     """``plan``, as ``bench plan`` prints it, with what a probe of the study adds."""
+    device = device_of(machine)
+    gpus = look.gpus() if device != "cpu" else []  # as they are before the probe opens one itself
     costs = probe(path, machine, smoked, Terminal())
     if as_json:
         return json.dumps(json.loads(plan) | {"probe": as_data(costs)}, indent=1, ensure_ascii=False)
-    device = device_of(machine)
     threads, reserved_mb = max(cost.cpu_threads for cost in costs), max(cost.reserved_mb for cost in costs)
-    workers = len(slots.of_machine(machine, device, threads, reserved_mb))
+    places = slots.share_out(gpus, reserved_mb) if gpus else slots.of_cpu(machine, threads)
+    workers = machine.workers or len(places)
     return f"{plan}\n\n{as_text(costs, device, workers)}"
 
 

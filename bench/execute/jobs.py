@@ -87,6 +87,15 @@ class Executor(Protocol):
         """Give back what it holds; trials that still run are ended without a record."""
 
 
+def spent(event: Event, place: Place) -> bool:
+    """Whether a worker makes room for a fresh one: told to stop, or its device may be broken for it."""
+    return (
+        event.spent
+        or event.cause == "interrupted"
+        or (place.device != "cpu" and event.cause in ("error", "oom"))
+    )
+
+
 @dataclass(frozen=True)
 class Terms:
     """For what an executor is engaged: one ``bench run``."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.execute.inline import Inline
-from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms
+from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms, spent
 from bench.execute.order import next_for
 from bench.registry import executors
 
@@ -186,7 +186,7 @@ class Local:
                 continue
             if last:
                 worker.last, worker.job = worker.job, None
-                if _spent(event, self._place):
+                if spent(event, self._place):
                     self._crew.remove(worker)
                     worker.pipe.close()  # which ends it
                 self._choose_slots(waiting, worker.last)
@@ -265,15 +265,6 @@ def _serve(pipe: Any, place: Place, slot: str) -> None:
                 raise
             os._exit(1)  # the failure itself could not be recorded; the conductor meets the same disk
         tell(True, event)
-
-
-def _spent(event: Event, place: Place) -> bool:
-    """Whether a worker makes room for a fresh one: told to stop, or nothing works after a CUDA error."""
-    return (
-        event.spent
-        or event.cause == "interrupted"
-        or (place.device != "cpu" and event.cause in ("error", "oom"))
-    )
 
 
 def _die_with_parent() -> None:

@@ -41,14 +41,20 @@ def gpus() -> list[Gpu]:
     return [Gpu(**each) for each in json.loads(done.stdout)]
 
 
-def seen() -> list[Gpu]:
-    """The same, told by this process, which opens a context on each."""
+def names() -> list[str]:
+    """What workers may use, as CUDA_VISIBLE_DEVICES knows it; to count opens nothing."""
     import torch
 
     count = torch.cuda.device_count()
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    names = named[:count] if len(named) >= count else [str(i) for i in range(count)]
-    return [Gpu(name, torch.cuda.mem_get_info(i)[0] / 1e6, _exclusive(i)) for i, name in enumerate(names)]
+    return named[:count] if len(named) >= count else [str(i) for i in range(count)]
+
+
+def seen() -> list[Gpu]:
+    """The same, told by this process, which opens a context on each."""
+    import torch
+
+    return [Gpu(name, torch.cuda.mem_get_info(i)[0] / 1e6, _exclusive(i)) for i, name in enumerate(names())]
 
 
 def _exclusive(index: int) -> bool:

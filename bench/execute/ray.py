@@ -1,12 +1,16 @@
-"""Trials as Ray tasks, on a cluster that is there or on one of this machine's own. Needs ``bench[ray]``.
+"""Trials on Ray, on a cluster that is there or on one of this machine's own. Needs ``bench[ray]``.
 
-A task is what a local worker does with one job. Ray keeps its processes, so imports, images and models are
-paid once each. News comes back through a mailbox, an actor beside the conductor, through which tasks also
-hear that they are to stop. Ray retries nothing by itself: a lost node is a killed trial here as anywhere.
+On CPUs a trial is a task, in whichever process Ray has free. A process keeps the GPU that torch saw first
+in it, but its next task may be granted another: so on GPUs a trial is a call to an actor, which is granted
+a GPU, or a share of one, for its life. Either does what a local worker does with one job, and is kept, so
+that imports, images and models are paid once each. News comes back through a mailbox, an actor beside the
+conductor, through which tasks also hear that they are to stop. Ray retries nothing by itself: a lost node
+is a killed trial here as anywhere.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import signal
@@ -17,7 +21,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.errors import UserError
-from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms
+from bench.execute.actors import Actors
+from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms, spent
 from bench.registry import executors
 
 LOOKS_S = 0.5
@@ -61,6 +66,7 @@ class Ray:
         self._work = self._ray.remote(max_retries=0, max_calls=0)(_task)
         self._mailbox = self._open_mailbox()
         self._check_nodes()
+        self._actors = Actors(self._ray, GpuWorker) if self._place.device != "cpu" else None
         self._running: dict[Any, Job] = {}
         self._since: dict[str, float] = {}
         """Trial → when it began, on the monotonic clock."""
@@ -74,8 +80,11 @@ class Ray:
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
         """Yield the last event of each job, in the order they end."""
         waiting = list(reversed(jobs))
+        if self._actors and any(job.alone for job in jobs):
+            self._actors.dismiss()  # the others hold memory
         while self._running or (waiting and not self._stopping):
-            most = self._cluster.workers or len(jobs)
+            # an actor that waits for room would keep its job from those that have some
+            most = self._cluster.workers or (self.workers if self._actors else len(jobs))
             while waiting and len(self._running) < most and not self._stopping:
                 job = waiting.pop()
                 self._running[self._submit(job)] = job
@@ -84,8 +93,12 @@ class Ray:
             for ref in ready:
                 job = self._running.pop(ref)
                 event = self._end(ref, job)
+                if self._actors:
+                    self._actors.free(ref, keep=event is not None and self._lives_on(event))
                 if event is not None:
                     yield event
+            if self._actors and not waiting and not self._all_begun():
+                self._actors.dismiss()  # one that waits for room may want what they hold
             self._cancel_overdue()
 
     def stop(self) -> None:
@@ -99,6 +112,13 @@ class Ray:
     def close(self) -> None:
         """Leave the cluster, which ends this run's tasks; one that was started here ends."""
         self._ray.shutdown()
+
+    def _all_begun(self) -> bool:
+        return all(job.run.trial.id in self._since for job in self._running.values())
+
+    def _lives_on(self, event: Event) -> bool:
+        """Whether the actor that a job ended in so takes another."""
+        return event.cause not in ("killed", "timeout") and not spent(event, self._place)
 
     def _device(self, place: Place) -> str:
         """The cluster's, not the conductor's, which may have no GPU."""
@@ -116,11 +136,13 @@ class Ray:
         return NodeAffinitySchedulingStrategy(node, soft=False)
 
     def _submit(self, job: Job) -> Any:
-        options: dict[str, Any] = {"num_cpus": job.run.trial.recipe.cpu_threads}
-        if self._place.device != "cpu":
-            gpus = self._ray.cluster_resources()["GPU"]
-            options["num_gpus"] = 1 if job.alone else min(1, gpus / self.workers)
-        return self._work.options(**options).remote(job, self._place, self._mailbox)
+        if self._actors is None:
+            task = self._work.options(num_cpus=job.run.trial.recipe.cpu_threads)
+            return task.remote(job, self._place, self._mailbox)
+        gpus = max(1, int(self._ray.cluster_resources()["GPU"]))
+        # equal shares that fill a GPU: 3 workers on 2 GPUs take halves, two thirds would leave one without
+        share = 1.0 if job.alone else 1 / math.ceil(self.workers / gpus)
+        return self._actors.call(share, job, self._place, self._mailbox)
 
     def _read_mailbox(self, listen: Listener) -> None:
         for event in self._ray.get(self._mailbox.take.remote()):
@@ -153,7 +175,11 @@ class Ray:
 
     def _cancel_overdue(self) -> None:
         for ref, job in self._running.items():
-            if self._overdue(self._since.get(job.run.trial.id)):
+            if not self._overdue(self._since.get(job.run.trial.id)):
+                continue
+            if self._actors:
+                self._actors.kill(ref)
+            else:
                 self._ray.cancel(ref, force=True)  # its process ends; Ray starts another
 
     def _check_nodes(self) -> None:
@@ -189,6 +215,14 @@ class Ray:
             return (
                 f"bench does not run there ({type(error).__name__}); install the same version on every node"
             )
+
+
+class GpuWorker:
+    """A process that Ray has granted a GPU, or a share of one, and that sees no other."""
+
+    def work(self, job: Job, place: Place, mailbox: Any) -> Event:
+        """One job, from start to record."""
+        return _task(job, place, mailbox)
 
 
 class Mailbox:

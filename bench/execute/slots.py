@@ -71,22 +71,18 @@ def choose(
     if smoked and not machine.workers:
         return [""], None  # a smoke trial takes a second, a worker ten to import torch
     trials = [job.run.trial for job in jobs]
-    if place.device == "cpu" or machine.workers:
-        return of_machine(
-            machine, place.device, max(trial.recipe.cpu_threads for trial in trials), None
-        ), None
+    if place.device == "cpu":
+        return of_cpu(machine, max(trial.recipe.cpu_threads for trial in trials)), None
+    if machine.workers:
+        names = look.names()
+        return [names[i % len(names)] for i in range(machine.workers)], None
     rooms = Rooms(place, look.gpus())
     return rooms.slots(trials), rooms
 
 
-def of_machine(machine: Machine, device: str, threads: int, peak_mb: float | None) -> list[str]:
-    """The same for trials of so many CPU threads, or so many MB of a GPU's memory."""
-    if device == "cpu":
-        return [""] * (machine.workers or max(1, _cores() // threads))
-    gpus = look.gpus()
-    if machine.workers:
-        return [gpus[i % len(gpus)].name for i in range(machine.workers)]
-    return share_out(gpus, peak_mb)
+def of_cpu(machine: Machine, threads: int) -> list[str]:
+    """The same on a CPU, for trials of so many threads."""
+    return [""] * (machine.workers or max(1, _cores() // threads))
 
 
 def share_out(gpus: Sequence[Gpu], peak_mb: float | None) -> list[str]:

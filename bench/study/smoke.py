@@ -95,5 +95,7 @@ def _recipe(recipe: Recipe) -> Recipe:
             "batch_size": min(recipe.batch_size, BATCH),
             "stages": stages,
             "compile": False,  # takes longer than all else
+            "graph": False,  # two steps are over before one is recorded
+            "precision": "fp32",  # slower in less on a CPU
         }
     )

@@ -13,6 +13,7 @@ import pytest
 from tiny import machine_in, write_study
 
 from bench.execute import Event, Job, Place, local
+from bench.execute.jobs import spent
 from bench.plan import Run, Trial
 from bench.run.planning import prepare
 from bench.store import Store
@@ -116,10 +117,10 @@ def test_asked_to_stop_running_trials_leave_checkpoints_and_no_other_begins(
 def test_a_cuda_error_or_a_stop_spends_a_worker_and_a_bug_on_a_cpu_does_not() -> None:
     cpu, cuda = (Place(Path(), Path(), device) for device in ("cpu", "cuda"))
     failed = {cause: Event("failed", "t", "a", 0, cause=cause) for cause in ("error", "oom", "interrupted")}
-    assert [local._spent(event, cuda) for event in failed.values()] == [True, True, True]
-    assert [local._spent(event, cpu) for event in failed.values()] == [False, False, True]
-    assert not local._spent(Event("done", "t", "a", 0), cuda)
-    assert local._spent(Event("done", "t", "a", 0, spent=True), cuda)
+    assert [spent(event, cuda) for event in failed.values()] == [True, True, True]
+    assert [spent(event, cpu) for event in failed.values()] == [False, False, True]
+    assert not spent(Event("done", "t", "a", 0), cuda)
+    assert spent(Event("done", "t", "a", 0, spent=True), cuda)
 
 
 def _another(folder: Path) -> Run:

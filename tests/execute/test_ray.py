@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from bench.store import Store, equal_view
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 pytest.importorskip("ray", reason="needs the extra bench[ray]")
 
+from bench.execute.actors import Actors
 from bench.execute.ray import TOKEN, Cluster, Ray, _look
 
 QUIET = lambda event: None  # noqa: E731
@@ -37,8 +39,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ray(folder: Path) -> Iterator[Ray]:
     """A cluster of two workers on this machine; it takes ten seconds to start."""
+    import ray
+
     (folder / "results").mkdir()
-    executor = Ray(Cluster(workers=2), Place(folder / "results", folder / "cache"), timeout_s=60)
+    # GPUs that are not there: only trials that ask for one are given one
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray, "init", functools.partial(ray.init, num_gpus=2))
+        executor = Ray(Cluster(workers=2), Place(folder / "results", folder / "cache"), timeout_s=60)
     yield executor
     executor.close()
 
@@ -85,6 +92,48 @@ def test_news_of_a_trial_comes_in_order(ray: Ray, folder: Path) -> None:
     assert end.kind == "done"
     assert [event.kind for event in events] == ["started"] + ["epoch"] * 8
     assert [event.at["epoch"] for event in events[1:]] == list(range(1, 9))
+
+
+class Seeing:
+    """Stands in for a worker on a GPU: its process sees the GPU it saw first, as torch would."""
+
+    first = ""
+
+    def work(self, job: Job, place: Place, mailbox: object) -> Event:
+        import ray
+
+        (granted,) = ray.get_gpu_ids()
+        self.first = self.first or os.environ["CUDA_VISIBLE_DEVICES"]
+        cause = "oom" if job.attempt > 1 else ""
+        text = f"{os.getpid()} sees {self.first}, granted {granted}"
+        return Event("failed" if cause else "done", job.run.trial.id, "", 0, text, cause=cause)
+
+
+def test_sixty_trials_on_two_gpus_are_each_on_the_one_that_they_were_granted(
+    ray: Ray, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[Seeing.__module__])
+    monkeypatch.setattr(ray, "_place", replace(ray._place, device="cuda"))
+    monkeypatch.setattr(ray, "_actors", Actors(ray._ray, Seeing))
+    (one, *_) = jobs_of(folder, name="seeing")
+
+    def numbered(number: int, attempt: int = 1) -> Job:
+        trial = replace(one.run.trial, id=f"{attempt}-{number}")
+        return Job(replace(one.run, trial=trial), attempt=attempt)
+
+    ends = [event.text.split() for event in ray.run([numbered(i) for i in range(60)], QUIET)]
+    assert sum(seen.strip(",") == granted for _, _, seen, _, granted in ends) == 60
+    assert {granted for *_, granted in ends} == {"0", "1"}
+    assert len({pid for pid, *_ in ends}) == 2, "a process each, kept"
+    broken = [event.text.split()[0] for event in ray.run([numbered(i, attempt=2) for i in range(4)], QUIET)]
+    assert len(set(broken)) == 4, "nothing works in a process after a CUDA error"
+    assert {pid for pid, *_ in ends} & set(broken)
+    alone = replace(numbered(9), alone=True)
+    assert [event.kind for event in ray.run([alone], QUIET)] == ["done"]
+    assert ray._actors is not None
+    ray._actors.dismiss()
 
 
 def test_a_lost_worker_costs_the_trial_it_was_on(ray: Ray, folder: Path) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +14,9 @@ from tiny import machine_in, write_study
 from bench import registry
 from bench.errors import UserError
 from bench.execute import Job, Place, slots
-from bench.execute.jobs import Event
 from bench.execute.local import Local, _Worker
 from bench.execute.look import Gpu, gpus
-from bench.execute.records import base, write_killed
+from bench.execute.records import base, ended, write_killed
 from bench.execute.slots import (
     CONTEXT_MB,
     PROBES,
@@ -87,9 +89,13 @@ def test_a_gpu_that_lets_one_process_in_has_one_worker() -> None:
 def test_workers_asked_for_go_round_the_gpus(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots.look, "gpus", lambda: [Gpu("0", 1.0), Gpu("1", 1.0)])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(slots.look, "gpus", pytest.fail)  # no memory needs to be known
     found, rooms = choose(local(tmp_path, workers=3), Place(tmp_path, tmp_path, "cuda"), [job])
     assert (found, rooms) == (["0", "1", "0"], None), "and stay as many"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-5,GPU-7")
+    assert slots.look.names() == ["GPU-5", "GPU-7"]
 
 
 def test_memory_is_known_from_trials_that_need_the_same(job: Job, tmp_path: Path) -> None:
@@ -131,32 +137,37 @@ def test_what_a_probe_measured_is_remembered_in_the_cache(
     assert remembered_peaks(setting.cache) == {}
 
 
+def worker_in_a_thread(place: Place, slot: str) -> _Worker:
+    """Ends each job as done at once."""
+    ours, theirs = multiprocessing.Pipe()
+
+    def serve() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                theirs.send((True, ended(theirs.recv(), "done", "")))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return _Worker(thread, ours, slot)  # type: ignore[arg-type]
+
+
 def test_workers_are_chosen_again_when_the_first_trial_has_shown_what_it_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Workers that train on the CPU, with records that say they were on a GPU."""
-    runs = prepare(write_study(tmp_path, seeds=3), machine_in(tmp_path)).runs
+    runs = prepare(write_study(tmp_path, seeds=5), machine_in(tmp_path)).runs
     jobs = [Job(run) for run in runs if run.arm == "none"]
-    place = Place(tmp_path / "results", tmp_path / "cache")
-    rooms = Rooms(place, [Gpu("", 8_000)])
-    read = rooms._store.read
-
-    def on_a_gpu(id: str) -> Record | None:
-        record = read(id)
-        memory = {"reserved_mb": 3_000.0}
-        return record and record.model_copy(update={"machine": {"device": "cuda"}, "memory": memory})
-
-    monkeypatch.setattr(rooms._store, "read", on_a_gpu)
-    executor, workers = Local([""], place, rooms=rooms), []
-
-    def listen(event: Event) -> None:
-        workers.append(executor.workers)
-
-    assert [event.kind for event in executor.run(jobs, listen)] == ["done"] * 3
-    executor.close()
-    assert workers[0] == 1, "nothing was known"
-    assert workers[-1] == executor.workers == 2
-    assert list(executor.run([], listen)) == []
+    place = Place(tmp_path / "results", tmp_path / "cache", "cuda")
+    rooms = Rooms(place, [Gpu("0", 8_000)])
+    monkeypatch.setattr(rooms._store, "read", lambda id: on_gpu(jobs[0], 3_000))
+    monkeypatch.setattr("bench.execute.local._spawn", worker_in_a_thread)
+    executor = Local(["0"], place, rooms=rooms)
+    ends = executor.run(jobs, lambda event: None)
+    before = executor.workers
+    assert next(ends).kind == "done"
+    assert (before, executor.workers) == (1, 2), "nothing was known at first"
+    assert [event.kind for event in ends] == ["done"] * 4
+    assert len(executor._crew) == 2
+    assert list(executor.run([], lambda event: None)) == []
 
 
 def test_an_idle_worker_beyond_the_slots_is_let_go(tmp_path: Path) -> None:
