@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from bench.judge.evidence import COLLAPSES, Evidence
+from bench.judge.family import wanted_scores
 from bench.judge.looks import progress
 from bench.judge.outcomes import read_outcomes
-from bench.judge.rulings import Rulings, wanted_scores
+from bench.judge.rulings import Rulings
 from bench.report import build, markdown
 from bench.store import Predictions
 from bench.streams import stream
