@@ -168,4 +168,4 @@ def removed_keys(declared: Declared, study: Study) -> list[Key]:
     """Comparisons that were declared and that the study no longer asks for."""
     keys = family_keys(study)
     asked = {*keys, *map(mirror, keys)}
-    return [key for key in declared.comparisons if key not in asked or declared.renamed(key[2], study)]
+    return [key for key in declared.comparisons if key not in asked]

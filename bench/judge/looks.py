@@ -77,12 +77,12 @@ class SequentialRulings(Rulings):
         return _Course(key, None, nothing, self._member(key, nothing), stats.Judgement("inconclusive"), {})
 
     def _contrast(self, key: Key) -> Contrast:
-        """As its comparison was last looked at; of one that is no member, as things stand."""
-        i = self._places.get(key, self._places.get(mirror(key)))
-        if i is None or key in self._late:
-            return self._measured(key, self.evidence)
-        course = self._courses[i]
-        return self._measured(key, course.seen) if course.seen else course.contrast
+        """As its comparison was last looked at."""
+        course = self._courses[self._places.get(key, self._places.get(mirror(key), 0))]
+        return self._seen(key, course.seen) if course.seen else course.contrast
+
+    def _seen(self, key: Key, seen: Evidence) -> Contrast:
+        return self._unknown(key) or self._measured(key, seen)
 
     def _all_ended(self) -> bool:
         return all(
@@ -96,7 +96,7 @@ class SequentialRulings(Rulings):
         seen = _first(self.evidence, seeds)
         running = [course for course in self._courses if course.stopped is None]
         for course in running:
-            course.seen, course.contrast = seen, self._measured(course.key, seen)
+            course.seen, course.contrast = seen, self._seen(course.key, seen)
             course.member = self._member(course.key, course.contrast)
         for cut in (*CUTS, *(("margin", margin) for margin in sorted(self._margins))):
             self._reject(cut, level)

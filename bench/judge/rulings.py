@@ -74,7 +74,7 @@ class Rulings:
         """Of a comparison, told from the side that ``key`` does, whichever side was declared."""
         i = self._places.get(key)
         if key in self._late:
-            contrast = self._contrast(key)
+            contrast = self._measured(key, self.evidence)
             return Ruling(contrast, self._member(key, contrast), stats.Judgement("inconclusive"), late=True)
         if i is not None:
             return Ruling(self._contrasts[i], self._members[i], self._judgements[i], self._levels[i])
@@ -97,17 +97,21 @@ class Rulings:
         return self._cut[cut]
 
     def _contrast(self, key: Key) -> Contrast:
-        """What is known of a comparison, as far as it was looked at."""
-        return self._measured(key, self.evidence)
+        """What is known of a member of the family, as far as it was looked at."""
+        return self._unknown(key) or self._measured(key, self.evidence)
 
-    def _measured(self, key: Key, evidence: Evidence) -> Contrast:
-        arm, reference, metric = key
-        gone = [label for label in (arm, reference) if label not in evidence.outcomes]
-        renamed = self.declared.renamed(metric, self.study) if self.declared and key not in self._late else ""
+    def _unknown(self, key: Key) -> Contrast | None:
+        """Of what the study can no longer tell, why."""
+        gone = [label for label in key[:2] if label not in self.evidence.outcomes]
+        renamed = self.declared.renamed(key[2], self.study) if self.declared else ""
         if gone:
             return Contrast(None, reason=f"not judged: {gone[0]} is no longer in the study")
         if renamed:
             return Contrast(None, reason=f"not judged: {renamed} is not the set that was declared")
+        return None
+
+    def _measured(self, key: Key, evidence: Evidence) -> Contrast:
+        arm, reference, metric = key
         return evidence.contrast(arm, reference, parse(metric, self.sets))
 
     def _member(self, key: Key, contrast: Contrast) -> stats.Hypothesis:
