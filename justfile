@@ -44,4 +44,5 @@ ci:
 # coverage of intervals, false verdicts and power in simulated studies (docs/method.md)
 coverage studies="500":
     uv run python tests/simulation.py --studies {{studies}}
+    uv run python tests/simulation_claims.py --studies {{studies}}
     uv run python tests/new_runs.py

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands.report import as_used
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError
 from bench.judge.results import Row, rows
+from bench.judge.used import as_used
 from bench.store import Store
 
 if TYPE_CHECKING:

@@ -161,7 +161,11 @@ def _answers(
 
 
 def _judge(
-    scenario: Scenario, right: list[Answers], patient: Patients, without: tuple[bool, ...] = ()
+    scenario: Scenario,
+    right: list[Answers],
+    patient: Patients,
+    without: tuple[bool, ...] = (),
+    delta: float = 0.005,
 ) -> Judged:
     """As a report does; ``without``: of each comparison, whether it may have no verdict."""
     differences = [arm - right[0] for arm in right[1:]]
@@ -173,7 +177,7 @@ def _judge(
     family = [
         stats.Hypothesis(
             interval,
-            0.005,
+            delta,
             stats.untestable(interval, scenario.seeds, _disagreements(d, patient)) or "withheld" * withheld,
         )
         for interval, d, withheld in zip(

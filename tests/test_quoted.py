@@ -44,5 +44,10 @@ def test_quoted_verdicts_are_those_of_the_reports() -> None:
     claims = [(CLAIM.match(line), reports) for line, reports in blocks(page) if LINK.search(line)]
     found = [(claim, reports) for claim, reports in claims if claim]
     assert len(found) > 10
-    missing = [c["says"] for c, reports in found if f"- {c['verdict']} — {c['says']} (expects" not in reports]
+    missing = [c["says"] for c, reports in found if not re.search(_line(c), reports)]
     assert missing == []
+
+
+def _line(claim: re.Match[str]) -> str:
+    """How a report tells a claim's outcome; what more it tells, a page says in words of its own."""
+    return rf"- {claim['verdict']}(, and more: [^—]+)? — {re.escape(claim['says'])} \(expects"

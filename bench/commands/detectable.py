@@ -44,9 +44,9 @@ def lines(plan: Plan, store: Store) -> list[str]:
     seeds = max(plan.looks, default=len(plan.study.seeds))
     if seeds < FEWEST_SEEDS:
         return [f"no verdict with fewer than {FEWEST_SEEDS} seeds"]
-    from bench.judge.rulings import family_keys  # imports numpy and scipy
+    from bench.judge.family import family_keys, hypotheses  # imports numpy and scipy
 
-    name, family = (TEST if of == "local" else of), len(family_keys(plan.study))
+    name, family = (TEST if of == "local" else of), len(hypotheses(family_keys(plan.study)))
     local = _local(plan)
     return [*_found(plan, store, name, seeds, family, local), *_too_few(plan, local, name)]
 

@@ -65,6 +65,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         *(f"          {line}" for line in _earlier(plan, store_of(machine, smoked=smoked))),
         *([f"          {behind}: bench run computes it from kept predictions"] if behind else []),
         *_decides(plan, store_of(machine, smoked=smoked)),
+        *([] if smoked else _declared(plan, store_of(machine))),
         *_cost(standing),
         "",
         *_grid(plan, standing),
@@ -109,6 +110,14 @@ def _decides(plan: Plan, store: Store) -> list[str]:
     comparisons = len(plan.study.arms) - 1
     head = f"decides   {plan.study.primary}, {comparisons} comparison{'s' * (comparisons != 1)}"
     return [head] + [f"          {line}" for line in detectable.lines(plan, store)]
+
+
+def _declared(plan: Plan, store: Store) -> list[str]:
+    """What the first score will freeze, or has frozen."""
+    from bench.commands import declares  # imports numpy and scipy
+
+    said = list(declares.lines(plan.study, plan.file, store))
+    return [f"{'' if i else 'declares':<9} {line}" for i, line in enumerate(said)]
 
 
 def _done_line(counts: Counter[TrialState]) -> str:

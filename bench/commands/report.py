@@ -10,13 +10,10 @@ from pathlib import Path
 from bench import report
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError
+from bench.judge.used import as_used
 from bench.machine import Machine
-from bench.plan import PlanFile
 from bench.run.planning import SMOKE_FOLDER
 from bench.store import Store
-from bench.study.read import Study, parse
-from bench.study.smoke import smoke
-from bench.study.told import told
 
 
 @dataclass(frozen=True)
@@ -80,13 +77,4 @@ def _print(files: Mapping[str, str]) -> None:
         print(f"==> {file} <==\n{text}")
 
 
-def as_used(plan: PlanFile, store: Store) -> Study:
-    """The study that a results folder keeps beside its plan, without running code that it names."""
-    file = store.study_dir(plan.study) / "study.toml"
-    if not file.is_file():
-        raise UserError(f"{file} is missing; bench run writes it")
-    study = parse(file.read_text("utf-8"), name=plan.study, file=str(file), outside=told(plan.components))
-    return smoke(study) if plan.smoke else study
-
-
-__all__ = ["SMOKE_FOLDER", "Wanted", "as_used", "reports"]
+__all__ = ["SMOKE_FOLDER", "Wanted", "reports"]

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import accounts, factorial, ledger, robustness, settings
+from bench.judge import accounts, claims, factorial, ledger, promise, robustness, settings
+from bench.judge.declared import read_declared
 from bench.judge.evidence import Evidence
+from bench.judge.family import references, wanted_scores
 from bench.judge.findings import (
     LOCAL,
     ArmRow,
@@ -23,7 +25,7 @@ from bench.judge.folder import looked
 from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, device, read_outcomes
-from bench.judge.rulings import Rulings, references, wanted_scores
+from bench.judge.rulings import Rulings
 from bench.judge.tables import ensembles, factors, noise, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
 from bench.registry import metrics
@@ -43,8 +45,14 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     if plan.looks:
         study = study.model_copy(update={"seeds": look_seeds(study, plan.looks, plan)})
     outcomes = read_outcomes(study, plan, store)
-    evidence = Evidence(study, outcomes, store, wanted_scores(study))
-    rulings = SequentialRulings(study, evidence, plan.looks) if plan.looks else Rulings(study, evidence)
+    declared = None if plan.smoke else read_declared(store.study_dir(study.name))
+    further = [metric for _, _, metric in declared.comparisons] if declared else ()
+    evidence = Evidence(study, outcomes, store, wanted_scores(study, further))
+    rulings = (
+        SequentialRulings(study, evidence, plan.looks, declared)
+        if plan.looks
+        else Rulings(study, evidence, declared)
+    )
     primary = parse(study.primary, [TEST, *study.hidden])
     gap_set = primary.set if primary.set in study.hidden else next(iter(study.hidden), None)
     findings: dict[str, Finding] = {}
@@ -58,14 +66,15 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         question=study.question,
         baseline=study.baseline,
         smoke=plan.smoke,
-        rules=_rules(study, plan, rulings.family),
+        rules=_rules(study, plan, rulings),
         sets=(LOCAL, *study.hidden),
         where=measured.where,
         gap_set=gap_set,
         metrics=names,
         units={name: unit for name in names if (unit := metrics[name].traits["unit"]) != "share"},
         arms=tuple(measured.row(label, findings.get(label)) for label in order),
-        claims=tuple(rulings.claim(claim) for claim in study.claims),
+        claims=tuple(claims.judge(rulings, claim) for claim in study.claims),
+        promise=promise.kept(rulings),
         corrupted=robustness.corrupted_sets(study, evidence, order),
         notes=trials.notes({label: outcomes[label] for label in order}, evidence.unreadable),
         fixed=settings.shared(study),
@@ -90,13 +99,13 @@ def _rank(finding: Finding, metric: Measure) -> tuple[bool, float, str]:
     return effect is None, sign * effect.mean if effect else 0.0, finding.arm
 
 
-def _rules(study: Study, plan: PlanFile, family: int) -> Rules:
+def _rules(study: Study, plan: PlanFile, rulings: Rulings) -> Rules:
     replicates = max(len(arm.trials) for arm in plan.arms)
     return Rules(
         primary=study.primary,
-        family=family,
-        delta_local=study.delta.local,
-        delta_hidden=study.delta.hidden,
+        family=rulings.family,
+        delta_local=rulings.delta.local,
+        delta_hidden=rulings.delta.hidden,
         seeds=study.seeds,
         folds=study.folds.k if study.folds else None,
         replicates=replicates,

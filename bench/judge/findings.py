@@ -6,7 +6,7 @@ import functools
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.judge.factorial import FactorEffect
@@ -215,7 +215,9 @@ class ClaimRow:
     says: str
     expect: str
     metric: str
-    outcome: Literal["supported", "refuted", "inconclusive", "not judged"]
+    outcome: str
+    """``supported``, ``supported, and more: harmful``, ``refuted``, ``inconclusive``, ``not judged``, or
+    ``declared after scores``."""
     pairs: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
 
@@ -223,6 +225,26 @@ class ClaimRow:
     def costs(self) -> bool:
         """About a time, which may differ between two equal results."""
         return self.metric == "cost.seconds"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What was declared before the first score, and whether the study says so still."""
+
+    known: bool
+    """There is a ``declared.json``."""
+    at: str = ""
+    """When it was written, UTC."""
+    later: bool = False
+    """After the results: what the study said when it was last run."""
+    scored: tuple[str, ...] = ()
+    """Comparisons that other studies of the results folder had scored by then."""
+    changes: tuple[str, ...] = ()
+    """What the study says otherwise now, a line each."""
+    removed: tuple[Finding, ...] = ()
+    """Comparisons that were declared and are no longer asked for: members of the family still."""
+    claims: tuple[ClaimRow, ...] = ()
+    """Claims that were declared and are no longer made."""
 
 
 @dataclass(frozen=True)
@@ -292,6 +314,7 @@ class Document:
     """Metric → unit, of those that are no share, and so not told in per cent."""
     arms: tuple[ArmRow, ...]
     claims: tuple[ClaimRow, ...]
+    promise: Promise
     corrupted: tuple[CorruptedSet, ...]
     notes: tuple[TrialNote, ...]
     fixed: tuple[tuple[str, str], ...]

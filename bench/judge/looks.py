@@ -7,15 +7,16 @@ the report or the next plan is made.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import stats
+from bench.judge.declared import Declared, read_declared
 from bench.judge.evidence import Contrast, Evidence
-from bench.judge.measure import parse
+from bench.judge.family import Key, family_keys, mirror, pairs_of, wanted_scores
 from bench.judge.outcomes import read_outcomes
-from bench.judge.rulings import Key, Rulings, family_keys, settled, wanted_scores
-from bench.plan import TEST, PlanFile
+from bench.judge.rulings import Rulings, settled
+from bench.plan import PlanFile
 from bench.store import Store
 from bench.study.read import Study
 
@@ -30,6 +31,8 @@ class _Course:
     """One comparison through the looks."""
 
     key: Key
+    seen: Evidence | None
+    """What was there at the last look that it took part in."""
     contrast: Contrast
     member: stats.Hypothesis
     judgement: stats.Judgement
@@ -41,13 +44,19 @@ class _Course:
 class SequentialRulings(Rulings):
     """Verdicts of a family that was looked at several times."""
 
-    def __init__(self, study: Study, evidence: Evidence, looks: tuple[int, ...]) -> None:
+    def __init__(
+        self, study: Study, evidence: Evidence, looks: tuple[int, ...], declared: Declared | None = None
+    ) -> None:
         """Go through the looks, as far as trials have ended."""
-        self.study, self.evidence = study, evidence
-        self.sets = [TEST, *study.hidden]
-        self.keys = family_keys(study)
+        self._declare(study, evidence, declared)
         self.looks, self.levels = looks, stats.levels(len(looks))
-        self._margins = {claim.margin / 100 for claim in study.claims if claim.margin}
+        self._margins = {
+            (1 if key in self._places else -1) * claim.margin / 100
+            for claim in study.claims
+            for key in pairs_of(claim)
+            if claim.margin
+        }
+        """Cuts of claims with a margin; below 0 where the claim is told from the other side."""
         self._courses = [self._course(key) for key in self.keys]
         self.wanted = {arm.label: looks[0] for arm in study.arms}
         """Arm → how many of its seeds are to be trained, as far as the looks have come."""
@@ -55,17 +64,25 @@ class SequentialRulings(Rulings):
         """Looks that are over."""
         while self.looked < len(looks) and self._all_ended():
             self._look()
-        self.contrasts = [course.contrast for course in self._courses]
-        self.members = [course.member for course in self._courses]
-        self.judgements = [course.judgement for course in self._courses]
+        self._contrasts = [course.contrast for course in self._courses]
+        self._members = [course.member for course in self._courses]
+        self._judgements = [course.judgement for course in self._courses]
         last = max(0, self.looked - 1)
-        self.levels_of = [
+        self._levels = [
             self.levels[last if course.stopped is None else course.stopped] for course in self._courses
         ]
 
     def _course(self, key: Key) -> _Course:
         nothing = Contrast(None, reason="not looked at yet")
-        return _Course(key, nothing, self._member(key, nothing), stats.Judgement("inconclusive"), {})
+        return _Course(key, None, nothing, self._member(key, nothing), stats.Judgement("inconclusive"), {})
+
+    def _contrast(self, key: Key) -> Contrast:
+        """As its comparison was last looked at."""
+        course = self._courses[self._places.get(key, self._places.get(mirror(key), 0))]
+        return self._seen(key, course.seen) if course.seen else course.contrast
+
+    def _seen(self, key: Key, seen: Evidence) -> Contrast:
+        return self._unknown(key) or self._measured(key, seen)
 
     def _all_ended(self) -> bool:
         return all(
@@ -79,8 +96,7 @@ class SequentialRulings(Rulings):
         seen = _first(self.evidence, seeds)
         running = [course for course in self._courses if course.stopped is None]
         for course in running:
-            arm, reference, metric = course.key
-            course.contrast = seen.contrast(arm, reference, parse(metric, self.sets))
+            course.seen, course.contrast = seen, self._seen(course.key, seen)
             course.member = self._member(course.key, course.contrast)
         for cut in (*CUTS, *(("margin", margin) for margin in sorted(self._margins))):
             self._reject(cut, level)
@@ -91,7 +107,7 @@ class SequentialRulings(Rulings):
         self.looked += 1
         if self.looked < len(self.looks):
             undecided = {label for c in self._courses if c.stopped is None for label in c.key[:2]}
-            self.wanted |= dict.fromkeys(undecided, self.looks[self.looked])
+            self.wanted |= dict.fromkeys(undecided & set(self.wanted), self.looks[self.looked])
 
     def _reject(self, cut: Cut, level: float) -> None:
         """Holm at one cut, over those that were not rejected there before."""
@@ -123,8 +139,8 @@ class SequentialRulings(Rulings):
         given_up = {c.key[0] for c in self._courses if c.stopped is not None and c.contrast.hopeless}
         return Race(self.looks, self.wanted, self.looked, stopped, frozenset(given_up))
 
-    def _margin_sides(self, margin: float) -> dict[Key, int]:
-        return {course.key: course.sides.get(("margin", margin), 0) for course in self._courses}
+    def _sides(self, cut: float) -> Sequence[int]:
+        return [course.sides.get(("margin", cut), 0) for course in self._courses]
 
 
 def _place(member: stats.Hypothesis, cut: Cut) -> float | None:
@@ -186,8 +202,10 @@ def progress(study: Study, plan: PlanFile, store: Store) -> Race:
 
     study, plan   with as many seeds as the last look has
     """
-    evidence = Evidence(study, read_outcomes(study, plan, store), store, wanted_scores(study))
-    return SequentialRulings(study, evidence, plan.looks).progress()
+    declared = read_declared(store.study_dir(study.name))
+    wanted = wanted_scores(study, [metric for _, _, metric in declared.comparisons] if declared else ())
+    evidence = Evidence(study, read_outcomes(study, plan, store), store, wanted)
+    return SequentialRulings(study, evidence, plan.looks, declared).progress()
 
 
 def wanted_seeds(study: Study, plan: PlanFile, store: Store) -> Mapping[str, int]:

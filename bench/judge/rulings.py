@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from bench import stats
 from bench.judge import robustness
+from bench.judge.declared import LATE, Declared, late_keys
 from bench.judge.evidence import Contrast, Evidence
-from bench.judge.factorial import additions, full_arm, removals
-from bench.judge.findings import ClaimRow, Effect, Finding, NewRuns, Unseen
+from bench.judge.family import Key, family_keys, hypotheses, mirror, pairs_of
+from bench.judge.findings import Effect, Finding, NewRuns, Unseen
 from bench.judge.measure import Measure, parse
-from bench.judge.outcomes import Outcome
 from bench.plan import TEST
 from bench.registry import metrics
-from bench.study.read import Claim, Study
-
-Key = tuple[str, str, str]
-"""Arm, reference, metric."""
+from bench.study.read import Claim, Delta, Study
 
 WORDS = {
     "gap": ("smaller gap", "larger gap"),
@@ -30,68 +26,93 @@ WORDS = {
 """What "helps" and "harmful" are called where a smaller value wins."""
 
 
-def family_keys(study: Study) -> list[Key]:
-    """Every arm against the baseline on the primary metric, then every pair of every claim, each once."""
-    keys = [(arm, reference, study.primary) for arm, reference in references(study)]
-    for claim in study.claims:
-        keys += pairs_of(claim)
-    return list(dict.fromkeys(keys))
+@dataclass(frozen=True)
+class Ruling:
+    """One comparison, judged."""
 
-
-def references(study: Study) -> list[tuple[str, str]]:
-    """Every arm with what it is declared to be compared with: the baseline.
-
-    What only leaves something out of the full recipe of an ``add-and-remove`` study is compared with that
-    recipe; with two factors, where such an arm also adds something to the baseline, with both.
-    """
-    full, removed, added = full_arm(study), removals(study), additions(study)
-    others = [arm.label for arm in study.arms if arm.label != study.baseline]
-    found = [(label, study.baseline) for label in others if label not in removed or label in added]
-    return found + [(label, full.label) for label in others if full and label in removed]
-
-
-def pairs_of(claim: Claim) -> list[Key]:
-    """Every pair of arms a claim compares; none where it is about convergence."""
-    if claim.expect == "does not converge":
-        return []
-    return [(better, than, claim.metric) for better in claim.better for than in claim.than if better != than]
-
-
-def wanted_scores(study: Study) -> dict[str, tuple[str, ...]]:
-    """For each set of the plan, the scores that intervals are asked for: accuracy, and what is declared."""
-    sets = [TEST, *study.hidden]
-    wanted = {name: ["accuracy"] for name in sets}
-    for metric in (study.primary, *(claim.metric for claim in study.claims)):
-        found = parse(metric, sets)
-        if found.kind == "score" and found.traits["interval"] != "none":
-            wanted[found.set].append(found.score)
-    return {name: tuple(dict.fromkeys(scores)) for name, scores in wanted.items()}
+    contrast: Contrast
+    member: stats.Hypothesis
+    judgement: stats.Judgement
+    level: float = stats.LEVEL
+    """Of its interval."""
+    late: bool = False
+    """Declared after scores: no member of the family, and without a verdict."""
 
 
 class Rulings:
     """Verdicts of the whole family. Holm sees every member, whoever asks for one."""
 
-    def __init__(self, study: Study, evidence: Evidence) -> None:
-        self.study, self.evidence = study, evidence
+    def __init__(self, study: Study, evidence: Evidence, declared: Declared | None = None) -> None:
+        """declared: what was, before the first score; None: what the study says now."""
+        self._declare(study, evidence, declared)
+        self._contrasts = [self._contrast(key) for key in self.keys]
+        self._members = list(map(self._member, self.keys, self._contrasts))
+        judged = zip(stats.judge(self._members), self._contrasts, strict=True)
+        self._judgements = [settled(judgement, contrast) for judgement, contrast in judged]
+        self._levels = [stats.LEVEL] * len(self.keys)
+
+    def _declare(self, study: Study, evidence: Evidence, declared: Declared | None) -> None:
+        self.study, self.evidence, self.declared = study, evidence, declared
         self.sets = [TEST, *study.hidden]
-        self.keys = family_keys(study)
-        self.contrasts = [
-            evidence.contrast(arm, ref, parse(metric, self.sets)) for arm, ref, metric in self.keys
-        ]
-        self.members = [
-            self._member(key, contrast) for key, contrast in zip(self.keys, self.contrasts, strict=True)
-        ]
-        self.judgements = [
-            settled(judgement, contrast)
-            for judgement, contrast in zip(stats.judge(self.members), self.contrasts, strict=True)
-        ]
-        self.levels_of = [stats.LEVEL] * len(self.keys)
-        """Level of each comparison's interval."""
+        self.keys = list(declared.comparisons) if declared else hypotheses(family_keys(study))
+        """The family, each hypothesis once: what a study says later, or no longer, does not change it."""
+        self._places = {key: i for i, key in enumerate(self.keys)}
+        self._cut: dict[float, Sequence[int]] = {}
+        self._late = frozenset(late_keys(declared, study)) if declared else frozenset()
 
     @property
     def family(self) -> int:
         """How many comparisons Holm corrects for."""
-        return sum(not member.never for member in self.members)
+        return sum(not member.never for member in self._members)
+
+    @property
+    def delta(self) -> Delta:
+        """Differences that matter, as they were declared."""
+        return self.declared.delta if self.declared else self.study.delta
+
+    def ruling(self, key: Key) -> Ruling:
+        """Of a comparison, told from the side that ``key`` does, whichever side was declared."""
+        i = self._places.get(key)
+        if key in self._late:
+            contrast = self._measured(key, self.evidence)
+            return Ruling(contrast, self._member(key, contrast), stats.Judgement("inconclusive"), late=True)
+        if i is not None:
+            return Ruling(self._contrasts[i], self._members[i], self._judgements[i], self._levels[i])
+        i = self._places[mirror(key)]
+        contrast = self._contrast(key)
+        judgement = replace(self._judgements[i].mirrored(), reason=contrast.reason)
+        return Ruling(contrast, self._member(key, contrast), judgement, self._levels[i])
+
+    def side(self, key: Key, cut: float) -> int:
+        """On which side of a cut a comparison is seen to be: 1 above, −1 below, 0 unknown."""
+        if key in self._places:
+            return self._sides(cut)[self._places[key]]
+        return -self._sides(-cut)[self._places[mirror(key)]]
+
+    def _sides(self, cut: float) -> Sequence[int]:
+        """Of every member of the family."""
+        if cut not in self._cut:
+            cuts = [None if member.delta is None else cut for member in self._members]
+            self._cut[cut] = stats.sides(self._members, cuts)[0]
+        return self._cut[cut]
+
+    def _contrast(self, key: Key) -> Contrast:
+        """What is known of a member of the family, as far as it was looked at."""
+        return self._unknown(key) or self._measured(key, self.evidence)
+
+    def _unknown(self, key: Key) -> Contrast | None:
+        """Of what the study can no longer tell, why."""
+        gone = [label for label in key[:2] if label not in self.evidence.outcomes]
+        renamed = self.declared.renamed(key[2], self.study) if self.declared else ""
+        if gone:
+            return Contrast(None, reason=f"not judged: {gone[0]} is no longer in the study")
+        if renamed:
+            return Contrast(None, reason=f"not judged: {renamed} is not the set that was declared")
+        return None
+
+    def _measured(self, key: Key, evidence: Evidence) -> Contrast:
+        arm, reference, metric = key
+        return evidence.contrast(arm, reference, parse(metric, self.sets))
 
     def _member(self, key: Key, contrast: Contrast) -> stats.Hypothesis:
         metric, test = parse(key[2], self.sets), contrast.test
@@ -105,27 +126,27 @@ class Rulings:
         """Difference that matters, as a fraction; None of what is not told in points."""
         if metric.kind not in ("score", "gap") or metric.unit != "points":
             return None
-        return (self.study.delta.local if metric.set == TEST else self.study.delta.hidden) / 100
+        return (self.delta.local if metric.set == TEST else self.delta.hidden) / 100
 
     def finding(self, key: Key) -> Finding:
         """One comparison of the family, in words."""
-        i = self.keys.index(key)
-        contrast, judgement = self.contrasts[i], self.judgements[i]
-        metric = parse(key[2], self.sets)
+        ruling, metric = self.ruling(key), parse(key[2], self.sets)
+        contrast, judgement = ruling.contrast, ruling.judgement
+        gone = contrast.reason.startswith("not judged")
         # of little-learned seeds the effect is as they scored; of diverged ones there is none
         conditional = judgement.word == "unstable" and bool(contrast.diverged or contrast.diverged_reference)
-        effect = _effect(contrast.finished if conditional else contrast.test, metric, self.levels_of[i])
-        verdict, detail = self._words(i, metric)
+        effect = _effect(contrast.finished if conditional else contrast.test, metric, ruling.level)
+        verdict, detail = self._words(key, ruling, metric)
         return Finding(
             *key,
             verdict=verdict,
-            detail="; ".join(filter(None, [detail, *self._hardly(i)])),
+            detail="; ".join(filter(None, [detail, *_hardly(contrast)])),
             effect=effect,
             if_converges=conditional and effect is not None,
             dagger=judgement.dagger,
             seeds=contrast.finished.seeds if conditional and contrast.finished else contrast.seeds,
-            local=self._local(key) if metric.kind == "score" and metric.set != TEST else None,
-            unseen=self._unseen(key, metric),
+            local=self._local(key) if _elsewhere(metric) and not gone else None,
+            unseen=None if gone else self._unseen(key, contrast, metric),
             new_runs=self._new_runs(contrast, metric),
         )
 
@@ -158,18 +179,25 @@ class Rulings:
             else _effect(contrast.test, Measure("score"))
         )
 
-    def _unseen(self, key: Key, metric: Measure) -> Unseen | None:
+    def _unseen(self, key: Key, contrast: Contrast, metric: Measure) -> Unseen | None:
         """The part of an effect on accuracy that is no likeness of augmentation and corruption."""
-        contrast = self.contrasts[self.keys.index(key)]
         if metric != Measure("score", metric.set) or contrast.diverged or contrast.diverged_reference:
             return None
         return robustness.unseen(self.study, self.evidence, key[0], key[1], metric.set)
 
-    def _words(self, i: int, metric: Measure) -> tuple[str, str]:
+    def came_late(self, claim: Claim) -> bool:
+        """Whether a claim was made after scores, or is about a set that is another one by now."""
+        if self.declared is None:
+            return False
+        return self.declared.claimed(claim) is None or not self._late.isdisjoint(pairs_of(claim))
+
+    def _words(self, key: Key, ruling: Ruling, metric: Measure) -> tuple[str, str]:
         """Verdict, and what explains it."""
-        contrast, judgement = self.contrasts[i], self.judgements[i]
+        contrast, judgement = ruling.contrast, ruling.judgement
+        if ruling.late:
+            return LATE, contrast.reason
         if judgement.word == "unstable":
-            return self._unstable(i), contrast.reason
+            return self._unstable(key, contrast), contrast.reason
         if contrast.reason:
             return _no_verdict(contrast), contrast.reason
         words = WORDS.get(metric.kind) or WORDS.get(f"cost.{metric.score}")
@@ -177,20 +205,11 @@ class Rulings:
             return words[judgement.zero < 0], self._spread(contrast)
         if judgement.word == "helps, by more than δ":
             return f"helps, by more than {points(self._delta(metric))}", ""
-        detail = self._what_would_settle(i, metric) if judgement.word == "inconclusive" else ""
+        detail = self._what_would_settle(contrast, metric) if judgement.word == "inconclusive" else ""
         return judgement.word, detail
 
-    def _hardly(self, i: int) -> list[str]:
-        """Arms of which no seed learned much, where that withholds no verdict."""
-        contrast = self.contrasts[i]
-        sides = (
-            (contrast.little, "no seed learned much"),
-            (contrast.little_reference, "no seed of the reference learned much"),
-        )
-        return [text for count, text in sides if count and not contrast.mixed]
-
-    def _unstable(self, i: int) -> str:
-        contrast, (arm, reference, _) = self.contrasts[i], self.keys[i]
+    def _unstable(self, key: Key, contrast: Contrast) -> str:
+        arm, reference, _ = key
         n, of = (len(self.evidence.outcomes[name]) for name in (arm, reference))
         parts = (
             (contrast.diverged, f"{contrast.diverged}/{n} diverged"),
@@ -210,9 +229,9 @@ class Rulings:
         unit = parse(self.study.primary, self.sets).unit
         return points(abs(test.mean)) if unit == "points" else f"{abs(test.mean):.2g} {unit}"
 
-    def _what_would_settle(self, i: int, metric: Measure) -> str:
+    def _what_would_settle(self, contrast: Contrast, metric: Measure) -> str:
         """Smallest detectable effect; the seeds that δ, and as large a difference as was seen, would take."""
-        test, delta, family = self.contrasts[i].test, self._delta(metric), self.family
+        test, delta, family = contrast.test, self._delta(metric), self.family
         if isinstance(test, stats.SpreadTest):
             sds = f"its sd over seeds is {self._apart(test)} {'larger' if test.mean > 0 else 'smaller'}"
             needed = stats.spread_seeds_needed(test.ratio, stats.level(test.seeds + 1), family)
@@ -239,60 +258,14 @@ class Rulings:
             )
         return f"{text}; {points(delta)} would take {needed} seeds{further}"
 
-    def claim(self, claim: Claim) -> ClaimRow:
-        """A claim about every pair of its arms: supported when all bear it out, refuted by one."""
-        if claim.expect == "does not converge":
-            return self._convergence(claim)
-        expect = claim.expect + (f" by {points(claim.margin / 100)}" if claim.margin else "")
-        keys = pairs_of(claim)
-        findings = tuple(self.finding(key) for key in keys)
-        notes: tuple[str, ...] = ()
-        outcomes: list[stats.ClaimOutcome | None] = []
-        side: dict[Key, int] = self._margin_sides(claim.margin / 100) if claim.margin else {}
-        for key in keys:
-            i = self.keys.index(key)
-            if self.contrasts[i].reason.startswith("not judged"):
-                outcomes.append(None)
-            elif (claim.margin or claim.expect == "no gain") and self.members[i].delta is None:
-                outcomes.append(None)
-                notes = ("not judged yet: a margin, or no gain, on a metric that is not in points",)
-            else:
-                margin_side = side[key] if claim.margin and claim.expect == "better" else None
-                outcomes.append(stats.claim_outcome(claim.expect, self.judgements[i], margin_side))
-        return ClaimRow(claim.says, expect, claim.metric, _together(outcomes), findings, notes)
 
-    def _margin_sides(self, margin: float) -> dict[Key, int]:
-        cuts = [None if member.delta is None else margin for member in self.members]
-        return dict(zip(self.keys, stats.sides(self.members, cuts)[0], strict=True))
-
-    def _convergence(self, claim: Claim) -> ClaimRow:
-        outcomes: list[stats.ClaimOutcome | None] = []
-        notes = []
-        for arm in claim.better:
-            ended = [o for o in self.evidence.outcomes[arm] if o.state in ("done", "diverged")]
-            converged = [self._converged(outcome, claim) for outcome in ended]
-            if not ended:
-                outcomes.append("inconclusive")
-                notes.append("no seed has ended")
-            elif None in converged:
-                outcomes.append(None)
-                of = claim.criterion.of if claim.criterion else ""
-                notes.append(f"not judged: {converged.count(None)} of {len(ended)} records hold no {of}")
-            else:
-                share = stats.diverged_share(converged.count(False), len(ended))
-                outcomes.append(stats.convergence_outcome(share))
-                how = f"did not reach {claim.criterion}" if claim.criterion else "diverged"
-                bounds = f"of all seeds between {100 * share.low:.0f} and {100 * share.high:.0f} % would"
-                bounds += " not" * bool(claim.criterion)
-                notes.append(f"{share.count} of {len(ended)} seeds {how}; {bounds} (each bound at 95 %)")
-        expect = claim.expect + (f" to {claim.criterion}" if claim.criterion else "")
-        return ClaimRow(claim.says, expect, claim.metric, _together(outcomes), (), tuple(notes))
-
-    def _converged(self, outcome: Outcome, claim: Claim) -> bool | None:
-        """A finite loss, and the claim's criterion reached; None where the record does not tell."""
-        if outcome.state == "diverged" or claim.criterion is None:
-            return outcome.state != "diverged"
-        return self.evidence.reached(outcome, claim.criterion)
+def _hardly(contrast: Contrast) -> list[str]:
+    """Arms of which no seed learned much, where that withholds no verdict."""
+    sides = (
+        (contrast.little, "no seed learned much"),
+        (contrast.little_reference, "no seed of the reference learned much"),
+    )
+    return [text for count, text in sides if count and not contrast.mixed]
 
 
 def settled(judgement: stats.Judgement, contrast: Contrast) -> stats.Judgement:
@@ -300,13 +273,9 @@ def settled(judgement: stats.Judgement, contrast: Contrast) -> stats.Judgement:
     return stats.settle(judgement, contrast.diverged, contrast.diverged_reference, mixed=contrast.mixed)
 
 
-def _together(outcomes: Sequence[stats.ClaimOutcome | None]) -> stats.ClaimOutcome | Literal["not judged"]:
-    """One outcome for all pairs."""
-    if not outcomes or all(outcome is None for outcome in outcomes):
-        return "not judged"
-    if "refuted" in outcomes:
-        return "refuted"
-    return "supported" if set(outcomes) == {"supported"} else "inconclusive"
+def _elsewhere(metric: Measure) -> bool:
+    """About the scores on another set than the local one."""
+    return metric.kind == "score" and metric.set != TEST
 
 
 def _no_verdict(contrast: Contrast) -> str:

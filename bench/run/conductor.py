@@ -17,16 +17,19 @@ from bench.errors import UserError
 from bench.execute import Job
 from bench.execute.records import MACHINE_CAUSES
 from bench.judge.assemble import build
+from bench.judge.declared import Declared
 from bench.machine import Machine
 from bench.plan import Plan, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import verdicts, write_index, write_report
+from bench.run import declaring
 from bench.run.crew import Crew, Patience, crew
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
 from bench.store import MOST_ATTEMPTS, Record, Store
 from bench.study.file import FINAL_SEEDS
+from bench.study.read import Study
 from bench.tune import search
 
 SHOWN_EVERY_S = 10.0
@@ -98,6 +101,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         if ahead:
             check(study, ahead, machine, terminal)
             plan = planning.account(machine, terminal)
+        if not options.smoke:
+            _say_late(declaring.keep(study, plan.file, store), study, terminal)
         changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
         conduct = _Conduct(planning, options, terminal, path)
         conduct.failures += rescored.failures
@@ -219,6 +224,12 @@ def _check_cache(cache: Path) -> None:
 def _whence(path: Path, store: Store, smoked: bool) -> dict[str, Any]:
     """What ``plan.json`` says of the run itself."""
     return {"file": os.path.relpath(path.resolve(), store.root.resolve()), "smoke": smoked}
+
+
+def _say_late(declared: Declared, study: Study, terminal: Terminal) -> None:
+    """Before the first trial: what will have no verdict, since scores came before it."""
+    if said := declaring.late(declared, study):
+        terminal.note(said)
 
 
 def _refuse_foreign_folder(plan: Plan, path: Path, store: Store) -> None:

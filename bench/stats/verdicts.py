@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -25,6 +25,8 @@ Word = Literal[
     "inconclusive",
     "unstable",
 ]
+Sides = tuple[int, int, int]
+"""Where a comparison lies from 0, δ and −δ: 1 above, −1 below, 0 unknown."""
 ClaimOutcome = Literal["supported", "refuted", "inconclusive"]
 
 
@@ -78,6 +80,27 @@ class Judgement:
     delta: int = 0
     minus_delta: int = 0
 
+    alone: Sides | None = field(default=None, compare=False)
+    """The sides that the 95 % interval alone would tell."""
+
+    @property
+    def sides(self) -> Sides:
+        """Of the cuts 0, δ and −δ."""
+        return self.zero, self.delta, self.minus_delta
+
+    def mirrored(self) -> Judgement:
+        """The same comparison, told from the other arm's side."""
+        zero, delta, minus = _turned(self.sides)
+        alone = _turned(self.alone) if self.alone else None
+        found = self.word if self.word == "unstable" else word(zero, delta, minus)
+        dagger = alone is not None and found != "unstable" and found != word(*alone)
+        return Judgement(found, self.reason, dagger, zero, delta, minus, alone)
+
+
+def _turned(sides: Sides) -> Sides:
+    zero, delta, minus = sides
+    return -zero, -minus, -delta
+
 
 def level(seeds: int) -> float:
     """Level of a comparison: .05, with 3 seeds .025."""
@@ -126,7 +149,7 @@ def judge(family: Sequence[Hypothesis]) -> list[Judgement]:
     """The verdict of every member, Holm at each of the cuts 0, δ and −δ."""
     members = [member for member in family if not member.never]
     judged = zip(_words(members, adjust=True), _words(members, adjust=False), strict=True)
-    found = iter([replace(ours, dagger=ours.word != plain.word) for ours, plain in judged])
+    found = iter([replace(ours, dagger=ours.word != plain.word, alone=plain.sides) for ours, plain in judged])
     nothing = Judgement("inconclusive")
     return [replace(nothing if member.never else next(found), reason=member.reason) for member in family]
 
@@ -194,10 +217,13 @@ def settle(judgement: Judgement, diverged: int, diverged_reference: int, *, mixe
 
 
 def claim_outcome(
-    expect: Literal["better", "no gain"], judgement: Judgement, margin_side: int | None = None
+    expect: Literal["better", "no gain", "no difference"],
+    judgement: Judgement,
+    margin_side: int | None = None,
 ) -> ClaimOutcome:
     """Whether a comparison bears out a claim.
 
+    expect       ``no difference``: the comparison lies between −δ and δ
     margin_side  side of the claim's margin as ``sides`` found it; None: the claim names no margin
     """
     if judgement.word == "unstable":
@@ -205,6 +231,9 @@ def claim_outcome(
     harmful = judgement.zero < 0
     if expect == "no gain":
         supported, refuted = judgement.delta < 0 or harmful, judgement.delta > 0 and judgement.zero > 0
+    elif expect == "no difference":  # two one-sided tests: within δ of 0, on whichever side
+        supported = judgement.delta < 0 < judgement.minus_delta
+        refuted = (judgement.delta > 0 and judgement.zero > 0) or (judgement.minus_delta < 0 and harmful)
     elif margin_side is not None:
         supported, refuted = margin_side > 0 and judgement.zero > 0, margin_side < 0 or harmful
     else:

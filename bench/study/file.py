@@ -84,7 +84,7 @@ class ClaimTable(Frozen):
     better: str | list[str]
     than: str | list[str] | None = None
     metric: str | None = None
-    expect: Literal["better", "no gain", "does not converge"] = "better"
+    expect: Literal["better", "no gain", "no difference", "does not converge"] = "better"
     margin: Annotated[float, Field(ge=0)] = 0.0
     criterion: Criterion | None = None
     """Of "does not converge"; without one only a loss that is not finite counts."""

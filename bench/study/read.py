@@ -47,7 +47,7 @@ class Claim(Frozen):
     than: tuple[str, ...] = ()
     metric: str
     """``local.accuracy``, ``<hidden>.accuracy``, ``gap.<hidden>``, ``cost.seconds``, ``seed_sd``, …"""
-    expect: Literal["better", "no gain", "does not converge"] = "better"
+    expect: Literal["better", "no gain", "no difference", "does not converge"] = "better"
     margin: float = 0.0
     criterion: Criterion | None = None
     """Of ``does not converge``: what a seed that converges reaches."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench import stats
-from bench.judge.rulings import family_keys
+from bench.judge.family import family_keys
 from bench.report import build, markdown
 from bench.study.read import Ensemble
 

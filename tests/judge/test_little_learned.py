@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from bench.judge.evidence import COLLAPSES, Evidence
+from bench.judge.family import wanted_scores
 from bench.judge.looks import progress
 from bench.judge.outcomes import read_outcomes
-from bench.judge.rulings import Rulings, wanted_scores
+from bench.judge.rulings import Ruling, Rulings
 from bench.report import build, markdown
 from bench.store import Predictions
 from bench.streams import stream
@@ -32,9 +33,11 @@ def _document(world):
     return build(world.study, world.plan, world.store)
 
 
-def _rulings(world) -> Rulings:
+def _ruling(world, arm: str) -> Ruling:
+    """Of an arm against a, on the primary metric."""
     outcomes = read_outcomes(world.study, world.plan, world.store)
-    return Rulings(world.study, Evidence(world.study, outcomes, world.store, wanted_scores(world.study)))
+    evidence = Evidence(world.study, outcomes, world.store, wanted_scores(world.study))
+    return Rulings(world.study, evidence).ruling((arm, "a", world.study.primary))
 
 
 # -- imbalance -----------------------------------------------------------------------------------------------
@@ -104,22 +107,22 @@ def test_beside_diverged_seeds_those_that_finished_decide_whether_an_arm_is_mixe
     for seed in range(4):
         pair.little("b", seed)
     assert _document(pair).findings[0].verdict == "unstable (1/5 diverged, 4/5 little learned)"
-    assert not _rulings(pair).contrasts[0].mixed
+    assert not _ruling(pair, "b").contrast.mixed
     pair.finish("b", 0)
     found = _document(pair).findings[0]
     assert found.verdict == "unstable (1/5 diverged, 3/5 little learned)"
     assert found.if_converges
-    assert _rulings(pair).contrasts[0].mixed
+    assert _ruling(pair, "b").contrast.mixed
 
 
 def test_a_comparison_without_a_verdict_counts_in_the_family_with_p_1(pair):
     pair.arm("c", 1.9, ["blur"])
     for seed in pair.seeds:
         pair.finish("c", seed)
-    assert max(member.p(0.0) for member in _rulings(pair).members) < 0.01
+    assert max(_ruling(pair, arm).member.p(0.0) for arm in "bc") < 0.01
     pair.little("b", 1)
-    assert [member.p(0.0) < 0.01 for member in _rulings(pair).members] == [False, True]
-    assert _rulings(pair).members[0].p(0.0) == 1
+    assert _ruling(pair, "b").member.p(0.0) == 1
+    assert _ruling(pair, "c").member.p(0.0) < 0.01
 
 
 def test_a_claim_about_it_is_inconclusive(pair):

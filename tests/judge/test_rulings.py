@@ -6,9 +6,10 @@ import pytest
 
 from bench import stats
 from bench.judge.evidence import Evidence
+from bench.judge.family import family_keys, wanted_scores
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import read_outcomes
-from bench.judge.rulings import Rulings, family_keys, points, wanted_scores
+from bench.judge.rulings import Rulings, points
 from bench.plan import TEST
 from bench.recipe import Choice
 from bench.report import build, markdown
@@ -234,8 +235,8 @@ def test_a_claim_bench_cannot_judge_says_so_and_still_counts(make_world):
     assert [claim.outcome for claim in found] == ["not judged"] * 4
     assert found[1].pairs[0].verdict == "not judged"
     assert found[1].pairs[0].detail == "not judged: ece has a value, never a verdict"
-    assert found[0].notes == found[2].notes
-    assert found[2].notes == ("not judged yet: a margin, or no gain, on a metric that is not in points",)
+    assert found[0].notes == ("not judged: no gain needs a δ, and heavy.nll is not in points",)
+    assert found[2].notes == ("not judged: no gain needs a δ, and cost.epochs is not in points",)
 
 
 def test_where_less_is_better_a_verdict_turns_the_sign_and_the_effect_keeps_it(make_world):
@@ -300,9 +301,10 @@ def test_spread_over_seeds_is_compared_by_brown_and_forsythe(make_world):
     rulings = Rulings(w.study, Evidence(w.study, outcomes, w.store, wanted_scores(w.study)))
     a, b = (_right(w, arm, "heavy").mean(axis=1) for arm in "ab")
     expected = stats.brown_forsythe(a, b)
-    found = rulings.contrasts[1].test
+    ruling = rulings.ruling(("b", "a", "seed_sd"))
+    found = ruling.contrast.test
     assert (found.mean, found.p_zero) == pytest.approx((expected.mean, expected.p_zero))
-    assert rulings.members[1].test.mean == -found.mean
+    assert ruling.member.test.mean == -found.mean
     detail = rulings.finding(("b", "a", "seed_sd")).detail
     larger = "larger" if expected.mean > 0 else "smaller"
     needed = stats.spread_seeds_needed(b.std(ddof=1) / a.std(ddof=1), family=len(rulings.keys))

@@ -32,6 +32,7 @@ def test_a_study_runs_from_file_to_report(tmp_path: Path) -> None:
     assert "other-lab" in report
     assert {file.name for file in ending.report.parent.iterdir()} == {
         "study.toml",
+        "declared.json",
         "figures",
         "plan.json",
         "report.html",

@@ -114,22 +114,32 @@ def test_after_divergence_only_a_verdict_against_the_worse_arm_stands():
         assert settle(judgement, arm, reference).word == "unstable"
 
 
-OUTCOMES = {  # word → (better, no gain)
-    "helps": (0.01, "supported", "inconclusive"),
-    "helps, small": (0.005, "supported", "supported"),
-    "helps, by more than δ": (0.02, "supported", "refuted"),
-    "harmful": (-0.02, "refuted", "supported"),
-    "equivalent": (0.0, "refuted", "supported"),
+OUTCOMES = {  # word → (better, no gain, no difference)
+    "helps": (0.01, "supported", "inconclusive", "inconclusive"),
+    "helps, small": (0.005, "supported", "supported", "supported"),
+    "helps, by more than δ": (0.02, "supported", "refuted", "refuted"),
+    "harmful": (-0.02, "refuted", "supported", "refuted"),
+    "equivalent": (0.0, "refuted", "supported", "supported"),
 }
 
 
 @pytest.mark.parametrize("word", OUTCOMES)
 def test_claims_follow_from_verdicts(word: str):
-    mean, better, no_gain = OUTCOMES[word]
+    mean, better, no_gain, no_difference = OUTCOMES[word]
     judgement = _only(mean)
     assert judgement.word == word
     assert claim_outcome("better", judgement) == better
     assert claim_outcome("no gain", judgement) == no_gain
+    assert claim_outcome("no difference", judgement) == no_difference
+
+
+def test_no_difference_is_the_same_from_either_side():
+    """Between −δ and δ, also where the difference is seen to be above 0, or below."""
+    for mean, outcome in [(0.0051, "supported"), (0.0099, "inconclusive"), (0.02, "refuted")]:
+        for judgement in (_only(mean), _only(-mean), _only(mean).mirrored()):
+            assert claim_outcome("no difference", judgement) == outcome
+    assert _only(-0.0051).word == "harmful"
+    assert _only(0.0051).mirrored() == _only(-0.0051)
 
 
 def test_a_claim_with_a_margin_needs_more_than_helping():
@@ -142,7 +152,7 @@ def test_a_claim_with_a_margin_needs_more_than_helping():
 
 
 def test_an_inconclusive_or_unstable_comparison_decides_no_claim():
-    for expect in ("better", "no gain"):
+    for expect in ("better", "no gain", "no difference"):
         assert claim_outcome(expect, _only(0.02, sd=0.02)) == "inconclusive"
         assert claim_outcome(expect, Judgement("unstable", zero=1, delta=-1)) == "inconclusive"
 

@@ -199,7 +199,7 @@ def test_a_report_of_a_search_that_goes_on_says_so(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(working, "run_trial", interrupted)
     with pytest.raises(KeyboardInterrupt):
         go(write(tmp_path), tmp_path)
-    from bench.commands.report import as_used
+    from bench.judge.used import as_used
     from bench.report import write_report
 
     store, folder = Store(tmp_path / "results"), tmp_path / "results" / "tuned"

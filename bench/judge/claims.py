@@ -1,0 +1,97 @@
+"""The claims of a study, judged by the verdicts of their pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from bench import stats
+from bench.judge.declared import LATE
+from bench.judge.evidence import Evidence
+from bench.judge.family import pairs_of
+from bench.judge.findings import ClaimRow
+from bench.judge.outcomes import Outcome
+from bench.judge.rulings import Rulings, points
+from bench.study.read import Claim
+
+WITHIN = ("no gain", "no difference")
+"""Expectations about δ."""
+
+
+def judge(rulings: Rulings, claim: Claim) -> ClaimRow:
+    """A claim about every pair of its arms: supported when all bear it out, refuted by one."""
+    findings = tuple(rulings.finding(key) for key in pairs_of(claim))
+    if rulings.came_late(claim):
+        return ClaimRow(claim.says, _expects(claim), claim.metric, LATE, findings)
+    if claim.expect == "does not converge":
+        return _convergence(rulings.evidence, claim)
+    notes: tuple[str, ...] = ()
+    outcomes: list[stats.ClaimOutcome | None] = []
+    for key in pairs_of(claim):
+        ruling = rulings.ruling(key)
+        if ruling.contrast.reason.startswith("not judged"):
+            outcomes.append(None)
+        elif (claim.margin or claim.expect in WITHIN) and ruling.member.delta is None:
+            outcomes.append(None)
+            what = claim.expect if claim.expect in WITHIN else "a margin"
+            notes = (f"not judged: {what} needs a δ, and {claim.metric} is not in points",)
+        else:
+            side = rulings.side(key, claim.margin / 100) if claim.margin else None
+            outcomes.append(stats.claim_outcome(claim.expect, ruling.judgement, side))
+    together = _together(outcomes)
+    more = _more(rulings, claim) if together == "supported" and claim.expect == "no gain" else ""
+    return ClaimRow(claim.says, _expects(claim), claim.metric, together + more, findings, notes)
+
+
+def _more(rulings: Rulings, claim: Claim) -> str:
+    """What else holds where no gain was expected: that there is a loss."""
+    keys = pairs_of(claim)
+    losses = [key for key in keys if rulings.ruling(key).judgement.zero < 0]
+    if not losses:
+        return ""
+    where = f" in {len(losses)} of {len(keys)} pairs" if len(losses) < len(keys) else ""
+    return f", and more: {rulings.finding(losses[0]).verdict}{where}"
+
+
+def _expects(claim: Claim) -> str:
+    by = f" by {points(claim.margin / 100)}" if claim.margin else ""
+    return claim.expect + by + (f" to {claim.criterion}" if claim.criterion else "")
+
+
+def _convergence(evidence: Evidence, claim: Claim) -> ClaimRow:
+    outcomes: list[stats.ClaimOutcome | None] = []
+    notes = []
+    for arm in claim.better:
+        ended = [o for o in evidence.outcomes[arm] if o.state in ("done", "diverged")]
+        converged = [_converged(evidence, outcome, claim) for outcome in ended]
+        if not ended:
+            outcomes.append("inconclusive")
+            notes.append("no seed has ended")
+        elif None in converged:
+            outcomes.append(None)
+            of = claim.criterion.of if claim.criterion else ""
+            notes.append(f"not judged: {converged.count(None)} of {len(ended)} records hold no {of}")
+        else:
+            share = stats.diverged_share(converged.count(False), len(ended))
+            outcomes.append(stats.convergence_outcome(share))
+            how = f"did not reach {claim.criterion}" if claim.criterion else "diverged"
+            bounds = f"of all seeds between {100 * share.low:.0f} and {100 * share.high:.0f} % would"
+            bounds += " not" * bool(claim.criterion)
+            notes.append(f"{share.count} of {len(ended)} seeds {how}; {bounds} (each bound at 95 %)")
+    return ClaimRow(claim.says, _expects(claim), claim.metric, _together(outcomes), (), tuple(notes))
+
+
+def _converged(evidence: Evidence, outcome: Outcome, claim: Claim) -> bool | None:
+    """A finite loss, and the claim's criterion reached; None where the record does not tell."""
+    if outcome.state == "diverged" or claim.criterion is None:
+        return outcome.state != "diverged"
+    return evidence.reached(outcome, claim.criterion)
+
+
+def _together(outcomes: Sequence[stats.ClaimOutcome | None]) -> stats.ClaimOutcome | Literal["not judged"]:
+    """One outcome for all pairs."""
+    if not outcomes or all(outcome is None for outcome in outcomes):
+        return "not judged"
+    if "refuted" in outcomes:
+        return "refuted"
+    return "supported" if set(outcomes) == {"supported"} else "inconclusive"

@@ -1,0 +1,171 @@
+"""``declared.json``: what a study had declared when its first score came. It cannot be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from bench.errors import UserError
+from bench.judge.family import Key, family_keys, hypotheses, mirror
+from bench.judge.findings import LOCAL
+from bench.judge.measure import Measure, parse
+from bench.plan import PlanFile, PlannedTrial
+from bench.recipe import Frozen, Hidden
+from bench.store import Record, Store
+from bench.study.file import Delta
+from bench.study.read import Claim, Study
+
+FILE = "declared.json"
+LATE: Literal["declared after scores"] = "declared after scores"
+"""Verdict, and outcome, of what was not declared before the first score."""
+
+
+class Declared(Frozen):
+    """What decides, and what is judged as one family."""
+
+    schema_version: Literal[1] = 1
+    study: str
+    at: str
+    """When this was written, UTC."""
+    primary: str
+    delta: Delta
+    baseline: str
+    comparisons: tuple[Key, ...]
+    """The family: each hypothesis once, as (arm, reference, metric)."""
+    claims: tuple[Claim, ...]
+    hidden: dict[str, Hidden]
+    """What the names of the hidden sets stood for."""
+    scored: tuple[Key, ...] = ()
+    """Comparisons that had scores by then: the results folder shares trials between studies."""
+    later: bool = False
+    """The results are older than this file: it holds what the study said when it was last run."""
+
+    def same(self, other: Declared) -> bool:
+        """Whether another declares the same."""
+        return self.model_copy(update={"at": other.at}) == other
+
+    def claimed(self, claim: Claim) -> Claim | None:
+        """The claim as it was declared, whatever it said in words; None where it came later."""
+        bare = claim.model_copy(update={"says": ""})
+        return next((was for was in self.claims if was.model_copy(update={"says": ""}) == bare), None)
+
+    def renamed(self, metric: str, study: Study) -> str:
+        """The hidden set of a metric that is defined otherwise now, or is gone; else empty."""
+        name = metric.removeprefix("gap.") if metric.startswith("gap.") else metric.partition(".")[0]
+        return name if name in self.hidden and self.hidden[name] != study.hidden.get(name) else ""
+
+
+def declare(study: Study, *, scored: Sequence[Key] = (), later: bool = False) -> Declared:
+    """What a study declares now."""
+    return Declared(
+        study=study.name,
+        at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        primary=study.primary,
+        delta=study.delta,
+        baseline=study.baseline,
+        comparisons=tuple(hypotheses(family_keys(study))),
+        claims=study.claims,
+        hidden=study.hidden,
+        scored=tuple(scored),
+        later=later,
+    )
+
+
+def read_declared(folder: Path) -> Declared | None:
+    """A study's ``declared.json``; None where there is none. Raises UserError when it is damaged."""
+    file = folder / FILE
+    try:
+        return Declared.model_validate_json(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{file} is damaged ({str(error).splitlines()[0]})\n"
+            "    it cannot be made again: take it from a copy, or delete it, and the report says that what "
+            "was declared when is not known"
+        ) from None
+
+
+def write_declared(declared: Declared, store: Store) -> None:
+    """Write it beside the study's plan, whole or not at all."""
+    store.write_text(store.study_dir(declared.study) / FILE, declared.model_dump_json(indent=1) + "\n")
+
+
+def scored(keys: Iterable[Key], plan: PlanFile, store: Store) -> list[Key]:
+    """Comparisons of which both arms were scored on the metric with one replicate of the plan."""
+    records = {trial.id: store.read(trial.id) for arm in plan.arms for trial in arm.trials}
+    by_arm = {arm.label: arm.trials for arm in plan.arms}
+    found = []
+    for key in keys:
+        known = [_scored(by_arm.get(label, ()), records, key[2]) for label in key[:2]]
+        if known[0] & known[1]:
+            found.append(key)
+    return found
+
+
+def _scored(
+    trials: Sequence[PlannedTrial], records: dict[str, Record | None], metric: str
+) -> set[tuple[int, int | None]]:
+    """Replicates whose value of a metric can be known; a diverged one's is."""
+    found = set()
+    for trial in trials:
+        record = records[trial.id]
+        measure = parse(metric, tuple(trial.sets))
+        if record is not None and (
+            record.status == "diverged" or (record.status == "done" and _has(record, trial, measure))
+        ):
+            found.add((trial.seed, trial.fold))
+    return found
+
+
+def _has(record: Record, trial: PlannedTrial, measure: Measure) -> bool:
+    return not measure.set or trial.sets.get(measure.set, "") in record.scores
+
+
+def changes(declared: Declared, study: Study) -> Iterator[str]:
+    """What a study says otherwise than it was declared, a line each."""
+    was, now = declared.delta, study.delta
+    pairs: list[tuple[str, object, object]] = [
+        (f"δ ({LOCAL})", was.local, now.local),
+        ("δ (hidden sets)", was.hidden, now.hidden),
+    ]
+    pairs += [("primary", declared.primary, study.primary), ("baseline", declared.baseline, study.baseline)]
+    for what, before, after in pairs:
+        if before != after:
+            decides = ", and decides" if what.startswith("δ") else ""
+            yield f"{what}: {before} was declared{decides}; the study says {after} now"
+    for name, hidden in declared.hidden.items():
+        if hidden != study.hidden.get(name):
+            what = "is defined otherwise now" if name in study.hidden else "is no longer in the study"
+            yield f"hidden set {name}: {what}"
+    for claim in study.claims:
+        promised = declared.claimed(claim)
+        if promised is None:
+            yield f"claim declared after scores: {claim.says}"
+        elif promised.says != claim.says:
+            yield f"claim worded anew: {promised.says}"
+    yield from (f"claim no longer made: {claim.says}" for claim in removed_claims(declared, study))
+
+
+def removed_claims(declared: Declared, study: Study) -> list[Claim]:
+    """Claims that were declared and that the study no longer makes."""
+    return [
+        claim for claim in declared.claims if not any(declared.claimed(now) == claim for now in study.claims)
+    ]
+
+
+def late_keys(declared: Declared, study: Study) -> list[Key]:
+    """Comparisons that the study asks for and that were not declared, or not on the set that is meant now."""
+    family = {*declared.comparisons, *map(mirror, declared.comparisons)}
+    return [key for key in family_keys(study) if key not in family or declared.renamed(key[2], study)]
+
+
+def removed_keys(declared: Declared, study: Study) -> list[Key]:
+    """Comparisons that were declared and that the study no longer asks for."""
+    keys = family_keys(study)
+    asked = {*keys, *map(mirror, keys)}
+    return [key for key in declared.comparisons if key not in asked]

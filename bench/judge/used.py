@@ -1,0 +1,19 @@
+"""The study that a results folder keeps beside its plan."""
+
+from __future__ import annotations
+
+from bench.errors import UserError
+from bench.plan import PlanFile
+from bench.store import Store
+from bench.study.read import Study, parse
+from bench.study.smoke import smoke
+from bench.study.told import told
+
+
+def as_used(plan: PlanFile, store: Store) -> Study:
+    """As the last run used it, without running code that it names. Raises UserError where it is missing."""
+    file = store.study_dir(plan.study) / "study.toml"
+    if not file.is_file():
+        raise UserError(f"{file} is missing; bench run writes it")
+    study = parse(file.read_text("utf-8"), name=plan.study, file=str(file), outside=told(plan.components))
+    return smoke(study) if plan.smoke else study

@@ -1,0 +1,72 @@
+"""When comparisons are declared: before the first score, and never again."""
+
+from __future__ import annotations
+
+from bench.errors import UserError
+from bench.judge.declared import (
+    LATE,
+    Declared,
+    declare,
+    late_keys,
+    read_declared,
+    scored,
+    write_declared,
+)
+from bench.judge.family import Key
+from bench.judge.used import as_used
+from bench.plan import PlanFile, read_plan_file
+from bench.store import Store
+from bench.study.read import Study
+
+
+def keep(study: Study, plan: PlanFile, store: Store) -> Declared:
+    """What is declared, written where no score has frozen it yet. To be called before plan.json is written.
+
+    Results that are older than ``declared.json`` are taken to have declared what the study said when it was
+    last run: nobody knows better.
+    """
+    declared, frozen = standing(study, plan, store)
+    if not frozen:
+        write_declared(declared, store)
+    return declared
+
+
+def standing(study: Study, plan: PlanFile, store: Store) -> tuple[Declared, bool]:
+    """What is declared, or would be by a run now; and whether it is written and scores have frozen it."""
+    folder = store.study_dir(study.name)
+    before = read_plan_file(folder / "plan.json") if (folder / "plan.json").is_file() else None
+    there = read_declared(folder)
+    if there is not None and _scores_of(there.comparisons, (plan, before), store):
+        return there, True
+    if there is None and before is not None and not before.smoke:
+        then = declare(_last_run(study, before, store), later=True)
+        if seen := _scores_of(then.comparisons, (before,), store):
+            return then.model_copy(update={"scored": tuple(seen)}), False
+    now = declare(study)
+    now = now.model_copy(update={"scored": tuple(_scores_of(now.comparisons, (plan,), store))})
+    return (there, False) if there is not None and there.same(now) else (now, False)
+
+
+def _last_run(study: Study, before: PlanFile, store: Store) -> Study:
+    """The study as it was last run, as far as that can still be read."""
+    try:
+        return as_used(before, store)
+    except UserError:
+        return study
+
+
+def _scores_of(keys: tuple[Key, ...], plans: tuple[PlanFile | None, ...], store: Store) -> list[Key]:
+    return list(dict.fromkeys(key for plan in plans if plan for key in scored(keys, plan, store)))
+
+
+def late(declared: Declared, study: Study) -> str:
+    """What a run says of comparisons that came too late; empty where none did."""
+    keys = late_keys(declared, study)
+    if not keys:
+        return ""
+    arm, other, metric = keys[0]
+    more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+    return (
+        f"{study.name}: {LATE}, so without a verdict: {arm} against {other} on {metric}{more}; a study in a "
+        "file of its own, with new seeds, can declare them"
+    )
