@@ -57,7 +57,9 @@ class Report:
             self.scores(),
             *self.corruptions(),
             self.plain_table(
-                f"Classes on {primary}", self.tables.classes(), {"class": said("class")} | self._recalls()
+                f"Classes on {primary}",
+                self.tables.classes(),
+                {"class": said("class"), "n": number("images")} | self._recalls(),
             ),
             self.tuned() if searched else Section("Tuning"),
             self.confounds(),
@@ -105,7 +107,7 @@ class Report:
                 row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
             ),
             f"gap to {study.hidden}": halved("gap", "gap_low", "gap_high"),
-            "worst class": said("worst_class"),
+            "worst class": lambda row: text(f"{row['worst_class']} (n = {{}})", row["worst_images"]),
             "its recall %": number("worst_recall", 100),
             "ECE": number("ece", 100),
             "seeds": said("seeds"),

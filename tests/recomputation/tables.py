@@ -94,8 +94,19 @@ class Tables:
 
     def _worst(self, arm: str) -> Row:
         found = self.recalled(arm)
-        worst = min(found, key=lambda name: float(np.mean(found[name])))
-        return {"worst_class": worst} | mean("worst_recall", found[worst])
+        sizes = self.class_images()
+        several = [name for name in found if sizes[name] > 1]
+        worst = min(several, key=lambda name: float(np.mean(found[name])))
+        row: Row = {"worst_class": worst, "worst_images": sizes[worst]}
+        return row | mean("worst_recall", found[worst])
+
+    def class_images(self) -> dict[str, int]:
+        """Images of each class on the primary metric's set, copies counted once."""
+        trial = self.study.finished(self.study.baseline)[0]
+        answers = trial.answers(trial.keys[self.study.primary_set])
+        of_image = dict(zip(answers.ids.tolist(), answers.labels.tolist(), strict=True))
+        labels = list(of_image.values())
+        return {name: labels.count(k) for k, name in enumerate(self.study.classes)}
 
     def costs_of(self, arm: str) -> Row:
         """Sizes of an arm's network, and means over its finished seeds."""
@@ -144,7 +155,7 @@ class Tables:
         found = {arm: self.recalled(arm) for arm in self.order}
         rows = []
         for name in found[self.study.baseline]:
-            row: Row = {"class": name}
+            row: Row = {"class": name, "images": self.class_images()[name]}
             for arm in self.order:
                 row |= mean(arm, found[arm][name])
             rows.append(row)
