@@ -66,7 +66,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         question=study.question,
         baseline=study.baseline,
         smoke=plan.smoke,
-        rules=_rules(study, plan, rulings),
+        rules=_rules(study, plan, rulings, evidence),
         sets=(LOCAL, *study.hidden),
         where=measured.where,
         gap_set=gap_set,
@@ -99,7 +99,7 @@ def _rank(finding: Finding, metric: Measure) -> tuple[bool, float, str]:
     return effect is None, sign * effect.mean if effect else 0.0, finding.arm
 
 
-def _rules(study: Study, plan: PlanFile, rulings: Rulings) -> Rules:
+def _rules(study: Study, plan: PlanFile, rulings: Rulings, evidence: Evidence) -> Rules:
     replicates = max(len(arm.trials) for arm in plan.arms)
     return Rules(
         primary=study.primary,
@@ -110,8 +110,19 @@ def _rules(study: Study, plan: PlanFile, rulings: Rulings) -> Rules:
         folds=study.folds.k if study.folds else None,
         replicates=replicates,
         divergence_bound=stats.diverged_share(0, max(1, replicates)).high,
+        coarse=tuple(_coarse(study, rulings, evidence)),
         looks=tuple(zip(plan.looks, stats.levels(len(plan.looks)), strict=True)) if plan.looks else (),
     )
+
+
+def _coarse(study: Study, rulings: Rulings, evidence: Evidence) -> Iterable[tuple[str, int]]:
+    """Sets that decide something by a δ that is finer than one of their items."""
+    declared = (parse(metric, rulings.sets) for _, _, metric in rulings.keys)
+    for name in dict.fromkeys(one.set for one in declared if one.kind == "score" and one.unit == "points"):
+        delta = study.delta.local if name == TEST else study.delta.hidden
+        items = evidence.items(name)
+        if items and items * delta < 100:
+            yield LOCAL if name == TEST else name, items
 
 
 def _metrics(outcomes: Outcomes) -> tuple[str, ...]:
@@ -146,7 +157,8 @@ class _Measured:
             mean_of(found, lambda o: cost(o, "seconds"))
             for found in (trials, self.evidence.outcomes[baseline])
         )
-        recalls = _recalls(trials, TEST if self.where == LOCAL else self.where)
+        where = TEST if self.where == LOCAL else self.where
+        recalls = _recalls(trials, where)
         sets = {LOCAL if name == TEST else name: name for name in (TEST, *self.study.hidden)}
         return ArmRow(
             label=label,
@@ -156,6 +168,7 @@ class _Measured:
             scores={called: self._scores(label, called, name) for called, name in sets.items()},
             effects={called: self._effect(label, name) for called, name in sets.items()},
             recalls={name: mean for name, mean in recalls.items() if mean},
+            class_images=self.evidence.class_images(label, where),
             finding=finding,
             gap=self._gap(label, self.gap_set) if self.gap_set else None,
             flops=max((o.record.flops or 0 for o in trials if o.record), default=0) or None,
@@ -166,15 +179,19 @@ class _Measured:
     def _scores(self, label: str, called: str, name: str) -> dict[str, Mean | None]:
         trials, found = self.evidence.outcomes[label], {}
         for metric in self.metrics:
-            interval = self.evidence.mean(label, name) if metric == "accuracy" else None
-            found[metric] = Mean.over((o.score(called, metric) for o in trials), interval)
+            values = (o.score(called, metric) for o in trials)
+            if metric == "accuracy":
+                least = self.evidence.at_least(label, name)
+                found[metric] = Mean.over(values, self.evidence.mean(label, name), least)
+            else:
+                found[metric] = Mean.over(values)
         return found
 
     def _effect(self, label: str, name: str) -> Effect | None:
         if label == self.study.baseline:
             return None
         contrast = self.evidence.contrast(label, self.study.baseline, Measure("score", name))
-        return Effect.of(contrast.of_finished)
+        return Effect.of(contrast.of_finished, few=contrast.few)
 
     def _gap(self, label: str, name: str) -> Mean | None:
         both = [[o.score(one, "accuracy") for one in (LOCAL, name)] for o in self.evidence.outcomes[label]]
@@ -214,7 +231,7 @@ def _again(measured: _Measured, plan: PlanFile, store: Store) -> ArmRow | None:
         metric=study.primary,
         verdict="noise floor",
         detail="",
-        effect=Effect.of(contrast.of_finished, primary.unit),
+        effect=Effect.of(contrast.of_finished, primary.unit, few=contrast.few),
         if_converges=False,
         dagger=False,
         seeds=contrast.seeds,
