@@ -1,7 +1,22 @@
 """A hundred simulated studies in each of twenty worlds; ``just coverage`` draws 500: docs/method.md."""
 
+import math
+import os
+
 import pytest
-from simulation import MARKED, RULES, Scenario, collapse, patient_scenarios, scenarios, simulate
+from simulation import (
+    CHOOSES,
+    MARKED,
+    RULES,
+    Scenario,
+    collapse,
+    patient_scenarios,
+    scenarios,
+    search_luck,
+    simulate,
+)
+
+from bench.judge.ledger import SEARCH_LUCK
 
 STUDIES = 100
 
@@ -45,3 +60,14 @@ def test_where_seeds_collapse_a_verdict_is_withheld_as_often_as_an_arm_or_the_ba
     found = collapse(5, MARKED[0], 40, seed=0)[RULES[2]]
     assert found.false_studies <= 0.1
     assert found.withheld == pytest.approx(0.65, abs=0.1)
+
+
+LOOKED = 4000 if "DEEP" in os.environ else 100
+
+
+@pytest.mark.parametrize("finalists", [False, True])
+def test_the_rate_that_a_report_prints_for_the_luck_of_a_search_is_the_simulated_one(finalists: bool):
+    worlds = [Scenario(5, 0.74, driven, effect=False) for driven in ("seed", "image")]
+    found = sorted(search_luck(world, CHOOSES[1 + finalists], LOOKED, seed=1) for world in worlds)
+    for rate, printed in zip(found, SEARCH_LUCK[finalists], strict=True):
+        assert abs(rate - printed) <= 3.5 * math.sqrt(printed * (1 - printed) * (1 / LOOKED + 1 / 4000))
