@@ -24,7 +24,7 @@ chaos kills="20" seed="0":
 
 # ten times the fuzzing: odd EXIF blocks, damaged image files, mutated studies; every number of every committed report
 deep *arguments:
-    DEEP=1 uv run pytest tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py {{arguments}}
+    DEEP=1 uv run pytest tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py tests/data/test_hidden.py {{arguments}}
 
 # write docs/components.md anew
 docs:

@@ -202,6 +202,7 @@ def _plain(kind: Any) -> bool:
 
 def _class_label(shard: _Shard, column: str) -> tuple[str, ...] | None:
     """Names of a column's numbers, where Hugging Face's description of the file gives them."""
+    names: Any = None
     try:
         described = json.loads(shard.metadata[b"huggingface"])["info"]["features"][column]
         names = described["names"] if described["_type"] == "ClassLabel" else None
