@@ -36,7 +36,7 @@ def data_inspect(
     source: Annotated[
         str,
         typer.Argument(
-            help="folder:PATH, npz:PATH, bloodmnist, synthetic, or a study file.",
+            help="folder:, csv:, parquet: or npz:PATH, bloodmnist, synthetic, or a study file.",
             show_default=False,
         ),
     ],

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from bench.models.network import Network
 
-VGG_CLASSIFIER = ("pre_logits.", "head.")
-"""119 of VGG16's 134 million weights; not part of its features."""
+VGG_CLASSIFIER = ("pre_logits.", "head.", "classifier.")
+"""119 of VGG16's 134 million weights, the last as torchvision names them; not part of its features."""
 VGG_SMALLEST_PX = 32
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB_TIMEOUT_S = 10.0
@@ -38,7 +38,9 @@ def timm(
     """Any timm model by its timm name: its features, its pooling, then dropout and a dense softmax layer.
 
     pretrained   ImageNet weights from the hub (needs a network once)
-    weights      instead: a .pth or .safetensors file of the same model
+    weights      instead: a .pth, .ckpt or .safetensors file of the same model, timm's or torchvision's (VGG,
+                 ResNet, DenseNet, MobileNetV2, EfficientNet), also as a checkpoint of Lightning,
+                 DataParallel or a compiled model
     dropout      0 to below 1, between features and classifier
     dense        width of a dense layer added before the classifier; 0: none
     pad_type     timm's padding; weights born in TensorFlow need "same"
@@ -207,14 +209,19 @@ def _reach_hub(name: str) -> None:
 def _load(backbone: nn.Module, path: Path, what: str, channels: int) -> None:
     """Copy a file's tensors into the backbone; the file's classifier is ignored, anything else must fit."""
     from timm.models import adapt_input_conv
+    from timm.models.efficientnet import EfficientNet
 
-    from bench.models.weights import load_strictly, read
+    from bench.models.weights import from_torchvision, load_strictly, read, without_prefix
 
     configured: Any = backbone.pretrained_cfg
     heads = configured.get("classifier") or ()
     ignored = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
     hidden = VGG_CLASSIFIER if _has_hidden_classifier(backbone) else ()
-    state = {name: t for name, t in read(path).items() if not name.startswith(ignored + hidden)}
+    own = backbone.state_dict()
+    found = without_prefix(read(path), own)
+    if isinstance(backbone, EfficientNet) and not own.keys() & found.keys():
+        found = from_torchvision(found, own) or found
+    state = {name: t for name, t in found.items() if not name.startswith(ignored + hidden)}
     first = f"{configured.get('first_conv')}.weight"
     if first in state and state[first].ndim == 4 and state[first].shape[1] == 3 != channels:
         state[first] = adapt_input_conv(channels, state[first])

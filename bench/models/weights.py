@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +15,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.errors import UserError
+from bench.errors import UserError, shorten
 from bench.files import move
 
 StateDict = Mapping[str, Tensor]
-WRAPPERS = ("state_dict", "model")
-"""Keys under which training scripts commonly put the weights of a checkpoint."""
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+"""Keys under which training scripts commonly put weights; Lightning and timm use the first."""
+FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)")
+"""How torch names what it does not load."""
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
+LAYERS = "features."
+"""Under which torchvision keeps a network's convolutions."""
 COUNTER = "num_batches_tracked"
 
 
@@ -34,9 +41,9 @@ def save(state: StateDict, path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Tensors of a weight file by name, on the CPU.
+    """Tensors of a weight file by name, on the CPU; of a checkpoint those of its network.
 
-    Raises UserError when the file is missing, damaged, or holds anything but tensors.
+    Raises UserError, one message a cause, when the file is missing, damaged, or holds anything but tensors.
     """
     try:
         if path.suffix == ".safetensors":
@@ -46,26 +53,85 @@ def read(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"weights = {path}: no such file; give the path of a .pth or .safetensors file"
         ) from None
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        SafetensorError,
-        pickle.UnpicklingError,
-    ) as error:
-        reason = str(error).partition("\n")[0][:200]
+    except pickle.UnpicklingError as error:
+        raise UserError(f"weights = {path}: {_not_loaded(error, path)}") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
+        reason = COLOURS.sub("", str(error)).partition("\n")[0][:200]
         raise UserError(
-            f"weights = {path}: not a readable weight file ({reason}); "
-            "allowed: safetensors, or a .pth that holds tensors only"
+            f"weights = {path}: not a readable weight file ({reason}); copy it again, or give another: "
+            "safetensors, or a .pth or .ckpt that holds tensors"
         ) from error
+    state = content
     for key in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise UserError(f"weights = {path}: holds a {type(content).__name__}, not a table of tensors by name")
-    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        inside = f"with {shorten(sorted(map(str, state)), 200)}" if isinstance(state, dict) else ""
+        raise UserError(
+            f"weights = {path}: holds a {type(state).__name__} {inside}, not a table of tensors by name\n"
+            f"    a checkpoint has that under one of {', '.join(WRAPPERS)}"
+        )
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def _not_loaded(error: pickle.UnpicklingError, path: Path) -> str:
+    """Why a file was not unpickled."""
+    found = FORBIDDEN.search(COLOURS.sub("", str(error)))
+    if found is None:
+        return "not a readable weight file: damaged, or of another kind; copy it again"
+    return (
+        f"holds more than tensors ({found[1]}), and code in a weight file is never run\n"
+        "    where you trust it, take the weights out once, and name the new file:\n"
+        '    python -c "import torch; torch.save('
+        f"torch.load('{path.name}', weights_only=False)['state_dict'], 'weights.pth')\""
+    )
+
+
+def without_prefix(state: StateDict, wanted: Iterable[str]) -> dict[str, Tensor]:
+    """A file's tensors under the names of a network: what wrappers put before all of them is taken off.
+
+    wanted   names of the network's tensors
+
+    ``module.`` (DataParallel), ``model.`` (Lightning), ``_orig_mod.`` (compiled) or several: the prefix under
+    which most of ``wanted`` are found. What has another, the weights of a loss say, is left out. A file stays
+    as it is where no prefix finds half of them. Raises UserError when two find equally many.
+    """
+    network = set(wanted)
+    found = Counter(name.removesuffix(rest) for name in state for rest in _ends(name) if rest in network)
+    most = max(found.values(), default=0)
+    best = [prefix for prefix, count in found.items() if count == most]
+    if "" in best or 2 * most < len(network):
+        return dict(state)
+    if len(best) > 1:
+        named = " and ".join(sorted(best))
+        raise UserError(f"the weight file holds the network more than once, under {named}; keep one of them")
+    (prefix,) = best
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def from_torchvision(state: StateDict, network: StateDict) -> dict[str, Tensor] | None:
+    """Tensors of torchvision's EfficientNet or MobileNetV2 under timm's names; None: they are not that.
+
+    network   of timm's model without its classifier, in its order
+
+    Both list the same layers in the order that an image passes them; only the names differ. All tensors below
+    ``features.`` must agree in number, order, shape and the ends of their names.
+    """
+    wanted = [name for name in network if not name.endswith(COUNTER)]
+    head = next((name[: name.index(LAYERS)] + LAYERS for name in state if LAYERS in name), None)
+    theirs = [name for name in state if head and name.startswith(head) and not name.endswith(COUNTER)]
+    pairs = list(zip(wanted, theirs, strict=False))
+    same = len(wanted) == len(theirs) and all(
+        network[ours].shape == state[name].shape and ours.split(".")[-1] == name.split(".")[-1]
+        for ours, name in pairs
+    )
+    return {ours: state[name] for ours, name in pairs} if same else None
+
+
+def _ends(name: str) -> Iterator[str]:
+    """``a.b.c``, ``b.c``, ``c``."""
+    parts = name.split(".")
+    return (".".join(parts[start:]) for start in range(len(parts)))
 
 
 @dataclass(frozen=True)

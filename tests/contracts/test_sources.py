@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,3 +191,27 @@ def test_a_smoke_run_asks_no_source(tmp_path: Path) -> None:
         study.read_text().replace('"synthetic"', '"stack:nowhere"').replace("n_images = 120\n", "")
     )
     assert smoke(load(study)).data.source == "synthetic"
+
+
+@pytest.mark.usefixtures("own")
+def test_the_docs_source_of_a_torchvision_data_set_brings_its_own_test_images(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "add-a-component.md"
+    (code,) = re.findall(
+        r"^```python\n(# ablations/mnist\.py\n.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
+    )
+    exec(code, {"__name__": "mnist"})
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = noise(60, size=28)[..., 0]
+    for name, part in (("train", slice(0, 40)), ("t10k", slice(40, 60))):
+        images, labels = pixels[part], (np.arange(60) % 10).astype(np.uint8)[part]
+        head = struct.pack(">IIII", 2051, len(images), 28, 28)
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(head + images.tobytes())
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 2049, len(labels)) + labels.tobytes()
+        )
+    assert located("mnist:.", tmp_path).official
+    seen = inspect_commands.inspect(f"mnist:{tmp_path}", 28, Machine(cache=tmp_path / "cache"), QUIET)
+    assert (seen.counts.tolist(), seen.problem) == ([6] * 10, "")
+    np.testing.assert_array_equal(seen.images.images[..., 0], pixels)
+    assert seen.sides["test"].tolist() == [2] * 10

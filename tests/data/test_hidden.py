@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,11 @@ from PIL import Image
 from samples import as_images, noise, write_folder
 
 from bench.data import outliers
+from bench.data.cache import gray
 from bench.data.hidden import SHIFTED_SEED, hidden_samples
-from bench.data.images import Images, Samples
+from bench.data.images import Images, Samples, pixel_id
+from bench.data.outliers import perceptual_hash
+from bench.data.sources.folder import folder
 from bench.data.synthetic import draw as synthetic
 from bench.errors import UserError
 from bench.plan import ScoredSet, Source
@@ -190,3 +194,28 @@ def test_the_other_laboratorys_cells_fit_five_of_the_eight_classes(shared: Path,
     here = Images(plain.images, plain.labels, plain.ids, classes=names, split=None, phash=plain.phash)
     samples = score(external(), Source("folder", shared / "data/external_cellavision", "c"), tmp_path, here)
     assert np.bincount(samples.labels, minlength=8).tolist() == [3, 12, 0, 0, 37, 15, 33, 0]
+
+
+@pytest.mark.shared
+def test_cells_of_another_laboratory_are_no_near_duplicates_of_ours(shared: Path) -> None:
+    """All 17,092 in the deep run, else 100 of each class."""
+    most = None if "DEEP" in os.environ else 100
+
+    def hashed(path: Path) -> Images:
+        reader = folder(path)
+        mine = [np.flatnonzero(reader.labels == k)[:most] for k in range(len(reader.classes))]
+        index = np.sort(np.concatenate(mine))
+        natives = [reader.native(k) for k in index.tolist()]
+        return Images(
+            np.stack(natives),
+            reader.labels[index],
+            np.array([pixel_id(native) for native in natives], dtype=np.uint64),
+            classes=reader.classes,
+            split=None,
+            phash=perceptual_hash(np.stack([gray(native) for native in natives])),
+        )
+
+    ours, theirs = hashed(shared / "data" / "pbc96"), hashed(shared / "data" / "external_cellavision")
+    assert len(theirs) == 100
+    assert outliers.seen_in(theirs, ours).tolist() == []
+    assert len(outliers.seen_in(ours, ours)) == len(ours), "the search finds what is there"

@@ -78,6 +78,34 @@ def test_weights_from_a_file_are_loaded_exactly_and_the_head_is_fresh(resnet_fil
     assert set(stored) - set(loaded) == {"fc.weight", "fc.bias"}
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("mobilenet_v2", "mobilenetv2_100"), ("efficientnet_b0", "efficientnet_b0")]
+)
+def test_torchvisions_weights_make_the_same_features(theirs: str, ours: str, tmp_path: Path) -> None:
+    import torchvision
+
+    torch.manual_seed(3)
+    model = getattr(torchvision.models, theirs)(weights=None)
+    images = torch.rand(4, 3, 32, 32)
+    model.train()(images)  # statistics of its own in every batch norm
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "x.ckpt")
+    backbone = build(ours, tmp_path / "x.ckpt").backbone.eval()
+    with torch.no_grad():
+        expected = model.eval().features(images).mean((2, 3))
+        torch.testing.assert_close(backbone(images), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_torchvisions_vgg_has_another_classifier_and_the_same_features(tmp_path: Path) -> None:
+    import torchvision
+
+    model = torchvision.models.vgg11(weights=None)
+    state = {name: tensor for name, tensor in model.state_dict().items() if "classifier" not in name}
+    torch.save(state | {"classifier.0.weight": torch.zeros(2, 2)}, tmp_path / "x.pth")
+    loaded = build("vgg11", tmp_path / "x.pth").backbone.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
+
+
 def test_gray_images_use_the_sum_of_the_first_layers_colours(resnet_file: Path) -> None:
     colour, gray = build("resnet10t", resnet_file), build("resnet10t", resnet_file, channels=1)
     first = colour.backbone.conv1[0].weight

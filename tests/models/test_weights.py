@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import argparse
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 from bench.errors import UserError
-from bench.models.weights import compare, load_strictly, read, save
+from bench.models.weights import compare, load_strictly, read, save, without_prefix
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b.num_batches_tracked": torch.tensor(7)}
 
@@ -30,11 +32,31 @@ def test_a_write_that_breaks_leaves_the_old_file(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model_state_dict"])
 def test_a_training_scripts_checkpoint_is_unwrapped(wrapper: str | None, tmp_path: Path) -> None:
-    state = {f"module.{name}": tensor for name, tensor in STATE.items()}
-    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "w.pth")
+    torch.save({wrapper: STATE, "epoch": 3} if wrapper else STATE, tmp_path / "w.pth")
     assert set(read(tmp_path / "w.pth")) == set(STATE)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "model._orig_mod.", "module.backbone."])
+def test_what_wrappers_put_before_all_names_is_taken_off(prefix: str) -> None:
+    state = {f"{prefix}{name}": tensor for name, tensor in STATE.items()} | {"loss.weight": torch.ones(2)}
+    names = set(STATE) | (set() if prefix else {"loss.weight"})
+    assert set(without_prefix(state, STATE)) == names
+
+
+def test_a_part_that_repeats_inside_a_network_is_no_prefix() -> None:
+    wanted = ["norm.weight", "blocks.0.norm.weight", "blocks.1.norm.weight"]
+    state = {f"model.{name}": torch.ones(1) for name in wanted}
+    assert list(without_prefix(state, wanted)) == wanted
+    foreign = {"layer.norm.weight": torch.ones(1), "x": torch.ones(1)}
+    assert set(without_prefix(foreign, wanted)) == set(foreign)
+
+
+def test_a_file_that_holds_the_network_twice_is_refused() -> None:
+    twice = {f"{prefix}{name}": tensor for prefix in ("net.", "ema.") for name, tensor in STATE.items()}
+    with pytest.raises(UserError, match=r"more than once, under ema\. and net\."):
+        without_prefix(twice, STATE)
 
 
 class Harmful:
@@ -45,9 +67,24 @@ class Harmful:
 def test_nothing_in_a_weight_file_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"a": Harmful()}, "evil.pth")
-    with pytest.raises(UserError, match="holds tensors only"):
+    with pytest.raises(
+        UserError, match=r"holds more than tensors \(.*code in a weight file is never run"
+    ) as error:
         read(Path("evil.pth"))
+    assert "\x1b" not in str(error.value)
     assert not Path("executed").exists()
+
+
+def test_what_to_do_with_a_checkpoint_that_holds_objects_is_said_and_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": STATE, "hyper_parameters": argparse.Namespace(lr=1)}, "x.ckpt")
+    with pytest.raises(UserError, match=r"holds more than tensors \(argparse\.Namespace\)") as error:
+        read(Path("x.ckpt"))
+    (code,) = re.findall(r'python -c "(.*)"', str(error.value))
+    exec(code)  # what the message says
+    assert set(read(Path("weights.pth"))) == set(STATE)
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
@@ -62,6 +99,11 @@ def test_a_damaged_or_missing_file_is_one_clear_error(name: str, tmp_path: Path)
 def test_a_file_of_something_else_than_tensors_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "w.pth")
     with pytest.raises(UserError, match="holds a list"):
+        read(tmp_path / "w.pth")
+    torch.save({"epoch": 3, "weights": STATE}, tmp_path / "w.pth")
+    with pytest.raises(
+        UserError, match=r'holds a dict with \["epoch", "weights"\].*\n.*under one of state_dict'
+    ):
         read(tmp_path / "w.pth")
 
 

@@ -28,8 +28,14 @@ WANTED = [f"{part}{what}" for part in ("", *(f"{p}_" for p in PARTS)) for what i
 Shape = tuple[int, ...]
 
 
+LOOK = 1
+"""Raised when the same arrays would be told of otherwise."""
+
+
 def locate(asked: Asked) -> Located:
     """Known by its bytes; MedMNIST's layout brings its own split."""
+    from bench.plan import Seen  # imports pydantic
+
     try:
         with zipfile.ZipFile(asked.path) as archive:
             names = set(archive.namelist())
@@ -37,12 +43,40 @@ def locate(asked: Asked) -> Located:
         raise UserError(
             f"{asked.path} is not a readable npz: {error}; save it with numpy.savez, or copy it again"
         ) from None
-    return Located(asked.path, asked.sha256(), official={f"{part}_images.npy" for part in PARTS} <= names)
+    stat = asked.path.stat()
+    stamped = [(asked.path.name, stat.st_size, stat.st_mtime_ns)]
+    told = asked.remembered(f"arrays-{LOOK}", stamped, lambda: _look(asked.path))
+    given, counts = asked.data.classes or (), told.pop("counts")
+    called = given if len(given) == len(counts) else [f"class {k}" for k in range(len(counts))]
+    images = {name: count for name, count in zip(called, counts, strict=True) if count}
+    official = {f"{part}_images.npy" for part in (PARTS[0], PARTS[-1])} <= names
+    return Located(asked.path, asked.sha256(), official, seen=Seen(images=images, **told))
+
+
+def _look(path: Path) -> dict[str, Any]:
+    """Images of each label, and what the central square would leave out of them."""
+    import numpy as np
+
+    from bench.data.reading import NOTICED
+
+    shapes = _shapes(path)
+    parts = _parts(path, shapes)
+    labels = [_labels(path, part, shapes) for part in parts]
+    height, width, _ = _size(path, shapes[f"{parts[0]}images"])
+    cropped = 1 - min(height, width) / max(height, width)
+    count = sum(map(len, labels))
+    return {
+        "counts": np.bincount(np.concatenate(labels)).tolist(),
+        "cropped": round(cropped, 4),
+        "oblong": count if cropped > NOTICED else 0,
+    }
 
 
 @sources.register("npz", path="file", locate=locate, numbered=True)
 def npz(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
     """A NumPy archive: train_images, train_labels, val_…, test_… (MedMNIST) or images, labels.
+
+    Without val_images validation is drawn from training by each seed.
 
     path     images (N, H, W) or (N, H, W, C) with C 1 or 3; labels (N,) or (N, 1), whole numbers from 0; any
              other array (N,) is a column (train_patient, val_… and test_…: patient) for ``groups``
@@ -70,7 +104,7 @@ def npz(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
         labels,
         channels,
         _lookup(once(load), sides),
-        np.repeat(np.arange(3, dtype=np.int8), [len(side) for side in sides]) if len(parts) > 1 else None,
+        _split(parts, sides),
         names=[f"{name}[{i}]" for name, side in zip(images, sides, strict=True) for i in range(len(side))],
         columns=_columns(path, parts),
         size=lambda _: (width, height),
@@ -87,8 +121,8 @@ def _parts(path: Path, shapes: dict[str, Shape]) -> list[str]:
             f"{path} has the arrays {found}\n"
             "    needed are images and labels, or MedMNIST's train_images, train_labels, val_…, test_…"
         )
-    if parts and len(parts) < len(PARTS):
-        missing = [f"{part}_images" for part in PARTS if part not in parts]
+    missing = [f"{part}_images" for part in (PARTS[0], PARTS[-1]) if part not in parts]
+    if parts and missing:
         raise UserError(f"{path} has no {', '.join(missing)}; save all images as images and labels instead")
     return [f"{part}_" for part in parts] or [""]
 
@@ -146,6 +180,14 @@ def _columns(path: Path, parts: list[str]) -> dict[str, Callable[[], npt.ArrayLi
     return {name: partial(values, name) for name in names if there >= {f"{part}{name}" for part in parts}}
 
 
+def _split(parts: list[str], sides: list[Labels]) -> npt.NDArray[np.int8] | None:
+    """Side of each image, (N,) int8, where the file has parts."""
+    import numpy as np
+
+    numbers = [PARTS.index(part[:-1]) for part in parts if part]
+    return np.repeat(np.array(numbers, np.int8), [len(side) for side in sides]) if numbers else None
+
+
 def _labels(path: Path, part: str, shapes: dict[str, Shape]) -> Labels:
     """Labels (n,) int64 of one part, one for each of its images."""
     import numpy as np
@@ -156,6 +198,11 @@ def _labels(path: Path, part: str, shapes: dict[str, Shape]) -> Labels:
         labels: npt.NDArray[Any] = archive[f"{part}labels"]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    if labels.ndim == 2:
+        raise UserError(
+            f"{path}: {part}labels has shape {labels.shape}: several labels an image, as ChestMNIST,\n"
+            "    are another task; needed is (N,) or (N, 1), one class each; of one-hot rows the argmax(1)"
+        )
     if labels.ndim != 1:
         raise UserError(
             f"{path}: {part}labels has shape {labels.shape}, needed is (N,) or (N, 1), one class each"
@@ -175,6 +222,11 @@ def _labels(path: Path, part: str, shapes: dict[str, Shape]) -> Labels:
 def _size(path: Path, shape: Shape) -> tuple[int, int, int]:
     """(N, H, W) or (N, H, W, C) → (H, W, C) with C 1 or 3."""
     full = (*shape, 1) if len(shape) == 3 else shape
+    if len(shape) == 5 or (len(shape) == 4 and len(set(shape[1:])) == 1 and shape[3] > 3):
+        raise UserError(
+            f"{path}: images of shape {shape} are volumes, as MedMNIST's 3D sets; classified are images\n"
+            "    save one slice of each: (N, H, W)"
+        )
     if len(full) != 4 or full[3] not in (1, 3) or 0 in full[1:]:
         hint = "; channels come last: transpose it to (N, H, W, C)" if len(full) == 4 else ""
         raise UserError(

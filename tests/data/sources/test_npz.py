@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from samples import noise
 
+from bench.data.fingerprint import locate
 from bench.data.reader import Reader
 from bench.data.sources.npz import npz
 from bench.errors import UserError
+from bench.machine import Machine
+from bench.plan import Source
+from bench.recipe import Data
 
 PIXELS = noise(6)
 
@@ -94,11 +98,15 @@ def test_one_rule_holds_for_all_parts_of_a_file(tmp_path: Path) -> None:
     [
         ({"x": PIXELS, "y": [0] * 6}, r"has the arrays \[.x., .y.\]\n.*needed are images and labels"),
         ({"images": PIXELS}, "has images but no labels"),
-        (medmnist(val_images=None), "has no val_images"),
+        (medmnist(test_images=None), "has no test_images"),
+        (medmnist(train_images=None), "has no train_images"),
         (medmnist(val_labels=None), "has val_images but no val_labels"),
         ({"images": PIXELS, "labels": [0] * 5}, "6 images but 5 labels"),
         ({"images": PIXELS[:0], "labels": []}, "0 images but 0 labels"),
-        ({"images": PIXELS, "labels": np.eye(6)}, r"shape \(6, 6\)"),
+        ({"images": PIXELS, "labels": np.eye(6)}, r"shape \(6, 6\): several labels an image, as ChestMNIST"),
+        ({"images": np.zeros((6, 9, 9, 9), np.uint8), "labels": [0] * 6}, "are volumes, as MedMNIST's 3D"),
+        ({"images": np.zeros((6, 9, 9, 9, 1), np.uint8), "labels": [0] * 6}, "are volumes, as MedMNIST's 3D"),
+        ({"images": PIXELS, "labels": np.zeros((6, 1, 1))}, r"shape \(6, 1, 1\), needed is"),
         ({"images": PIXELS, "labels": [0, 1, 2, 0, 1, -1]}, "holds -1"),
         ({"images": PIXELS, "labels": [0, 1, 2, 0, 1, 0.5]}, "whole numbers from 0"),
         ({"images": PIXELS.transpose(0, 3, 1, 2), "labels": [0] * 6}, "channels come last"),
@@ -182,3 +190,37 @@ def test_the_real_npz_is_read(shared: Path) -> None:
     assert reader.split is not None
     assert np.bincount(reader.split).tolist() == [11959, 1712, 3421]
     assert reader.native(17091).shape == (28, 28, 3)
+
+
+def located(path: Path, **keys: object) -> Source:
+    data = Data.model_validate({"source": "npz:x", **keys})
+    return locate(f"npz:{path}", data, Machine(cache=path.parent / "cache"), path.parent)
+
+
+def test_validation_may_be_missing_and_is_then_drawn(tmp_path: Path) -> None:
+    path = write(tmp_path, **medmnist(val_images=None, val_labels=None))
+    split = npz(path).split
+    assert split is not None
+    assert split.tolist() == [0, 0, 0, 2, 2]
+    assert located(path).official
+
+
+def test_planning_counts_its_images_and_tells_what_the_crop_leaves_out(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, **medmnist(**{f"{part}_images": np.zeros((n, 8, 10, 3), np.uint8) for part, n in SIZES})
+    )
+    seen = located(path).seen
+    assert seen is not None
+    assert (seen.images, seen.cropped, seen.oblong) == ({"class 0": 2, "class 1": 2, "class 2": 2}, 0.2, 6)
+    named = located(path, classes=("a", "b", "c"), drop_classes=("b",), fit="pad")
+    assert named.seen is not None
+    assert (named.seen.images, named.seen.cropped, named.seen.oblong) == ({"a": 2, "c": 2}, 0.0, 0)
+    assert (named.images, named.classes) == (4, 2)
+
+
+SIZES = (("train", 3), ("val", 1), ("test", 2))
+
+
+def test_what_is_wrong_with_an_npz_is_said_when_a_study_is_planned(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="several labels an image, as ChestMNIST"):
+        located(write(tmp_path, images=PIXELS, labels=np.eye(6)))
