@@ -203,7 +203,7 @@ def _labelled(
             native = images.native(index)
         except BrokenImageError as error:
             return str(error)
-        return square(in_channels(native, channels, images.names[index]), data.size_px)
+        return square(in_channels(native, channels, images.names[index]), data.size_px, data.fit, data.fill)
 
     with ExitStack() as stack:
         stack.enter_context(computing(recipes[0], device))

@@ -10,18 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.data.image_files import SUFFIXES, read_image, shown
 from bench.data.images import Pixels
 from bench.data.locator import DiskLocator
 from bench.data.reader import open_source
-from bench.data.sources.folder import SUFFIXES, read_image, shown
 from bench.data.sources.npz import opened, pixels_of
+from bench.data.tables import FILE
 from bench.errors import UserError, shorten
 from bench.machine import Machine
 from bench.recipe import Data
 from bench.registry import sources
-
-FILE = ("file", "filename", "file_name", "path")
-"""What a table's column of files may be called, in any case."""
 
 
 @dataclass(frozen=True)
