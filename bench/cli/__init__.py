@@ -53,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": looking.show,
     "explain": looking.explain,
     "export": looking.export,
+    "predict": looking.predict,
     "list": helping.list_components,
     "new": helping.new,
     "schema": helping.schema,

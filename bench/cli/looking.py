@@ -1,4 +1,4 @@
-"""What came of it: ``report``, ``show``, ``explain``, ``export``."""
+"""What came of it: ``report``, ``show``, ``explain``, ``export``, ``predict``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     pass
-from bench.cli.options import Json, OneStudy, Quiet, Results, machine_of
+from bench.cli.options import Device, Json, OneStudy, Quiet, Results, machine_of
 
 
 def report(
@@ -115,3 +115,49 @@ def export(
 
     for file in commands.export(trial, form, machine_of(results=results), Terminal(quiet=quiet), out):
         print(file)
+
+
+def predict(
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL_OR_ARM",
+            help="A trial's id or its first digits; ARM or STUDY/ARM: the mean over its seeds.",
+            show_default=False,
+        ),
+    ],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Images to label: a folder (at any depth), a .csv with a column file, an .npz, or a source.",
+            show_default=False,
+        ),
+    ] = "",
+    scored: Annotated[
+        str,
+        typer.Option(
+            "--scored",
+            help="Instead, what was stored of a scored set: local, val or a hidden set's name.",
+            show_default=False,
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="CSV file.  \\[default: print it]", show_default=False)
+    ] = None,
+    results: Results = None,
+    device: Device = None,
+    quiet: Quiet = False,
+) -> None:
+    """Label images with trained networks: a row each, with its class and every class's probability.
+
+    Images are read as they were for training. A file that cannot be read has a row that says why.
+    """
+    from bench.commands import predict as commands
+    from bench.errors import UserError
+    from bench.progress.terminal import Terminal
+
+    if bool(source) == bool(scored):
+        raise UserError("bench predict takes images to label, or --scored SET: one of them")
+    machine, terminal = machine_of(results=results, device=device), Terminal(quiet=quiet)
+    of = (machine, terminal, out)
+    print(commands.scored(wanted, scored, *of) if scored else commands.predict(wanted, source, *of))

@@ -5,26 +5,19 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.show import find
+from bench.commands.trained import network_of, recipe_of, run_of
 from bench.data.classes import numbers
-from bench.data.locator import DiskLocator
 from bench.errors import UserError, did_you_mean
 from bench.machine import Machine
-from bench.plan import PlanFile, Trial, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.recipe import Recipe
-from bench.registry import models, sources
+from bench.registry import sources
 from bench.store import Record, Store
-from bench.study.code import run_in
-from bench.study.read import Study, parse
-from bench.study.smoke import smoke
-from bench.study.told import told
-from bench.tune import search
 
 if TYPE_CHECKING:
     from bench.data.images import Pixels, Samples
@@ -94,7 +87,7 @@ class _Export:
         from bench.data import provide
 
         try:
-            trial = _trial_of(self.record, self.store, self.machine)
+            trial = run_of(self.record, self.store, self.machine).trial
             with self.terminal.counting("decoding images") as count:
                 images = provide.development(trial, self.machine.cache, count).val
         except UserError as error:
@@ -116,14 +109,9 @@ def export(
         from bench.export import onnx
 
         onnx.require()
-    from bench.models.stored import stored_network
-
     store = Store(machine.results)
     record = find(wanted, store)
-    weights = _weights_of(record, store)
-    recipe = Recipe.model_validate_json(json.dumps(record.recipe))
-    _run_code_of(record, store)
-    network = stored_network(recipe.model, int(record.data["size_px"]), weights, record.id).eval()
+    network, recipe = network_of(record, store), recipe_of(record)
     folder = out or store.trial_dir(record.id) / "export"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,24 +119,6 @@ def export(
         raise UserError(f"--out {folder}: {error.strerror}; name a folder that can be written") from None
     write = {"safetensors": _safetensors, "onnx": _onnx, "codabench": _codabench}[form]
     return write(_Export(record, recipe, network, store, machine, terminal), folder)
-
-
-def _weights_of(record: Record, store: Store) -> Path:
-    """The trial's kept weights. Raises UserError that says why there are none."""
-    weights = store.weights_path(record.id)
-    if record.status != "done":
-        cause = f" ({record.cause})" if record.cause else ""
-        raise UserError(
-            f"trial {record.id} {record.status}{cause}: there is no trained network to export\n"
-            f"    bench show {record.id} tells more; export a trial that is done"
-        )
-    if not weights.is_file():
-        raise UserError(
-            f"{weights}: the weights of trial {record.id} were not kept\n"
-            "    (keep_weights = false, bench clean --weights, or a candidate of a search)\n"
-            f"    set keep_weights = true, delete {store.trial_dir(record.id)} and run the study again"
-        )
-    return weights
 
 
 def _safetensors(export: _Export, folder: Path) -> list[Path]:
@@ -233,53 +203,3 @@ def _codabench(export: _Export, folder: Path) -> list[Path]:
 def _kept(file: Path, place: Path) -> Path:
     os.replace(file, place)
     return place
-
-
-def _trial_of(record: Record, store: Store, machine: Machine) -> Trial:
-    """The trial with its place on this machine's disk, from the study that ran it. Raises UserError."""
-    for planned in _planned(record, store):
-        locator = DiskLocator(machine, (store.root / planned.file).resolve().parent)
-        plan = search.plan(_as_run(planned, store), locator, store.read, store.history)
-        for run in plan.everything:
-            if run.trial.key == record.key:  # whatever the components' versions are today
-                return run.trial
-    raise UserError(
-        f"no study of {store.root} has a trial with these images any more: they or the study have changed"
-    )
-
-
-def _planned(record: Record, store: Store) -> Iterator[PlanFile]:
-    """The studies that hold a trial."""
-    for file in sorted(store.root.glob("*/plan.json")):
-        planned = read_plan_file(file)
-        arms = [*planned.arms, *planned.shared, *([planned.again] if planned.again else [])]
-        if any(trial.id == record.id for arm in arms for trial in arm.trials):
-            yield planned
-
-
-def _as_run(planned: PlanFile, store: Store) -> Study:
-    """A study as it was run, seen from where it stood: the file itself may have been edited since.
-
-    Its code is run where nothing can be read or built without: for a source or a model of its own.
-    """
-    file = store.study_dir(planned.study) / "study.toml"
-    needed = any(component.kind in ("source", "model") for component in planned.components)
-    folder = (store.root / planned.file).resolve().parent
-    outside = run_in(folder) if needed else told(planned.components)
-    study = parse(file.read_text("utf-8-sig"), name=planned.study, file=str(file), outside=outside)
-    return smoke(study) if planned.smoke else study
-
-
-def _run_code_of(record: Record, store: Store) -> None:
-    """Offer the model that a trial was trained with, where it is no model of bench's. Raises UserError."""
-    origin = record.origins.get(f"model:{record.recipe['model']['name']}")
-    if origin is None:
-        return
-    for planned in _planned(record, store):
-        _as_run(planned, store)
-        if models[record.recipe["model"]["name"]].origin == origin:
-            return
-    raise UserError(
-        f"trial {record.id} was trained with a model whose code has changed or is gone ({origin[:20]}…)\n"
-        "    put that file back beside its study, or run the study again"
-    )

@@ -14,9 +14,11 @@ import numpy.typing as npt
 from bench.data.images import Images, Index, Pixels
 from bench.files import Count
 
-VERSION = 1
+VERSION = 2
 """Raised when other images would be suspected."""
 NEIGHBOURS = 10
+AMONG = 20_000
+"""Of more images than this, neighbours are looked for among so many only: all with all is quadratic."""
 LIMIT = 6.0
 """Robust z above which an image is a suspect."""
 GRID = 8
@@ -68,12 +70,18 @@ def robust_z(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def neighbour_distance(points: Floats) -> Floats:
-    """Euclidean distance (N,) of each of the points (N, D) to its ``NEIGHBOURS``-th nearest other point."""
+    """Euclidean distance (N,) of each of the points (N, D) to its ``NEIGHBOURS``-th nearest other point.
+
+    Of more than ``AMONG`` points, in the order of their images' ids, that is nearest among the first of them:
+    ids are hashes, so these are as good as drawn.
+    """
     from sklearn.neighbors import NearestNeighbors
 
-    search = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(points)
+    search = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(points[:AMONG])
     distance: Floats = search.kneighbors()[0][:, -1]  # without points: a point is not its own neighbour
-    return distance
+    if len(points) <= AMONG:
+        return distance
+    return np.concatenate([distance, search.kneighbors(points[AMONG:])[0][:, -1]])
 
 
 def embedding(pixels: Pixels, positions: Index, progress: Count | None = None) -> Floats:
@@ -82,25 +90,37 @@ def embedding(pixels: Pixels, positions: Index, progress: Count | None = None) -
     Coarse pixels (8 × 8) and a histogram of 16 levels for each channel, each block scaled to total variance
     1, so that neither drowns the other; then principal components.
     """
-    from sklearn.decomposition import PCA
-
-    coarse, levels = [], []
+    coarse = GRID * GRID * pixels.shape[3]
+    features = np.empty((len(positions), coarse + BINS * pixels.shape[3]), np.float32)
     for start in range(0, len(positions), BLOCK):
         block = np.asarray(pixels[positions[start : start + BLOCK]])
-        coarse.append(coarse_pixels(block))
-        levels.append(histograms(block))
+        features[start : start + BLOCK, :coarse] = coarse_pixels(block)
+        features[start : start + BLOCK, coarse:] = histograms(block)
         if progress:
             progress(start + len(block), len(positions))
-    features = np.concatenate([_scaled(coarse), _scaled(levels)], axis=1)
-    components = min(COMPONENTS, *features.shape)
-    points: Floats = PCA(components, svd_solver="covariance_eigh").fit_transform(features)
-    return points.astype(np.float32, copy=False)
+    for part in (features[:, :coarse], features[:, coarse:]):
+        _scale(part)
+    return _components(features)
 
 
-def _scaled(blocks: list[Floats]) -> Floats:
-    features = np.concatenate(blocks)
-    spread = float(np.sqrt(features.var(axis=0, dtype=np.float64).sum()))
-    return features / np.float32(spread) if spread > 0 else features
+def _scale(features: Floats) -> None:
+    """Centre (M, F) and scale it to total variance 1, in place: a large source's take a third of a GB."""
+    features -= features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    spread = float(np.sqrt(sum(np.square(column, dtype=np.float64).mean() for column in features.T)))
+    if spread > 0:
+        features /= np.float32(spread)
+
+
+def _components(features: Floats) -> Floats:
+    """The centred (M, F) along its principal components: (M, D), D at most 64."""
+    scatter = np.zeros((features.shape[1],) * 2)
+    for start in range(0, len(features), BLOCK):
+        block = features[start : start + BLOCK].astype(np.float64)
+        scatter += block.T @ block
+    axes = np.linalg.eigh(scatter)[1][:, ::-1]
+    kept = min(COMPONENTS, *features.shape)
+    points: Floats = features @ axes[:, :kept].astype(np.float32)
+    return points
 
 
 def coarse_pixels(images: Pixels) -> Floats:

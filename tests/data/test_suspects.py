@@ -88,6 +88,30 @@ def test_the_tenth_neighbour_is_another_point() -> None:
     assert distance[5] == 5  # 4 6 3 7 2 8 1 9 0 10
 
 
+def test_neighbours_of_very_many_are_looked_for_among_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspects, "AMONG", 12)
+    points = np.arange(30, dtype=np.float32)[:, None]
+    distance = suspects.neighbour_distance(points)
+    assert distance[:12].tolist() == suspects.neighbour_distance(points[:12]).tolist()
+    assert distance[12:].tolist() == [point - 2 for point in range(12, 30)]  # 11 is the nearest, 2 the tenth
+    found = suspects.find(as_images(np.concatenate([cells(300), odd_one()[None]]), [0] * 301))
+    assert [one.position for one in found][:1] == [300]
+
+
+def test_images_lie_as_far_apart_as_scikit_learn_s_components_put_them() -> None:
+    from sklearn.decomposition import PCA
+
+    pixels = cells(300)
+    parts = suspects.coarse_pixels(pixels), suspects.histograms(pixels)
+    features = np.concatenate([part / np.sqrt(part.var(axis=0).sum()) for part in parts], axis=1)
+    expected = PCA(64, svd_solver="covariance_eigh").fit_transform(features)
+    found = suspects.embedding(pixels, np.arange(300))
+    assert found.shape == expected.shape == (300, 64)
+    np.testing.assert_allclose(
+        suspects.neighbour_distance(found), suspects.neighbour_distance(expected), rtol=1e-3
+    )
+
+
 @pytest.mark.parametrize("size", [8, 16, 28, 29])
 def test_coarse_pixels_are_means_of_a_grid_at_any_size(size: int) -> None:
     images = noise(2, size=size)

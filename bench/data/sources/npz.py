@@ -95,9 +95,8 @@ def npz(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
     labels = np.concatenate(sides)
 
     def load() -> list[Pixels]:
-        with _opened(path) as archive:
-            stored = [archive[name] for name in images]
-        return [array.reshape(-1, height, width, channels) for array in _as_uint8(path, stored)]
+        with opened(path) as archive:
+            return pixels_of(path, [archive[name] for name in images])
 
     return Reader(
         _class_names(path, labels, classes),
@@ -115,7 +114,7 @@ def _parts(path: Path, shapes: dict[str, Shape]) -> list[str]:
     """What the names of the arrays begin with, one for each part of the file."""
     parts = [part for part in PARTS if f"{part}_images" in shapes]
     if not parts and "images" not in shapes:
-        with _opened(path) as archive:
+        with opened(path) as archive:
             found = shorten(sorted(archive.files), 200)
         raise UserError(
             f"{path} has the arrays {found}\n"
@@ -128,7 +127,7 @@ def _parts(path: Path, shapes: dict[str, Shape]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+def opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     """The archive, which never unpickles; what goes wrong while it is open becomes a UserError."""
     import numpy as np
 
@@ -151,7 +150,7 @@ def _shapes(path: Path) -> dict[str, Shape]:
     from numpy.lib import format as header
 
     shapes = {}
-    with _opened(path) as archive, zipfile.ZipFile(path) as members:
+    with opened(path) as archive, zipfile.ZipFile(path) as members:
         for name in set(WANTED).intersection(archive.files):
             with members.open(f"{name}.npy") as file:
                 old = header.read_magic(file) == (1, 0)
@@ -169,12 +168,12 @@ def _columns(path: Path, parts: list[str]) -> dict[str, Callable[[], npt.ArrayLi
     """The file's other arrays, ``patient`` or ``train_patient``, ``val_…`` and ``test_…``, by that name."""
     import numpy as np
 
-    with _opened(path) as archive:
+    with opened(path) as archive:
         there = set(archive.files) - set(WANTED)
     names = [name.removeprefix(parts[0]) for name in sorted(there) if name.startswith(parts[0])]
 
     def values(name: str) -> npt.ArrayLike:
-        with _opened(path) as archive:
+        with opened(path) as archive:
             return np.concatenate([archive[f"{part}{name}"] for part in parts])
 
     return {name: partial(values, name) for name in names if there >= {f"{part}{name}" for part in parts}}
@@ -194,7 +193,7 @@ def _labels(path: Path, part: str, shapes: dict[str, Shape]) -> Labels:
 
     if f"{part}labels" not in shapes:
         raise UserError(f"{path} has {part}images but no {part}labels; it has {shorten(sorted(shapes), 200)}")
-    with _opened(path) as archive:
+    with opened(path) as archive:
         labels: npt.NDArray[Any] = archive[f"{part}labels"]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -233,6 +232,12 @@ def _size(path: Path, shape: Shape) -> tuple[int, int, int]:
             f"{path}: images of shape {shape}, needed is (N, H, W), (N, H, W, 1) or (N, H, W, 3){hint}"
         )
     return full[1], full[2], full[3]
+
+
+def pixels_of(path: Path, arrays: list[npt.NDArray[Any]]) -> list[Pixels]:
+    """Arrays of a file, (N, H, W) or (N, H, W, C) each, as (N, H, W, C) uint8. Raises UserError."""
+    shapes = [_size(path, array.shape) for array in arrays]
+    return [array.reshape(-1, *shape) for array, shape in zip(_as_uint8(path, arrays), shapes, strict=True)]
 
 
 def _as_uint8(path: Path, arrays: list[npt.NDArray[Any]]) -> list[Pixels]:
