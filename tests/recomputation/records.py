@@ -133,6 +133,7 @@ class Study:
             "the baseline trained again": bool(self.plan.get("again")),
             "trials that are not done": not all(trial.done for trial in finals + candidates),
             "trials that learned little": any(trial.record.get("little_learned") for trial in finals),
+            "finalists": any(search.get("finalists") for search in self.plan.get("searches", [])),
             "candidates cut short": any(search.pruned for search in self.searches),
         }
         if found := [reason for reason, there in reasons.items() if there]:
