@@ -60,7 +60,7 @@ ours() { # NAME SECONDS [STEP...]: steps of gpu_steps.py
 
 if [ -n "$REHEARSE" ]; then # one process: each would import torch anew, for most of its time
     TINY="--tiny" CUDA_VISIBLE_DEVICES="" && export CUDA_VISIBLE_DEVICES
-    ours rehearsal 115 all
+    ours rehearsal "$MOST" all # takes a minute, on a busy machine longer: no figure of it means anything
 else # seconds of each; planned are two thirds of them
     TINY=""
     ours device 20
