@@ -137,7 +137,8 @@ class _Measured:
             mean_of(found, lambda o: cost(o, "seconds"))
             for found in (trials, self.evidence.outcomes[baseline])
         )
-        recalls = _recalls(trials, TEST if self.where == LOCAL else self.where)
+        where = TEST if self.where == LOCAL else self.where
+        recalls = _recalls(trials, where)
         sets = {LOCAL if name == TEST else name: name for name in (TEST, *self.study.hidden)}
         return ArmRow(
             label=label,
@@ -147,6 +148,7 @@ class _Measured:
             scores={called: self._scores(label, called, name) for called, name in sets.items()},
             effects={called: self._effect(label, name) for called, name in sets.items()},
             recalls={name: mean for name, mean in recalls.items() if mean},
+            class_images=self.evidence.class_images(label, where),
             finding=finding,
             gap=self._gap(label, self.gap_set) if self.gap_set else None,
             flops=max((o.record.flops or 0 for o in trials if o.record), default=0) or None,
@@ -157,15 +159,19 @@ class _Measured:
     def _scores(self, label: str, called: str, name: str) -> dict[str, Mean | None]:
         trials, found = self.evidence.outcomes[label], {}
         for metric in self.metrics:
-            interval = self.evidence.mean(label, name) if metric == "accuracy" else None
-            found[metric] = Mean.over((o.score(called, metric) for o in trials), interval)
+            values = (o.score(called, metric) for o in trials)
+            if metric == "accuracy":
+                least = self.evidence.at_least(label, name)
+                found[metric] = Mean.over(values, self.evidence.mean(label, name), least)
+            else:
+                found[metric] = Mean.over(values)
         return found
 
     def _effect(self, label: str, name: str) -> Effect | None:
         if label == self.study.baseline:
             return None
         contrast = self.evidence.contrast(label, self.study.baseline, Measure("score", name))
-        return Effect.of(contrast.of_finished)
+        return Effect.of(contrast.of_finished, few=contrast.few)
 
     def _gap(self, label: str, name: str) -> Mean | None:
         both = [[o.score(one, "accuracy") for one in (LOCAL, name)] for o in self.evidence.outcomes[label]]
@@ -205,7 +211,7 @@ def _again(measured: _Measured, plan: PlanFile, store: Store) -> ArmRow | None:
         metric=study.primary,
         verdict="noise floor",
         detail="",
-        effect=Effect.of(contrast.of_finished, primary.unit),
+        effect=Effect.of(contrast.of_finished, primary.unit, few=contrast.few),
         if_converges=False,
         dagger=False,
         seeds=contrast.seeds,

@@ -50,6 +50,11 @@ class Contrast:
     """Variances of the reference's and of the arm's own values over the common seeds, where all finished."""
 
     @property
+    def few(self) -> bool:
+        """Too few items on which the arms disagree for an interval to mean anything."""
+        return self.disagreements is not None and self.disagreements < stats.FEWEST_DISAGREEMENTS
+
+    @property
     def hopeless(self) -> bool:
         """No further seed would make it testable."""
         return self.mixed or " failed (" in self.reason or self.reason.startswith("not judged")
@@ -177,6 +182,32 @@ class Evidence:
             if o.state == "done" and (row := self.row(o, metric)) is not None
         ]
         return self._interval([row for _, row in found], [o for o, _ in found], name)
+
+    def at_least(self, arm: str, name: str) -> float | None:
+        """Bound of an arm's accuracy where too few items were ever wrong for an interval; else None."""
+        wrong: dict[str, NDArray[np.bool_]] = {}
+        means = []
+        for o in self.outcomes[arm]:
+            row = self._by_image(o, Measure("score", name)) if o.state == "done" else None
+            if row is not None:
+                key = o.planned.sets[name]
+                wrong[key] = wrong.get(key, False) | (row < 1)
+                means.append(float(row.mean()))
+        if not means or sum(self._count(*one) for one in wrong.items()) >= stats.FEWEST_DISAGREEMENTS:
+            return None
+        items = sum(self._count(key, np.ones_like(images)) for key, images in wrong.items())
+        return stats.at_least(float(np.mean(means)), items)
+
+    def class_images(self, arm: str, name: str) -> dict[str, int]:
+        """Images of each class in a set, with folds in all of them, that an arm's finished trials saw."""
+        done = [o for o in self.outcomes[arm] if o.state == "done" and o.record]
+        classes = next((o.record.classes for o in done if o.record), [])
+        keys = dict.fromkeys(o.planned.sets.get(name, "") for o in done)
+        labels = [self._labels[key] for key in keys if key in self._labels]
+        if not labels:
+            return {}
+        counts = np.bincount(np.concatenate(labels), minlength=len(classes))
+        return {label: int(n) for label, n in zip(classes, counts, strict=True) if n}
 
     def gap(self, arm: str, name: str) -> stats.Interval | None:
         """An arm's local minus hidden accuracy over finished seeds; None with fewer than 2."""
@@ -346,11 +377,12 @@ class Evidence:
         for (_, b), row in zip(kept, rows, strict=True):
             key = b.planned.sets[metric.set]
             differs[key] = differs.get(key, False) | (row != 0)
-        counts = []
-        for key, images in differs.items():
-            groups = self._groups[key]
-            counts.append(int(images.sum()) if groups is None else len(np.unique(groups[images])))
-        return sum(counts)
+        return sum(self._count(key, images) for key, images in differs.items())
+
+    def _count(self, key: str, images: NDArray[np.bool_]) -> int:
+        """Items of a set that have one of these images (M,)."""
+        groups = self._groups[key]
+        return int(images.sum()) if groups is None else len(np.unique(groups[images]))
 
     def _on_scores(self, pairs: Pairs, metric: Measure) -> Contrast:
         if metric.traits["interval"] == "none":

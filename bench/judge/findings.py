@@ -37,11 +37,18 @@ class Effect:
     high: float
     unit: str = "points"
     """``ratio``: of a cost, mean and ends are ratios already; else that of a metric which is no share."""
+    few: bool = False
+    """The arms disagree on too few items for an interval: the ends are the mean, and are not told."""
+    one_sided: bool = False
+    """Too few items were ever wrong for an interval: the lower end is a one-sided bound, the upper one 1."""
 
     @classmethod
-    def of(cls, interval: Interval | None, unit: str = "points") -> Effect | None:
+    def of(cls, interval: Interval | None, unit: str = "points", *, few: bool = False) -> Effect | None:
         """Mean and ends of an interval."""
-        return cls(interval.mean, interval.low, interval.high, unit) if interval else None
+        if interval is None:
+            return None
+        low, high = (interval.mean, interval.mean) if few else (interval.low, interval.high)
+        return cls(interval.mean, low, high, unit, few)
 
 
 @dataclass(frozen=True)
@@ -58,17 +65,26 @@ class Mean:
     """Over new seeds and images; None where it was not asked for, or fewer than two seeds finished."""
 
     @classmethod
-    def over(cls, values: Iterable[float | None], interval: Interval | None = None) -> Mean | None:
+    def over(
+        cls,
+        values: Iterable[float | None],
+        interval: Interval | None = None,
+        at_least: float | None = None,
+    ) -> Mean | None:
         """Of the seeds that have a value; None where no seed has.
 
-        values   one for each of the arm's planned trials
+        values    one for each of the arm's planned trials
+        at_least  one-sided bound that stands instead of the interval
         """
         every = list(values)
         known = [value for value in every if value is not None]
         if not known:
             return None
         sd = statistics.stdev(known) if len(known) > 1 else None
-        return cls(statistics.fmean(known), sd, len(known), len(every), Effect.of(interval))
+        told = Effect.of(interval)
+        if interval is not None and at_least is not None:
+            told = Effect(interval.mean, at_least, 1.0, one_sided=True)
+        return cls(statistics.fmean(known), sd, len(known), len(every), told)
 
 
 @dataclass(frozen=True)
@@ -159,6 +175,8 @@ class ArmRow:
     """Set → accuracy minus the baseline's; pointwise, no verdict. Of the baseline None."""
     recalls: Mapping[str, Mean]
     """Class → share recognised, on Document.where."""
+    class_images: Mapping[str, int]
+    """Class → images it has there, copies counted once; with folds those of all folds."""
     finding: Finding | None
     """Against the baseline on the primary metric; None for the baseline."""
     gap: Mean | None
@@ -191,8 +209,9 @@ class ArmRow:
 
     @property
     def worst(self) -> tuple[str, Mean] | None:
-        """The class recognised worst."""
-        return min(self.recalls.items(), key=lambda item: (item[1].mean, item[0]), default=None)
+        """The class recognised worst, of those with more than one image."""
+        told = ((name, mean) for name, mean in self.recalls.items() if self.class_images.get(name) != 1)
+        return min(told, key=lambda item: (item[1].mean, item[0]), default=None)
 
 
 @dataclass(frozen=True)
@@ -328,6 +347,10 @@ class Document:
     def classes(self) -> tuple[str, ...]:
         """Those that recalls are known of, in the order of the labels."""
         return tuple(dict.fromkeys(name for arm in self.arms for name in arm.recalls))
+
+    def class_images(self, name: str) -> int | None:
+        """Images that the recall of a class is over; None where no predictions tell."""
+        return next((arm.class_images[name] for arm in self.arms if name in arm.class_images), None)
 
     @property
     def unit(self) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from bench.judge.evidence import Evidence
 from bench.judge.findings import Effect
 from bench.judge.lead import Lead, lead
-from bench.judge.measure import parse
+from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import read_outcomes
 from bench.judge.settings import spell
 from bench.plan import TEST, PlanFile, PlannedSearch
@@ -311,10 +311,7 @@ def _effects(
     values = {search.arm: search.values for search in plan.searches}
     metric = parse(study.primary, [TEST, *study.hidden])
     labels = [arm.label for arm in plan.shared]
-    tuned = {
-        label: Effect.of(evidence.contrast(label, study.baseline, metric).of_finished, metric.unit)
-        for label in labels
-    }
+    tuned = {label: _effect(evidence, label, study.baseline, metric) for label in labels}
     if not labels or study.tune is None:
         return tuned, {}
     base = values[study.baseline]
@@ -324,7 +321,9 @@ def _effects(
     same = tuned_study(study, common)
     outcomes = read_outcomes(same, alike, store)
     both = Evidence(same, outcomes, store, {metric.set: (metric.score,)})
-    return tuned, {
-        label: Effect.of(both.contrast(label, study.baseline, metric).of_finished, metric.unit)
-        for label in labels
-    }
+    return tuned, {label: _effect(both, label, study.baseline, metric) for label in labels}
+
+
+def _effect(evidence: Evidence, arm: str, reference: str, metric: Measure) -> Effect | None:
+    contrast = evidence.contrast(arm, reference, metric)
+    return Effect.of(contrast.of_finished, metric.unit, few=contrast.few)

@@ -106,7 +106,7 @@ def unseen(study: Study, evidence: Evidence, arm: str, reference: str, name: str
     effect = None
     if common:
         contrast = evidence.contrast(arm, reference, Measure("score", name, families=common))
-        effect = Effect.of(contrast.of_finished)
+        effect = Effect.of(contrast.of_finished, few=contrast.few)
     return Unseen(effect, len(common), len(families))
 
 
@@ -207,7 +207,7 @@ class _Set:
         effect, new = None, None
         if label != baseline:
             contrast = self.evidence.contrast(label, baseline, Measure("score", self.name))
-            effect = Effect.of(contrast.of_finished)
+            effect = Effect.of(contrast.of_finished, few=contrast.few)
             new = unseen(self.study, self.evidence, label, baseline, self.name)
         return CorruptedArm(
             label=label,

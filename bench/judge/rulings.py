@@ -115,6 +115,8 @@ class Rulings:
         # of little-learned seeds the effect is as they scored; of diverged ones there is none
         conditional = judgement.word == "unstable" and bool(contrast.diverged or contrast.diverged_reference)
         effect = _effect(contrast.finished if conditional else contrast.test, metric, self.levels_of[i])
+        if effect and contrast.few:
+            effect = replace(effect, low=effect.mean, high=effect.mean, few=True)
         verdict, detail = self._words(i, metric)
         return Finding(
             *key,
@@ -152,11 +154,9 @@ class Rulings:
 
     def _local(self, key: Key) -> Effect | None:
         contrast = self.evidence.contrast(key[0], key[1], Measure("score", TEST))
-        return (
-            None
-            if contrast.diverged or contrast.diverged_reference
-            else _effect(contrast.test, Measure("score"))
-        )
+        if contrast.diverged or contrast.diverged_reference or not isinstance(contrast.test, stats.Interval):
+            return None
+        return Effect.of(contrast.test, few=contrast.few)
 
     def _unseen(self, key: Key, metric: Measure) -> Unseen | None:
         """The part of an effect on accuracy that is no likeness of augmentation and corruption."""

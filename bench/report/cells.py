@@ -82,20 +82,32 @@ def mean(value: Mean, column: Column) -> str:
     middle, digits, spread = value.mean, column.digits, value.sd if column.kind == "mean" else None
     if column.kind in ("within", "interval") and (found := value.interval):
         middle, digits, spread = found.mean, precision(found), (found.high - found.low) / 2
+        if found.one_sided:
+            least = f"{number(column.times * middle, digits)} (≥ {number(column.times * found.low, digits)})"
+            return least + fewer(value)
     elif column.kind == "interval":
         return column.missing
     text = number(column.times * middle, digits)
     text += f" ± {column.times * spread:.{digits}f}" if spread is not None else ""
-    return text + (f" ({value.seeds}/{value.planned})" if value.seeds < value.planned else "")
+    return text + fewer(value)
+
+
+def fewer(value: Mean) -> str:
+    """`` (3/5)`` behind a mean over fewer seeds than its arm has."""
+    return f" ({value.seeds}/{value.planned})" if value.seeds < value.planned else ""
 
 
 def effect(value: Effect) -> str:
-    """``+12.1 [9.2, 15.0]`` points, ``×1.18 [1.10, 1.27]``; in another unit ``+0.121 [0.092, 0.150]``."""
+    """``+12.1 [9.2, 15.0]`` points, ``×1.18 [1.10, 1.27]``; in another unit ``+0.121 [0.092, 0.150]``.
+
+    Without an interval ``+0.2 (too few errors)``.
+    """
     if value.unit == "ratio":
         return f"×{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
     scale, digits = 100 if value.unit == "points" else 1, precision(value)
     middle, low, high = (number(scale * part, digits) for part in (value.mean, value.low, value.high))
-    return f"{'+' if middle[0] != MINUS and middle.strip('0.') else ''}{middle} [{low}, {high}]"
+    sign = "+" if middle[0] != MINUS and middle.strip("0.") else ""
+    return f"{sign}{middle} " + ("(too few errors)" if value.few else f"[{low}, {high}]")
 
 
 def chance(value: float) -> str:
@@ -134,6 +146,8 @@ def parts(column: Column, value: Any) -> list[Any]:
     """A value in as many parts as ``names`` has; not rounded."""
     if value is None or column.kind not in PARTS:
         return [value] * len(names(column))
+    if isinstance(value, Effect) and value.few:
+        return [value.mean, None, None]
     return [
         getattr(value if hasattr(value, part) else value.interval, part, None) for part in PARTS[column.kind]
     ]

@@ -5,6 +5,7 @@ differences are fractions, not percent. The formulas, and where they were checke
 ``docs/method.md``.
 """
 
+from bench.stats.few import at_least
 from bench.stats.intervals import (
     Interval,
     SpreadTest,
@@ -60,6 +61,7 @@ __all__ = [
     "Share",
     "SpreadTest",
     "assumed",
+    "at_least",
     "brown_forsythe",
     "by_group",
     "claim_outcome",

@@ -168,13 +168,12 @@ def untestable(
     if interval is None:
         return f"a class has fewer than 2 {item}s"
     if disagreements is not None and disagreements == 0:
-        return "the arms never disagree"
-    if interval.variance <= 0:
-        return "the difference never varies"
+        return "too few errors: the arms never disagree"
     if disagreements is not None and disagreements < FEWEST_DISAGREEMENTS:
         items = item if disagreements == 1 else f"{item}s"
-        return f"the arms disagree on {disagreements} {items} only, {FEWEST_DISAGREEMENTS} needed"
-    return ""
+        few = f"the arms disagree on {disagreements} {items} only, {FEWEST_DISAGREEMENTS} needed"
+        return f"too few errors: {few}"
+    return "the difference never varies" if interval.variance <= 0 else ""
 
 
 def settle(judgement: Judgement, diverged: int, diverged_reference: int, *, mixed: bool = False) -> Judgement:

@@ -133,7 +133,7 @@ def test_under_ten_patients_no_verdict_is_possible_and_the_reason_names_groups(m
     w.arm("none", 1.0)
     w.arm("better", 1.9)
     found = evidence(finish(w)).contrast("better", "none", HEAVY)
-    assert found.reason == "the arms disagree on 9 groups only, 10 needed"
+    assert found.reason == "too few errors: the arms disagree on 9 groups only, 10 needed"
     assert evidence(w).contrast("better", "none", LOCAL).reason == ""
 
 

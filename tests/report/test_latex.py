@@ -42,7 +42,7 @@ def test_numbers_are_those_of_the_report(world):
     best = next(line for line in arms if line.startswith("randaugment"))
     assert best == (
         r"randaugment & 96.6 $\pm$ 2.5 & 83.9 $\pm$ 4.5 & +31.0 [26.2, 35.8] & helps, by more than 1 point & "
-        r"12.7 $\pm$ 4.9 & basophil & 83.1 & 23.9 & 5/5 & 12,345 & 22.0 & 1.00 \\"
+        r"12.7 $\pm$ 4.9 & basophil (n = 65) & 83.1 & 23.9 & 5/5 & 12,345 & 22.0 & 1.00 \\"
     )
     assert any(line.startswith(r"\textbf{none} (baseline) & 79.4 $\pm$ 5.1 & ") for line in arms)
     assert "train s" not in tables(document, cost=False)["arms"]

@@ -97,11 +97,14 @@ def test_a_comparison_without_delta_is_never_called_no_gain():
 def test_reasons_come_in_the_order_of_the_method():
     flat = two_way(np.zeros((3, 20)))
     assert untestable(_interval(0.1, seeds=2), 2, 50) == "2 common seeds, 3 needed"
-    assert untestable(flat, 3, 0) == "the arms never disagree"
-    assert untestable(_interval(0.1), 5, 9) == "the arms disagree on 9 images only, 10 needed"
+    assert untestable(flat, 3, 0) == "too few errors: the arms never disagree"
+    assert untestable(_interval(0.1), 5, 9) == "too few errors: the arms disagree on 9 images only, 10 needed"
     assert untestable(_interval(0.1, 0.0), 5, 30) == "the difference never varies"
     assert untestable(None, 5, 30) == "a class has fewer than 2 images"
-    assert untestable(_interval(0.1), 5, 1, "group") == "the arms disagree on 1 group only, 10 needed"
+    assert (
+        untestable(_interval(0.1), 5, 1, "group")
+        == "too few errors: the arms disagree on 1 group only, 10 needed"
+    )
     assert untestable(_interval(0.1), 5, 10) == ""
 
 

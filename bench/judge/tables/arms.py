@@ -54,13 +54,19 @@ def table(d: Document, cost: bool) -> Table:
         *finding_columns(f"Δ {d.rules.primary} vs baseline", lambda a: a.finding),
         against if others else replace(against, where="file"),
         gap if d.gap_set else replace(gap, where="file"),
-        Column("worst_class", "worst class", "text", lambda a: a.worst and a.worst[0]),
+        Column("worst_class", "worst class", "text", lambda a: a.worst and a.worst[0], after=_of_images),
+        filed("worst_images", lambda a: a.worst and a.class_images.get(a.worst[0])),
         Column("worst_recall", "its recall %", "average", lambda a: a.worst and a.worst[1], PERCENT),
         Column("ece", "ECE", "average", lambda a: a.scores[d.where].get("ece"), PERCENT),
         Column("seeds", d.over, "text", lambda a: str(a.seeds)),
         *(column if column.key in FIRST else replace(column, where="file") for column in SIZES),
     )
     return Table("Arms, best effect first", columns, [*d.arms, *([d.again] if d.again else [])], _note(d))
+
+
+def _of_images(arm: ArmRow) -> str:
+    n = arm.class_images.get(arm.worst[0]) if arm.worst else None
+    return f"(n = {n})" if n is not None else ""
 
 
 def _accuracy(name: str, key: str, stem: str) -> Column:
@@ -80,6 +86,8 @@ def _note(d: Document) -> str:
         f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
         "interval alone would say more."
     )
+    if any(one and one.interval and one.interval.one_sided for arm in d.arms for one in arm.accuracies):
+        note += " ≥: a one-sided 95 % bound, where too few items were ever wrong for an interval."
     if d.provenance.grouped:
         note += (
             f" In {', '.join(d.provenance.grouped)} groups of images (patients) count, so there new groups."

@@ -43,11 +43,13 @@ def _score(metric: str, unit: str | None) -> Column:
 
 def classes(d: Document, cost: bool) -> Table:
     """A column for each arm."""
-    columns = [Column("class", "class", "name", str)]
+    columns = [Column("class", "class", "name", str), Column("images", "n", "count", d.class_images)]
     columns += [_recall(arm, d.called(arm.label).name) for arm in d.arms]
-    return Table(
-        f"Classes on {d.where}", columns, d.classes, f"Recall in per cent, mean over finished {d.over}."
+    note = (
+        f"Recall in per cent, mean over finished {d.over}; n: images of the class, copies counted once. A "
+        "class of one image is no worst class."
     )
+    return Table(f"Classes on {d.where}", columns, d.classes, note)
 
 
 def _recall(arm: ArmRow, heading: str) -> Column:
