@@ -207,15 +207,23 @@ def _average_ranks(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def _ece(probabilities: Probabilities, labels: Labels) -> float:
-    """Bin edges are quantiles of the confidence, so equal confidences share a bin in any order of images."""
     import numpy as np
 
     confidence = probabilities.max(1).astype(np.float64)
     right = probabilities.argmax(1) == labels
-    edges = np.quantile(confidence, np.arange(1, ECE_BINS) / ECE_BINS)
-    bins = np.searchsorted(edges, confidence, side="right")
-    gaps = np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
+    gaps = np.bincount(confidence_bins(confidence), weights=confidence - right, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def confidence_bins(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of ``ECE_BINS`` bins of equal mass each image is in, (N,), by its highest probability (N,).
+
+    Edges are quantiles, so that equal confidences share a bin in any order of images.
+    """
+    import numpy as np
+
+    edges = np.quantile(confidence, np.arange(1, ECE_BINS) / ECE_BINS)
+    return np.searchsorted(edges, confidence, side="right")
 
 
 def _nll(probabilities: Probabilities, labels: Labels) -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -8,8 +9,9 @@ import pytest
 from scipy.stats import rankdata
 from sklearn import metrics as oracle
 
-from bench import metrics
+from bench import metrics, stats
 from bench.registry import metrics as registry
+from bench.train import learned
 
 
 def score(name: str, probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -112,3 +114,19 @@ def test_not_a_number_stays_visible() -> None:
 def test_importing_metrics_imports_no_numpy() -> None:
     code = "import sys; from bench import metrics; sys.exit('numpy' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_calibration_and_its_drawing_have_one_definition_and_the_log_one_floor():
+    """In words: bins between the 15-quantiles of confidence; the gap of each, weighted by its images."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet([4, 1, 1], 301).astype(np.float16)
+    labels = rng.integers(0, 3, 301)
+    confidence = probabilities.max(1).astype(float)
+    edges = [-1.0, *np.quantile(confidence, np.arange(1, 15) / 15), 2.0]
+    gaps = 0.0
+    for low, high in itertools.pairwise(edges):
+        inside = (confidence >= low) & (confidence < high)
+        gaps += abs((confidence - (probabilities.argmax(1) == labels))[inside].sum())
+    assert score("ece", probabilities, labels) == pytest.approx(gaps / 301)
+    assert "ece" not in stats.JACKKNIFE, "no second one"
+    assert learned.SMALLEST == metrics.SMALLEST == 2**-24

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.metrics import ece
 from bench.plan import PlanFile, PlannedArm, PlannedTrial, fingerprint
 from bench.recipe import Choice, Data, Recipe, Shifted
 from bench.stats import pseudo_values
@@ -152,8 +153,9 @@ class World:
         for key, p in said.items():
             right = p.probabilities.argmax(axis=1) == p.labels
             recalls[key] = {c: float(right[p.labels == k].mean()) for k, c in enumerate(CLASSES)}
-            metrics = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "ece")
+            metrics = ("accuracy", "balanced_accuracy", "macro_f1", "auc")
             scores[key] = {m: pseudo_values(m, p.probabilities, p.labels, p.ids)[0] for m in metrics}
+            scores[key]["ece"] = ece()(p.probabilities, p.labels)
             scores[key]["worst_recall"] = min(recalls[key].values())
         stored = {
             "scores": scores,

@@ -1,4 +1,4 @@
-"""What a study can detect, before it is run: from noise another study measured, else from assumed noise."""
+"""What a study can detect: from noise that its own seeds measured, else another study's, else assumed."""
 
 from __future__ import annotations
 
@@ -48,19 +48,20 @@ def lines(plan: Plan, store: Store) -> list[str]:
 
     name, family = (TEST if of == "local" else of), len(family_keys(plan.study))
     local = _local(plan)
-    return [*_found(plan, store, name, seeds, family, local), *_too_few(plan, local, name)]
+    found = _found(plan, store, name, seeds, family, local)
+    return [*found, *_finer_than_an_image(plan, store, name, local), *_too_few(plan, local, name)]
 
 
 def _found(plan: Plan, store: Store, name: str, seeds: int, family: int, local: Source | None) -> list[str]:
     """The effects, from measured noise if there is any."""
-    score = plan.study.primary.partition(".")[2]
-    key = next((one.key for one in plan.sets if one.name == name), "")
-    found = _measured(plan, store, key, score)
+    found = _measured(plan, store, name)
     if found is None:
         return list(_assumed(plan, name, seeds, family, local))
     smallest, if_luck = (_smallest(sigma, found.f, seeds, found.images, family) for sigma in _sigmas(found))
+    own = found.study == plan.study.name
+    where = "here" if own else f"in {found.study}"
     lucky = f"; {points(if_luck)} if that was a lucky draw" if smallest < 1 else ""
-    text = f"detects {_or_more(smallest)} (seed sd {points(found.sigma)} measured in {found.study} over "
+    text = f"detects {_or_more(smallest)} (seed sd {points(found.sigma)} measured {where} over "
     text += f"{found.seeds} seeds{lucky})"
     more = [
         f"with seeds = {n}: {points(_smallest(found.sigma, found.f, n, found.images, family))}"
@@ -159,14 +160,28 @@ def _too_few(plan: Plan, local: Source | None, name: str) -> list[str]:
     return [f"too few images for a verdict: about {test} to test {local.classes} classes on; {few}"]
 
 
-def _measured(plan: Plan, store: Store, key: str, score: str) -> _Noise | None:
-    """The noise of the latest other study with the same images, set and score."""
-    found: list[tuple[float, _Noise]] = []
+def _measured(plan: Plan, store: Store, name: str) -> _Noise | None:
+    """The noise of this study's own finished seeds, else of the latest other one with this set."""
+    score = plan.study.primary.partition(".")[2]
+    key = next((one.key for one in plan.sets if one.name == name), "")
+    found: list[tuple[bool, float, _Noise]] = []
     for file in sorted(store.root.glob("*/tables/noise.csv")):
         study = file.parent.parent.name
-        if study != plan.study.name and _same_images(file.parent.parent, plan):
-            found += [(file.stat().st_mtime, row) for row in _rows(file, study, key, score)]
-    return max(found, key=lambda item: item[0])[1] if found else None
+        if _same_images(file.parent.parent, plan):
+            at = study == plan.study.name, file.stat().st_mtime
+            found += [(*at, row) for row in _rows(file, study, key, score)]
+    return max(found, key=lambda item: item[:2])[2] if found else None
+
+
+def _finer_than_an_image(plan: Plan, store: Store, name: str, local: Source | None) -> list[str]:
+    """A warning where the difference that matters is less than one item of the set makes."""
+    measured = _measured(plan, store, name)
+    images, known = (measured.images, True) if measured else _images(plan, name, local)
+    delta = (plan.study.delta.local if name == TEST else plan.study.delta.hidden) / 100
+    if not known or images * delta >= 1:
+        return []
+    item = "group" if _groups_of(plan, name) else "image"
+    return [f"δ of {points(delta)} is less than one {item} of {images:,}, {points(1 / images)}"]
 
 
 def _same_images(folder: Path, plan: Plan) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.images import Ids, Index, Labels
-from bench.metrics import ECE_BINS
+from bench.metrics import ECE_BINS, confidence_bins
 from bench.store import Predictions
 
 Floats = NDArray[np.floating[Any]]
@@ -125,8 +125,7 @@ class Comparison:
         """Confidence against accuracy in the 15 bins of equal mass of ``metrics.ece``."""
         confidence = self.probabilities[side][replicate].max(1).astype(np.float64)
         right = self.right(side)[replicate]
-        edges = np.quantile(confidence, np.arange(1, ECE_BINS) / ECE_BINS)
-        bins = np.searchsorted(edges, confidence, side="right")
+        bins = confidence_bins(confidence)
         counts = np.bincount(bins, minlength=ECE_BINS)
         some = counts > 0
         sums = [np.bincount(bins, weights=w, minlength=ECE_BINS)[some] for w in (confidence, right)]

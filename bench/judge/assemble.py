@@ -58,7 +58,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         question=study.question,
         baseline=study.baseline,
         smoke=plan.smoke,
-        rules=_rules(study, plan, rulings.family),
+        rules=_rules(study, plan, rulings, evidence),
         sets=(LOCAL, *study.hidden),
         where=measured.where,
         gap_set=gap_set,
@@ -90,19 +90,30 @@ def _rank(finding: Finding, metric: Measure) -> tuple[bool, float, str]:
     return effect is None, sign * effect.mean if effect else 0.0, finding.arm
 
 
-def _rules(study: Study, plan: PlanFile, family: int) -> Rules:
+def _rules(study: Study, plan: PlanFile, rulings: Rulings, evidence: Evidence) -> Rules:
     replicates = max(len(arm.trials) for arm in plan.arms)
     return Rules(
         primary=study.primary,
-        family=family,
+        family=rulings.family,
         delta_local=study.delta.local,
         delta_hidden=study.delta.hidden,
         seeds=study.seeds,
         folds=study.folds.k if study.folds else None,
         replicates=replicates,
         divergence_bound=stats.diverged_share(0, max(1, replicates)).high,
+        coarse=tuple(_coarse(study, rulings, evidence)),
         looks=tuple(zip(plan.looks, stats.levels(len(plan.looks)), strict=True)) if plan.looks else (),
     )
+
+
+def _coarse(study: Study, rulings: Rulings, evidence: Evidence) -> Iterable[tuple[str, int]]:
+    """Sets that decide something by a δ that is finer than one of their items."""
+    declared = (parse(metric, rulings.sets) for _, _, metric in rulings.keys)
+    for name in dict.fromkeys(one.set for one in declared if one.kind == "score" and one.unit == "points"):
+        delta = study.delta.local if name == TEST else study.delta.hidden
+        items = evidence.items(name)
+        if items and items * delta < 100:
+            yield LOCAL if name == TEST else name, items
 
 
 def _metrics(outcomes: Outcomes) -> tuple[str, ...]:

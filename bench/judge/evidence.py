@@ -198,6 +198,12 @@ class Evidence:
         items = sum(self._count(key, np.ones_like(images)) for key, images in wrong.items())
         return stats.at_least(float(np.mean(means)), items)
 
+    def items(self, name: str) -> int:
+        """Items of a set, with folds of all of them; 0 where no trial was scored on it."""
+        keys = {o.planned.sets.get(name, "") for trials in self.outcomes.values() for o in trials}
+        known = ((key, self._items[key]) for key in keys if key in self._items)
+        return sum(self._count(key, np.ones(len(images), bool)) for key, images in known)
+
     def class_images(self, arm: str, name: str) -> dict[str, int]:
         """Images of each class in a set, with folds in all of them, that an arm's finished trials saw."""
         done = [o for o in self.outcomes[arm] if o.state == "done" and o.record]

@@ -17,8 +17,6 @@ Ints = NDArray[np.int64]
 LeftOut = tuple[float, Doubles]
 """A score, and the scores (M,) without each item."""
 
-ECE_BINS = 15
-
 
 def pseudo_values(
     metric: str, probabilities: NDArray[Any], labels: Ints, ids: NDArray[Any]
@@ -40,7 +38,7 @@ def pseudo_values(
     if metric == "accuracy":
         return theta, without
     of_class = (_table(inverse, labels, M, probabilities.shape[1]) > 0).sum(axis=0)  # (K,) items that have it
-    if M < 2 or (metric != "ece" and (of_class[of_class > 0].min() < 2 or (of_class > 0).sum() < 2)):
+    if M < 2 or of_class[of_class > 0].min() < 2 or (of_class > 0).sum() < 2:
         return theta, None
     phi = M * theta - (M - 1) * without
     # The mean of φ is θ less the jackknife's guess of its bias; an interval is wanted around θ itself.
@@ -171,28 +169,10 @@ def _ranks(values: Doubles) -> Doubles:
     return ranks
 
 
-def _ece(probabilities: Doubles, labels: Ints, group: Ints, M: int) -> LeftOut:
-    """Expected calibration error over equal-mass bins of confidence; (M,) without each item, bins fixed.
-
-    Source: Naeini et al. 2015; equal mass after Nixon et al. 2019.
-    """
-    N = len(labels)
-    confidence = probabilities.max(axis=1)
-    excess = (probabilities.argmax(axis=1) == labels) - confidence
-    bins = np.empty(N, dtype=np.int64)
-    order = np.argsort(confidence, kind="stable")
-    bins[order] = np.arange(N) * ECE_BINS // N
-    own = _table(group, bins, M, ECE_BINS, excess)
-    total = own.sum(axis=0)
-    left = np.maximum(N - np.bincount(group, minlength=M), 1)
-    return float(np.abs(total).sum() / N), np.abs(total - own).sum(axis=1) / left
-
-
 JACKKNIFE: dict[str, Callable[[Doubles, Ints, Ints, int], LeftOut]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "macro_f1": _macro_f1,
     "auc": _auc,
-    "ece": _ece,
 }
 """Scores that have an interval, by the name they are stored under."""

@@ -33,6 +33,9 @@ def measured(store: Store, other: Plan, rows: str, at: int = 0) -> None:
     os.utime(folder / "tables" / "noise.csv", (at, at))
 
 
+COARSE = "δ of 1 point is less than one image of 40, 2.5 points"
+
+
 def key(of: Plan, name: str) -> str:
     return next(one.key for one in of.runs[0].sets if one.name == name)
 
@@ -46,7 +49,7 @@ def test_without_measured_noise_three_lines_are_assumed(tmp_path: Path):
     lines = detectable.lines(plan(ARMS + HEAVY + CLAIM), Store(tmp_path))
     assert lines[0] == "assumed, not measured: no other study here has scored this set"
     assert lines[1] == f"detects {smallest(0.015, 0.03, 5, 40, 3)} or more if the seed sd is 1.5 points"
-    assert len(lines) == 4
+    assert lines[4:] == [COARSE]
 
 
 def test_a_local_set_is_less_noisy_and_its_size_is_told_by_the_drawings(tmp_path: Path):
@@ -65,6 +68,7 @@ def test_the_latest_other_study_of_the_same_set_is_believed(tmp_path: Path):
         f"detects {smallest(0.02, 0.01, 5, 40, 2)} or more (seed sd 2 points measured in newer over 5 seeds; "
         f"{upper} if that was a lucky draw)",
         f"with seeds = 8: {smallest(0.02, 0.01, 8, 40, 2)}",
+        COARSE,
     ]
 
 
@@ -84,10 +88,25 @@ def test_noise_of_anything_else_is_not(tmp_path: Path, row: str):
     assert detectable.lines(mine, store)[0].startswith("assumed, not measured")
 
 
-def test_a_study_does_not_plan_itself(tmp_path: Path):
-    store, mine = Store(tmp_path), plan(ARMS + HEAVY)
-    measured(store, mine, f"heavy,accuracy,{key(mine, 'heavy')},0.02,0.01,5,40\n")
-    assert detectable.lines(mine, store)[0].startswith("assumed, not measured")
+def test_a_studys_own_finished_seeds_come_before_a_later_study(tmp_path: Path):
+    store, mine = Store(tmp_path), plan(ARMS + HEAVY, seeds=8)
+    row = f"heavy,accuracy,{key(mine, 'heavy')},0.02,0.01,4,200\n"
+    measured(store, mine, row, at=1)
+    measured(store, plan(ARMS + HEAVY, name="later"), row.replace("0.02", "0.05"), at=2)
+    upper = smallest(stats.upper_sigma(0.02, 4), 0.01, 8, 200, 2)
+    assert detectable.lines(mine, store) == [
+        f"detects {smallest(0.02, 0.01, 8, 200, 2)} or more (seed sd 2 points measured here over 4 seeds; "
+        f"{upper} if that was a lucky draw)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "told"), [(99, "δ of 1 point is less than one image of 99, 1 point"), (100, "")]
+)
+def test_a_difference_of_less_than_one_image_is_told(tmp_path: Path, images: int, told: str):
+    store, mine = Store(tmp_path), plan(ARMS + HEAVY, seeds=8)
+    measured(store, mine, f"heavy,accuracy,{key(mine, 'heavy')},0.02,0.01,5,{images}\n")
+    assert detectable.lines(mine, store)[1:] == ([told] if told else [])
 
 
 def test_nothing_is_said_where_nothing_is_compared(tmp_path: Path):
@@ -142,8 +161,9 @@ def test_a_folder_with_few_images_for_testing_is_warned_of(tmp_path: Path, image
     made = located(plan(), "test", cells)
     lines = detectable.lines(made, Store(tmp_path / "results"))
     said = "too few images for a verdict: about 18 to test 2 classes on; 10 of each are few"
-    assert lines[4:] == ([said] if warned else [])
     of = round(0.1 * 2 * images)
+    coarse = f"δ of 0.5 points is less than one image of {of}, {detectable.points(1 / of)}"
+    assert lines[4:] == [coarse, *([said] if warned else [])]
     assert lines[1] == f"detects {smallest(0.003, 0.003, 5, of, 2)} or more if the seed sd is 0.3 points"
 
 

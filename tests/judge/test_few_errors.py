@@ -11,6 +11,7 @@ from bench.judge.tables import tables
 from bench.report import build, files, markdown
 from bench.report.cells import words
 from bench.store import Predictions
+from bench.study.file import Delta
 
 
 def _said(labels: np.ndarray, wrong: list[int]) -> Predictions:
@@ -78,3 +79,13 @@ def test_a_recall_shows_how_many_images_it_is_over_and_one_image_is_no_worst_cla
         assert line in text
     by_key = {column.key: column for column in tables(document)["arms"].columns}
     assert words(by_key["worst_images"], by_key["worst_images"].of(document.arms[0])) == "100"
+
+
+def test_a_delta_below_one_image_of_a_set_that_decides_is_told(make_world):
+    w = _world(make_world, {arm: [[0], [1], [2]] for arm in "ab"})
+    assert "δ is less than one" not in markdown(build(w.study, w.plan, w.store))
+    w.extra = {"delta": Delta(local=0.1, hidden=0.3)}
+    assert "On heavy δ is less than one of its 300 items makes, 0.33 points." in (
+        text := markdown(build(w.study, w.plan, w.store))
+    )
+    assert "On local" not in text, "nothing is decided there"

@@ -95,18 +95,6 @@ def test_the_mean_of_the_pseudo_values_is_the_score(metric: str):
     assert phi.mean() == pytest.approx(theta)
 
 
-def test_calibration_error_of_two_bins_worked_by_hand(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bench.stats.jackknife.ECE_BINS", 2)
-    P = np.array([[0.6, 0.4], [0.7, 0.3], [0.8, 0.2], [0.9, 0.1]])
-    y = np.array([1, 0, 0, 0])
-    theta, phi = pseudo_values("ece", P, y, np.arange(4))
-    # bins {.6 wrong, .7 right}: −.6 + .3 = −.3;  {.8, .9 right}: .2 + .1 = .3
-    assert theta == pytest.approx(0.6 / 4)
-    without = np.array([(0.3 + 0.3) / 3, (0.6 + 0.3) / 3, (0.3 + 0.1) / 3, (0.3 + 0.2) / 3])
-    plain = 4 * theta - 3 * without
-    assert phi == pytest.approx(plain + theta - plain.mean())
-
-
 def test_macro_f1_of_four_images_worked_by_hand():
     P = np.eye(2)[[0, 0, 1, 0]]
     y = np.array([0, 0, 1, 1])

@@ -86,6 +86,8 @@ def _note(d: Document) -> str:
         f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
         "interval alone would say more."
     )
+    for name, items in rules.coarse:
+        note += f" On {name} δ is less than one of its {items} items makes, {100 / items:.2g} points."
     if any(one and one.interval and one.interval.one_sided for arm in d.arms for one in arm.accuracies):
         note += " ≥: a one-sided 95 % bound, where too few items were ever wrong for an interval."
     if d.provenance.grouped:
