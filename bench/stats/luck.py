@@ -12,9 +12,9 @@ from scipy import special
 
 Doubles = NDArray[np.float64]
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(80)
-# Of probabilities from 0 to 1: what follows a distribution is found at its quantiles there.
-_AT, _SHARE = (_NODES + 1) / 2, _WEIGHTS / 2
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(120)
+_FAR = 9.0
+"""Sds beyond which a normal draw is not looked for."""
 
 
 def largest_by_luck(arms: Sequence[Doubles], level: float = 0.05) -> float:
@@ -36,23 +36,28 @@ def largest_by_luck(arms: Sequence[Doubles], level: float = 0.05) -> float:
 
 def _critical(reference: int, others: Counter[int], freedom: int, share: float) -> float:
     """The half-width, in pooled sds, within which all differences stay with that probability."""
-    spread = np.sqrt(special.chdtri(freedom, 1 - _AT) / freedom)[
-        :, None
-    ]  # of the pooled sd over the true one
-    middle = special.ndtri(_AT) / math.sqrt(reference)  # the reference's mean, in true sds
+    # The pooled sd over the true one has the density of χ/√ν; nothing of it lies beyond the far end.
+    far = math.sqrt(float(special.chdtri(freedom, 1e-16)) / freedom)
+    spread = (_NODES + 1) * far / 2
+    log = special.xlogy(freedom - 1, spread) - freedom * spread**2 / 2
+    log += freedom / 2 * math.log(freedom) - (freedom / 2 - 1) * math.log(2) - special.gammaln(freedom / 2)
+    of_spread = _WEIGHTS * far / 2 * np.exp(log)
+    place = _FAR * _NODES
+    of_place = _WEIGHTS * _FAR * np.exp(-(place**2) / 2) / math.sqrt(2 * math.pi)
+    middle = place / math.sqrt(reference)  # the reference's mean, in true sds
 
     def within(half: float) -> float:
-        inside = np.ones((len(_AT), len(_AT)))
+        inside = np.ones((len(_NODES), len(_NODES)))
         for seeds, number in others.items():
-            ends = (math.sqrt(seeds) * (middle + side * half * spread) for side in (1, -1))
+            ends = (math.sqrt(seeds) * (middle + side * half * spread[:, None]) for side in (1, -1))
             high, low = map(special.ndtr, ends)
             inside *= (high - low) ** number
-        return float(_SHARE @ inside @ _SHARE)
+        return float(of_spread @ inside @ of_place)
 
     low, high = 0.0, 1.0
     while within(high) < share:
         high *= 2
-    for _ in range(40):
+    for _ in range(50):
         half = (low + high) / 2
         low, high = (half, high) if within(half) < share else (low, half)
     return high

@@ -10,7 +10,11 @@ import pytest
 
 from bench import stats
 from bench.judge.copies import count
+from bench.judge.evidence import Evidence
+from bench.judge.measure import Measure
+from bench.judge.outcomes import read_outcomes
 from bench.judge.robustness import mean_ratio
+from bench.judge.rulings import wanted_scores
 from bench.recipe import Choice, Corrupted, Recipe
 from bench.report import build, markdown, write_report
 from bench.report.page import page
@@ -164,7 +168,14 @@ def test_the_unseen_effect_is_over_families_that_neither_arm_trains_with(micro):
     expected = stats.two_way(d)
     assert (found.families, found.of) == (2, 3)
     assert found.effect.mean == pytest.approx((6 + 6 + 9) / (4 * 36))
-    assert (found.effect.low, found.effect.high) == pytest.approx((expected.low, expected.high))
+    assert found.effect.few, "the arms disagree on nine images"
+    study, plan, store = micro.study, micro.plan, micro.store
+    evidence = Evidence(study, read_outcomes(study, plan, store), store, wanted_scores(study))
+    unseen = Measure("score", "micro", families=("defocus", "jpeg"))
+    interval = evidence.contrast("randaugment", "none", unseen).of_finished
+    assert (interval.mean, interval.low, interval.high) == pytest.approx(
+        (expected.mean, expected.low, expected.high)
+    )
     # by hand: D = 1/8, 1/8, 3/16, so V_seed = ((1/48)² · 2 + (1/24)²) / 6
     assert expected.seed_variance == pytest.approx((2 / 48**2 + 1 / 24**2) / 6)
 
