@@ -217,7 +217,7 @@ def test_a_finding_on_a_corrupted_set_says_what_is_left_on_unseen_families(micro
     pair = document.claims[0].pairs[0]
     # neither has seen jpeg: 18/24 against 15/24
     assert (pair.unseen.families, pair.unseen.effect.mean) == (1, pytest.approx(1 / 8))
-    assert "On the 1 of 3 families that neither trains with: +12.5 [" in markdown(document)
+    assert "On the 1 of 3 families that neither trains with: +12.5 (too few errors)" in markdown(document)
     assert [claim.pairs[0].unseen for claim in document.claims[1:]] == [None, None]
 
 
