@@ -40,7 +40,7 @@ def blocks(page: str) -> list[Block]:
 LOOSE = {
     "…": ".*",
     r"\b[0-9a-f]{8}\b": "[0-9a-f]{8}",
-    r"\b\d+ s\b": r"\d+ s",
+    r"\b\d+ s\b": r"(?:\d+ s|\d+:\d+)",
     r"[+−]?\d+\.\d+": r"[+−]?\d+(?:\.\d+)?",
     r"\s+": r"\s+",
 }
