@@ -269,7 +269,7 @@ def _keys(record: Record, store: Store) -> dict[str, str]:
 def _file_names(speakers: Speakers, name: str, machine: Machine, terminal: Terminal) -> dict[int, str]:
     """Id → what the image is called in its source; of identical ones the first. Empty where it is gone."""
     from bench.data import provide
-    from bench.data.hidden import as_written
+    from bench.data.foreign import as_written
     from bench.data.reader import open_source
     from bench.recipe import External
 
