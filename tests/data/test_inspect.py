@@ -13,7 +13,7 @@ from bench.data import inspect, provide, suspects
 from bench.data.inspect import Count, Inspection
 from bench.data.locator import DiskLocator
 from bench.machine import Machine
-from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
+from bench.plan import TEST, Replicate, ScoredSet, Trial
 from bench.recipe import Choice, Data, Recipe, Split
 
 CLEAN = 120
@@ -207,19 +207,21 @@ def test_a_cache_that_cannot_be_written_costs_time_only(data: Data, tmp_path: Pa
 # -- the contest, from real images ---------------------------------------------------------------------------
 
 
-def pbc96(shared: Path) -> Source:
-    data = Data(source=f"folder:{shared / 'data' / 'pbc96'}")
-    return DiskLocator(Machine(), shared).source(data.source, data)
+@pytest.fixture(scope="module")
+def real(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Inspection:
+    """The 17,092 real cells, looked at."""
+    data = Data(source=f"folder:{shared / 'data' / 'pbc96'}", size_px=96)
+    return look(data, shared, tmp_path_factory.mktemp("real"))
 
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_real_cells_have_seventeen_pairs_one_of_two_labels(shared: Path, tmp_path: Path) -> None:
-    data = Data(source=f"folder:{shared / 'data' / 'pbc96'}", size_px=96)
-    seen = look(data, shared, tmp_path)
+def test_real_cells_have_seventeen_pairs_one_of_two_labels(real: Inspection) -> None:
+    seen = real
     assert len(seen.images) == 17_092
     assert [len(cluster.members) for cluster in seen.findings.exact] == [2] * 17
     assert [len(cluster.labels) for cluster in seen.findings.exact].count(2) == 1
+    assert [cluster.reason for cluster in seen.findings.exact].count("labels disagree") == 1
     assert int(seen.findings.outlier.sum()) == 18
     # docs/method.md: 87 images, the largest group of 3
     assert sum(map(len, seen.findings.near)) == 87
@@ -230,23 +232,23 @@ def test_real_cells_have_seventeen_pairs_one_of_two_labels(shared: Path, tmp_pat
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_the_contest_is_cleaned_of_its_two_pictures_and_nothing_else(shared: Path, tmp_path: Path) -> None:
+def test_the_contest_is_cleaned_of_its_two_pictures_and_nothing_else(
+    real: Inspection, tmp_path: Path
+) -> None:
     """1,600 copies of one picture over all classes, 200 of another in one class, and the true duplicates."""
     from sklearn.datasets import load_sample_images
 
-    from bench.data.reader import open_source
     from bench.data.reading import square
 
-    reader = open_source(Data(source="folder:x"), pbc96(shared))
-    cells = np.stack([reader.native(index) for index in range(len(reader.labels))])
+    cells, local = np.asarray(real.images.images), real.images.labels  # of 96 px, as their files are
     odd = [square(picture, 96) for picture in load_sample_images().images]
     images = np.concatenate([cells, [odd[0]] * 1600, [odd[1]] * 200])
-    labels = np.concatenate([reader.labels, np.repeat(np.arange(8), 200), np.full(200, 5)])
+    labels = np.concatenate([local, np.repeat(np.arange(8), 200), np.full(200, 5)])
     np.savez(tmp_path / "training_set.npz", images=images, labels=labels)
     del images, cells
     seen = look(Data(source="npz:training_set.npz", size_px=96), tmp_path, tmp_path)
     over_all, within, *pairs = seen.findings.exact
-    n = len(reader.labels)
+    n = len(local)
     assert over_all.members == over_all.dropped == tuple(range(n, n + 1600))
     assert over_all.labels == tuple(range(8))
     assert within.members == within.dropped == tuple(range(n + 1600, n + 1800))

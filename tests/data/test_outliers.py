@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -126,19 +125,3 @@ def test_what_is_found_does_not_depend_on_the_order_of_images(ids: list[int], ra
     assert groups_of_ids(images, there.group) == groups_of_ids(other, back.group)
     assert groups_of_ids(images, there.clean_group) == groups_of_ids(other, back.clean_group)
     assert sorted(images.ids[there.outlier]) == sorted(other.ids[back.outlier])
-
-
-@pytest.mark.shared
-@pytest.mark.slow
-def test_the_real_images_hold_17_exact_pairs_and_87_near_duplicates(shared: Path, tmp_path: Path) -> None:
-    from bench.data.cache import open_images
-    from bench.plan import Source
-    from bench.recipe import Data
-
-    source = Source("folder", shared / "data/pbc96", "pbc96")
-    findings = find(open_images(Data(source="folder:pbc96", size_px=16), source, tmp_path))
-    assert [len(cluster.members) for cluster in findings.exact] == [2] * 17
-    assert sum(cluster.reason == "labels disagree" for cluster in findings.exact) == 1
-    assert sum(map(len, findings.near)) == 87
-    assert len(findings.near[0]) == 3
-    assert findings.outlier.sum() == 18
