@@ -7,18 +7,16 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.show import find
-from bench.commands.status import planned, read_plan
-from bench.commands.trained import network_of, recipe_of, run_of, weights_of
-from bench.errors import UserError, did_you_mean, shorten
+from bench.commands.speakers import Speakers, arms_of, speakers_of
+from bench.commands.trained import network_of, recipe_of, run_of
+from bench.errors import UserError, did_you_mean
 from bench.files import Count, hand_over
 from bench.judge.findings import LOCAL
 from bench.machine import Machine
-from bench.plan import TEST, PlanFile, PlannedArm
+from bench.plan import TEST
 from bench.progress.terminal import Terminal
 from bench.recipe import Data
 from bench.record import Record
@@ -40,19 +38,6 @@ BATCH = 256
 THREADS = 2
 SHOWN = 10
 """Unreadable files that the note at the end names; the table has all."""
-
-
-@dataclass(frozen=True)
-class Speakers:
-    """Trials that label together: one, or the finished seeds of an arm. They agree about their classes."""
-
-    records: tuple[Record, ...]
-    store: Store
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the K classes."""
-        return tuple(self.records[0].classes)
 
 
 def predict(wanted: str, written: str, machine: Machine, terminal: Terminal, out: Path | None) -> str:
@@ -91,80 +76,19 @@ def scored(wanted: str, name: str, machine: Machine, terminal: Terminal, out: Pa
     head = said[0]
     kinds = np.concatenate([one.labels * 0 if one.conditions is None else one.conditions for one in said])
     ids, labels = (np.concatenate([getattr(one, key) for one in said]) for key in ("ids", "labels"))
-    of = np.rec.fromarrays([ids, labels, kinds], names="id,label,kind")
-    images, image_of, trials = np.unique(of, return_inverse=True, return_counts=True)
+    of = np.stack([ids.view(np.int64), labels, kinds], axis=1)
+    images, image_of, trials = np.unique(of, axis=0, return_inverse=True, return_counts=True)
     sums = np.zeros((len(images), len(speakers.classes)))
-    np.add.at(sums, image_of, np.concatenate([one.probabilities for one in said]).astype(np.float64))
+    np.add.at(sums, image_of.ravel(), np.concatenate([one.probabilities for one in said]).astype(np.float64))
     names = _file_names(speakers, name, machine, terminal)
     rows = []
-    for image, mean, count in zip(images, sums / trials[:, None], trials, strict=True):
-        kind = {"condition": head.condition_names[image.kind]} if head.condition_names else {}
-        about = {"file": names.get(int(image.id), f"id {image.id:016x}"), **kind}
-        rows.append(
-            about | {"label": speakers.classes[image.label]} | _said(mean, speakers.classes, int(count))
-        )
+    for (signed, label, at), mean, count in zip(images, sums / trials[:, None], trials, strict=True):
+        id = int(signed) % 2**64
+        about = {"file": names.get(id, f"id {id:016x}")}
+        about |= {"condition": head.condition_names[at]} if head.condition_names else {}
+        about["label"] = speakers.classes[label]
+        rows.append(about | _said(mean, speakers.classes, int(count)))
     return _told(sorted(rows, key=lambda row: row["file"]), out)
-
-
-# -- who speaks ----------------------------------------------------------------------------------------------
-
-
-def speakers_of(wanted: str, store: Store, terminal: Terminal, *, with_weights: bool) -> Speakers:
-    """The trials that ``wanted`` means. Raises UserError for nothing, or several arms, of that name."""
-    arms = _arms(store)
-    study, slash, label = wanted.partition("/")
-    found = [(plan, arm) for plan, arm in arms if wanted in (arm.label, f"{plan.study}/{arm.label}")]
-    if not found and slash:
-        known = [arm.label for plan, arm in arms if plan.study == study]
-        hint = did_you_mean(label, known) if known else did_you_mean(study, [plan.study for plan, _ in arms])
-        raise UserError(f"{shorten(wanted)} is no arm of {store.root}; {hint}")
-    if len(found) > 1:
-        several = ", ".join(f"{plan.study}/{arm.label}" for plan, arm in found)
-        raise UserError(f"several studies have an arm {shorten(wanted)}; say which: {several}")
-    if not found:
-        try:
-            record = find(wanted, store)
-        except UserError as error:
-            labels = ", ".join(dict.fromkeys(arm.label for _, arm in arms)) or "none yet"
-            raise UserError(
-                f"{error}\n    nor is it an arm; {store.root} has {shorten(labels, 300)}"
-            ) from None
-        if with_weights or record.status != "done":
-            weights_of(record, store)
-        return Speakers((record,), store)
-    return Speakers(tuple(_finished(*found[0], store, terminal, with_weights=with_weights)), store)
-
-
-def _arms(store: Store) -> list[tuple[PlanFile, PlannedArm]]:
-    plans = [read_plan(name, store) for name in planned(store)]
-    return [
-        (plan, arm)
-        for plan in plans
-        for arm in (*plan.arms, *plan.shared, *([plan.again] if plan.again else []))
-    ]
-
-
-def _finished(
-    plan: PlanFile, arm: PlannedArm, store: Store, terminal: Terminal, *, with_weights: bool
-) -> Iterator[Record]:
-    """The arm's trials that can speak; the others are told. Raises UserError when there is none."""
-    silent, speaking = [], 0
-    for trial in arm.trials:
-        record = store.read(trial.id)
-        kept = record is not None and (not with_weights or store.weights_path(trial.id).is_file())
-        if record is not None and record.status == "done" and kept:
-            speaking += 1
-            yield record
-            continue
-        why = "not run" if record is None else "weights not kept" if not kept else record.status
-        silent.append(f"seed {trial.seed} {why}")
-    if not speaking:
-        raise UserError(
-            f"{plan.study}/{arm.label} has no trial that could say anything: {', '.join(silent) or 'none'}\n"
-            "    bench run the study; networks are kept with keep_weights = true"
-        )
-    if silent:
-        terminal.note(f"{plan.study}/{arm.label}: {speaking} trials speak; {', '.join(silent)}")
 
 
 # -- new images ----------------------------------------------------------------------------------------------
@@ -259,7 +183,7 @@ def _stored(record: Record, name: str, store: Store) -> Predictions:
 def _keys(record: Record, store: Store) -> dict[str, str]:
     """What a trial was scored on: names in any study of the folder → key of its predictions."""
     named = {"val": VALIDATION}
-    for _, arm in _arms(store):
+    for _, arm in arms_of(store):
         for trial in arm.trials:
             if trial.id == record.id:
                 named |= {LOCAL if name == TEST else name: key for name, key in trial.sets.items()}
@@ -299,7 +223,8 @@ def _said(mean: Floats, classes: Sequence[str], trials: int) -> dict[str, Any]:
 
 def _told(rows: Sequence[dict[str, Any]], out: Path | None) -> str:
     """The table as text, or where it was written."""
-    columns = list(max(rows, key=len))
+    fullest = max(rows, key=lambda row: len(row.keys()))
+    columns = list(fullest)
     text = io.StringIO()
     table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     table.writeheader()

@@ -263,7 +263,7 @@ def test_the_first_digits_must_tell_one_trial(home: Path) -> None:
 
 
 def test_a_trial_that_diverged_has_nothing_to_export(home: Path) -> None:
-    with pytest.raises(UserError, match=r"diverged \(not .*\): there is no trained network to export"):
+    with pytest.raises(UserError, match=r"diverged \(not .*\): there is no trained network"):
         made(home, "diverges", "safetensors", home)
 
 
