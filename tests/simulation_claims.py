@@ -67,8 +67,8 @@ def expect(scenario: Scenario, truth: int, studies: int, seed: int) -> Expected:
 
 
 def expected_scenarios() -> list[tuple[Scenario, int]]:
-    """Where claims that nothing changes are tried."""
-    worlds = itertools.product((3, 5), ("seed", "image"), TRUTHS)
+    """Where claims that nothing changes are tried; with three seeds no score has room for such a δ."""
+    worlds = itertools.product((5, 10), ("seed", "image"), TRUTHS)
     return [(Scenario(seeds, 0.74, driven, bool(truth)), truth) for seeds, driven, truth in worlds]
 
 
