@@ -14,7 +14,7 @@ from studies import FakeLocator, read
 
 import bench.identity
 from bench.data import fingerprint as fingerprints
-from bench.execute import slots
+from bench.execute import Place, slots
 from bench.identity import identity, later
 from bench.plan import ID_LENGTH, Replicate, Source, fingerprint, make_plan
 from bench.recipe import Choice, Corrupted, Data, External, Frozen, Recipe, Shifted, Split, Stage
@@ -216,10 +216,12 @@ def test_a_record_from_before_a_key_has_it_at_its_default(monkeypatch: pytest.Mo
     assert identity(filled) == identity(recipe)
 
 
-def test_a_record_that_todays_types_cannot_read_is_from_before_them():
+def test_a_record_that_todays_types_cannot_read_is_from_before_them(tmp_path: Path):
     record = Store(REFERENCE).records()[0]
     old = record.model_copy(update={"recipe": record.recipe | {"batch_size": "many"}})
     assert old.trained is None
-    gpu = {"memory": {"peak_mb": 5.0}, "machine": {"device": "cuda"}}
-    assert slots.peaks_of([old.model_copy(update=gpu)]) == {}
-    assert len(slots.peaks_of([record.model_copy(update=gpu)])) == 1
+    gpu = {"memory": {"reserved_mb": 5.0}, "machine": {"device": "cuda"}}
+    for trained, peaks in ((old, 0), (record, 1)):
+        rooms = slots.Rooms(Place(tmp_path, tmp_path), ())
+        rooms._learn(trained.model_copy(update=gpu))
+        assert len(rooms._known) == peaks

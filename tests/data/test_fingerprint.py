@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -261,11 +262,18 @@ def test_locating_imports_neither_numpy_nor_torch() -> None:
 
 
 @pytest.mark.shared
-def test_a_warm_look_at_17092_files_takes_less_than_a_second(shared: Path, machine: Machine) -> None:
+def test_a_warm_look_at_17092_files_opens_none(shared: Path, machine: Machine) -> None:
+    """It takes as long as asking for their sizes does, within a factor that stalls do not reach."""
     import time
 
-    at(shared / "data/pbc96", machine)
-    started = time.perf_counter()
-    at(shared / "data/pbc96", machine)
-    # The aim is 0.3 s and 0.12 s were measured; shared machines stall.
-    assert time.perf_counter() - started < 1.0
+    def seconds(look: Callable[[], object]) -> float:
+        started = time.process_time()
+        look()
+        return time.process_time() - started
+
+    folder = shared / "data/pbc96"
+    at(folder, machine)
+    listing = min(seconds(lambda: [path.stat() for path in folder.rglob("*")]) for _ in range(2))
+    warm = min(seconds(lambda: at(folder, machine)) for _ in range(2))
+    print(f"warm {warm:.2f} s, sizes alone {listing:.2f} s")
+    assert warm < 5 * listing

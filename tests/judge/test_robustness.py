@@ -11,10 +11,10 @@ import pytest
 from bench import stats
 from bench.judge.copies import count
 from bench.judge.evidence import Evidence
+from bench.judge.family import wanted_scores
 from bench.judge.measure import Measure
 from bench.judge.outcomes import read_outcomes
 from bench.judge.robustness import mean_ratio
-from bench.judge.rulings import wanted_scores
 from bench.recipe import Choice, Corrupted, Recipe
 from bench.report import build, markdown, write_report
 from bench.report.page import page
