@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,29 +98,21 @@ def write_declared(declared: Declared, store: Store) -> None:
 
 def scored(keys: Iterable[Key], plan: PlanFile, store: Store) -> list[Key]:
     """Comparisons of which both arms were scored on the metric with one replicate of the plan."""
-    records = {trial.id: store.read(trial.id) for arm in plan.arms for trial in arm.trials}
-    by_arm = {arm.label: arm.trials for arm in plan.arms}
-    found = []
-    for key in keys:
-        known = [_scored(by_arm.get(label, ()), records, key[2]) for label in key[:2]]
-        if known[0] & known[1]:
-            found.append(key)
-    return found
+    by_arm = {arm.label: {(trial.seed, trial.fold): trial for trial in arm.trials} for arm in plan.arms}
+    read = functools.cache(store.read)
 
+    def known(trial: PlannedTrial, metric: str) -> bool:
+        """Whether its value of a metric can be known; a diverged one's is."""
+        record = read(trial.id)
+        if record is None or record.status not in ("done", "diverged"):
+            return False
+        return record.status == "diverged" or _has(record, trial, parse(metric, tuple(trial.sets)))
 
-def _scored(
-    trials: Sequence[PlannedTrial], records: dict[str, Record | None], metric: str
-) -> set[tuple[int, int | None]]:
-    """Replicates whose value of a metric can be known; a diverged one's is."""
-    found = set()
-    for trial in trials:
-        record = records[trial.id]
-        measure = parse(metric, tuple(trial.sets))
-        if record is not None and (
-            record.status == "diverged" or (record.status == "done" and _has(record, trial, measure))
-        ):
-            found.add((trial.seed, trial.fold))
-    return found
+    def both(key: Key) -> bool:
+        arm, other = (by_arm.get(label, {}) for label in key[:2])
+        return any(known(arm[at], key[2]) and known(other[at], key[2]) for at in arm if at in other)
+
+    return [key for key in keys if both(key)]
 
 
 def _has(record: Record, trial: PlannedTrial, measure: Measure) -> bool:

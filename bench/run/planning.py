@@ -130,7 +130,8 @@ class Planning:
 
     def _first(self) -> Run:
         """The baseline's first replicate, tuned or not."""
-        return next(run for run in self.untuned() if run.arm == self.study.baseline)
+        once = self.study.model_copy(update={"seeds": self.study.seeds[:1]})
+        return next(run for run in make_plan(once, self._locator).runs if run.arm == self.study.baseline)
 
     def _accounts_before(self, plan: Plan) -> tuple[Account, ...]:
         """What the last run told, of the same images."""
