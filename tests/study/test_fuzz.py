@@ -16,7 +16,7 @@ from bench.study.read import Study, _Reader, parse
 from bench.study.smoke import smoke
 from bench.study.toml import refuse_monsters
 
-MANY = 5000 if "DEEP" in os.environ else 150
+MANY = 5000 if "DEEP" in os.environ else 500
 """``just deep`` mutates more studies."""
 
 WHOLE = tomllib.loads(
