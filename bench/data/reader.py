@@ -110,6 +110,7 @@ def without(reader: Reader, classes: Sequence[str]) -> Reader:
 
 
 def _chosen(column: Callable[[], npt.ArrayLike], kept: npt.NDArray[np.intp]) -> Callable[[], npt.ArrayLike]:
+    """A column (N,) at the places ``kept`` (M,)."""
     import numpy as np
 
     return lambda: np.asarray(column())[kept]

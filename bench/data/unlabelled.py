@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from bench.data.image_files import SUFFIXES, read_image, shown
 from bench.data.images import Pixels
 from bench.data.locator import DiskLocator
 from bench.data.reader import open_source
+from bench.data.sources.csv_table import read_table
 from bench.data.sources.npz import opened, pixels_of
 from bench.data.tables import FILE
 from bench.errors import UserError, shorten
@@ -83,22 +83,17 @@ def _below(folder: Path, data: Data) -> Unlabelled:
     )
 
 
-def _listed(table: Path, data: Data) -> Unlabelled:
+def _listed(path: Path, data: Data) -> Unlabelled:
     """The files of a table, relative to its folder, in its order."""
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as opened_table:
-            reader = csv.DictReader(opened_table)
-            columns = reader.fieldnames or ()
-            column = next((name for name in columns if name.strip().lower() in FILE), None)
-            if column is None:
-                raise UserError(
-                    f"{table} has the columns {shorten(list(columns), 300)}\n    needed is {FILE[0]} (or "
-                    f"{', '.join(FILE[1:])}), the path of an image seen from the table's folder"
-                )
-            names = [(row[column] or "").strip() for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table} is no table in UTF-8: {error}; save it as CSV, UTF-8") from None
-    return Unlabelled(names, lambda index: read_image(table.parent / names[index], data.bit_range))
+    table = read_table(path)
+    column = table.column(FILE)
+    if column is None:
+        raise UserError(
+            f"{path} has the columns {shorten(list(table.columns), 300)}\n    needed is {FILE[0]} (or "
+            f"{', '.join(FILE[1:])}), the path of an image seen from the table's folder"
+        )
+    names = [name.replace("\\", "/") for name in table.columns[column]]
+    return Unlabelled(names, lambda index: read_image(path.parent / names[index], data.bit_range))
 
 
 def _stored(path: Path) -> Unlabelled:

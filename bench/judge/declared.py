@@ -83,7 +83,7 @@ def read_declared(folder: Path) -> Declared | None:
         return Declared.model_validate_json(file.read_text("utf-8"))
     except FileNotFoundError:
         return None
-    except (ValidationError, UnicodeDecodeError) as error:
+    except (ValidationError, UnicodeDecodeError, OSError) as error:
         raise UserError(
             f"{file} is damaged ({str(error).splitlines()[0]})\n"
             "    it cannot be made again: take it from a copy, or delete it, and the report says that what "

@@ -155,7 +155,9 @@ def test_folders_tables_and_arrays_hold_the_same_images(home: Path, tmp_path: Pa
         (tmp_path / "flat" / f"{number}.PNG").write_bytes(file.read_bytes())
     (tmp_path / "flat" / "notes.txt").write_text("no image")
     np.savez(tmp_path / "some.npz", images=pixels)
-    (tmp_path / "list.csv").write_text("who,File\n" + "".join(f"x,flat/{n}.PNG\n" for n in range(len(files))))
+    (tmp_path / "list.csv").write_text(
+        "who;File\n" + "".join(f"x;flat\\{n}.PNG\n" for n in range(len(files)))
+    )
     said = [
         [{k: v for k, v in row.items() if k != "file"} for row in labelled(home, "none", source)]
         for source in (

@@ -216,6 +216,10 @@ def test_a_damaged_file_is_an_error_that_says_what_is_lost(world):
     (folder / FILE).write_text("{", "utf-8")
     with pytest.raises(UserError, match="cannot be made again"):
         _build(world)
+    (folder / FILE).unlink()
+    (folder / FILE).mkdir()
+    with pytest.raises(UserError, match="is damaged"):
+        read_declared(folder)
     assert read_declared(folder.parent / "nowhere") is None
 
 
