@@ -165,7 +165,7 @@ def _shapes(path: Path) -> dict[str, Shape]:
 
 
 def _columns(path: Path, parts: list[str]) -> dict[str, Callable[[], npt.ArrayLike]]:
-    """The file's other arrays, ``patient`` or ``train_patient``, ``val_…`` and ``test_…``, by name, (N,) each."""
+    """The file's other arrays (N,) by name: ``patient``, or ``train_patient``, ``val_…`` and ``test_…``."""
     import numpy as np
 
     with opened(path) as archive:
