@@ -76,7 +76,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         claims=tuple(claims.judge(rulings, claim) for claim in study.claims),
         promise=promise.kept(rulings),
         corrupted=robustness.corrupted_sets(study, evidence, order),
-        notes=trials.notes({label: outcomes[label] for label in order}, evidence.unreadable),
+        notes=trials.notes({label: outcomes[label] for label in order}, evidence.rows.unreadable),
         fixed=settings.shared(study),
         changes=settings.changes(study, order),
         confounds=settings.confounds(study, outcomes, order) + _untuned(plan),
@@ -117,10 +117,11 @@ def _rules(study: Study, plan: PlanFile, rulings: Rulings, evidence: Evidence) -
 
 def _coarse(study: Study, rulings: Rulings, evidence: Evidence) -> Iterable[tuple[str, int]]:
     """Sets that decide something by a δ that is finer than one of their items."""
+    every = [o for trials in evidence.outcomes.values() for o in trials]
     declared = (parse(metric, rulings.sets) for _, _, metric in rulings.keys)
     for name in dict.fromkeys(one.set for one in declared if one.kind == "score" and one.unit == "points"):
         delta = study.delta.local if name == TEST else study.delta.hidden
-        items = evidence.items(name)
+        items = evidence.rows.items(every, name)
         if items and items * delta < 100:
             yield LOCAL if name == TEST else name, items
 
@@ -168,7 +169,7 @@ class _Measured:
             scores={called: self._scores(label, called, name) for called, name in sets.items()},
             effects={called: self._effect(label, name) for called, name in sets.items()},
             recalls={name: mean for name, mean in recalls.items() if mean},
-            class_images=self.evidence.class_images(label, where),
+            class_images=self.evidence.rows.class_images(trials, where),
             finding=finding,
             gap=self._gap(label, self.gap_set) if self.gap_set else None,
             flops=max((o.record.flops or 0 for o in trials if o.record), default=0) or None,
@@ -284,7 +285,7 @@ def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes, evidence: Evid
             libraries.setdefault(name, set()).add(version)
     sizes = {key: size for record in records for key, size in record.sizes.items()}
     done = [o for trials in outcomes.values() for o in trials if o.record]
-    sets = tuple((name, key, sizes.get(key), evidence.groups(key)) for name, key in _sets(plan))
+    sets = tuple((name, key, sizes.get(key), evidence.rows.groups(key)) for name, key in _sets(plan))
     return Provenance(
         source=study.data.source,
         synthetic=study.data.source == "synthetic",

@@ -1,4 +1,4 @@
-"""Per-image scores of every trial, and the intervals between arms that they allow."""
+"""The intervals between arms that the rows of their trials allow."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench import stats
-from bench.judge.copies import Copies, Counts, count
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome, Outcomes, cost, device
-from bench.metrics import per_item
+from bench.judge.replicates import gap_interval, interval
+from bench.judge.rows import Chosen, Doubles, Rows
 from bench.plan import TEST
-from bench.store import UNREADABLE, Predictions, Store
+from bench.store import Store
 from bench.study.file import Criterion
 from bench.study.read import Study
 
-Doubles = NDArray[np.float64]
 Pairs = Sequence[tuple[Outcome, Outcome]]
 """(reference, arm) of the same replicate."""
 
@@ -67,105 +65,14 @@ class Contrast:
 
 
 class Evidence:
-    """Pseudo-values of all trials; reads each file of predictions once and keeps no probabilities."""
+    """Trials compared: an arm with a reference, arms weighed together, an arm alone."""
 
     def __init__(
         self, study: Study, outcomes: Outcomes, store: Store, wanted: Mapping[str, Sequence[str]]
     ) -> None:
         """wanted: for each set of the plan, the scores that are asked for."""
         self.outcomes, self.study, self._store = outcomes, study, store
-        self.unreadable: dict[str, str] = {}
-        """Trial → why its predictions cannot be used."""
-        self._rows: dict[tuple[str, str, str], Doubles] = {}
-        self._widths: dict[tuple[str, str], int] = {}
-        self._items: dict[str, NDArray[np.uint64]] = {}
-        self._labels: dict[str, NDArray[np.int64]] = {}
-        self._groups: dict[str, NDArray[np.int32] | None] = {}
-        """Key of a set → the group (M,) of each of its images; None where groups are not known."""
-        self._right: dict[tuple[str, str], Doubles] = {}
-        self._copies: dict[tuple[str, str], Copies] = {}
-        self._made: dict[str, Counts] = {}
-        records = [o.record for trials in outcomes.values() for o in trials if o.record]
-        self._classes = max((len(record.classes) for record in records), default=0)
-        seen: set[str] = set()
-        for trials in outcomes.values():
-            for outcome in trials:
-                if outcome.state == "done" and outcome.planned.id not in seen:
-                    seen.add(outcome.planned.id)
-                    self._load(outcome, store, wanted)
-
-    def _load(self, outcome: Outcome, store: Store, wanted: Mapping[str, Sequence[str]]) -> None:
-        id = outcome.planned.id
-        try:
-            found = store.predictions(id)
-        except UNREADABLE as error:
-            self.unreadable[id] = f"its predictions cannot be read ({type(error).__name__})"
-            return
-        for name, key in outcome.planned.sets.items():
-            if key in found:
-                self._reduce(id, key, found[key], wanted.get(name, ()))
-
-    def _reduce(self, id: str, key: str, said: Predictions, scores: Sequence[str]) -> None:
-        items, first, place = np.unique(said.ids, return_index=True, return_inverse=True)
-        groups = None if said.groups is None else said.groups[first]
-        same = np.array_equal(self._items.setdefault(key, items), items)
-        if not same or not np.array_equal(self._groups.setdefault(key, groups), groups):  # type: ignore[arg-type]
-            self.unreadable[id] = "its predictions are of other images"
-            return
-        self._labels.setdefault(key, said.labels[first])
-        if copies := count(said, place, len(items)):
-            made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
-            self._copies[id, key] = replace(copies, made=made)
-        if "accuracy" in scores and (right := per_item("accuracy", replace(said, groups=None))) is not None:
-            self._right[id, key] = right
-        for score in scores:
-            phi = per_item(score, said)
-            if phi is not None:
-                self._rows[id, key, score] = phi
-                self._widths[key, score] = len(phi)
-
-    def groups(self, key: str) -> int | None:
-        """Groups of images in a set, by its key; None where they are not known, so that images count."""
-        groups = self._groups.get(key)
-        return None if groups is None else len(np.unique(groups))
-
-    def row(self, outcome: Outcome, metric: Measure) -> Doubles | None:
-        """One trial's pseudo-values on a set, one per item: per image, or per group where these are known.
-
-        A diverged trial's are those of chance.
-        """
-        key = outcome.planned.sets.get(metric.set, "")
-        if outcome.state == "diverged" and key in self._items and self._classes:
-            return self._chance(key, metric)
-        if metric.families:
-            shares, groups = self._by_image(outcome, metric), self._groups.get(key)
-            return shares if shares is None or groups is None else stats.by_group(shares, groups)
-        return self._rows.get((outcome.planned.id, key, metric.score))
-
-    def _by_image(self, outcome: Outcome, metric: Measure) -> Doubles | None:
-        """A finished trial's accuracy on each image (M,) of a set, copies averaged."""
-        at = outcome.planned.id, outcome.planned.sets.get(metric.set, "")
-        if metric.families:
-            copies = self._copies.get(at)
-            return copies.accuracy(metric.families) if copies else None
-        return self._right.get(at)
-
-    def _chance(self, key: str, metric: Measure) -> Doubles | None:
-        """What a diverged trial scores on every image; None where nothing is known to be chance."""
-        chance = metric.traits.get("chance", 1 / self._classes if metric.unit == "points" else None)
-        width = self._widths.get((key, metric.score))
-        return None if chance is None or width is None else np.full(width, chance)
-
-    def clean(self, outcome: Outcome, name: str) -> tuple[float, float] | None:
-        """A trial's accuracy and balanced accuracy on the undamaged base images of a corrupted set."""
-        sets = outcome.planned.sets
-        base, local = self._items.get(sets[name]), self._items.get(sets[TEST])
-        row = self._by_image(outcome, Measure("score", TEST))
-        if row is None or base is None or local is None or not np.isin(base, local).all():
-            return None
-        chosen = np.isin(local, base)
-        row, labels = row[chosen], self._labels[sets[TEST]][chosen]
-        return float(row.mean()), float(np.mean([row[labels == k].mean() for k in np.unique(labels)]))
+        self.rows = Rows((o for trials in outcomes.values() for o in trials), store, wanted)
 
     def reached(self, outcome: Outcome, criterion: Criterion) -> bool | None:
         """Whether a trial's training came as far at any evaluation; None where that was not recorded."""
@@ -179,41 +86,24 @@ class Evidence:
         found = [
             (o, row)
             for o in self.outcomes[arm]
-            if o.state == "done" and (row := self.row(o, metric)) is not None
+            if o.state == "done" and (row := self.rows.row(o, metric)) is not None
         ]
         return self._interval([row for _, row in found], [o for o, _ in found], name)
 
     def at_least(self, arm: str, name: str) -> float | None:
         """Bound of an arm's accuracy where too few items were ever wrong for an interval; else None."""
-        wrong: dict[str, NDArray[np.bool_]] = {}
+        wrong: dict[str, Chosen] = {}
         means = []
         for o in self.outcomes[arm]:
-            row = self._by_image(o, Measure("score", name)) if o.state == "done" else None
+            row = self.rows.by_image(o, Measure("score", name)) if o.state == "done" else None
             if row is not None:
                 key = o.planned.sets[name]
                 wrong[key] = wrong.get(key, False) | (row < 1)
                 means.append(float(row.mean()))
-        if not means or sum(self._count(*one) for one in wrong.items()) >= stats.FEWEST_DISAGREEMENTS:
+        if not means or sum(self.rows.count(*one) for one in wrong.items()) >= stats.FEWEST_DISAGREEMENTS:
             return None
-        items = sum(self._count(key, np.ones_like(images)) for key, images in wrong.items())
+        items = sum(self.rows.count(key, np.ones_like(images)) for key, images in wrong.items())
         return stats.at_least(float(np.mean(means)), items)
-
-    def items(self, name: str) -> int:
-        """Items of a set, with folds of all of them; 0 where no trial was scored on it."""
-        keys = {o.planned.sets.get(name, "") for trials in self.outcomes.values() for o in trials}
-        known = ((key, self._items[key]) for key in keys if key in self._items)
-        return sum(self._count(key, np.ones(len(images), bool)) for key, images in known)
-
-    def class_images(self, arm: str, name: str) -> dict[str, int]:
-        """Images of each class in a set, with folds in all of them, that an arm's finished trials saw."""
-        done = [o for o in self.outcomes[arm] if o.state == "done" and o.record]
-        classes = next((o.record.classes for o in done if o.record), [])
-        keys = dict.fromkeys(o.planned.sets.get(name, "") for o in done)
-        labels = [self._labels[key] for key in keys if key in self._labels]
-        if not labels:
-            return {}
-        counts = np.bincount(np.concatenate(labels), minlength=len(classes))
-        return {label: int(n) for label, n in zip(classes, counts, strict=True) if n}
 
     def gap(self, arm: str, name: str) -> stats.Interval | None:
         """An arm's local minus hidden accuracy over finished seeds; None with fewer than 2."""
@@ -221,11 +111,11 @@ class Evidence:
             (o, here, there)
             for o in self.outcomes[arm]
             if o.state == "done"
-            and (here := self.row(o, Measure("score", TEST))) is not None
-            and (there := self.row(o, Measure("score", name))) is not None
+            and (here := self.rows.row(o, Measure("score", TEST))) is not None
+            and (there := self.rows.row(o, Measure("score", name))) is not None
         ]
         local, hidden = [row for _, row, _ in found], [row for _, _, row in found]
-        return self._gap_interval(local, hidden, [o for o, _, _ in found], name)
+        return gap_interval(local, hidden, [o for o, _, _ in found], name, self.study.folds)
 
     def contrast(self, arm: str, reference: str, metric: Measure) -> Contrast:
         """Arm minus reference on their common replicates."""
@@ -284,9 +174,9 @@ class Evidence:
             spent = cost(outcome, metric.score)
             return math.log(spent) if spent else None
         if metric.kind == "gap":
-            here, there = (self.row(outcome, Measure("score", name)) for name in (TEST, metric.set))
+            here, there = (self.rows.row(outcome, Measure("score", name)) for name in (TEST, metric.set))
             return None if here is None or there is None else float(here.mean() - there.mean())
-        row = self.row(outcome, metric) if metric.kind == "score" else None
+        row = self.rows.row(outcome, metric) if metric.kind == "score" else None
         return None if row is None else float(row.mean())
 
     def combination(self, weights: Mapping[str, float], metric: Measure) -> tuple[stats.Interval | None, int]:
@@ -303,7 +193,7 @@ class Evidence:
             parts = [
                 w * row
                 for arm, w in weights.items()
-                if (o := outcomes[arm]) and (row := self.row(o, metric)) is not None
+                if (o := outcomes[arm]) and (row := self.rows.row(o, metric)) is not None
             ]
             keys = {o.planned.sets.get(metric.set) for o in outcomes.values() if o}
             if len(parts) == len(weights) and len(keys) == 1:
@@ -315,7 +205,7 @@ class Evidence:
         self, pairs: Pairs, metric: Measure, read: Callable[[Outcome, Measure], Doubles | None] | None = None
     ) -> tuple[Pairs, list[Doubles]]:
         kept, rows = [], []
-        read = read or self.row
+        read = read or self.rows.row
         for a, b in pairs:
             left, right = read(a, metric), read(b, metric)
             if left is None or right is None:
@@ -327,45 +217,11 @@ class Evidence:
         return kept, rows
 
     def _interval(self, rows: Sequence[Doubles], of: Sequence[Outcome], name: str) -> stats.Interval | None:
-        """The interval over rows; with folds, over folds (seeds averaged first).
-
-        A fold's own images (its local test set, and what is corrupted of it) are inside its mean; a set that
-        every fold's model scored has rows of the same images.
-        """
-        folds = self.study.folds
-        if folds is None:
-            return stats.two_way(np.stack(rows)) if len(rows) > 1 and len(rows[0]) > 1 else None
-        by_fold: dict[int | None, list[Doubles]] = {}
-        for outcome, row in zip(of, rows, strict=True):
-            by_fold.setdefault(outcome.planned.fold, []).append(row)
-        averaged = [np.mean(group, axis=0) for group in by_fold.values()]
-        if len(averaged) < 2:
-            return None
-        if _apart(of, name):
-            # Images of test to images of training: n/k to n·(k − 1)/k.
-            return stats.fold_interval(np.array([row.mean() for row in averaged]), 1 / (folds.k - 1))
-        if len(averaged[0]) < 2:
-            return None
-        return stats.two_way(np.stack(averaged), inflation=1 + len(averaged) / (folds.k - 1))
-
-    def _gap_interval(
-        self, local: Sequence[Doubles], hidden: Sequence[Doubles], of: Sequence[Outcome], name: str
-    ) -> stats.Interval | None:
-        """The interval of local − hidden, over rows of the same trials. Both sets' item terms are added.
-
-        With folds the local images are inside their fold's mean, so that the hidden set's terms are left:
-        the fold's local mean minus each hidden image has just those.
-        """
-        if self.study.folds is not None:
-            rows = [mine.mean() - there for mine, there in zip(local, hidden, strict=True)]
-            return self._interval(rows, of, name)
-        if len(of) < 2 or min(len(local[0]), len(hidden[0])) < 2:
-            return None
-        return stats.difference_of_gaps(np.stack(local), np.stack(hidden))
+        return interval(rows, of, name, self.study.folds)
 
     def _item(self, pairs: Pairs, name: str) -> str:
         """What intervals on a set count: ``group`` where groups of images are known, else ``image``."""
-        known = any(self.groups(b.planned.sets.get(name, "")) for _, b in pairs)
+        known = any(self.rows.groups(b.planned.sets.get(name, "")) for _, b in pairs)
         return "group" if known else "image"
 
     def _replicates(self, pairs: Pairs) -> int:
@@ -378,17 +234,12 @@ class Evidence:
         A group is one where any of its images is.
         """
         done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
-        kept, rows = self._differences(done, replace(metric, score="accuracy"), self._by_image)
-        differs: dict[str, NDArray[np.bool_]] = {}
+        kept, rows = self._differences(done, replace(metric, score="accuracy"), self.rows.by_image)
+        differs: dict[str, Chosen] = {}
         for (_, b), row in zip(kept, rows, strict=True):
             key = b.planned.sets[metric.set]
             differs[key] = differs.get(key, False) | (row != 0)
-        return sum(self._count(key, images) for key, images in differs.items())
-
-    def _count(self, key: str, images: NDArray[np.bool_]) -> int:
-        """Items of a set that have one of these images (M,)."""
-        groups = self._groups[key]
-        return int(images.sum()) if groups is None else len(np.unique(groups[images]))
+        return sum(self.rows.count(key, images) for key, images in differs.items())
 
     def _on_scores(self, pairs: Pairs, metric: Measure) -> Contrast:
         if metric.traits["interval"] == "none":
@@ -414,7 +265,7 @@ class Evidence:
         kept, _ = self._differences(pairs, here)
         kept, hidden = self._differences(kept, there)
         _, local = self._differences(kept, here)
-        interval = self._gap_interval(local, hidden, [b for _, b in kept], metric.set)
+        interval = gap_interval(local, hidden, [b for _, b in kept], metric.set, self.study.folds)
         disagreements = self._disagreements(kept, here) + self._disagreements(kept, there)
         seeds = self._replicates(kept)
         reason = stats.untestable(interval, seeds, disagreements, self._item(kept, metric.set))
@@ -434,15 +285,10 @@ class Evidence:
         primary = parse(self.study.primary, [TEST, *self.study.hidden])
         values = []
         for a, b in pairs:
-            left, right = self.row(a, primary), self.row(b, primary)
+            left, right = self.rows.row(a, primary), self.rows.row(b, primary)
             if a.state == b.state == "done" and left is not None and right is not None:
                 values.append((left.mean(), right.mean()))
         if len(values) < stats.FEWEST_SEEDS:
             return Contrast(None, len(values), stats.untestable(None, len(values)))
         reference, arm = np.array(values).T
         return Contrast(stats.brown_forsythe(reference, arm), len(values))
-
-
-def _apart(trials: Sequence[Outcome], name: str) -> bool:
-    """Whether a set holds other images in other trials, as the folds of a cross-validation do."""
-    return len({o.planned.sets.get(name) for o in trials}) > 1

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.corruptions.families import families_of, kinds_of, seen, severities_of
-from bench.judge.evidence import Doubles, Evidence
+from bench.judge.evidence import Evidence
 from bench.judge.findings import Effect, Mean, Unseen, mean_of
 from bench.judge.measure import Measure
 from bench.judge.outcomes import Outcome, Outcomes
+from bench.judge.rows import Doubles
 from bench.recipe import Corrupted, Recipe
 from bench.registry import augmentations
 from bench.study.read import Study
@@ -225,7 +226,7 @@ class _Set:
         )
 
     def _clean(self, outcome: Outcome) -> float | None:
-        found = self.evidence.clean(outcome, self.name)
+        found = self.evidence.rows.clean(outcome, self.name)
         return found[0] if found else None
 
     def _mean(self, trials: Sequence[Outcome], families: Sequence[str]) -> Mean | None:
@@ -257,7 +258,7 @@ class _Set:
                 continue
             error = 1 - np.array(known)
             corrupted.append(error)
-            if clean := self.evidence.clean(outcome, self.name):
+            if clean := self.evidence.rows.clean(outcome, self.name):
                 added.append(error - (1 - clean[1]))
         if not corrupted:
             return None

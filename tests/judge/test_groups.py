@@ -154,7 +154,7 @@ def test_a_diverged_trial_is_chance_on_every_patient(grouped: World):
     grouped.diverge("better", 2)
     for score, chance in (("accuracy", 1 / 3), ("balanced_accuracy", 1 / 3), ("auc", 0.5)):
         seen = evidence(grouped)
-        row = seen.row(seen.outcomes["better"][2], Measure("score", "heavy", score))
+        row = seen.rows.row(seen.outcomes["better"][2], Measure("score", "heavy", score))
         assert row is not None
         assert row.tolist() == pytest.approx([chance] * 16)
         assert seen.contrast("better", "none", Measure("score", "heavy", score)).test is not None
@@ -177,7 +177,8 @@ def test_predictions_whose_images_have_other_patients_are_not_compared(grouped: 
     said = grouped.store.predictions(grouped.id("better", 0))
     moved = {key: replace(p, groups=np.roll(p.groups, 1)) for key, p in said.items()}
     grouped.keep("better", 0, moved)
-    assert evidence(grouped).unreadable == {grouped.id("better", 0): "its predictions are of other images"}
+    unreadable = evidence(grouped).rows.unreadable
+    assert unreadable == {grouped.id("better", 0): "its predictions are of other images"}
 
 
 def test_the_clean_score_of_a_corrupted_set_stays_one_of_images(make_world):
@@ -187,7 +188,7 @@ def test_the_clean_score_of_a_corrupted_set_stays_one_of_images(make_world):
     w.keys = lambda fold=None: keys(fold) | {"heavy": fingerprint("copies")}
     w.extra = {"hidden": {"heavy": Corrupted(kind="corrupted")}}
     seen = evidence(finish(w))
-    accuracy, balanced = seen.clean(seen.outcomes["none"][0], "heavy")
+    accuracy, balanced = seen.rows.clean(seen.outcomes["none"][0], "heavy")
     p = w.store.predictions(w.id("none", 0))[w.keys()["test"]]
     hit = p.probabilities.argmax(axis=1) == p.labels
     assert accuracy == pytest.approx(hit.mean())

@@ -1,0 +1,145 @@
+"""What every trial's predictions say of each item, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import stats
+from bench.judge.copies import Copies, Counts, count
+from bench.judge.measure import Measure
+from bench.judge.outcomes import Outcome
+from bench.metrics import per_item
+from bench.plan import TEST
+from bench.store import UNREADABLE, Predictions, Store
+
+Doubles = NDArray[np.float64]
+Chosen = NDArray[np.bool_]
+"""Which images of a set (M,)."""
+
+
+class Rows:
+    """Pseudo-values of all trials; reads each file of predictions once and keeps no probabilities."""
+
+    def __init__(self, trials: Iterable[Outcome], store: Store, wanted: Mapping[str, Sequence[str]]) -> None:
+        """wanted: for each set of the plan, the scores that are asked for."""
+        self.unreadable: dict[str, str] = {}
+        """Trial → why its predictions cannot be used."""
+        self._rows: dict[tuple[str, str, str], Doubles] = {}
+        self._widths: dict[tuple[str, str], int] = {}
+        self._items: dict[str, NDArray[np.uint64]] = {}
+        self._labels: dict[str, NDArray[np.int64]] = {}
+        self._groups: dict[str, NDArray[np.int32] | None] = {}
+        """Key of a set → the group (M,) of each of its images; None where groups are not known."""
+        self._right: dict[tuple[str, str], Doubles] = {}
+        self._copies: dict[tuple[str, str], Copies] = {}
+        self._made: dict[str, Counts] = {}
+        self._classes = 0
+        seen: set[str] = set()
+        for outcome in trials:
+            self._classes = max(self._classes, len(outcome.record.classes) if outcome.record else 0)
+            if outcome.state == "done" and outcome.planned.id not in seen:
+                seen.add(outcome.planned.id)
+                self._load(outcome, store, wanted)
+
+    def _load(self, outcome: Outcome, store: Store, wanted: Mapping[str, Sequence[str]]) -> None:
+        id = outcome.planned.id
+        try:
+            found = store.predictions(id)
+        except UNREADABLE as error:
+            self.unreadable[id] = f"its predictions cannot be read ({type(error).__name__})"
+            return
+        for name, key in outcome.planned.sets.items():
+            if key in found:
+                self._reduce(id, key, found[key], wanted.get(name, ()))
+
+    def _reduce(self, id: str, key: str, said: Predictions, scores: Sequence[str]) -> None:
+        items, first, place = np.unique(said.ids, return_index=True, return_inverse=True)
+        groups = None if said.groups is None else said.groups[first]
+        same = np.array_equal(self._items.setdefault(key, items), items)
+        if not same or not np.array_equal(self._groups.setdefault(key, groups), groups):  # type: ignore[arg-type]
+            self.unreadable[id] = "its predictions are of other images"
+            return
+        self._labels.setdefault(key, said.labels[first])
+        if copies := count(said, place, len(items)):
+            made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
+            self._copies[id, key] = replace(copies, made=made)
+        if "accuracy" in scores and (right := per_item("accuracy", replace(said, groups=None))) is not None:
+            self._right[id, key] = right
+        for score in scores:
+            phi = per_item(score, said)
+            if phi is not None:
+                self._rows[id, key, score] = phi
+                self._widths[key, score] = len(phi)
+
+    def groups(self, key: str) -> int | None:
+        """Groups of images in a set, by its key; None where they are not known, so that images count."""
+        groups = self._groups.get(key)
+        return None if groups is None else len(np.unique(groups))
+
+    def labels(self, key: str) -> NDArray[np.int64] | None:
+        """The class (M,) of each image of a set, by its key; None where no trial was scored on it."""
+        return self._labels.get(key)
+
+    def items(self, trials: Iterable[Outcome], name: str) -> int:
+        """Items of a set, with folds of all of them; 0 where none of the trials was scored on it."""
+        keys = {o.planned.sets.get(name, "") for o in trials}
+        known = ((key, labels) for key in keys if (labels := self.labels(key)) is not None)
+        return sum(self.count(key, np.ones(len(labels), bool)) for key, labels in known)
+
+    def class_images(self, trials: Iterable[Outcome], name: str) -> dict[str, int]:
+        """Images of each class in a set, with folds in all of them, that finished trials saw."""
+        done = [o for o in trials if o.state == "done" and o.record]
+        classes = next((o.record.classes for o in done if o.record), [])
+        keys = dict.fromkeys(o.planned.sets.get(name, "") for o in done)
+        labels = [found for key in keys if (found := self.labels(key)) is not None]
+        if not labels:
+            return {}
+        counts = np.bincount(np.concatenate(labels), minlength=len(classes))
+        return {label: int(n) for label, n in zip(classes, counts, strict=True) if n}
+
+    def row(self, outcome: Outcome, metric: Measure) -> Doubles | None:
+        """One trial's pseudo-values on a set, one per item: per image, or per group where these are known.
+
+        A diverged trial's are those of chance.
+        """
+        key = outcome.planned.sets.get(metric.set, "")
+        if outcome.state == "diverged" and key in self._items and self._classes:
+            return self._chance(key, metric)
+        if metric.families:
+            shares, groups = self.by_image(outcome, metric), self._groups.get(key)
+            return shares if shares is None or groups is None else stats.by_group(shares, groups)
+        return self._rows.get((outcome.planned.id, key, metric.score))
+
+    def by_image(self, outcome: Outcome, metric: Measure) -> Doubles | None:
+        """A finished trial's accuracy on each image (M,) of a set, copies averaged."""
+        at = outcome.planned.id, outcome.planned.sets.get(metric.set, "")
+        if metric.families:
+            copies = self._copies.get(at)
+            return copies.accuracy(metric.families) if copies else None
+        return self._right.get(at)
+
+    def _chance(self, key: str, metric: Measure) -> Doubles | None:
+        """What a diverged trial scores on every image; None where nothing is known to be chance."""
+        chance = metric.traits.get("chance", 1 / self._classes if metric.unit == "points" else None)
+        width = self._widths.get((key, metric.score))
+        return None if chance is None or width is None else np.full(width, chance)
+
+    def clean(self, outcome: Outcome, name: str) -> tuple[float, float] | None:
+        """A trial's accuracy and balanced accuracy on the undamaged base images of a corrupted set."""
+        sets = outcome.planned.sets
+        base, local = self._items.get(sets[name]), self._items.get(sets[TEST])
+        row = self.by_image(outcome, Measure("score", TEST))
+        if row is None or base is None or local is None or not np.isin(base, local).all():
+            return None
+        chosen = np.isin(local, base)
+        row, labels = row[chosen], self._labels[sets[TEST]][chosen]
+        return float(row.mean()), float(np.mean([row[labels == k].mean() for k in np.unique(labels)]))
+
+    def count(self, key: str, images: Chosen) -> int:
+        """Items of a set that have one of these images (M,)."""
+        groups = self._groups[key]
+        return int(images.sum()) if groups is None else len(np.unique(groups[images]))
