@@ -8,6 +8,7 @@ differences are fractions, not percent. The formulas, and where they were checke
 from bench.stats.few import at_least
 from bench.stats.intervals import (
     Interval,
+    Shared,
     SpreadTest,
     brown_forsythe,
     difference_of_gaps,
@@ -17,6 +18,7 @@ from bench.stats.intervals import (
 )
 from bench.stats.jackknife import JACKKNIFE, by_group, pseudo_values
 from bench.stats.luck import largest_by_luck
+from bench.stats.moderated import Prior, moderate, prior
 from bench.stats.power import (
     assumed,
     measured,
@@ -58,7 +60,9 @@ __all__ = [
     "Interval",
     "Judgement",
     "Prediction",
+    "Prior",
     "Share",
+    "Shared",
     "SpreadTest",
     "assumed",
     "at_least",
@@ -75,9 +79,11 @@ __all__ = [
     "level",
     "levels",
     "measured",
+    "moderate",
     "paired_t",
     "power_of",
     "prediction",
+    "prior",
     "pseudo_values",
     "rejected_now",
     "seeds_needed",

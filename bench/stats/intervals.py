@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,16 @@ Doubles = NDArray[np.float64]
 
 SMALLEST_P = 1e-15
 """p-values below this are returned as it: no decision depends on them and the tails are not exact there."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The seed variance that decides where other comparisons of the study have a say: ``moderated``."""
+
+    variance: float
+    """V_seed, of the mean; larger than the comparison's own."""
+    freedom: float
+    """Degrees of freedom, its own and those lent by the others."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,23 @@ class Interval:
     """V_int, the part of both that is counted twice."""
     seeds: int
     items: int
+    seed_freedom: float | None = None
+    """Degrees of freedom of V_seed; None: S − 1."""
+    shared: Shared | None = None
+    """What decides in place of V_seed where the study says more of it; stays as the mean's sign turns."""
+
+    @property
+    def freedom_of_seeds(self) -> float:
+        """Degrees of freedom of V_seed."""
+        return self.seeds - 1 if self.seed_freedom is None else self.seed_freedom
+
+    @functools.cached_property
+    def deciding(self) -> Interval:
+        """The interval that verdicts follow: with the shared seed variance, where there is one."""
+        if self.shared is None:
+            return self
+        lent = self.shared
+        return replace(self, seed_variance=lent.variance, seed_freedom=lent.freedom, shared=None)
 
     @functools.cached_property
     def variance(self) -> float:
@@ -45,19 +72,20 @@ class Interval:
         return self.seed_variance / self.variance if self.variance > 0 else 1.0
 
     def quantile(self, alpha: float) -> float:
-        """q(α): the two-sided critical value, t of the seeds and t of the items mixed by their variance.
+        """q(α) of its own variances: the two-sided critical value, t of seeds and of items mixed by variance.
 
         Source: Cochran & Cox, Experimental Designs (1957), section 4.14.
         """
         w = self.seed_share
         # Minus: stdtrit gives the lower quantile, which is negative.
-        seed = -float(special.stdtrit(self.seeds - 1, alpha / 2)) if w > 0 else 0.0
+        seed = -float(special.stdtrit(self.freedom_of_seeds, alpha / 2)) if w > 0 else 0.0
         item = -float(special.stdtrit(self.items - 1, alpha / 2)) if w < 1 else 0.0
         return w * seed + (1 - w) * item
 
     def half_width(self, alpha: float = 0.05) -> float:
-        """q(α)·√V."""
-        return self.quantile(alpha) * math.sqrt(self.variance) if self.variance > 0 else 0.0
+        """q(α)·√V, the wider of its own and the deciding one: others may lend it certainty, not accuracy."""
+        own = self.quantile(alpha) * math.sqrt(self.variance) if self.variance > 0 else 0.0
+        return own if self.shared is None else max(own, self.deciding.half_width(alpha))
 
     @property
     def low(self) -> float:
@@ -70,7 +98,9 @@ class Interval:
         return self.mean + self.half_width()
 
     def p(self, value: float) -> float:
-        """Two-sided p for "the mean is ``value``": the α whose interval ends there; 1 where V is 0."""
+        """Two-sided p for "the mean is ``value``": the α whose deciding interval ends there; 1 for V = 0."""
+        if self.shared is not None:
+            return self.deciding.p(value)
         if self.variance <= 0:
             return 1.0
         wanted = abs(self.mean - value) / math.sqrt(self.variance)

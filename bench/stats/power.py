@@ -21,6 +21,7 @@ def smallest_effect(interval: Interval, alpha: float = 0.05, family: int = 1) ->
     alpha   level of one comparison (see ``level``)
     family  comparisons that share the level; the first Holm step is assumed
     """
+    interval = interval.deciding
     if interval.variance <= 0:
         return math.inf
     critical, freedom = interval.quantile(alpha / family), freedom_of(interval)
@@ -36,6 +37,7 @@ def smallest_effect(interval: Interval, alpha: float = 0.05, family: int = 1) ->
 
 def power_of(interval: Interval, effect: float, alpha: float = 0.05, family: int = 1) -> float:
     """How often such a comparison finds a true difference of ``effect`` (above 0), in [0, 1]."""
+    interval = interval.deciding
     if interval.variance <= 0:
         return 0.0
     shift = effect / math.sqrt(interval.variance)
@@ -44,9 +46,10 @@ def power_of(interval: Interval, effect: float, alpha: float = 0.05, family: int
 
 def freedom_of(interval: Interval) -> float:
     """Degrees of freedom of V, at least those of the seeds. Source: Satterthwaite 1946."""
-    spread = interval.seed_variance**2 / (interval.seeds - 1)
+    of_seeds = interval.freedom_of_seeds
+    spread = interval.seed_variance**2 / of_seeds
     spread += interval.item_variance**2 / max(1, interval.items - 1)
-    return max(interval.seeds - 1, interval.variance**2 / spread)
+    return max(of_seeds, interval.variance**2 / spread)
 
 
 def _power(critical: float, freedom: float, shift: float) -> float:
@@ -57,10 +60,17 @@ def _power(critical: float, freedom: float, shift: float) -> float:
 
 
 def with_seeds(interval: Interval, seeds: int) -> Interval:
-    """The interval that as many seeds would give: V = V_seed·S/S′ + max(0, V_item − V_int)."""
+    """The interval that as many seeds would give: V = V_seed·S/S′ + max(0, V_item − V_int).
+
+    Of a shared seed variance, what others lend stays: the degrees of freedom grow by the further seeds.
+    """
+    interval = interval.deciding
     item = max(0.0, interval.item_variance - interval.interaction)
     seed = interval.seed_variance * interval.seeds / seeds
-    return replace(interval, seed_variance=seed, item_variance=item, interaction=0.0, seeds=seeds)
+    lent = None if interval.seed_freedom is None else interval.seed_freedom + seeds - interval.seeds
+    return replace(
+        interval, seed_variance=seed, item_variance=item, interaction=0.0, seeds=seeds, seed_freedom=lent
+    )
 
 
 def seeds_needed(interval: Interval, effect: float, alpha: float = 0.05, family: int = 1) -> int | None:
