@@ -6,6 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# Heeded when torch is imported. Tests compute little, several processes at once: threads of theirs that wait
+# for one another on a busy core took most of the time that a step of a tiny network had.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from studies import FakeLocator
 
