@@ -17,6 +17,21 @@ from bench import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 
+LONGEST = (
+    "test_tutorial.py",
+    "test_chaos.py",
+    "test_ray.py",
+    "test_local.py",
+    "test_through.py",
+    "test_scripts.py",
+)
+"""Files that take minutes come first: where two processes share the files out, both end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, all else in its order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
