@@ -110,7 +110,8 @@ def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None
         what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
         print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
     if not as_json:
-        print(ending.report, flush=True)
+        if ending.report.is_file():
+            print(ending.report, flush=True)
         if not quiet:
             _say_verdicts(ending)
         return

@@ -144,6 +144,22 @@ def write_report(
     return folder / main_file(formats)
 
 
+def write_views(study: Study, plan: PlanFile, store: Store, document: Document) -> list[str]:
+    """Write a study's report and the folder's index, both made of records alone.
+
+    Returns a line for each that cannot be written: no trial is lost by that, and it can be made again.
+    document   as in ``files``
+    """
+    failures = []
+    for write in (lambda: write_report(study, plan, store, document=document), lambda: write_index(store)):
+        try:
+            write()
+        except OSError as error:
+            what = f"{error.filename or study.name} cannot be written: {error.strerror or error}"
+            failures.append(f"{what}; finished trials are kept, bench report {study.name} makes it again")
+    return failures
+
+
 def main_file(formats: Collection[str]) -> str:
     """What to open first, of a report in these formats."""
     if "md" in formats:

@@ -21,7 +21,7 @@ from bench.judge.declared import Declared
 from bench.machine import Machine
 from bench.plan import Plan, read_plan_file
 from bench.progress.terminal import Terminal
-from bench.report import verdicts, write_index, write_report
+from bench.report import USUAL, main_file, verdicts, write_views
 from bench.run import declaring
 from bench.run.crew import Crew, Patience, crew
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
@@ -117,8 +117,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             conduct.show(plan)
         made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
         document = build(study, made_of, store)
-        report = write_report(study, made_of, store, document=document)
-        write_index(store)
+        conduct.failures += write_views(study, made_of, store, document)
+    report = store.study_dir(study.name) / main_file(USUAL)
     counts = Counter(state for _, state, _ in states(plan, store))
     said = () if options.smoke else verdicts(document)
     return Ending(report, counts, conduct.ran, time.perf_counter() - started, conduct.failures, said)
@@ -166,7 +166,9 @@ class _Conduct:
 
         study, store = self.planning.study, self.planning.store
         arms = {arm.label: arm for arm in study.arms}
-        database.update(self.database, plan, arms, store.read)
+        if why := database.update(self.database, plan, arms, store.read):
+            self.shown = math.inf  # said once; the next run tries again
+            self.terminal.note(f"{self.database} cannot be written, the run goes on without it: {why}")
 
     @property
     def database(self) -> Path:

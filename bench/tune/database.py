@@ -5,6 +5,7 @@ A view, never the truth: the records are. What does not agree with them is made 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,8 +33,8 @@ STATES = {
 }
 
 
-def update(file: Path, plan: Plan, arms: Mapping[str, Arm], read: Callable[[str], Record | None]) -> None:
-    """Ask and tell until the database says what the records say.
+def update(file: Path, plan: Plan, arms: Mapping[str, Arm], read: Callable[[str], Record | None]) -> str:
+    """Ask and tell until the database says what the records say; why that cannot be, or "".
 
     arms   label → arm as the study's file has it, before tuning
     """
@@ -43,8 +44,14 @@ def update(file: Path, plan: Plan, arms: Mapping[str, Arm], read: Callable[[str]
         _update(file, plan, arms, tune, read)
     except Exception:
         # Damaged, or of another Optuna: all that is in it is also in the records.
-        file.unlink(missing_ok=True)
-        _update(file, plan, arms, tune, read)
+        try:
+            file.unlink(missing_ok=True)
+            _update(file, plan, arms, tune, read)
+        except Exception as error:  # a full disk, a folder of that name: no run ends for a view
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)  # half of it would be taken for the whole by the next run
+            return str(error).partition("\n")[0]
+    return ""
 
 
 def _update(

@@ -330,3 +330,31 @@ def test_looks_count_seeds_up_from_the_first(tmp_path: Path, seeds: str) -> None
     study.write_text(study.read_text().replace("seeds = 1", f"seeds = {seeds}"))
     with pytest.raises(UserError, match="counts seeds up from the first"):
         go(study, tmp_path, Options(until_decided=True))
+
+
+def test_what_is_made_of_records_ends_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Folders in the places of a report, an index and a database; the trials of the study are trained."""
+    study = write_study(tmp_path)
+    study.write_text(
+        study.read_text()
+        + "\n[tune]\ncandidates = 1\nfinalists = 0\n[tune.space]\nbatch_size = { choices = [16, 32] }\n"
+    )
+    results = tmp_path / "results"
+    for taken in ("tiny/search.db/x", "tiny/report.md/x", "tiny/figures/effects.svg/x", "index.md/x"):
+        (results / taken).mkdir(parents=True)
+    ending = run_study(study, machine_in(tmp_path), Options(), Terminal())
+    assert dict(ending.counts) == {"done": 2}
+    said = capsys.readouterr().err
+    assert said.count("search.db cannot be written, the run goes on without it") == 1
+    assert [
+        line.partition(" cannot be written: Is a directory; finished trials are kept")[0]
+        for line in ending.failures
+    ] == [str(results / "tiny/figures/effects.svg"), str(results / "index.md")]
+    assert ending.exit_code == 1
+    for taken in ("tiny/search.db", "tiny/report.md", "tiny/figures/effects.svg", "index.md"):
+        (results / taken / "x").rmdir()
+        (results / taken).rmdir()
+    again = go(study, tmp_path)
+    assert (again.exit_code, again.ran) == (0, 0)
+    assert (results / "tiny" / "search.db").is_file()
+    assert again.report.is_file()
