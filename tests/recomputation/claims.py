@@ -1,10 +1,8 @@
 """What the claims of a study get: supported, refuted or inconclusive."""
 
-import numpy as np
-
 from .family import Family, claimed, clopper_pearson
 from .records import Study
-from .rows import Row, verdict
+from .rows import Row, effect, verdict
 
 
 def claims(study: Study, family: Family) -> list[Row]:
@@ -44,13 +42,8 @@ def _pairs(study: Study, family: Family, claim: Row) -> list[Row]:
     rows = []
     for name in names:
         found = family.verdict(name)
-        own = found.comparison.effect
-        shown: list[float | None] = [None] * 3
-        if own is not None:
-            ratio = name[2].startswith("cost.")
-            shown = [float(np.exp(x)) if ratio else x for x in (own.mean, own.low, own.high)]
         row = {"outcome": outcome, "arm": name[0], "reference": name[1]}
-        rows.append(row | dict(zip(("effect", "low", "high"), shown, strict=True)) | verdict(found))
+        rows.append(row | effect("effect", found.comparison, found.level, stem="") | verdict(found))
     return rows
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from .printed import Cell, Columns, text
+from .comparisons import UNITS
+from .printed import NOTHING, Cell, Columns, Text, text
 from .rows import Row
 
 
@@ -15,18 +16,46 @@ def spread(key: str, times: float = 100.0) -> Callable[[Row], Cell]:
     return lambda row: text("{} ± {}", times * row[key], times * row[f"{key}_sd"])
 
 
-def halved(key: str, low: str, high: str) -> Callable[[Row], Cell]:
-    """A mean ± half its interval."""
-    return lambda row: text("{} ± {}", 100 * row[key], 50 * (row[high] - row[low]))
+def halved(key: str, low: str, high: str, one_sided: bool = True) -> Callable[[Row], Cell]:
+    """A mean ± half its interval, or with its one-sided bound, which has 1 above it."""
 
-
-def interval(key: str, low: str, high: str) -> Callable[[Row], Cell]:
     def cell(row: Row) -> Cell:
-        return (
-            None if row[key] is None else text("{} [{}, {}]", *(100 * row[name] for name in (key, low, high)))
-        )
+        if one_sided and row[high] == 1.0:
+            return text("{} (≥ {})", 100 * row[key], 100 * row[low])
+        return text("{} ± {}", 100 * row[key], 50 * (row[high] - row[low]))
 
     return cell
+
+
+def interval(key: str, low: str, high: str, unit: str = "points") -> Callable[[Row], Cell]:
+    """A difference, with its interval where there is one."""
+    times = 100 if unit == "points" else 1
+
+    def cell(row: Row) -> Cell:
+        if row[key] is None:
+            return None
+        if row[low] is None:
+            return text("{} (too few errors)", times * row[key])
+        return text("{} [{}, {}]", *(times * row[name] for name in (key, low, high)))
+
+    return cell
+
+
+def marked(cell: Cell, mark: str) -> Cell:
+    """A cell with more behind it."""
+    if isinstance(cell, Text):
+        return Text(cell.template + mark, cell.numbers)
+    return f"{cell or NOTHING}{mark}"
+
+
+def behind(cell: Cell, count: int | None) -> Cell:
+    """A cell with a number in brackets behind it."""
+    return cell if count is None else marked(cell, f" ({count})")
+
+
+def number_marked(key: str) -> Callable[[Row], Cell]:
+    """A share in per cent, ‡ behind it where the row says so."""
+    return lambda row: marked(text("{}", 100 * row[key]), " ‡" * row[f"{key} ‡"])
 
 
 def said(key: str) -> Callable[[Row], Cell]:
@@ -66,7 +95,8 @@ def of_new_runs(row: Row) -> Cell:
     ends = [row[name] for name in ("new_runs", "new_runs_low", "new_runs_high")]
     if row["metric"].startswith("cost."):
         return text("×{} [{}, {}]", *ends)
-    return text("{} [{}, {}]", *(100 * end for end in ends))
+    times = 1 if row["metric"].partition(".")[2] in UNITS else 100
+    return text("{} [{}, {}]", *(times * end for end in ends))
 
 
 def chance(row: Row) -> Cell:

@@ -1,15 +1,18 @@
 """Two arms on a metric: the difference, and how far it may be trusted."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .formulas import LEVEL, Effect, brown_forsythe, gap, paired, two_way
+from .formulas import LEVEL, Effect, brown_forsythe, paired
 from .records import LOCAL, Study, Trial
-from .scores import right
+from .replicates import FEW, apart, differing, effect, gap_effect, replicates, rows
 
-FEW = 10  # items on which two arms have to disagree before anything is said
+FEWEST = 3  # seeds, for a verdict
+LOWER = ("nll", "ece")  # scores of which less is better
+UNITS = {"nll": "nats"}  # of scores that are no shares
 
 
 @dataclass(frozen=True)
@@ -20,22 +23,46 @@ class Comparison:
     reference: str
     metric: str
     seeds: int
+    """Common ones, with folds folds."""
     effect: Effect | None = None
     """Of a score or a gap a difference, of a cost a difference of logarithms, of `seed_sd` none."""
     sign: int = 1
     """−1 where less is better."""
     delta: float | None = None
-    differing: int = FEW
+    differing: int | None = None
+    """Items on which the arms ever disagree; None where items play no part."""
+    item: str = "image"
     spreads: tuple[float, float] | None = None
     p_spread: float = 1.0
 
     def p(self, cut: float) -> float:
         """For "the benefit is `cut`"."""
+        if self.reason:
+            return 1.0
         if self.effect is None:
             return self.p_spread if cut == 0 else 1.0
-        if self.seeds < 3 or self.differing < FEW:
-            return 1.0
         return self.effect.p(self.sign * cut)
+
+    @property
+    def few(self) -> bool:
+        """Too few items tell the arms apart for an interval to mean anything."""
+        return self.differing is not None and self.differing < FEW
+
+    @property
+    def reason(self) -> str:
+        """Why there is no verdict; empty where there may be one."""
+        if self.seeds < FEWEST:
+            return f"{self.seeds} common seed{'s' * (self.seeds != 1)}, {FEWEST} needed"
+        if self.spreads is not None:
+            return ""
+        if self.effect is None:
+            return f"a class has fewer than 2 {self.item}s"
+        if self.differing == 0:
+            return "too few errors: the arms never disagree"
+        if self.differing is not None and self.few:
+            some = f"{self.differing} {self.item}{'s' * (self.differing != 1)}"
+            return f"too few errors: the arms disagree on {some} only, {FEW} needed"
+        return "" if self.effect.variance else "the difference never varies"
 
     @property
     def benefit(self) -> float:
@@ -47,60 +74,90 @@ class Comparison:
 
     @property
     def level(self) -> float:
-        return LEVEL if self.seeds > 3 else LEVEL / 2
+        return LEVEL if self.seeds > FEWEST else LEVEL / 2
+
+    @property
+    def unit(self) -> str:
+        """What differences are told in: points, ratio, nats."""
+        kind, _, what = self.metric.partition(".")
+        return "ratio" if kind == "cost" else "points" if kind == "gap" else UNITS.get(what, "points")
 
 
-def correct(trials: list[Trial], name: str) -> np.ndarray:
-    """(S, N): which images of a set each trial answers rightly, copies of one image averaged."""
-    rows = []
-    for trial in trials:
-        answers = trial.answers(trial.keys[name])
-        if answers.groups is not None:
-            raise NotImplementedError("known groups: the group is the item")
-        _, place = np.unique(answers.ids, return_inverse=True)
-        rows.append(np.bincount(place, right(answers)) / np.bincount(place))
-    return np.array(rows)
+def pairs(
+    study: Study, arm: str, reference: str, shared: bool = False, first: int | None = None
+) -> tuple[list[Trial], list[Trial]]:
+    """The trials of two arms, of the seeds that both finished.
+
+    shared  the arm as it was trained with the baseline's tuned values
+    first   as many of each arm's planned seeds as a look had; all
+    """
+    trials = (study.shared[arm] if shared else study.arms[arm])[:first]
+    others = {trial.replicate: trial for trial in study.arms[reference][:first] if trial.done}
+    both = [trial for trial in trials if trial.done and trial.replicate in others]
+    return both, [others[trial.replicate] for trial in both]
 
 
-def pairs(study: Study, arm: str, reference: str, shared: bool = False) -> tuple[list[Trial], list[Trial]]:
-    """The trials of two arms, of the seeds that both finished."""
-    trials = study.shared[arm] if shared else study.arms[arm]
-    others = {trial.seed: trial for trial in study.finished(reference)}
-    both = [trial for trial in trials if trial.done and trial.seed in others]
-    return both, [others[trial.seed] for trial in both]
+def difference(study: Study, arm: str, reference: str, name: str, shared: bool = False) -> Comparison:
+    """Of two arms' accuracy on a set, over all common seeds."""
+    return on_score(study, *pairs(study, arm, reference, shared), name, "accuracy")
 
 
-def difference(study: Study, arm: str, reference: str, name: str, shared: bool = False) -> Effect | None:
-    """Of two arms' accuracy on a set; none under two common seeds."""
-    first, second = pairs(study, arm, reference, shared)
-    return two_way(correct(first, name) - correct(second, name)) if len(first) > 1 else None
+def on_score(
+    study: Study, first: Sequence[Trial], second: Sequence[Trial], name: str, score: str
+) -> Comparison:
+    """Of trials of one seed each, a score on a set."""
+    found = Comparison("", "", f"{name}.{score}", replicates(study, first))
+    if not first:
+        return found
+    of = effect(study, first, apart(rows(first, name, score), rows(second, name, score)), name)
+    return replace(
+        found,
+        effect=of,
+        sign=-1 if score in LOWER else 1,
+        delta=None if score in UNITS else study.delta(name),
+        differing=differing(first, second, name),
+        item=_item(first, name),
+    )
+
+
+def _item(trials: Sequence[Trial], name: str) -> str:
+    known = any(trial.answers(trial.keys[name]).groups is not None for trial in trials)
+    return "group" if known else "image"
 
 
 def cost(trial: Trial, what: str) -> float:
     return trial.epochs if what == "epochs" else float(trial.record["timings"]["train"])
 
 
-def compare(study: Study, arm: str, reference: str, metric: str) -> Comparison:
-    """Any metric that a claim may name."""
-    first, second = pairs(study, arm, reference)
+def score_of(trial: Trial, metric: str) -> float:
+    """A trial's score by its record: `<set>.<score>`."""
+    name, _, score = metric.partition(".")
+    return float(trial.record["scores"][trial.keys[name]][score])
+
+
+def compare(study: Study, arm: str, reference: str, metric: str, look: int | None = None) -> Comparison:
+    """Any metric that a claim may name.
+
+    look  as many of each arm's seeds, in their order; all
+    """
+    first, second = pairs(study, arm, reference, first=look)
     plain = Comparison(arm, reference, metric, len(first))
     if metric == "seed_sd":
-        name, _, score = study.primary.partition(".")
-        a, b = (
-            np.array([t.record["scores"][t.keys[name]][score] for t in trials]) for trials in (first, second)
-        )
+        a, b = (np.array([score_of(t, study.primary) for t in trials]) for trials in (first, second))
+        if len(a) < FEWEST:
+            return plain
         spreads = (float(np.std(a, ddof=1)), float(np.std(b, ddof=1)))
         return replace(plain, sign=-1, spreads=spreads, p_spread=brown_forsythe(a, b))
     kind, _, what = metric.partition(".")
     if kind == "cost":
         logs = [math.log(cost(a, what) / cost(b, what)) for a, b in zip(first, second, strict=True)]
-        return replace(plain, effect=paired(np.array(logs)), sign=-1)
+        return replace(plain, effect=paired(np.array(logs)) if len(logs) > 1 else None, sign=-1)
     if kind == "gap":
-        local = correct(first, LOCAL) - correct(second, LOCAL)
-        hidden = correct(first, what) - correct(second, what)
-        return replace(plain, effect=gap(local, hidden), sign=-1, delta=study.delta(what))
-    if what != "accuracy":
-        raise NotImplementedError(f"an interval of {what}")
-    apart = correct(first, kind) - correct(second, kind)
-    differing = int(np.any(apart != 0, axis=0).sum())
-    return replace(plain, effect=two_way(apart), delta=study.delta(kind), differing=differing)
+        both = replace(plain, seeds=replicates(study, first), sign=-1, delta=study.delta(what))
+        if not first:
+            return both
+        local, hidden = (apart(rows(first, name), rows(second, name)) for name in (LOCAL, what))
+        counts = (differing(first, second, name) for name in (LOCAL, what))
+        found = gap_effect(study, first, local, hidden, what)
+        return replace(both, effect=found, differing=sum(counts), item=_item(first, what))
+    return replace(on_score(study, first, second, kind, what), arm=arm, reference=reference, metric=metric)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .comparisons import correct
 from .formulas import two_way
 from .records import Study
+from .replicates import rows as rows_of
 
 
 def _levels(study: Study) -> dict[str, list[str]]:
@@ -29,7 +29,9 @@ def main_effects(study: Study) -> list[dict[str, Any]]:
         for labels in product(*levels.values())
         if " + ".join(labels) in study.arms
     }
-    name = study.primary_set
+    name, _, score = study.primary.partition(".")
+    if study.folds and levels:
+        raise NotImplementedError("a grid over folds")
     for place, (factor, labels) in enumerate(levels.items()):
         for level in labels[1:]:
             ours = {cell: arm for cell, arm in arms.items() if cell[place] == level}
@@ -41,7 +43,7 @@ def main_effects(study: Study) -> list[dict[str, Any]]:
             cells = {arm for block in blocks for arm in block}
             seeds = set.intersection(*({t.seed for t in study.finished(arm)} for arm in cells))
             right = {
-                arm: correct([t for t in study.finished(arm) if t.seed in seeds], name)
+                arm: np.array(rows_of([t for t in study.finished(arm) if t.seed in seeds], name, score))
                 for arm in sorted(cells)
             }
             found = two_way(np.mean([right[arm] - right[other] for arm, other in blocks], axis=0))
@@ -49,8 +51,8 @@ def main_effects(study: Study) -> list[dict[str, Any]]:
                 {
                     "effect_of": f"{factor} {level} against {labels[0]}",
                     "effect": found.mean,
-                    "effect_low": found.low,
-                    "effect_high": found.high,
+                    "effect_low": found.ends()[0],
+                    "effect_high": found.ends()[1],
                     "blocks": len(blocks),
                     "cells": len(cells),
                     "seeds": len(seeds),

@@ -20,6 +20,10 @@ class Verdict:
     word: str
     dagger: bool
     detail: str
+    level: float = LEVEL
+    """Its interval is at 1 − this."""
+    look: int | None = None
+    """As many of each arm's seeds as it was last seen with; None: all."""
 
 
 def claimed(study: Study, claim: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -53,6 +57,15 @@ def mirrored(name: tuple[str, str, str]) -> tuple[str, str, str]:
     return name[1], name[0], name[2]
 
 
+WORDS = {
+    "gap": ("smaller gap", "larger gap"),
+    "cost.seconds": ("faster", "slower"),
+    "cost.epochs": ("fewer epochs", "more epochs"),
+    "seed_sd": ("steadier", "less steady"),
+}
+"""What is better and worse where less is better."""
+
+
 @dataclass
 class Family:
     """All declared comparisons, and what Holm leaves of them at each cut."""
@@ -84,12 +97,19 @@ class Family:
     def at(self, cut: float | str) -> dict[tuple[str, str, str], float]:
         """Adjusted p-values at a cut: a number, or `delta` and `-delta`, each member's own."""
         if cut not in self.adjusted:
-            p = [
-                member.p(self._cut(member, cut)) if self._has(member, cut) else 1.0
-                for member in self.members.values()
-            ]
-            self.adjusted[cut] = dict(zip(self.members, holm(p), strict=True))
+            p = self.raw(cut)
+            own = [name[2] == "cost.seconds" for name in self.members]
+            others = holm([1.0 if timed else one for timed, one in zip(own, p, strict=True)])
+            found = [a if timed else b for timed, a, b in zip(own, holm(p), others, strict=True)]
+            self.adjusted[cut] = dict(zip(self.members, found, strict=True))
         return self.adjusted[cut]
+
+    def raw(self, cut: float | str) -> list[float]:
+        """The members' own p-values at a cut."""
+        return [
+            member.p(self._cut(member, cut)) if self._has(member, cut) else 1.0
+            for member in self.members.values()
+        ]
 
     @staticmethod
     def _has(member: Comparison, cut: float | str) -> bool:
@@ -120,9 +140,12 @@ class Family:
         """The verdict, the first that fits."""
         member = self.comparison(name)
         zero, above, below = (self.side(name, cut, strict) for cut in (0.0, "delta", "-delta"))
+        if member.reason:
+            return "inconclusive" if member.seeds else "not run yet"
         kind = member.metric.partition(".")[0]
-        if kind == "gap" and zero:
-            return "smaller gap" if zero > 0 else "larger gap"
+        words = WORDS.get(kind) or WORDS.get(member.metric)
+        if words and zero:
+            return words[zero < 0]
         if zero < 0:
             return "harmful"
         if zero > 0:
@@ -140,8 +163,20 @@ class Family:
     def _verdict(self, name: tuple[str, str, str]) -> Verdict:
         word = self.word(name)
         one = self.comparison(name)
-        detail = self.detail(one) if word == "inconclusive" else ""
-        return Verdict(one, word, word != self.word(name, strict=False), detail)
+        detail = one.reason or (self.detail(one) if word == "inconclusive" else "")
+        if word in WORDS["seed_sd"] and one.spreads:
+            detail = f"its sd over seeds is {points(abs(one.benefit))} apart"
+        return Verdict(
+            one, word, word != self.word(name, strict=False), detail, self.level(name), self.seen(name)
+        )
+
+    def level(self, name: tuple[str, str, str]) -> float:
+        """Of a comparison's interval."""
+        return LEVEL
+
+    def seen(self, name: tuple[str, str, str]) -> int | None:
+        """With how many of each arm's seeds a comparison was last seen; None: all."""
+        return None
 
     def answers(self, name: tuple[str, str, str], claim: dict[str, Any]) -> str:
         """What this pair says of a claim: supported, refuted or inconclusive."""
@@ -157,7 +192,11 @@ class Family:
             )
         if expect == "no difference":
             return (
-                "supported" if above < 0 < below else "refuted" if above > 0 or below < 0 else "inconclusive"
+                "supported"
+                if above < 0 < below
+                else "refuted"
+                if (above > 0 and zero > 0) or (below < 0 and zero < 0)
+                else "inconclusive"
             )
         if margin:
             over = self.side(name, margin, True)
@@ -184,13 +223,17 @@ class Family:
             return effect.with_seeds(seeds).detectable(level / size) <= difference
 
         if member.delta is not None:
-            delta = member.delta
-            parts.append(f"detects {points(effect.detectable(member.level / size))} or more")
+            delta, smallest = member.delta, effect.detectable(member.level / size)
+            if smallest >= 1:
+                return "detects no difference that a score can have"
+            parts.append(f"detects {points(smallest)} or more")
+            if self.study.folds or smallest <= delta:
+                return parts[0]
             seeds = fewest(lambda n: found(delta, n), member.seeds)
             need = f"would take {seeds} seeds" if seeds else "needs more images, not seeds"
             parts.append(f"{points(delta)} {need}")
         seen = abs(effect.mean)
-        if member.delta is None or seen > member.delta:
+        if member.delta is None or member.delta < seen < smallest:
             seeds = fewest(lambda n: found(seen, n), member.seeds)
             unit = "" if parts and parts[-1].endswith("seeds") and "images" not in parts[-1] else " seeds"
             if seeds:
@@ -199,8 +242,8 @@ class Family:
 
 
 def points(value: float) -> str:
-    """A fraction in points, with their unit."""
-    number = f"{round(100 * value, 1):g}"
+    """A fraction in points, with their unit: one decimal, below 0.95 two digits."""
+    number = f"{round(100 * value, 1):g}" if 100 * value >= 0.95 else f"{100 * value:.2g}"
     return f"{number} point" if number == "1" else f"{number} points"
 
 
@@ -220,7 +263,7 @@ def spread_detail(member: Comparison, size: int) -> str:
     return f"{seen}; as large as seen, that would take {seeds} seeds at least"
 
 
-def clopper_pearson(failed: int, seeds: int) -> tuple[float, float]:
+def clopper_pearson(failed: float, seeds: int) -> tuple[float, float]:
     """One-sided 95 % bounds of a share, the lower and the upper."""
     low = float(stats.beta.ppf(LEVEL, failed, seeds - failed + 1)) if failed else 0.0
     high = float(stats.beta.ppf(1 - LEVEL, failed + 1, seeds - failed)) if failed < seeds else 1.0

@@ -34,18 +34,10 @@ class Effect:
         of_seeds, of_items = stats.t.isf(alpha / 2, [self.seeds - 1, min(self.items) - 1])
         return float(w * of_seeds + (1 - w) * of_items)
 
-    @property
-    def half(self) -> float:
-        """Half the 95 % interval."""
-        return self.quantile(LEVEL) * math.sqrt(self.variance)
-
-    @property
-    def low(self) -> float:
-        return self.mean - self.half
-
-    @property
-    def high(self) -> float:
-        return self.mean + self.half
+    def ends(self, level: float = LEVEL) -> tuple[float, float]:
+        """Of the interval at 1 − level."""
+        half = self.quantile(level) * math.sqrt(self.variance)
+        return self.mean - half, self.mean + half
 
     def p(self, cut: float) -> float:
         """Two-sided, for "the difference is cut"."""

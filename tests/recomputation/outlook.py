@@ -5,10 +5,11 @@ import math
 import numpy as np
 from scipy import optimize, special, stats
 
-from .comparisons import Comparison, correct, cost, pairs
+from .comparisons import Comparison, cost, pairs
 from .family import Family, claimed
 from .formulas import LEVEL
 from .records import LOCAL, Study, Trial
+from .replicates import rows
 from .rows import Row
 
 FEWEST = 5  # seeds, for a prediction
@@ -20,22 +21,30 @@ def own_values(trials: list[Trial], metric: str) -> list[float]:
     kind, _, what = metric.partition(".")
     if kind == "cost":
         return [math.log(cost(trial, what)) for trial in trials]
-    rows = correct(trials, LOCAL if kind == "gap" else kind)
-    means = [float(row.mean()) for row in rows]
+    found = rows(trials, LOCAL if kind == "gap" else kind, "accuracy" if kind == "gap" else what)
+    means = [float(row.mean()) for row in found or []]
     if kind == "gap":
-        means = [mean - float(row.mean()) for mean, row in zip(means, correct(trials, what), strict=True)]
+        hidden = rows(trials, what) or []
+        means = [mean - float(row.mean()) for mean, row in zip(means, hidden, strict=True)]
     return means
 
 
-def new_runs(study: Study, one: Comparison) -> tuple[float, float, float] | str:
-    """Half the prediction interval, the difference, and P(the arm's run is the better one); or why not."""
+def new_runs(study: Study, one: Comparison, look: int | None = None) -> tuple[float, float, float] | str:
+    """Half the prediction interval, the difference, and P(the arm's run is the better one); or why not.
+
+    look  as many of each arm's seeds as the comparison was last seen with; all
+    """
+    if one.reason:
+        return one.reason
     if one.effect is None:
         return "a spread over seeds is of no single run"
+    if study.folds:
+        return "folds share what they train on, and each is tested on other images"
     if one.seeds < FEWEST:
         return f"{one.seeds} common seeds, {FEWEST} needed"
     single = [
         float(np.var(own_values(trials, one.metric), ddof=1))
-        for trials in pairs(study, one.arm, one.reference)
+        for trials in pairs(study, one.arm, one.reference, first=look)
     ]
     variance = sum(single) + one.effect.variance
     if not variance:
@@ -59,7 +68,7 @@ def prediction(study: Study, family: Family, order: list[str]) -> list[Row]:
     rows = []
     for name in comparisons(study, order):
         one = family.comparison(name)
-        found = new_runs(study, one)
+        found = new_runs(study, one, family.seen(name))
         row: Row = {"arm": name[0], "reference": name[1], "metric": name[2], "seeds": one.seeds}
         row |= dict.fromkeys(("new_runs", "new_runs_low", "new_runs_high", "better", "why_not"))
         if isinstance(found, str):
@@ -101,15 +110,16 @@ def largest_by_luck(arms: list[np.ndarray]) -> float:
 
 
 def looks(study: Study, order: list[str]) -> list[Row]:
-    """A row for each hidden set."""
+    """A row for each hidden set, with folds for each fold's; by the sets' order, then by key."""
     rows = []
     for title in study.sets[1:]:
         arms = [*study.arms.values(), *study.shared.values()]
-        trials = {trial.id for arm in arms for trial in arm}
         about = [
             m for _, _, m in comparisons(study, order) if m == f"gap.{title}" or m.startswith(f"{title}.")
         ]
-        key = study.finished(study.baseline)[0].keys[title]
-        row: Row = {"set": title, "key": key, "arms": len(arms)}
-        rows.append(row | {"trials": len(trials), "comparisons": len(about)})
+        for key in sorted({trial.keys[title] for arm in arms for trial in arm}):
+            scored = [{trial.id for trial in arm if trial.keys[title] == key} for arm in arms]
+            row: Row = {"set": title, "key": key, "arms": sum(map(bool, scored))}
+            row["trials"] = len(set().union(*scored))
+            rows.append(row | {"comparisons": len(about)})
     return rows

@@ -24,6 +24,18 @@ class Answers:
     """(N,) the images' hashes: copies of an image share one."""
     groups: np.ndarray | None
     """(N,) the number of each image's patient, slide or donor, where known."""
+    conditions: np.ndarray | None = None
+    """(N,) what was done to each image of a corrupted set, `family/severity`, where that is known."""
+
+    @property
+    def items(self) -> np.ndarray:
+        """(N,) what intervals are over: the images, or their groups where these are known."""
+        return self.ids if self.groups is None else self.groups
+
+    def of(self, chosen: np.ndarray) -> "Answers":
+        """Those of the images that are chosen (N,)."""
+        groups, conditions = (None if x is None else x[chosen] for x in (self.groups, self.conditions))
+        return Answers(self.probabilities[chosen], self.labels[chosen], self.ids[chosen], groups, conditions)
 
 
 class Trial:
@@ -36,6 +48,8 @@ class Trial:
         self.folder = trials / self.id
         self.keys = {LOCAL if name == "test" else name: key for name, key in planned["sets"].items()}
         self._answers: dict[str, Answers] = {}
+        self.rows: dict[tuple[str, str], np.ndarray | None] = {}
+        """What has been worked out of it: key of a set, score → a number for each item."""
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -48,6 +62,11 @@ class Trial:
     @property
     def done(self) -> bool:
         return self.record.get("status") == "done"
+
+    @property
+    def replicate(self) -> tuple[int, int | None]:
+        """What makes a pair of it and another arm's."""
+        return self.seed, self.fold
 
     @property
     def steps(self) -> int:
@@ -71,6 +90,9 @@ class Trial:
                 stored[f"{images}/labels"],
                 stored[f"{images}/ids"],
                 stored[f"{images}/groups"] if f"{images}/groups" in names else None,
+                stored[f"{key}/condition_names"][stored[f"{key}/conditions"]]
+                if f"{key}/conditions" in names
+                else None,
             )
         return self._answers[key]
 
@@ -92,6 +114,8 @@ class Search:
     candidates: list[Candidate]
     chosen: int
     pruned: list[int]
+    finalists: list[Candidate]
+    """The best of them, trained again with fresh seeds, which alone chose; none in older searches."""
 
 
 class Study:
@@ -109,14 +133,10 @@ class Study:
         self.searches = [
             Search(
                 search["arm"],
-                [
-                    Candidate(
-                        one["number"], one["values"], [Trial(trials, planned) for planned in one["trials"]]
-                    )
-                    for one in search["candidates"]
-                ],
+                _candidates(trials, search["candidates"]),
                 search["chosen"],
                 search["pruned"],
+                _candidates(trials, search.get("finalists", [])),
             )
             for search in self.plan.get("searches", [])
         ]
@@ -126,15 +146,12 @@ class Study:
     def _refuse(self) -> None:
         """What no definition here is for yet."""
         finals = [trial for part in (self.arms, self.shared) for trials in part.values() for trial in trials]
-        candidates = [trial for search in self.searches for one in search.candidates for trial in one.trials]
         reasons = {
-            "folds": any(trial.fold is not None for trial in finals),
-            "several looks": bool(self.plan.get("looks")),
             "the baseline trained again": bool(self.plan.get("again")),
-            "trials that are not done": not all(trial.done for trial in finals + candidates),
+            "trials that are not done": not all(trial.done for trial in finals),
             "trials that learned little": any(trial.record.get("little_learned") for trial in finals),
-            "finalists": any(search.get("finalists") for search in self.plan.get("searches", [])),
-            "candidates cut short": any(search.pruned for search in self.searches),
+            "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
+            "folds and groups": bool(self.folds) and bool(self.file["data"].get("groups")),
         }
         if found := [reason for reason, there in reasons.items() if there]:
             raise NotImplementedError(f"{self.name}: {', '.join(found)}")
@@ -155,9 +172,27 @@ class Study:
             return column in file.readline().rstrip("\n").split(",")
 
     @cached_property
+    def declared(self) -> dict[str, Any]:
+        """declared.json; empty in studies that are older than it."""
+        try:
+            return dict(json.loads((self.folder / "declared.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return {}
+
+    @cached_property
     def mirrored_once(self) -> bool:
         """Whether a comparison told from both sides is one hypothesis: so in all but old reports."""
         return "declared.json" in (self.folder / "report.md").read_text(encoding="utf-8")
+
+    @property
+    def folds(self) -> int | None:
+        """k of a cross-validation."""
+        return self.file.get("replicates", {}).get("k")
+
+    @property
+    def looks(self) -> list[int]:
+        """Numbers of seeds after which the comparisons were judged; none where they were judged once."""
+        return list(self.plan.get("looks") or [])
 
     @property
     def sets(self) -> list[str]:
@@ -168,6 +203,11 @@ class Study:
     def hidden(self) -> str | None:
         """The first hidden set."""
         return self.sets[1] if len(self.sets) > 1 else None
+
+    @property
+    def gap_set(self) -> str:
+        """The hidden set that gaps are taken to: the primary metric's, else the first; empty: none."""
+        return self.primary_set if self.primary_set in self.sets[1:] else self.hidden or ""
 
     @property
     def primary(self) -> str:
@@ -188,3 +228,10 @@ class Study:
     @cached_property
     def classes(self) -> list[str]:
         return list(self.finished(self.baseline)[0].record["classes"])
+
+
+def _candidates(trials: Path, planned: list[dict[str, Any]]) -> list[Candidate]:
+    return [
+        Candidate(one["number"], one["values"], [Trial(trials, each) for each in one["trials"]])
+        for one in planned
+    ]

@@ -2,33 +2,46 @@
 
 import numpy as np
 
-from . import settings, tuning
+from . import corrupted, looks, settings, tuning
 from .columns import (
     COSTS,
     FACTORS,
     HIDDEN,
     NOISE,
     SETTINGS,
+    behind,
     chance,
     halved,
     interval,
+    marked,
     number,
+    number_marked,
     of_new_runs,
     said,
     spread,
 )
+from .comparisons import UNITS
 from .family import Verdict
 from .formulas import LEVEL
 from .printed import Cell, Columns, Line, Section, Table, Text, text
-from .records import LOCAL
+from .records import LOCAL, Trial
+from .replicates import items
 from .rows import Row
 from .sentences import finding
 from .tables import SCORES, Tables
 
-CONSTANTS = ("95 %", "below 40 finished candidates", "; 0 where they add up", "inside 95 times in 100")
+CONSTANTS = (
+    "95 %",
+    "below 40 finished candidates",
+    "; 0 where they add up",
+    "at least 1 point",
+    "below 1 is better",
+    "its interval is at 1 − the level",
+    "(Nadeau & Bengio 2003)",
+    "inside 95 times in 100",
+)
 """Numbers of the method, not of this study."""
 
-UNITS = {"nll": 1.0}
 NOTICED = 1.02  # what differs by less is not worth a word
 
 
@@ -39,20 +52,22 @@ class Report:
         self.tables = tables
         self.study = tables.study
         self.primary = self.study.primary_set
+        self.over = "folds" if self.study.folds else "seeds"
+        self.unit = UNITS.get(self.study.primary.partition(".")[2], "points")
 
     def label(self, row: Row) -> Cell:
         arm = row["arm"]
         return f"**{arm}** (baseline)" if arm == self.study.baseline else arm
 
     def sections(self) -> dict[str, Section]:
-        primary, searched = self.primary, bool(self.study.searches)
+        primary, study = self.primary, self.study
         found = [
             self.first_screen(),
             self.claims(),
             self.plain_table(
                 "Factors",
                 self.tables.factors(),
-                FACTORS | {self._delta: interval("effect", "effect_low", "effect_high")},
+                FACTORS | {self._delta: interval("effect", "effect_low", "effect_high", self.unit)},
             ),
             self.ensembles(),
             self.scores(),
@@ -62,14 +77,14 @@ class Report:
                 self.tables.classes(),
                 {"class": said("class"), "n": number("images")} | self._recalls(),
             ),
-            self.tuned() if searched else Section("Tuning"),
+            self.tuned() if study.searches else Section("Tuning"),
             self.confounds(),
             self.costs(),
             self.plain_table("What each arm changed", self.tables.settings(), SETTINGS),
             self.fixed(),
             self.made(),
             *self.outlook(),
-            self.plain_table("Noise", self.tables.noise(), NOISE),
+            *([] if study.folds else [self.plain_table("Noise", self.tables.noise(), NOISE)]),
             self.provenance(),
         ]
         return {section.title: section for section in found}
@@ -98,20 +113,25 @@ class Report:
             text("Holm over {} declared comparisons", len(tables.family.members)),
             text("δ = {} points locally, {} on hidden sets", *deltas),
         ]
+        if study.looks:
+            listed = ("{}, " * len(study.looks))[:-2]
+            texts.append(text(f"Looked at after {listed} seeds", *study.looks))
+            texts.append(text(f"at levels {listed}:", *looks.levels(len(study.looks))))
+        texts += self._coarse()
         lines.append(Line("Per cent. ± is half the 95 % interval", texts))
         columns: Columns = {"arm": self.label}
         for name in study.sets:
             columns[f"{name} %"] = halved(f"{name}_accuracy", f"{name}_low", f"{name}_high")
         columns |= {
-            f"{self._delta} vs baseline": interval("effect", "low", "high"),
+            f"{self._delta} vs baseline": interval("effect", "low", "high", self.unit),
             "verdict": lambda row: (
                 row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
             ),
-            f"gap to {study.hidden}": halved("gap", "gap_low", "gap_high"),
+            f"gap to {study.gap_set}": halved("gap", "gap_low", "gap_high", one_sided=False),
             "worst class": self._worst,
             "its recall %": number("worst_recall", 100),
             "ECE": number("ece", 100),
-            "seeds": said("seeds"),
+            self.over: said("seeds"),
             **COSTS,
         }
         return Section("", lines, [Table("arms", tables.arms(), columns, "arm")])
@@ -126,7 +146,7 @@ class Report:
                 "metric": said("metric"),
                 "Δ of one new run of each": of_new_runs,
                 "P(better), %": chance,
-                "common seeds": number("seeds"),
+                f"common {self.over}": number("seeds"),
                 "why not": said("why_not"),
             }
             found.append(self.plain_table("Would it help again?", self.tables.prediction(), columns))
@@ -158,11 +178,58 @@ class Report:
                 )
         return Section("Claims", lines)
 
+    def _coarse(self) -> list[Text | str]:
+        """Sets of which one item makes more than the δ that decides there."""
+        found: list[Text | str] = []
+        names = dict.fromkeys(one.metric.partition(".")[0] for one in self.tables.family.members.values())
+        for name in (name for name in names if name in self.study.sets):
+            every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
+            n = items(every, name)
+            if n * self.study.delta(name) < 1:
+                found.append(
+                    text(f"On {name} δ is less than one of its {{}} items makes, {{}} points", n, 100 / n)
+                )
+        return found
+
+    def _by_family(self, name: str, own: list[Row]) -> Section:
+        """Of a set with one corruption in each copy."""
+        taken = corrupted.Taken(self.study, name)
+        severities = "{}, " * len(taken.severities)
+        note: list[Text | str] = [text(severities[:-2], *taken.severities)]
+        counts = (own[0]["relative_be_families"], len(taken.families))
+        note += [text("({} of {})", *counts)]
+        columns: Columns = {
+            "arm": self.label,
+            "clean %": spread("clean"),
+            "all families %": spread("all"),
+            "Δ vs baseline": interval("effect", "effect_low", "effect_high"),
+            "unseen families %": lambda row: behind(
+                spread("unseen")(row) if row["unseen"] is not None else None,
+                len(taken.families) - len(taken.seen(row["arm"])),
+            ),
+            "Δ unseen vs baseline": lambda row: behind(
+                interval("effect_unseen", "effect_unseen_low", "effect_unseen_high")(row),
+                row["unseen_by_both"],
+            ),
+            "BE": number("be"),
+            "relative BE": number("relative_be"),
+        }
+        by_arm: Columns = {"kind": said("kind"), "family": said("family")}
+        by_arm |= {arm: number_marked(arm) for arm in self.tables.order}
+        rows = [row for row in self.tables.families() if row["set"] == name]
+        tables = [Table("robustness", own, columns, "clean %"), Table("families", rows, by_arm, "family")]
+        many = "severity" if len(taken.severities) == 1 else "severities"
+        start = f"Accuracy in per cent, one corruption at a time, mean over {many} "
+        return Section(f"Corruptions of {name}", [Line(start, note)], tables)
+
     def corruptions(self) -> list[Section]:
         found = []
         rows = self.tables.robustness()
         for name in dict.fromkeys(row["set"] for row in rows):
             own = [row for row in rows if row["set"] == name]
+            if corrupted.alone(self.study, name):
+                found.append(self._by_family(name, own))
+                continue
             lines = [Line("Each image has several of ", [text("{} families at once", own[0]["families"])])]
             for row in own:
                 start, many = f"- {row['arm']}: trains with ", row["families"]
@@ -199,23 +266,38 @@ class Report:
         )
 
     def made(self) -> Section:
-        seeds = [trial.seed for trial in self.study.arms[self.study.baseline]]
-        count = min(len(trials) for trials in self.study.arms.values())
+        study = self.study
+        seeds = list(dict.fromkeys(trial.seed for trial in study.arms[study.baseline]))
+        if study.looks:  # as many as the last look would have
+            seeds = list(range(seeds[0], seeds[0] + study.looks[-1]))
+        count = max(len(trials) for trials in study.arms.values())
         rate = 100 * (1 - LEVEL ** (1 / count))
+        of = "replicates" if study.folds else "seeds"
         lines = [
-            Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}. "),
-            Line("- Where none of ", [text("{} diverged, up to {} % of all seeds", count, rate)]),
+            Line("- Where none of ", [text(f"{{}} diverged, up to {{}} % of all {of}", count, rate)]),
         ]
+        if study.folds:
+            listed = f"Seeds: {', '.join(map(str, seeds))}. "
+            lines.append(Line("- Cross-validation with ", [text("{} folds", study.folds), listed.strip()]))
+        else:
+            lines.append(Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}. "))
+        if study.declared:
+            day = study.declared["at"][:10]
+            lines.append(
+                Line("- Comparisons, claims, δ and the deciding metric are those of ", [f"written {day}"])
+            )
         return Section("How it was made", lines)
 
     def provenance(self) -> Section:
         study = self.study
         finals = [trial for trials in (*study.arms.values(), *study.shared.values()) for trial in trials]
         record, again = finals[0].record, sum(trial.record["attempts"] > 1 for trial in finals)
-        lines = [Line(f"- Source: {record['source']}; data fingerprint {study.plan['data_fingerprint']}")]
+        drawn = " — synthetic data" if record["source"] == "synthetic" else ""
+        print_of = f"data fingerprint {study.plan['data_fingerprint']}"
+        lines = [Line(f"- Source: {record['source']}{drawn}; {print_of}")]
         for name in study.sets:
-            key = finals[0].keys[name]
-            lines.append(Line(f"- Set {name}: ", [text("{} images", record["sizes"][key]), f"key {key}"]))
+            for trial in {trial.keys[name]: trial for trial in reversed(study.arms[study.baseline])}.values():
+                lines.append(self._set(name, trial))
         libraries = sorted(
             {f"{name} {version}" for trial in finals for name, version in trial.record["libraries"].items()}
         )
@@ -230,13 +312,23 @@ class Report:
         ]
         return Section("Provenance", lines)
 
+    def _set(self, name: str, trial: Trial) -> Line:
+        """A scored set, with folds each fold's."""
+        apart = len({one.keys[name] for one in self.study.arms[self.study.baseline]}) > 1
+        key, groups = trial.keys[name], trial.answers(trial.keys[name]).groups
+        texts: list[Text | str] = [text("{} images", trial.record["sizes"][key]), f"key {key}"]
+        if groups is not None:
+            counted = text("of {} groups, which are the items of its intervals", len(np.unique(groups)))
+            texts.insert(1, counted)
+        return Line(f"- Set {name}{f', fold {trial.fold}' if apart else ''}: ", texts)
+
     # -- tables ------------------------------------------------------------------------------------
 
     def scores(self) -> Section:
         columns: Columns = {"set": said("set"), "arm": self.label}
         for score in SCORES:
-            unit = ", nats" if score in UNITS else ""
-            columns[score.replace("_", " ") + unit] = spread(score, UNITS.get(score, 100.0))
+            unit = f", {UNITS[score]}" if score in UNITS else ""
+            columns[score.replace("_", " ") + unit] = spread(score, 1.0 if unit else 100.0)
         columns["accuracy, 95 % interval"] = halved("accuracy", "accuracy_low", "accuracy_high")
         columns["Δ accuracy vs baseline"] = interval("effect", "effect_low", "effect_high")
         return Section("Every set and score", tables=[Table("scores", self.tables.scores(), columns, "set")])
@@ -255,37 +347,43 @@ class Report:
     def _own(self, row: Row) -> Cell:
         """With ‡ where it tells another story than the baseline's values do."""
         mark = " ‡" if row["turned"] and self.study.has_column("tuning", "lead") else ""
-        return text("{} [{}, {}]" + mark, *(100 * row[name] for name in ("own", "own_low", "own_high")))
+        return marked(interval("own", "own_low", "own_high", self.unit)(row), mark)
 
     def tuned(self) -> Section:
         study, metric = self.study, tuning.metric(self.study)
         keys = list(dict.fromkeys(key for search in study.searches for key in search.candidates[0].values))
-        most = max(len(search.candidates) for search in study.searches)
+        most = study.file["tune"]["candidates"]
         runs = max(len(one.trials) for search in study.searches for one in search.candidates)
+        finalists = max(len(search.finalists) for search in study.searches)
         texts: list[Text | str] = [
-            text("Each got {} candidates", most),
+            text("Each got {} candidate", most),
             text("{} training run", runs),
             f"judged by {metric} alone",
         ]
+        if finalists:
+            seeds = max(len(one.trials) for search in study.searches for one in search.finalists)
+            texts.append(
+                text("The best {} of an arm were trained again with {} fresh seed", finalists, seeds)
+            )
         if study.has_column("tuning", "lead"):  # simulated (docs/method.md): no record tells it
-            texts.append("15 to 24 % exclude zero in simulation (12 candidates, 5 seeds), where 5 % should")
-        lines = [Line(f"{', '.join(keys)}: no question of this study", texts)]
-        first = sorted(study.searches, key=lambda search: -tuning.half(study, search))
-        full = sorted(self.tables.tuning(), key=lambda row: -row["best"])
-        if [search.arm for search in first] == [row["arm"] for row in full]:
-            lines.append(Line(f"- Half the candidates would order the arms by {metric} in the same way"))
-        else:
-            order = ", ".join(search.arm for search in first)
-            lines.append(Line(f"- Half the candidates would order the arms otherwise by {metric}: {order}. "))
+            luck = "11 to 14" if finalists else "15 to 24"
+            texts.append(f"{luck} % exclude zero in simulation (12 candidates, 5 seeds), where 5 % should")
+        lines = [Line(f"{', '.join(keys)}: no question of this study", texts), *self._search_lines()]
+        per_cent = " %" if tuning.in_points(study) else ""
+        times = 100 if per_cent else 1
         columns: Columns = {
             "arm": self.label,
             "finished": said("finished"),
             "chosen": said("chosen"),
-            f"{metric} %": number("best", 100),
-            "expected best of k finished candidates %": said("curve"),
+            f"{metric}{per_cent}": number("best", times),
+            f"expected best of k finished candidates{per_cent}": said("curve"),
             "lead over the runner-up": said("lead"),
-            "with half of them %": lambda row: (
-                "the same" if row["best_of_half"] == row["best"] else text("{}", 100 * row["best_of_half"])
+            f"with half of them{per_cent}": lambda row: (
+                "the same"
+                if row["settled"]
+                else None
+                if row["best_of_half"] is None
+                else text("{}", times * row["best_of_half"])
             ),
             "device min": number("device_minutes"),
         }
@@ -293,8 +391,44 @@ class Report:
         if study.shared:
             both: Columns = {
                 "arm": said("arm"),
-                f"{self._delta} with the baseline's values": interval("shared", "shared_low", "shared_high"),
+                f"{self._delta} with the baseline's values": interval(
+                    "shared", "shared_low", "shared_high", self.unit
+                ),
                 "Δ with its own": self._own,
             }
             tables.append(Table("shared", self.tables.shared(), both, "Δ with its own"))
+        lost = [row for row in self.tables.candidates() if row["state"] in ("diverged", "failed")]
+        names = ("candidate", "settings", "state", "why", "trial")
+        bad: Columns = {"arm": self.label} | {name: said(name) for name in names}
+        bad["candidate"] = number("candidate")
+        tables.append(Table("lost candidates", lost[:30], bad, "settings"))
         return Section("Tuning", lines, tables)
+
+    def _search_lines(self) -> list[Line]:
+        """What is to be said of the searches below their table."""
+        study, metric = self.study, tuning.metric(self.study)
+        lines, ties = [], []
+        for search in study.searches:
+            chosen, ahead = tuning.best(study, search), tuning.lead(study, search)
+            for key, one in chosen.values.items() if chosen else ():
+                if where := tuning.edge(study, search.arm, key, one):
+                    start = f"- **{search.arm}**: {key} = {settings.written(one)} lies at the {where} edge"
+                    lines.append(Line(start, [self._range(search.arm, key)]))
+            ties += [search.arm] if ahead and ahead.tie else []
+        if ties:
+            lines.append(Line(f"- A tie: {', '.join(ties)}. "))
+        first, full = tuning.order(study, 0.5), tuning.order(study, 1.0)
+        if first is not None and first != full:
+            start = f"- Half the candidates would order the arms otherwise by {metric}: "
+            lines.append(Line(f"{start}{', '.join(first)}. "))
+        elif first is not None and len(first) > 1:
+            lines.append(Line(f"- Half the candidates would order the arms by {metric} in the same way"))
+        return lines
+
+    def _range(self, arm: str, key: str) -> Text:
+        """The range of a tuned number, as it is printed."""
+        wanted = self.study.file["tune"]["space"][key]
+        if "choices" in wanted:
+            return text(" | ".join("{}" for _ in wanted["choices"]), *wanted["choices"])
+        low, high = wanted["low"], wanted["high"]
+        return text("({} to {}" + (", log)" if wanted.get("log") else ")"), low, high)

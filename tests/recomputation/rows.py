@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from .comparisons import Comparison
 from .family import Verdict
-from .formulas import Effect
+from .formulas import LEVEL
 
 Row = dict[str, Any]
 
@@ -19,10 +20,17 @@ def mean(name: str, values: Sequence[float]) -> Row:
     return {name: float(np.mean(values)), f"{name}_sd": sd, f"{name}_seeds": len(values)}
 
 
-def effect(name: str, found: Effect | None) -> Row:
-    """A difference in its three columns."""
-    values = (found.mean, found.low, found.high) if found else (None, None, None)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+def effect(name: str, one: Comparison | None, level: float = LEVEL, stem: str | None = None) -> Row:
+    """A difference in its three columns; without ends where too few errors tell the arms apart."""
+    stem = f"{name}_" if stem is None else stem
+    keys = (name, f"{stem}low", f"{stem}high")
+    if one is None or one.effect is None:
+        return dict.fromkeys(keys)
+    ends: tuple[float | None, float | None] = (None, None) if one.few else one.effect.ends(level)
+    values = (one.effect.mean, *ends)
+    if one.unit == "ratio":
+        values = tuple(None if value is None else float(np.exp(value)) for value in values)
+    return dict(zip(keys, values, strict=True))
 
 
 def verdict(found: Verdict | None) -> Row:

@@ -61,21 +61,40 @@ def ece(answers: Answers) -> float:
     return float(total / len(confidence))
 
 
-def nll(answers: Answers) -> float:
-    """Mean negative logarithm of the right class's probability, in nats, 0 being float16's smallest."""
+def losses(answers: Answers) -> np.ndarray:
+    """Negative logarithm of the right class's probability, in nats, 0 being float16's smallest."""
     own = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
-    return float(-np.mean(np.log(np.maximum(own, SMALLEST))))
+    return np.asarray(-np.log(np.maximum(own, SMALLEST)))
+
+
+def accuracy(answers: Answers) -> float:
+    return float(right(answers).mean())
+
+
+def balanced_accuracy(answers: Answers) -> float:
+    return float(np.mean(list(recalls(answers).values())))
+
+
+def nll(answers: Answers) -> float:
+    return float(np.mean(losses(answers)))
+
+
+MEANS = {"accuracy": right, "nll": losses}
+"""Scores that are means over images, and what they are means of."""
+SCORERS = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+    "auc": auc,
+    "nll": nll,
+}
+"""Scores that have an interval."""
+
+
+ALL_SCORES = (*SCORERS, "worst_recall", "ece")
 
 
 def all_scores(answers: Answers) -> dict[str, float]:
     """Every score of the report's table."""
-    each = list(recalls(answers).values())
-    return {
-        "accuracy": float(right(answers).mean()),
-        "balanced_accuracy": float(np.mean(each)),
-        "macro_f1": macro_f1(answers),
-        "auc": auc(answers),
-        "worst_recall": min(each),
-        "ece": ece(answers),
-        "nll": nll(answers),
-    }
+    found = {name: score(answers) for name, score in SCORERS.items()}
+    return found | {"worst_recall": min(recalls(answers).values()), "ece": ece(answers)}

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from . import corrupted
 from .columns import chance
 from .comparisons import Comparison, difference
 from .family import Verdict
-from .formulas import Effect
 from .outlook import new_runs
 from .printed import Line, Text, text
 from .records import LOCAL, Study
@@ -17,27 +17,52 @@ def finding(study: Study, found: Verdict, indent: str = "") -> Line:
     dagger = "†" if found.dagger else ""
     start = f"{indent}- **{one.arm}: {found.word}**{dagger} on *{one.metric}* against {one.reference}"
     texts: list[Text | str] = []
+    over = "fold" if study.folds else "seed"
     if one.effect is not None:
-        texts += [_shown(one.metric, one.effect), text(", {} seeds", one.seeds)]
+        texts += [_shown(found), text(f", {{}} {over}{'s' * (one.seeds != 1)}", one.seeds)]
     if found.detail:
         texts.append(found.detail[0].upper() + found.detail[1:] if one.effect else found.detail[1:])
     if study.has("prediction"):
-        texts += _new_runs(study, one)
+        texts += _new_runs(study, found)
     kind = one.metric.partition(".")[0]
-    if kind in study.file.get("hidden", {}) and one.metric.endswith(".accuracy"):
-        local = difference(study, one.arm, one.reference, LOCAL)
-        if local is not None:
-            texts.append(text("Locally {} [{}, {}]", *(100 * x for x in (local.mean, local.low, local.high))))
+    if kind in study.file.get("hidden", {}):
+        texts += _clause("Locally ", difference(study, one.arm, one.reference, LOCAL))
+        if one.metric.endswith(".accuracy"):
+            texts += _unseen(study, one)
     return Line(start, texts)
 
 
-def _new_runs(study: Study, one: Comparison) -> list[Text | str]:
+def _clause(start: str, one: Comparison) -> list[Text | str]:
+    """A further difference in accuracy that a sentence tells."""
+    if one.effect is None:
+        return []
+    if one.few:
+        return [text(start + "{} (too few errors)", 100 * one.effect.mean)]
+    ends = (one.effect.mean, *one.effect.ends())
+    return [text(start + "{} [{}, {}]", *(100 * end for end in ends))]
+
+
+def _unseen(study: Study, one: Comparison) -> list[Text | str]:
+    """What is left of a difference on the families of corruption that neither arm trains with."""
+    found = corrupted.unseen(study, one.arm, one.reference, one.metric.partition(".")[0])
+    if found is None:
+        return []
+    families, of, rest = found
+    if not families:
+        return [text("At least one of the two trains with something like each of its {} families", of)]
+    counted = text("On the {} of {} families that neither trains with", families, of)
+    return [counted, *_clause(": ", rest)] if rest else [counted]
+
+
+def _new_runs(study: Study, verdict: Verdict) -> list[Text | str]:
     """What single runs would differ by, where that is told."""
-    found = new_runs(study, one)
+    one = verdict.comparison
+    found = new_runs(study, one, verdict.look)
     if isinstance(found, str):
         return []
     half, mean, better = found
-    ends = [100 * (mean - half), 100 * (mean + half)]
+    times = 100 if one.unit == "points" else 1
+    ends = [times * (mean - half), times * (mean + half)]
     if one.metric.startswith("cost."):
         ends = [float(np.exp(mean - half)), float(np.exp(mean + half))]
     likely = chance({"better": better})
@@ -48,8 +73,13 @@ def _new_runs(study: Study, one: Comparison) -> list[Text | str]:
     ]
 
 
-def _shown(metric: str, effect: Effect) -> Text:
-    values = (effect.mean, effect.low, effect.high)
-    if metric.startswith("cost."):
+def _shown(found: Verdict) -> Text:
+    one = found.comparison
+    assert one.effect is not None
+    times = 100 if one.unit == "points" else 1
+    if one.few:
+        return text(f"**{{}}** (too few errors) {one.unit}", times * one.effect.mean)
+    values = (one.effect.mean, *one.effect.ends(found.level))
+    if one.unit == "ratio":
         return text("×{} [{}, {}]", *(float(np.exp(value)) for value in values))
-    return text("**{}** [{}, {}] points", *(100 * value for value in values))
+    return text(f"**{{}}** [{{}}, {{}}] {one.unit}", *(times * value for value in values))

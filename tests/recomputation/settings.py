@@ -31,6 +31,8 @@ ALIKE = {
     **dict.fromkeys(("flip", "mixup", "shear"), ()),
 }
 """Families that resemble an augmentation: the table in docs/method.md, "Seen and unseen"."""
+LATER = {"data.fit": "crop", "data.fill": "black", "data.drop_classes": []}
+"""Keys that the first version did not know, and their defaults: told only where they leave these."""
 COPIES = ("rotation", "zoom", "crop")
 """What the images have seen that upsampling adds."""
 
@@ -125,4 +127,5 @@ def fixed(study: Study) -> dict[str, str]:
         key: written(value)
         for key, value in base.items()
         if all(key in one and one[key] == value for one in every)
+        and not (key in LATER and LATER[key] == value)
     }

@@ -7,17 +7,17 @@ from functools import cached_property
 
 import numpy as np
 
-from . import designs, outlook, settings, tuning
+from . import corrupted, designs, outlook, settings, tuning
 from .claims import claims
-from .comparisons import Comparison, correct, difference
-from .family import Family
-from .formulas import Effect, gap, two_way
+from .comparisons import Comparison, compare, difference
+from .family import Family, clopper_pearson
+from .looks import LookedFamily
 from .records import LOCAL, Study, Trial
+from .replicates import FEW, gap_effect, items, wrong
+from .replicates import effect as effect_of
+from .replicates import rows as rows_of
 from .rows import Row, effect, mean, verdict
 from .scores import all_scores, recalls
-
-UNSEEN = ("clean", "all", "effect", "unseen", "effect_unseen", "unseen_by_both", "be", "relative_be")
-"""Columns of `robustness`, with those that belong to them, of sets that have one corruption in each copy."""
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "ece", "nll")
 
@@ -27,7 +27,7 @@ class Tables:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.family = Family(study)
+        self.family = LookedFamily(study) if study.looks else Family(study)
         self._scores: dict[tuple[str, str], dict[str, float]] = {}
 
     def scored(self, trial: Trial, name: str) -> dict[str, float]:
@@ -46,16 +46,21 @@ class Tables:
         """The baseline, then the others, best effect first."""
         study = self.study
         others = [arm for arm in study.arms if arm != study.baseline]
-        return [study.baseline, *sorted(others, key=lambda arm: -self.main(arm).benefit)]
+        return [study.baseline, *sorted(others, key=lambda arm: (-self.main(arm).benefit, arm))]
 
     def main(self, arm: str) -> Comparison:
         """The arm's comparison with the baseline on the primary metric."""
         return self.family.members[arm, self.study.baseline, self.study.primary]
 
-    def interval(self, arm: str, name: str) -> Effect | None:
-        """An arm's accuracy on a set."""
-        rows = correct(self.study.finished(arm), name)
-        return two_way(rows) if len(rows) > 1 else None
+    def interval(self, arm: str, name: str, stem: str) -> Row:
+        """Both ends of an arm's accuracy on a set; where few items were ever wrong a lower bound and 1."""
+        trials = self.study.finished(arm)
+        found = effect_of(self.study, trials, rows_of(trials, name), name)
+        ends: tuple[float | None, float | None] = found.ends() if found else (None, None)
+        if found and wrong(trials, name) < FEW:
+            N = items(trials, name)
+            ends = 1 - clopper_pearson(N * (1 - found.mean), N)[1], 1.0
+        return dict(zip((f"{stem}low", f"{stem}high"), ends, strict=True))
 
     def arms(self) -> list[Row]:
         study, rows = self.study, []
@@ -63,15 +68,14 @@ class Tables:
             base = arm == study.baseline
             row: Row = {"arm": arm, "baseline": "yes" if base else "no"}
             for name in study.sets:
-                found = self.interval(arm, name)
                 one = mean(f"{name}_accuracy", self.values(arm, name, "accuracy"))
                 row |= {k.replace("_accuracy_", "_"): v for k, v in one.items()}
-                row |= {f"{name}_low": found and found.low, f"{name}_high": found and found.high}
-            own = None if base else self.main(arm).effect
-            row |= {"effect": own and own.mean, "low": own and own.low, "high": own and own.high}
-            row |= verdict(None if base else self.family.verdict((arm, study.baseline, study.primary)))
+                row |= self.interval(arm, name, f"{name}_")
+            found = None if base else self.family.verdict((arm, study.baseline, study.primary))
+            row |= effect("effect", found and found.comparison, found.level if found else 0.05, stem="")
+            row |= verdict(found)
             row |= {"reference": None if base else study.baseline}
-            row |= self._gap(arm) if study.hidden else {}
+            row |= self._gap(arm) if study.gap_set else {}
             row |= self._worst(arm)
             row |= mean("ece", self.values(arm, study.primary_set, "ece"))
             row |= {"seeds": f"{len(study.finished(arm))}/{len(study.arms[arm])}"}
@@ -79,12 +83,13 @@ class Tables:
         return rows
 
     def _gap(self, arm: str) -> Row:
-        trials, hidden = self.study.finished(arm), self.study.hidden or ""
-        found = gap(correct(trials, LOCAL), correct(trials, hidden)) if len(trials) > 1 else None
+        trials, hidden = self.study.finished(arm), self.study.gap_set
+        found = gap_effect(self.study, trials, rows_of(trials, LOCAL), rows_of(trials, hidden), hidden)
+        ends = found.ends() if found else (None, None)
         values = [
             self.scored(trial, LOCAL)["accuracy"] - self.scored(trial, hidden)["accuracy"] for trial in trials
         ]
-        return mean("gap", values) | {"gap_low": found and found.low, "gap_high": found and found.high}
+        return mean("gap", values) | {"gap_low": ends[0], "gap_high": ends[1]}
 
     def recalled(self, arm: str) -> dict[str, list[float]]:
         """Class → share recognised on the primary metric's set, of each seed."""
@@ -94,16 +99,20 @@ class Tables:
 
     def sizes(self) -> dict[str, int]:
         """Class → images of the primary metric's set."""
-        trial = self.study.finished(self.study.baseline)[0]
-        answers = trial.answers(trial.keys[self.study.primary_set])
-        _, first = np.unique(answers.ids, return_index=True)  # copies count once
-        labels = answers.labels[first]
-        return {self.study.classes[k]: int(np.sum(labels == k)) for k in np.unique(labels)}
+        trials = self.study.finished(self.study.baseline)
+        found: dict[str, int] = {}
+        for trial in {trial.keys[self.study.primary_set]: trial for trial in trials}.values():
+            answers = trial.answers(trial.keys[self.study.primary_set])
+            _, first = np.unique(answers.ids, return_index=True)  # copies count once
+            for k in answers.labels[first]:
+                label = self.study.classes[k]
+                found[label] = found.get(label, 0) + 1
+        return found
 
     def _worst(self, arm: str) -> Row:
         sizes = self.sizes()
         found = {name: values for name, values in self.recalled(arm).items() if sizes[name] > 1}
-        worst = min(found, key=lambda name: float(np.mean(found[name])))
+        worst = min(found, key=lambda name: (float(np.mean(found[name])), name))
         return {"worst_class": worst, "worst_images": sizes[worst]} | mean("worst_recall", found[worst])
 
     def costs_of(self, arm: str) -> Row:
@@ -141,8 +150,7 @@ class Tables:
                 row: Row = {"set": name, "arm": arm}
                 for score in SCORES:
                     row |= mean(score, self.values(arm, name, score))
-                found = self.interval(arm, name)
-                row |= {"accuracy_low": found and found.low, "accuracy_high": found and found.high}
+                row |= self.interval(arm, name, "accuracy_")
                 base = self.study.baseline
                 rows.append(
                     row | effect("effect", None if arm == base else difference(self.study, arm, base, name))
@@ -180,30 +188,32 @@ class Tables:
         return rows
 
     def noise(self) -> list[Row]:
-        rows = []
-        for name in self.study.sets:
-            base = self.study.baseline
-            found = [difference(self.study, arm, base, name) for arm in self.order[1:]]
-            kept = [one for one in found if one is not None]
-            spreads = [one.v_seed * one.seeds for one in kept]
-            single = [max(0.0, one.v_item - one.v_both) * one.items[0] for one in kept]
-            rows.append(
-                {
-                    "set": name,
-                    "metric": "accuracy",
-                    "key": self.study.finished(base)[0].keys[name],
-                    "sigma": float(np.sqrt(np.mean(spreads))),
-                    "f": float(np.mean(single)),
-                    "luck": outlook.largest_by_luck(
-                        [np.array(self.values(arm, name, "accuracy")) for arm in self.order]
-                    ),
-                    "seeds": min(one.seeds for one in kept),
-                    "images": len(
-                        self.study.finished(base)[0].answers(self.study.finished(base)[0].keys[name]).labels
-                    ),
-                }
-            )
-        return rows
+        """Of accuracy on each set, then of the primary metric where it is another; none with folds."""
+        study, base = self.study, self.study.baseline
+        metrics = [f"{name}.accuracy" for name in study.sets]
+        scored = study.primary.partition(".")[0] in study.sets
+        return [
+            self._noise(metric)
+            for metric in dict.fromkeys([*metrics, *([study.primary] if scored else [])])
+            if not study.folds and len(study.finished(base)) >= 3
+        ]
+
+    def _noise(self, metric: str) -> Row:
+        study, base = self.study, self.study.baseline
+        name, _, score = metric.partition(".")
+        found = [compare(study, arm, base, metric).effect for arm in self.order[1:]]
+        kept = [one for one in found if one is not None and one.seeds >= 3]
+        single = [max(0.0, one.v_item - one.v_both) * one.items[0] for one in kept]
+        return {
+            "set": name,
+            "metric": score,
+            "key": study.finished(base)[0].keys[name],
+            "sigma": float(np.sqrt(np.mean([one.v_seed * one.seeds for one in kept]))),
+            "f": float(np.mean(single)),
+            "luck": outlook.largest_by_luck([np.array(self.values(arm, name, score)) for arm in self.order]),
+            "seeds": min(one.seeds for one in kept),
+            "images": kept[0].items[0],
+        }
 
     def prediction(self) -> list[Row]:
         return outlook.prediction(self.study, self.family, self.order)
@@ -226,23 +236,13 @@ class Tables:
         ]
 
     def robustness(self) -> list[Row]:
-        """Of sets whose copies have several corruptions each, only what arms train with."""
-        rows = []
-        for title, wanted in self.study.file.get("hidden", {}).items():
-            if wanted["kind"] != "corrupted":
-                continue
-            if wanted.get("profile", "heavy-mix") != "heavy-mix":
-                raise NotImplementedError(f"robustness on {wanted['profile']}")
-            for arm in self.order:
-                found = settings.seen(self.study.finished(arm)[0].record["recipe"], wanted)
-                parts = ("", "_sd", "_seeds", "_low", "_high", "_families")
-                row: Row = dict.fromkeys(name + part for name in UNSEEN for part in parts)
-                row |= {"set": title, "arm": arm, "families": len(settings.families(wanted))}
-                rows.append(row | {"seen_families": len(found), "seen": "; ".join(found) or None})
-        return rows
+        return corrupted.robustness(self.study, self.order)
+
+    def families(self) -> list[Row]:
+        return corrupted.families(self.study, self.order)
 
     def corruptions(self) -> list[Row]:
-        return []
+        return corrupted.conditions(self.study, self.order)
 
     def settings(self) -> list[Row]:
         return settings.changed(self.study, self.order)
