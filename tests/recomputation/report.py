@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import corrupted, looks, settings, tuning
+from . import corrupted, looks, searched, settings
 from .columns import (
     COSTS,
     FACTORS,
@@ -13,7 +13,6 @@ from .columns import (
     chance,
     halved,
     interval,
-    marked,
     number,
     number_marked,
     of_new_runs,
@@ -77,7 +76,7 @@ class Report:
                 self.tables.classes(),
                 {"class": said("class"), "n": number("images")} | self._recalls(),
             ),
-            self.tuned() if study.searches else Section("Tuning"),
+            searched.section(self) if study.searches else Section("Tuning"),
             self.confounds(),
             self.costs(),
             self.plain_table("What each arm changed", self.tables.settings(), SETTINGS),
@@ -343,92 +342,3 @@ class Report:
             columns[f"{name} %"] = number(name, 100)
             columns["alone %" + (f" {place + 1}" if place else "")] = number(f"{name}_alone", 100)
         return Section("Ensembles", tables=[Table("ensembles", self.tables.ensembles(), columns, "ensemble")])
-
-    def _own(self, row: Row) -> Cell:
-        """With ‡ where it tells another story than the baseline's values do."""
-        mark = " ‡" if row["turned"] and self.study.has_column("tuning", "lead") else ""
-        return marked(interval("own", "own_low", "own_high", self.unit)(row), mark)
-
-    def tuned(self) -> Section:
-        study, metric = self.study, tuning.metric(self.study)
-        keys = list(dict.fromkeys(key for search in study.searches for key in search.candidates[0].values))
-        most = study.file["tune"]["candidates"]
-        runs = max(len(one.trials) for search in study.searches for one in search.candidates)
-        finalists = max(len(search.finalists) for search in study.searches)
-        texts: list[Text | str] = [
-            text("Each got {} candidate", most),
-            text("{} training run", runs),
-            f"judged by {metric} alone",
-        ]
-        if finalists:
-            seeds = max(len(one.trials) for search in study.searches for one in search.finalists)
-            texts.append(
-                text("The best {} of an arm were trained again with {} fresh seed", finalists, seeds)
-            )
-        if study.has_column("tuning", "lead"):  # simulated (docs/method.md): no record tells it
-            luck = "11 to 14" if finalists else "15 to 24"
-            texts.append(f"{luck} % exclude zero in simulation (12 candidates, 5 seeds), where 5 % should")
-        lines = [Line(f"{', '.join(keys)}: no question of this study", texts), *self._search_lines()]
-        per_cent = " %" if tuning.in_points(study) else ""
-        times = 100 if per_cent else 1
-        columns: Columns = {
-            "arm": self.label,
-            "finished": said("finished"),
-            "chosen": said("chosen"),
-            f"{metric}{per_cent}": number("best", times),
-            f"expected best of k finished candidates{per_cent}": said("curve"),
-            "lead over the runner-up": said("lead"),
-            f"with half of them{per_cent}": lambda row: (
-                "the same"
-                if row["settled"]
-                else None
-                if row["best_of_half"] is None
-                else text("{}", times * row["best_of_half"])
-            ),
-            "device min": number("device_minutes"),
-        }
-        tables = [Table("ledger", self.tables.tuning(), columns, "finished")]
-        if study.shared:
-            both: Columns = {
-                "arm": said("arm"),
-                f"{self._delta} with the baseline's values": interval(
-                    "shared", "shared_low", "shared_high", self.unit
-                ),
-                "Δ with its own": self._own,
-            }
-            tables.append(Table("shared", self.tables.shared(), both, "Δ with its own"))
-        lost = [row for row in self.tables.candidates() if row["state"] in ("diverged", "failed")]
-        names = ("candidate", "settings", "state", "why", "trial")
-        bad: Columns = {"arm": self.label} | {name: said(name) for name in names}
-        bad["candidate"] = number("candidate")
-        tables.append(Table("lost candidates", lost[:30], bad, "settings"))
-        return Section("Tuning", lines, tables)
-
-    def _search_lines(self) -> list[Line]:
-        """What is to be said of the searches below their table."""
-        study, metric = self.study, tuning.metric(self.study)
-        lines, ties = [], []
-        for search in study.searches:
-            chosen, ahead = tuning.best(study, search), tuning.lead(study, search)
-            for key, one in chosen.values.items() if chosen else ():
-                if where := tuning.edge(study, search.arm, key, one):
-                    start = f"- **{search.arm}**: {key} = {settings.written(one)} lies at the {where} edge"
-                    lines.append(Line(start, [self._range(search.arm, key)]))
-            ties += [search.arm] if ahead and ahead.tie else []
-        if ties:
-            lines.append(Line(f"- A tie: {', '.join(ties)}. "))
-        first, full = tuning.order(study, 0.5), tuning.order(study, 1.0)
-        if first is not None and first != full:
-            start = f"- Half the candidates would order the arms otherwise by {metric}: "
-            lines.append(Line(f"{start}{', '.join(first)}. "))
-        elif first is not None and len(first) > 1:
-            lines.append(Line(f"- Half the candidates would order the arms by {metric} in the same way"))
-        return lines
-
-    def _range(self, arm: str, key: str) -> Text:
-        """The range of a tuned number, as it is printed."""
-        wanted = self.study.file["tune"]["space"][key]
-        if "choices" in wanted:
-            return text(" | ".join("{}" for _ in wanted["choices"]), *wanted["choices"])
-        low, high = wanted["low"], wanted["high"]
-        return text("({} to {}" + (", log)" if wanted.get("log") else ")"), low, high)

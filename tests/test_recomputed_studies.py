@@ -1,0 +1,279 @@
+"""What no committed study has is recomputed too: made-up studies, as they are and after mutations."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pretended import NAME, Pretended
+from recomputation.__main__ import recompute
+from recomputation.check import Tally
+from recomputation.printed import check_report
+from recomputation.records import Study, Trial
+from recomputation.report import CONSTANTS, Report
+from recomputation.tables import Tables
+
+DEEP = "DEEP" in os.environ
+HEAD = """\
+question = "Which helps?"
+{top}
+[data]
+{data}
+size_px = 32
+{hidden}
+[recipe]
+model = "custom_cnn"
+optimizer = {{ name = "adam", lr = 1e-3 }}
+stages = [{{ train = "all", epochs = 2 }}]
+[arms]
+none = {{}}
+randaugment = {{ augment = ["randaugment"] }}
+blur = {{ augment = ["blur"] }}
+"""
+HEAVY = '[hidden.heavy]\nkind = "corrupted"'
+MICRO = """\
+[hidden.heavy]
+kind = "corrupted"
+profile = "micro-c"
+families = ["defocus", "jpeg", "rotation"]
+severities = [1, 3]"""
+CLAIMS = """
+[[claims]]
+says = "RandAugment helps at home"
+better = "randaugment"
+than = "none"
+metric = "local.accuracy"
+margin = 2.0
+[[claims]]
+says = "Blur changes nothing"
+better = "none"
+than = "blur"
+expect = "no difference"
+[[claims]]
+says = "It closes the gap"
+better = "*"
+than = "none"
+metric = "gap.heavy"
+[[claims]]
+says = "As fast"
+better = "randaugment"
+than = "none"
+metric = "cost.seconds"
+[[claims]]
+says = "Steadier"
+better = "blur"
+than = "none"
+metric = "seed_sd"
+"""
+SCORES = "".join(
+    f'[[claims]]\nsays = "Of {score}"\nbetter = "randaugment"\nthan = "blur"\nmetric = "local.{score}"\n'
+    for score in ("balanced_accuracy", "macro_f1", "auc", "nll")
+)
+TUNE = """
+[tune]
+candidates = 8
+shared = true
+[tune.space]
+"optimizer.lr" = { low = 1e-5, high = 1e-1, log = true }
+"""
+
+
+def _study(
+    top: str = "seeds = 5", data: str = 'source = "synthetic"', hidden: str = HEAVY, rest: str = CLAIMS
+) -> str:
+    return HEAD.format(top=top, data=data, hidden=hidden) + rest
+
+
+def _ends(run: Any) -> str:
+    """One candidate diverges, one runs out of memory; one diverges as a finalist."""
+    if run.trial.replicate.seed >= 1_000_000:
+        return "diverged" if run.candidate == 6 else ""
+    return {1: "diverged", 5: "oom"}.get(run.candidate, "")
+
+
+PATIENTS = "source = \"folder:../cells\"\ngroups = '([a-z]+)_.*'"
+FOLDS = 'replicates = { kind = "folds", k = 5 }'
+TWO = HEAVY + '\n[hidden.other]\nkind = "synthetic"'
+CASES: dict[str, Callable[[Path], Pretended]] = {
+    "searches": partial(Pretended, text=_study("seeds = 3", rest=TUNE), ends=_ends),
+    "patients": partial(
+        Pretended,
+        text=_study(data=PATIENTS, hidden=MICRO, rest=CLAIMS + SCORES),
+        patients={"test": 25, "val": 25},
+    ),
+    "folds": partial(Pretended, text=_study(FOLDS, hidden=TWO)),
+    "looks": partial(Pretended, text=_study(), looks=(4, 6)),
+    "few": partial(Pretended, text=_study('seeds = 3\nprimary = "local.auc"'), images={"test": 16}),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A results folder with the study of a case, made once."""
+    found: dict[str, Path] = {}
+
+    def make(name: str) -> Path:
+        if name not in found:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(os, "fsync", lambda handle: None)
+                found[name] = CASES[name](tmp_path_factory.mktemp(name)).finish()
+        return found[name]
+
+    return make
+
+
+def _wrong(found: list[Tally]) -> set[str]:
+    return {tally.name.removeprefix("tables/").removesuffix(".csv") for tally in found if tally.mismatched}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_number_is_what_the_records_say(made: Callable[[str], Path], name: str) -> None:
+    found = recompute(made(name), NAME)
+    assert [line for tally in found for line in tally.mismatched] == []
+    assert [f"{tally.name}: {line}" for tally in found for line in tally.uncovered] == []
+
+
+def test_the_cases_have_what_they_are_there_for(made: Callable[[str], Path]) -> None:
+    said = {name: (made(name) / NAME / "report.md").read_text("utf-8") for name in CASES}
+    assert "The best 3 of an arm were trained again with 4 fresh seeds" in said["searches"]
+    assert "a tie |" in said["searches"]
+    assert "1 diverged, 1 failed" in said["searches"]
+    assert re.search(r"of \d+ groups", said["patients"])
+    assert "Δ unseen vs baseline" in said["patients"]
+    assert "5 folds" in said["folds"]
+    assert "Looked at after 4, 6 seeds" in said["looks"]
+    assert "too few errors" in said["few"]
+    assert "(≥ " in said["few"]
+
+
+@pytest.mark.parametrize("name", CASES if DEEP else ["searches"])
+def test_every_altered_number_of_a_report_is_found(made: Callable[[str], Path], name: str) -> None:
+    study = Study(made(name), NAME)
+    sections = Report(Tables(study)).sections()
+    markdown = (study.folder / "report.md").read_text("utf-8")
+    places = [found.start() for found in re.finditer(r"\d", markdown)]
+    for place in random.Random(0).sample(places, 500 if DEEP else 50):
+        digit = "7" if markdown[place] != "7" else "2"
+        tallies = check_report(markdown[:place] + digit + markdown[place + 1 :], sections, CONSTANTS)
+        around = markdown[max(0, place - 30) : place + 30]
+        assert any(tally.mismatched or tally.uncovered for tally in tallies.values()), around
+
+
+Edit = Callable[[dict[str, Any]], None]
+Find = Callable[[Study], list[Trial]]
+
+
+@pytest.fixture
+def changed(made: Callable[[str], Path], tmp_path: Path) -> Callable[..., set[str]]:
+    """The tables that no longer agree once a trial's record, its predictions, or the plan say otherwise."""
+
+    def change(name: str, find: Find, record: Edit | None = None, said: Edit | None = None) -> set[str]:
+        results = shutil.copytree(made(name), tmp_path / name)
+        for trial in find(Study(results, NAME)):
+            if record:
+                file = trial.folder / "record.json"
+                table = json.loads(file.read_text("utf-8"))
+                record(table)
+                file.write_text(json.dumps(table))
+            if said:
+                file = trial.folder / "predictions.npz"
+                with np.load(file) as stored:
+                    arrays = dict(stored)
+                said(arrays)
+                np.savez(file, **arrays)
+        return _wrong(recompute(results, NAME))
+
+    return change
+
+
+def _finalist(study: Study) -> list[Trial]:
+    return study.searches[0].finalists[0].trials[:1]
+
+
+def _first(study: Study) -> list[Trial]:
+    return study.finished(study.baseline)[:1]
+
+
+def _every(study: Study) -> list[Trial]:
+    return [trial for arm in study.arms for trial in study.finished(arm)]
+
+
+def test_a_finalist_that_scored_otherwise_is_found(changed: Callable[..., set[str]]) -> None:
+    def better(record: dict[str, Any]) -> None:
+        record["validation"]["accuracy"] -= 0.02
+
+    assert {"tuning", "results", "report.md, Tuning"} <= changed("searches", _finalist, record=better)
+
+
+def test_a_finalist_that_answered_otherwise_is_found_in_the_lead(changed: Callable[..., set[str]]) -> None:
+    def turn(arrays: dict[str, Any]) -> None:
+        arrays["val/probabilities"] = np.roll(arrays["val/probabilities"], 1, axis=1)
+
+    assert changed("searches", _finalist, said=turn) == {"tuning", "report.md, Tuning"}
+
+
+def test_other_patients_are_found(changed: Callable[..., set[str]]) -> None:
+    def swap(arrays: dict[str, Any]) -> None:
+        for name in arrays:
+            if name.endswith("/groups"):
+                arrays[name] = np.arange(len(arrays[name]), dtype=np.int32) % 13
+
+    assert {"arms", "scores", "claims"} <= changed("patients", _every, said=swap)
+
+
+def test_a_corruption_under_another_name_is_found(changed: Callable[..., set[str]]) -> None:
+    def rename(arrays: dict[str, Any]) -> None:
+        for name in arrays:
+            if name.endswith("/condition_names"):
+                arrays[name] = np.roll(arrays[name], 2)
+
+    assert {"robustness", "families", "corruptions"} <= changed("patients", _first, said=rename)
+
+
+@pytest.mark.parametrize("name", ["folds", "looks", "few", "patients"])
+def test_one_answer_that_is_another_is_found(changed: Callable[..., set[str]], name: str) -> None:
+    def turn(arrays: dict[str, Any]) -> None:
+        for place in (one for one in arrays if one.endswith("/probabilities") and one != "val/probabilities"):
+            right = arrays[place].argmax(1) == arrays[place.replace("probabilities", "labels")]
+            arrays[place][right.argmax()] = np.roll(arrays[place][right.argmax()], 1)
+
+    wrong = changed(name, _first, said=lambda arrays: _with_labels(arrays, turn))
+    assert {"arms", "scores", "results", "claims"} <= wrong
+
+
+def _with_labels(arrays: dict[str, Any], turn: Edit) -> None:
+    """Sets that have another's images get labels, ids and groups of their own first."""
+    for place in [one for one in arrays if one.endswith("/images_of")]:
+        key, like = place.rpartition("/")[0], str(arrays.pop(place))
+        for part in ("labels", "ids", "groups"):
+            if f"{like}/{part}" in arrays:
+                arrays[f"{key}/{part}"] = arrays[f"{like}/{part}"]
+    turn(arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("looks", '"looks":[4,6]', '"looks":[6]'),
+        ("folds", '"fold":1', '"fold":2'),
+        ("searches", '"finalists":[{', '"finalists":[],"those":[{'),
+    ],
+)
+def test_a_plan_that_says_otherwise_is_found(
+    made: Callable[[str], Path], tmp_path: Path, name: str, before: str, after: str
+) -> None:
+    results = shutil.copytree(made(name), tmp_path / name)
+    file = results / NAME / "plan.json"
+    text = file.read_text("utf-8")
+    assert before in text
+    file.write_text(text.replace(before, after))
+    assert _wrong(recompute(results, NAME))
