@@ -134,7 +134,9 @@ class _Work:
     def base_hash(self) -> str:
         """SHA-256 hex of all that is taken over from the base images."""
         digest = hashlib.sha256(repr(self.base.images.shape).encode())
-        for array in (self.base.images, self.base.labels, self.base.ids):
+        for start in range(0, len(self.base), BLOCK):  # a base that is not in memory need not be
+            digest.update(np.ascontiguousarray(self.base.images[start : start + BLOCK]).data)
+        for array in (self.base.labels, self.base.ids):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.data.classes import FROM_ONE
 from bench.data.fingerprint import PINNED
-from bench.data.images import Development, Images, Index
+from bench.data.images import COPIED_BYTES, Development, Images, Index
 from bench.data.outliers import Findings, find
 from bench.data.sides import TEST, TRAIN, VAL
 from bench.data.whole import Wholes
@@ -66,14 +66,20 @@ test_indices.__test__ = False  # type: ignore[attr-defined]  # pytest takes the 
 
 
 def development(
-    images: Images, data: Data, replicate: Replicate, findings: Findings | None = None
+    images: Images,
+    data: Data,
+    replicate: Replicate,
+    findings: Findings | None = None,
+    most: int = COPIED_BYTES,
 ) -> Development:
     """Training and validation images of one replicate, copied out of the source.
+
+    most  bytes of each that are copied; of a larger side the images stay in their file
 
     Raises UserError that lists every class with too few images for three sides.
     """
     train, val, _ = sides(images, data, replicate, findings or find(images))
-    return Development(images.take(train), images.take(val), images.classes)
+    return Development(images.take(train, most), images.take(val, most), images.classes)
 
 
 def sides(images: Images, data: Data, replicate: Replicate, findings: Findings) -> tuple[Index, Index, Index]:
