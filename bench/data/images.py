@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -141,12 +144,14 @@ class Images(Samples):
 
     split  (N,) int8 or None: 0 train, 1 validation, 2 test, where the source comes with its own split
     phash  (N,) uint64: 64-bit perceptual hash, see ``outliers.perceptual_hash``
+    sizes  (N, 2) int32: native width and height; None for drawings, and where they were not kept
     """
 
     images: Pixels
     classes: tuple[str, ...]
     split: npt.NDArray[np.int8] | None
     phash: Ids
+    sizes: npt.NDArray[np.int32] | None = field(default=None, kw_only=True)
 
 
 class Labelled(Protocol):
@@ -168,6 +173,20 @@ class Development:
     train: Samples
     val: Samples
     classes: tuple[str, ...]
+
+
+def let_go(images: Pixels) -> None:
+    """Take pages of a file that is mapped for reading off this process's memory; the system keeps them."""
+    if isinstance(images.base, mmap.mmap) and not images.flags.writeable and hasattr(mmap, "MADV_DONTNEED"):
+        images.base.madvise(mmap.MADV_DONTNEED)
+
+
+def npy_header(shape: Sequence[int]) -> bytes:
+    """What a .npy file of uint8 values of this shape begins with."""
+    header = io.BytesIO()
+    kind = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(header, kind)
+    return header.getvalue()
 
 
 def pixel_id(native: Pixels) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from samples import as_images, noise
 
-from bench.data.images import Mapped, Samples, pixel_id
+from bench.data.images import Mapped, Samples, let_go, pixel_id
 
 
 def test_an_id_is_the_start_of_sha256_over_shape_and_pixels() -> None:
@@ -78,3 +78,15 @@ def test_conditions_go_where_their_images_go() -> None:
     assert copies.take(np.array([0])).conditions is not None
     with pytest.raises(ValueError, match="conditions"):
         Samples(noise(2), np.zeros(2, np.int64), np.zeros(2, np.uint64), conditions=np.zeros(3, np.int16))
+
+
+def test_pages_of_a_mapped_file_can_be_let_go_and_are_read_again(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", noise(6))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    for images in (mapped, np.load(tmp_path / "images.npy", mmap_mode="c"), noise(6)):
+        let_go(images)
+        np.testing.assert_array_equal(images, noise(6))
+    private = np.load(tmp_path / "images.npy", mmap_mode="c")
+    private[0] = 7
+    let_go(private)
+    assert (private[0] == 7).all(), "what was written into private pages would be lost"
