@@ -80,8 +80,8 @@ def test_stages_are_told_apart_and_those_that_train_nothing_left_out(tmp_path: P
 
 
 def test_a_probe_tells_which_images_a_device_keeps_and_which_are_streamed_to_it(tmp_path: Path) -> None:
-    """96 and 12 of 120 drawings of 768 bytes; ``large`` ones take 1,728."""
-    study = write_study(tmp_path, arms='large = { "data.size_px" = 24 }')
+    """96 and 12 of 120 drawings of 768 bytes; those of ``flips`` take 1,728."""
+    study = write_study(tmp_path, arms='flips = { "data.size_px" = 24 }')
     told = []
     for room in (0.0, 80e3 / 1e9, 1e-9):
         machine = machine_in(tmp_path, resident_gb=room)
