@@ -5,6 +5,7 @@ Precedence: command line, environment (``BENCH_…``), ``bench.toml``, default.
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -16,8 +17,10 @@ from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, short
 from bench.registry import executors
 
 DEVICES = ("auto", "cpu", "cuda")
-SETTINGS = ("results", "cache", "device", "executor", "workers", "address")
+SETTINGS = ("results", "cache", "device", "executor", "workers", "address", "resident_gb")
 """Keys of ``bench.toml`` beside ``[paths]``, and of the environment as ``BENCH_…``."""
+MOST_GB = 1e6
+"""More gigabytes than any device has; what ``resident_gb`` must stay below."""
 
 
 def _user_cache() -> Path:
@@ -35,10 +38,18 @@ class Machine:
     executor: str = "local"
     workers: int = 0
     """Worker processes of the local executor; 0: as many as cores (CPU) or as fit (GPU)."""
+    resident_gb: float = 0.0
+    """Images that a trial may keep on its device, in GB; a split beyond that is streamed. 0: half of a GPU's
+    free memory, half a gigabyte on a CPU."""
     address: str = ""
     """Ray cluster of ``executor = "ray"``; empty: one is started here."""
     paths: Mapping[str, Path] = field(default_factory=dict)
     """Named folders and files: a study writes ``folder:@pbc96``, this says where that is."""
+
+    @property
+    def resident_bytes(self) -> int:
+        """``resident_gb`` in bytes, at least one where it is given."""
+        return math.ceil(self.resident_gb * 1e9)
 
     def resolve(self, written: str, relative_to: Path, *, kind: Literal["file", "folder"] = "folder") -> Path:
         """The file or folder a study means: ``@name[/rest]`` through ``[paths]``, else relative to the study.
@@ -142,10 +153,23 @@ def _problem(key: str, value: object) -> str | None:
     if key == "workers":
         good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         return None if good else "must be a whole number, 0 (choose for me) or more"
+    if key == "resident_gb":
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MOST_GB
+        return None if good else "must be a number of gigabytes, 0 (choose for me) or more"
     if key == "paths":
         good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
         return None if good else 'must be a table of folders, for example pbc96 = "data/pbc96"'
     return f"unknown key; {did_you_mean(key, (*SETTINGS, 'paths'))}"
+
+
+def _number(text: str) -> int | float | str:
+    """``text`` as the number that it writes in ordinary digits; itself where it writes none."""
+    if not (text.isascii() and len(text) < 10):
+        return text
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        return text
 
 
 def _from_environment(environ: Mapping[str, str], paths: dict[str, Path]) -> dict[str, Any]:
@@ -159,9 +183,7 @@ def _from_environment(environ: Mapping[str, str], paths: dict[str, Path]) -> dic
         key = variable.removeprefix("BENCH_").lower()
         if not variable.startswith("BENCH_") or key not in SETTINGS:
             continue
-        value: object = (
-            int(text) if key == "workers" and text.isascii() and text.isdigit() and len(text) < 10 else text
-        )
+        value: object = _number(text) if key in ("workers", "resident_gb") else text
         problem = _problem(key, value)
         if problem:
             raise UserError(f"environment variable {variable} = {shorten(text)}: {problem}")

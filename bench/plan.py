@@ -22,7 +22,7 @@ from bench.registry import Component, augmentations, losses, models, optimizers,
 from bench.streams import derive
 from bench.study.code import Code
 from bench.study.file import AGAIN_SEEDS, TUNING_SEEDS
-from bench.study.read import Arm, Study
+from bench.study.read import LOCAL_SET, Arm, Study
 from bench.study.resolve import with_parts
 from bench.study.told import Told, tell
 
@@ -30,7 +30,7 @@ ID_LENGTH = 20
 """Hex digits of a trial id: 80 bits, so that millions of trials meet no collision."""
 ROOMS = {"data": 1, "train": 1, "evaluate": 1}
 """Versions of what every trial passes through; raised by hand when behaviour changes."""
-TEST = "test"
+TEST = LOCAL_SET
 """Name of the local test set among a trial's scored sets."""
 SHARED = " at the baseline's values"
 """What the name of an arm has behind it in runs with the baseline's tuned values."""
@@ -477,7 +477,7 @@ class Planner:
     def _sets(self, arm: Arm, replicate: Replicate) -> tuple[ScoredSet, ...]:
         source = self.locator.source(arm.data.source, arm.data)
         test_key = self.locator.test_key(source, arm.data, replicate)
-        sets = [ScoredSet(TEST, test_key)]
+        sets = [ScoredSet(TEST, test_key)] if TEST in self.study.sets else []
         for name, hidden in self.study.hidden.items():
             foreign = self._foreign.get(name)
             sets.append(ScoredSet(name, self.locator.hidden_key(hidden, foreign, test_key), hidden, foreign))

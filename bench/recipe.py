@@ -160,7 +160,8 @@ class Split(Frozen):
 
     train: Annotated[float, Field(gt=0, lt=1)] = 0.8
     val: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """0: no local test set, hidden sets decide."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Split:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from bench import metrics, models, provenance
 from bench.data import provide
-from bench.data.images import Development, Samples
-from bench.data.resident import Resident
-from bench.evaluate import predict
+from bench.data.images import COPIED_BYTES, Development, Samples
+from bench.data.resident import statistics
+from bench.data.streamed import placed
+from bench.evaluate import PORTION, predict
 from bench.models.cost import flops_of
 from bench.models.network import Network
 from bench.models.stored import stored_network
@@ -52,6 +53,8 @@ class Surroundings:
     """Asked after each evaluation whether to write the checkpoint and raise Interrupted."""
     floors: tuple[float, ...] = ()
     """Validation accuracy that a candidate must have reached by each evaluation, or it is cut short."""
+    resident_bytes: int = 0
+    """Images that the device may keep, a split beyond that is streamed; 0: as much as suits it."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) ->
     reset_peak_memory(where.device)
     with computing(trial.recipe, where.device):
         with clock("data"):
-            development = provide.development(trial, where.cache)
+            most = min(COPIED_BYTES, where.resident_bytes or COPIED_BYTES)
+            development = provide.development(trial, where.cache, most=most)
         with clock("build"):
             network = build_network(trial, development)
             parameters = sum(p.numel() for p in network.parameters())
@@ -121,13 +125,15 @@ def run_trial(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) ->
             with clock("train"):
                 seed = trial.replicate.stream_seed
                 checkpoint = _checkpoint(trial, where)
-                hooks = Hooks(where.on_progress, checkpoint, where.floors, where.on_note)
+                hooks = Hooks(
+                    where.on_progress, checkpoint, where.floors, where.on_note, where.resident_bytes
+                )
                 done = fit(network, development, trial.recipe, seed, where.device, hooks)
         except Diverged as diverged:
             result = replace(result, status=diverged.status, cause=diverged.cause, message=str(diverged))
             return _with_course(result, diverged.fit, clock, where)
         with clock("evaluate"):
-            validation = _probabilities(network, development.val, trial, where.device)
+            validation = _probabilities(network, development.val, trial, where)
             scores = metrics.score_all(validation, development.val.labels)
             little = little_learned(validation, development.val.labels, done.history)
             if trial.role == "tune":
@@ -160,7 +166,7 @@ def build_network(trial: Trial, development: Development) -> Network:
 
     random   initial weights from stream (init); torch's own generator is put back afterwards
     """
-    mean, std = (tuple(values.tolist()) for values in Resident(development.train, "cpu").statistics())
+    mean, std = (tuple(values.tolist()) for values in statistics(development.train.images))
     _, size_px, _, channels = development.train.images.shape
     task = models.Task(len(development.classes), channels, size_px, mean, std)
     with torch.random.fork_rng(devices=[]):
@@ -209,8 +215,14 @@ def _with_course(result: Result, done: Fit, clock: _Clock, where: Surroundings) 
         training=tuple(done.stages),
         trainable_parameters=max((stage["trainable_parameters"] for stage in done.stages), default=0),
         timings=timings,
-        memory=memory_mb(where.device),
+        memory=memory_mb(where.device) | _streamed_mb(done),
     )
+
+
+def _streamed_mb(done: Fit) -> dict[str, float]:
+    """``streamed_mb``, where training or validation images were not kept on the device."""
+    away = done.placing.streamed_bytes if done.placing else 0
+    return {"streamed_mb": away / 1e6} if away else {}
 
 
 def _score(
@@ -224,7 +236,7 @@ def _score(
     seen = Scored()
     for one in scored:
         samples = provide.held_out(trial, one, where.cache)
-        probabilities = _probabilities(network, samples, trial, where.device)
+        probabilities = _probabilities(network, samples, trial, where)
         said = _said(samples, probabilities)
         seen.predictions[one.key] = replace(said, per_item=metrics.kept_per_item(said))
         if samples.conditions is not None:
@@ -248,7 +260,7 @@ def _score_shifted(
         if one.name != VAL_SHIFT or not isinstance(one.hidden, Corrupted):
             raise ValueError(f"a candidate is never scored on {one.name}")
         samples = provide.val_shift(one.hidden, development, where.cache)
-        probabilities = _probabilities(network, samples, trial, where.device)
+        probabilities = _probabilities(network, samples, trial, where)
         seen.predictions[one.key] = _said(samples, probabilities)
         seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
     return seen
@@ -279,10 +291,13 @@ def _by_condition(probabilities: NDArray[np.float16], samples: Samples) -> Score
     return scores
 
 
-def _probabilities(network: Network, samples: Samples, trial: Trial, device: str) -> NDArray[np.float16]:
+def _probabilities(
+    network: Network, samples: Samples, trial: Trial, where: Surroundings
+) -> NDArray[np.float16]:
     """Class probabilities (N, K), as they are stored."""
     recipe = trial.recipe
-    probabilities = predict(network, samples, device, tta=recipe.tta, precision=recipe.precision)
+    split = placed(samples, where.device, min(PORTION, where.resident_bytes or PORTION))
+    probabilities = predict(network, split, where.device, tta=recipe.tta, precision=recipe.precision)
     return probabilities.astype(np.float16)
 
 

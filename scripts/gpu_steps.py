@@ -38,7 +38,7 @@ from bench.train.stepper import Stepper
 
 Rows = Iterator[dict[str, Any]]
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ("gpu", "train/test_graph.py", "data/test_resident.py")
+TESTS = ("gpu/test_on_a_gpu.py", "gpu/test_streaming.py", "train/test_graph.py", "data/test_resident.py")
 STUDY = """\
 question = "Which augmentation helps, as a first real study on this device?"
 baseline = "none"

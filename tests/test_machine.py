@@ -102,6 +102,20 @@ def test_folders_in_the_file_are_relative_to_it_and_those_of_the_environment_to_
     assert found.paths == {"cells": tmp_path / "a" / "here"}
 
 
+def test_the_room_for_images_is_a_number_of_gigabytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert machine.load(tmp_path).resident_gb == 0
+    settings(tmp_path, "resident_gb = 2")
+    assert machine.load(tmp_path).resident_gb == 2
+    monkeypatch.setenv("BENCH_RESIDENT_GB", "0.25")
+    assert machine.load(tmp_path).resident_gb == 0.25
+    for wrong in ("-1", "nan", "inf", "much"):
+        monkeypatch.setenv("BENCH_RESIDENT_GB", wrong)
+        with pytest.raises(UserError, match=r"BENCH_RESIDENT_GB = .*: must be a number of gigabytes"):
+            machine.load(tmp_path)
+
+
 def test_the_environment_can_name_a_folder_the_file_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     settings(tmp_path, '[paths]\nother-lab = "x"')
     monkeypatch.setenv("BENCH_PATHS_OTHER_LAB", str(tmp_path / "y"))

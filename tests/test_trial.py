@@ -384,3 +384,26 @@ def test_seconds_of_training_hold_those_before_the_checkpoint(
     torch.save(content, kept)
     result = run_trial(trial, [LOCAL], replace(setting, checkpoint=kept))
     assert 500 < result.timings["train"] < 520
+
+
+def test_a_trial_whose_images_are_streamed_is_the_same_bit_for_bit(
+    make: Callable[..., Trial], setting: Surroundings, hidden: ScoredSet
+) -> None:
+    """Dropout, augmentation, validation, test, a hidden set and one of corrupted images."""
+    model = registry.models["custom_cnn"].parameters({"widths": [8], "dense": 8, "dropout": 0.2})
+    trial = make(
+        model={"name": "custom_cnn", **model},
+        augment=["flip", "randaugment", "cutmix"],
+        stages=[{"train": "head", "epochs": 1}, {"train": "all", "epochs": 2}],
+    )
+    sets = [LOCAL, hidden, ScoredSet("heavy", "h", Corrupted(kind="corrupted"))]
+    here, away = (run_trial(trial, sets, replace(setting, resident_bytes=room)) for room in (1 << 30, 1))
+    assert "streamed_mb" not in here.memory
+    assert away.memory["streamed_mb"] == pytest.approx(108 * 16 * 16 * 3 / 1e6), "80 % and 10 % of 120 images"
+    assert untimed(here) == untimed(away)
+    assert here.weights is not None
+    assert away.weights is not None
+    assert all(torch.equal(tensor, away.weights[name]) for name, tensor in here.weights.items())
+    for key, one in here.predictions.items():
+        assert np.array_equal(one.probabilities, away.predictions[key].probabilities)
+        assert np.array_equal(one.ids, away.predictions[key].ids)

@@ -151,7 +151,7 @@ def _too_few(plan: Plan, local: Source | None, name: str) -> list[str]:
     if 0 < groups < FEWEST_DISAGREEMENTS:
         few = f"a verdict takes {FEWEST_DISAGREEMENTS} on which arms disagree"
         return [f"no verdict: {groups} groups to test on, {few}; raise the test share, or add folds"]
-    if local is None or not local.classes:
+    if local is None or not local.classes or TEST not in plan.study.sets:
         return []
     test = round(local.images * _test_share(plan))
     if test >= FEWEST_PER_CLASS * local.classes:

@@ -141,7 +141,7 @@ def _onnx(export: _Export, folder: Path) -> list[Path]:
     """``<id>.onnx``: bytes in, logits out; the same answers as torch on validation images."""
     from bench.export import onnx
 
-    images = export.validation("--format onnx")[0].images
+    images = export.validation("--format onnx")[0].images[:]
     notes = _notes(export)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as made:
         with export.terminal.counting("exporting"):

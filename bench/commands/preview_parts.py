@@ -89,7 +89,7 @@ def draws(
     from bench.augment import pipeline
     from bench.streams import stream
 
-    pixels = np.asarray(train.images)[index]
+    pixels = train.images[index]
     built = pipeline.build(recipe.augment, size_px=pixels.shape[1], channels=pixels.shape[3])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(255)
     targets = torch.nn.functional.one_hot(torch.from_numpy(train.labels[index]), len(classes)).float()

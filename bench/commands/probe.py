@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bench.models.cost import Block
     from bench.models.network import Network
     from bench.train.loop import Fit
+    from bench.train.outcome import Placing
 
 LEGS = 3
 """Stretches of steps that each stage is tried for; the first is warm-up and not timed."""
@@ -74,6 +75,11 @@ class ArmCost:
     cpu_threads: int = 1
     reserved_mb: float = 0.0
     """On a GPU, what a worker must have: tensors, the gaps between them, pools of recordings."""
+    train_mb: float = 0.0
+    """Training images, as bytes; ``val_mb`` the validation images."""
+    val_mb: float = 0.0
+    streamed: tuple[str, ...] = ()
+    """``training``, ``validation``: which of these the device does not keep."""
 
     @property
     def parameters(self) -> int:
@@ -118,7 +124,7 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
         for done, (run, of) in enumerate(zip(first, arms.values(), strict=True), 1):
             labels = tuple(dict.fromkeys(run.arm for run in of))
             to_run = len({run.trial.id for run in of} & missing)
-            costs.append(_probe_arm(run.trial, labels, to_run, machine.cache, device))
+            costs.append(_probe_arm(run.trial, labels, to_run, machine, device))
             count(done, len(first))
     if device != "cpu":  # from which a run tells how many trials a GPU has room for
         measured = zip(arms.values(), costs, strict=True)
@@ -136,7 +142,7 @@ def _without_hub(trial: Trial) -> Trial:
     return dataclasses.replace(trial, recipe=trial.recipe.model_copy(update={"model": model}))
 
 
-def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, cache: Path, device: str) -> ArmCost:
+def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, machine: Machine, device: str) -> ArmCost:
     from bench.data import provide
     from bench.models import cost
     from bench.train.device import computing, memory_mb, reset_peak_memory
@@ -144,12 +150,12 @@ def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, cache: Path, 
 
     reset_peak_memory(device)
     with computing(trial.recipe, device):
-        development = provide.development(trial, cache)
+        development = provide.development(trial, machine.cache)
         begun = time.perf_counter()
         network = build_network(trial, development)
         built = time.perf_counter() - begun
         flops, blocks = cost.forward_flops(network, trial.data.size_px), tuple(cost.blocks(network))
-        stages, seconds, problem = _try(network, development, trial, device)
+        stages, seconds, problem, placing = _try(network, development, trial, device, machine)
         memory = memory_mb(device)
     return ArmCost(
         labels,
@@ -165,16 +171,17 @@ def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, cache: Path, 
         problem,
         trial.recipe.cpu_threads,
         memory.get("reserved_mb", 0.0),
+        *((placing.train / 1e6, placing.val / 1e6, placing.streamed) if placing else ()),
     )
 
 
 def _try(
-    network: Network, development: Development, trial: Trial, device: str
-) -> tuple[tuple[StageCost, ...], float, str]:
-    """Train a few steps; what each stage takes, the seconds of all of them in full, and what went wrong."""
+    network: Network, development: Development, trial: Trial, device: str, machine: Machine
+) -> tuple[tuple[StageCost, ...], float, str, Placing | None]:
+    """Train a few steps: what each stage takes, seconds of all in full, what went wrong, where images are."""
     from bench.data.images import Development
     from bench.train.device import is_out_of_memory
-    from bench.train.loop import Diverged, fit
+    from bench.train.loop import Diverged, Hooks, fit
 
     val = development.val
     few = Development(
@@ -182,13 +189,14 @@ def _try(
     )
     begun = time.perf_counter()
     try:
-        done = fit(network, few, _short(trial.recipe, device), trial.replicate.stream_seed, device)
+        hooks = Hooks(resident_bytes=machine.resident_bytes)
+        done = fit(network, few, _short(trial.recipe, device), trial.replicate.stream_seed, device, hooks)
     except Diverged as diverged:
-        return (), math.nan, diverged.reason
+        return (), math.nan, diverged.reason, diverged.fit.placing
     except Exception as error:  # the forms of too little memory have no class in common
         if not is_out_of_memory(error):
             raise
-        return (), math.nan, f"out of memory with batch_size = {trial.recipe.batch_size}"
+        return (), math.nan, f"out of memory with batch_size = {trial.recipe.batch_size}", None
     prepared = time.perf_counter() - begun - done.history[-1]["seconds"]
     evaluation = _evaluation(network, few, trial.recipe, device) * len(val.labels)
     stages = _stages(done, trial, development)
@@ -197,6 +205,7 @@ def _try(
         prepared
         + sum(stage.steps * stage.seconds_per_step + stage.evaluations * evaluation for stage in stages),
         "",
+        done.placing and dataclasses.replace(done.placing, val=val.images.nbytes),
     )
 
 
@@ -279,7 +288,25 @@ def as_text(costs: Sequence[ArmCost], device: str, workers: int = 1) -> str:
         if what not in seen:
             seen.add(what)
             lines += ["", *_model(cost)]
-    return "\n".join([*lines, "", *_arms(costs), "", _total(costs, workers)])
+    return "\n".join([*lines, "", *_arms(costs), "", *_placed(costs, device), _total(costs, workers)])
+
+
+def _placed(costs: Sequence[ArmCost], device: str) -> list[str]:
+    """Where training and validation images are, for each of the ways in which arms differ in that."""
+    where = "on the device" if device != "cpu" else "in each worker's memory"
+    ways: dict[str, list[str]] = {}
+    for cost in costs:
+        sizes = {"training": cost.train_mb, "validation": cost.val_mb}
+        parts = [
+            f"{name} {size:,.1f} MB {'streamed' if name in cost.streamed else f'kept {where}'}"
+            for name, size in sizes.items()
+            if size
+        ]
+        ways.setdefault(", ".join(parts), []).extend(cost.arms)
+    ways.pop("", None)
+    return [
+        f"images    {way}" + (f" ({', '.join(arms)})" if len(ways) > 1 else "") for way, arms in ways.items()
+    ]
 
 
 def _model(cost: ArmCost) -> list[str]:

@@ -1,8 +1,9 @@
 """Sources decoded once: images at the study's size in a memory-mapped file, shared by every process.
 
 Layout of ``<cache>/images/<key>/``: ``images.npy`` (N, S, S, C) uint8, ``labels.npy`` (N,) int64, ``ids.npy``
-and ``phash.npy`` (N,) uint64, ``split.npy`` (N,) int8 where the source has one, and ``meta.json``, which says
-what the others must look like. A folder appears whole or not at all; a damaged one is built again.
+and ``phash.npy`` (N,) uint64, ``split.npy`` (N,) int8 where the source has one, ``sizes.npy`` (N, 2) int32 of
+native images where it has such, and ``meta.json``, which says what the others must look like. A folder
+appears whole or not at all; a damaged one is built again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.groups import groups_of
-from bench.data.images import Images, Pixels, pixel_id
+from bench.data.images import Images, Pixels, npy_header, pixel_id
 from bench.data.outliers import GRAY_PX, perceptual_hash
 from bench.data.reader import BrokenImageError, Reader, once, open_source
 from bench.data.reading import square
@@ -103,6 +104,7 @@ def _load(folder: Path) -> Images:
             classes=tuple(meta["classes"]),
             split=arrays.get("split"),
             phash=arrays["phash"],
+            sizes=arrays.get("sizes"),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _DamagedError(f"{folder}: {error}") from error
@@ -122,11 +124,12 @@ def _build(folder: Path, reader: Reader, size_px: int, progress: Count | None, f
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
     try:
         shape = (count, size_px, size_px, reader.channels)
-        images = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        _reserve(temporary / "images.npy")
-        arrays = _decode(reader, images, progress, fit)
-        images.flush()
-        del images
+        # Written and not mapped: pages of a mapping would count as this process's memory.
+        with (temporary / "images.npy").open("wb") as file:
+            file.write(npy_header(shape))
+            arrays = _decode(reader, shape, file.write, progress, fit)
+            file.flush()
+            os.fsync(file.fileno())
         hashes = {name: _save(temporary / f"{name}.npy", array) for name, array in arrays.items()}
         meta = {"version": CACHE_VERSION, "shape": shape, "classes": reader.classes, "sha256": hashes}
         (temporary / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False), "utf-8")
@@ -137,27 +140,27 @@ def _build(folder: Path, reader: Reader, size_px: int, progress: Count | None, f
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _reserve(file: Path) -> None:
-    """Take the disk's room now: writing to a mapped file on a full disk would end the process with SIGBUS."""
-    if hasattr(os, "posix_fallocate"):
-        with file.open("r+b") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-
-
 def _save(file: Path, array: npt.NDArray[Any]) -> str:
     np.save(file, array, allow_pickle=False)
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _decode(
-    reader: Reader, images: Pixels, progress: Count | None, fit: Sequence[str]
+    reader: Reader,
+    shape: Sequence[int],
+    write: Callable[[memoryview], Any],
+    progress: Count | None,
+    fit: Sequence[str],
 ) -> dict[str, npt.NDArray[Any]]:
-    """Fill ``images`` (N, S, S, C); returns labels, ids, phash and, where there is one, split, each (N,).
+    """Hand images of ``shape`` (N, S, S, C) to ``write``, block by block; returns what else is kept of them.
 
-    Native pixels are read once: for the image, its id and its perceptual hash.
+    That is labels, ids, phash, sizes (but of drawings) and, where there is one, split, each of N.
+    Native pixels are read once: for the image, its id, its perceptual hash and its size.
     """
-    count, size_px = len(reader.labels), images.shape[1]
+    count, size_px = len(reader.labels), shape[1]
     ids, phash = np.empty(count, np.uint64), np.empty(count, np.uint64)
+    sizes = np.empty((count, 2), np.int32)
+    images = np.empty((min(BLOCK, count), *shape[1:]), np.uint8)
     broken: list[str] = []
     drawn = reader.drawn() if reader.drawn else None
 
@@ -176,7 +179,8 @@ def _decode(
                 f"image {index} is {native.dtype} {native.shape}\n"
                 f"    a source's reader gives (H, W, {reader.channels}) uint8, as its channels say"
             )
-        images[index] = square(native, size_px, *fit) if drawn is None else drawn[index]
+        images[index % BLOCK] = square(native, size_px, *fit) if drawn is None else drawn[index]
+        sizes[index] = native.shape[1::-1]
         return pixel_id(native), gray(native)
 
     with ThreadPoolExecutor(THREADS) as pool:
@@ -188,11 +192,14 @@ def _decode(
             if not broken:
                 ids[start:stop] = [item[0] for item in whole]
                 phash[start:stop] = perceptual_hash(np.stack([item[1] for item in whole]))
+                write(images[: stop - start].data)
             if progress:
                 progress(stop, count)
     if broken:
         raise _broken_error(broken, count)
     arrays: dict[str, npt.NDArray[Any]] = {"labels": reader.labels, "ids": ids, "phash": phash}
+    if drawn is None:
+        arrays["sizes"] = sizes
     return arrays if reader.split is None else arrays | {"split": reader.split}
 
 

@@ -28,6 +28,16 @@ Stamped = tuple[str, int, int]
 """A file below a folder: its path there with forward slashes, its bytes, and its time in ns."""
 
 
+class Listing(list[Stamped]):
+    """Files below a folder, whose stamp is made once, however often something is remembered by it."""
+
+    @cached_property
+    def stamp(self) -> str:
+        """Hash of every file's path, bytes and time: what is rewritten, moved, added or gone changes it."""
+        lines = "\n".join([f"{name}\t{size}\t{mtime_ns}" for name, size, mtime_ns in self])
+        return hashlib.sha256(os.fsencode(lines)).hexdigest()
+
+
 class Located(NamedTuple):
     """Where a source is on this machine, and what it is everywhere; see ``plan.Source``."""
 
@@ -111,15 +121,14 @@ def folder_sha256(folder: Path, files: Iterable[Stamped], memo: Path, *, known_a
 
     known_as   what it is remembered by: the folder, or a table of files there
     """
-    files = list(files)
+    files = files if isinstance(files, Listing) else Listing(files)
     return _remembered(
         memo, known_as or folder, _stamp(files), lambda: _hash_files(folder, [name for name, *_ in files])
     )
 
 
 def _stamp(files: Iterable[Stamped]) -> str:
-    lines = "\n".join(f"{name}\t{size}\t{mtime_ns}" for name, size, mtime_ns in files)
-    return hashlib.sha256(os.fsencode(lines)).hexdigest()
+    return (files if isinstance(files, Listing) else Listing(files)).stamp
 
 
 def _below(folder: Path) -> list[Stamped]:

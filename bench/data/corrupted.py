@@ -8,7 +8,6 @@ images included. It appears whole or not at all; a damaged one is made again.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import tempfile
@@ -22,7 +21,7 @@ import numpy as np
 from bench.corruptions.base import CORRUPTIONS_VERSION, one_thread
 from bench.corruptions.families import fitting, refuse_too_many, severities_of
 from bench.corruptions.profiles import Operation, draws, heavy_mix, micro_c
-from bench.data.images import Conditions, Index, Pixels, Samples
+from bench.data.images import Conditions, Index, Pixels, Samples, npy_header
 from bench.files import Count
 from bench.plan import fingerprint
 from bench.recipe import Corrupted
@@ -134,7 +133,9 @@ class _Work:
     def base_hash(self) -> str:
         """SHA-256 hex of all that is taken over from the base images."""
         digest = hashlib.sha256(repr(self.base.images.shape).encode())
-        for array in (self.base.images, self.base.labels, self.base.ids):
+        for start in range(0, len(self.base), BLOCK):  # a base that is not in memory need not be
+            digest.update(np.ascontiguousarray(self.base.images[start : start + BLOCK]).data)
+        for array in (self.base.labels, self.base.ids):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -206,13 +207,10 @@ def _build(folder: Path, work: _Work, device: str, progress: Count | None) -> No
 
 def _write_images(path: Path, work: _Work, device: str, progress: Count | None) -> str:
     """Write the file block by block, so that a set larger than memory can be made; its SHA-256 hex."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": work.shape}
-    )
-    digest = hashlib.sha256(header.getvalue())
+    header = npy_header(work.shape)
+    digest = hashlib.sha256(header)
     with path.open("wb") as file:
-        file.write(header.getvalue())
+        file.write(header)
         for start in range(0, len(work), BLOCK):
             stop = min(start + BLOCK, len(work))
             block = _corrupt(work, slice(start, stop), device)

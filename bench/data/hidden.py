@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,12 @@ def _external(scored: ScoredSet, hidden: External, local: Images, data: Data, ca
             f"    (the same pictures or nearly: {some}{', …' if len(shared) > 3 else ''}), a model may have "
             "trained on them; remove them, or set allow_overlap = true"
         )
-    images, channels = np.asarray(foreign.images), local.images.shape[3]
-    if images.shape[3] != channels:
-        images = np.repeat(images, channels, axis=3)
     kept = np.flatnonzero(labels != DROPPED)
-    return Samples(images, labels, foreign.ids, groups=foreign.groups).take(kept)
+    taken = Samples(foreign.images, labels, foreign.ids, groups=foreign.groups).take(kept)
+    channels = local.images.shape[3]
+    if taken.images.shape[3] == channels:
+        return taken
+    return replace(taken, images=np.repeat(taken.images[:], channels, axis=3))
 
 
 def _shifted(name: str, hidden: Shifted, local: Images, data: Data, cache: Path) -> Samples:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.classes import in_order, numbers, one_form
-from bench.data.content import Asked, Located, Stamped
+from bench.data.content import Asked, Listing, Located, Stamped
 from bench.data.reader import BrokenImageError, Size
 from bench.errors import UserError, shorten
 
@@ -55,9 +55,11 @@ def located(
     """
     from bench.plan import Seen, fingerprint  # imports pydantic
 
+    files = Listing(files)
     content = asked.sha256(files)
     told = asked.remembered(f"headers-{READING}", files, lambda: _headers(asked.folder, files))
-    found = sorted(set(labels))
+    images = Counter(labels)
+    found = sorted(images)
     given = asked.data.classes if sorted(asked.data.classes or ()) == found else None
     names = given or in_order(found)
     places = list(range(len(names)))
@@ -69,8 +71,10 @@ def located(
         # Read in the alphabet's order before, a number as a place in it, alpha as nothing, 16 bits as 8:
         # what was trained on that is another trial.
         content = fingerprint([content, names if renumbered else None, READING])
-    images = Counter(map(one_form, labels))
-    return Located(asked.path, content, seen=Seen(images=images, skipped=dict(skipped or {}), **told))
+    counts: Counter[str] = Counter()
+    for name in dict.fromkeys(labels):
+        counts[one_form(name)] += images[name]
+    return Located(asked.path, content, seen=Seen(images=counts, skipped=dict(skipped or {}), **told))
 
 
 def _headers(folder: Path, files: Sequence[Stamped]) -> dict[str, Any]:

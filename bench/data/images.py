@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,13 +19,72 @@ Conditions = npt.NDArray[np.int16]
 Index = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+COPIED_BYTES = 1 << 28
+"""Most bytes of a split that a process copies out of the memory map; of a larger one it keeps positions."""
+
+
+class Mapped:
+    """Some images of a memory-mapped file, read when they are asked for: (N, H, W, C) uint8.
+
+    All processes that map a file share its pages in memory, and the system lets go of them when it must.
+    Gives these N images and no other of the file: the map is held by a function, not by an attribute.
+    """
+
+    def __init__(self, images: Pixels, index: Index) -> None:
+        """The images at ``index`` (N,), in its order."""
+        whole = np.asarray(images)
+        self.shape: tuple[int, ...] = (len(index), *whole.shape[1:])
+        self.dtype, self.ndim = whole.dtype, whole.ndim
+        self.nbytes = int(np.prod(self.shape))
+        self._index = index
+
+        def read(places: Index, out: Pixels) -> None:
+            # "clip" writes into ``out`` itself, and lets other threads run meanwhile
+            np.take(whole, places, axis=0, out=out, mode="clip")
+
+        self._read = read
+
+        def part(places: Index) -> Mapped:
+            return Mapped(whole, places)
+
+        self._part = part
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, position: int | slice | Index) -> Pixels:
+        """A copy of the images there: (H, W, C) of one, else (M, H, W, C)."""
+        places = np.asarray(self._index[position])
+        out = np.empty((places.size, *self.shape[1:]), self.dtype)
+        self._read(places.reshape(-1), out)
+        return out if places.ndim else out[0]
+
+    def read(self, position: Index, out: Pixels) -> None:
+        """Copy the images at ``position`` (M,) into ``out`` (M, H, W, C)."""
+        self._read(self._index[position], out)
+
+    def part(self, position: Index) -> Mapped:
+        """The images at ``position`` (M,), not read."""
+        return self._part(self._index[position])
+
+
+Stored = Pixels | Mapped
+"""Images in memory, or in a file: both are indexed alike, by whole images."""
+
+
+def read_into(images: Stored, position: Index, out: Pixels) -> None:
+    """Copy the images at ``position`` (M,) into ``out`` (M, H, W, C), letting other threads run meanwhile."""
+    if isinstance(images, Mapped):
+        images.read(position, out)
+    else:
+        np.take(images, position, axis=0, out=out, mode="clip")
 
 
 @dataclass(frozen=True)
 class Samples:
     """Images with labels; all that a model trains on or is scored on.
 
-    images           (N, H, W, C) uint8, 0 to 255
+    images           (N, H, W, C) uint8, 0 to 255; of a large set not in memory, see ``Mapped``
     labels           (N,) int64, 0 to K − 1
     ids              (N,) uint64, see ``pixel_id``; corrupted copies have their base image's
     conditions       (N,) int16 or None: what was done to each image, an index of ``condition_names``
@@ -30,7 +92,7 @@ class Samples:
     groups           (N,) int32 or None: number of the group (patient) that each image belongs to, where known
     """
 
-    images: Pixels
+    images: Stored
     labels: Labels
     ids: Ids
     conditions: Conditions | None = field(default=None, kw_only=True)
@@ -49,15 +111,17 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, index: Index) -> Samples:
-        """A copy of the images at ``index`` (M,), in the order of their ids.
+    def take(self, index: Index, most: int = COPIED_BYTES) -> Samples:
+        """The images at ``index`` (M,), in the order of their ids: a copy, or if large ``Mapped``.
 
-        A copy, because a view of a memory-mapped file leads back to all of its images; in the order of the
+        most  bytes of images that are copied; more stay in their file, if they are in one
+
+        No view, because a view of a memory-mapped file leads back to all of its images; in the order of the
         ids, because then a split depends on its images only and not on how the source listed them.
         """
         index = index[np.lexsort((self.labels[index], self.ids[index]))]
         return Samples(
-            np.asarray(self.images)[index],
+            _chosen(self.images, index, most),
             self.labels[index],
             self.ids[index],
             conditions=None if self.conditions is None else self.conditions[index],
@@ -66,17 +130,28 @@ class Samples:
         )
 
 
+def _chosen(images: Stored, index: Index, most: int) -> Stored:
+    """The images at ``index`` (M,): copied, or where they lie in a file and are many, left there."""
+    in_file = isinstance(images, (Mapped, np.memmap))
+    if in_file and len(index) * int(np.prod(images.shape[1:])) > most:
+        return images.part(index) if isinstance(images, Mapped) else Mapped(images, index)
+    return np.asarray(images)[index] if isinstance(images, np.ndarray) else images[index]
+
+
 @dataclass(frozen=True)
 class Images(Samples):
     """A whole source, decoded.
 
     split  (N,) int8 or None: 0 train, 1 validation, 2 test, where the source comes with its own split
     phash  (N,) uint64: 64-bit perceptual hash, see ``outliers.perceptual_hash``
+    sizes  (N, 2) int32: native width and height; None for drawings, and where they were not kept
     """
 
+    images: Pixels
     classes: tuple[str, ...]
     split: npt.NDArray[np.int8] | None
     phash: Ids
+    sizes: npt.NDArray[np.int32] | None = field(default=None, kw_only=True)
 
 
 class Labelled(Protocol):
@@ -98,6 +173,20 @@ class Development:
     train: Samples
     val: Samples
     classes: tuple[str, ...]
+
+
+def let_go(images: Pixels) -> None:
+    """Take pages of a file that is mapped for reading off this process's memory; the system keeps them."""
+    if isinstance(images.base, mmap.mmap) and not images.flags.writeable and hasattr(mmap, "MADV_DONTNEED"):
+        images.base.madvise(mmap.MADV_DONTNEED)
+
+
+def npy_header(shape: Sequence[int]) -> bytes:
+    """What a .npy file of uint8 values of this shape begins with."""
+    header = io.BytesIO()
+    kind = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(header, kind)
+    return header.getvalue()
 
 
 def pixel_id(native: Pixels) -> int:

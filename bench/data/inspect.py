@@ -149,7 +149,7 @@ def _remembered(
     if known is not None:
         return known
     with counting("native sizes") as count:
-        sizes = native_sizes(reader, count)
+        sizes = native_sizes(images, reader, count)
     with counting("looking for suspects") as count:
         found = suspects.find(images, count)
     stored = {
@@ -161,11 +161,18 @@ def _remembered(
     return sizes, found
 
 
-def native_sizes(reader: Reader, progress: Count | None = None) -> Counter[Size]:
+def native_sizes(images: Images, reader: Reader, progress: Count | None = None) -> Counter[Size]:
     """How many images have which native size; empty for drawings, which have none.
+
+    Noted when they were decoded; a cache of before that was so is made up for from the images' headers.
 
     progress  called with (images done, images in all)
     """
+    if images.sizes is not None:
+        found, counts = np.unique(images.sizes, axis=0, return_counts=True)
+        return Counter(
+            {(width, height): n for (width, height), n in zip(found.tolist(), counts.tolist(), strict=True)}
+        )
     count = 0 if reader.drawn else len(reader.labels)
     sizes: Counter[Size] = Counter()
     for done in range(1, count + 1):

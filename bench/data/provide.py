@@ -13,7 +13,7 @@ from bench.data import split
 from bench.data.cache import open_images
 from bench.data.corrupted import corrupted_samples
 from bench.data.hidden import hidden_samples
-from bench.data.images import Development, Ids, Images, Pixels, Samples
+from bench.data.images import COPIED_BYTES, Development, Ids, Images, Pixels, Samples
 from bench.data.outliers import Findings, find
 from bench.data.reader import open_source
 from bench.errors import UserError
@@ -25,23 +25,29 @@ OPENED = 4
 """Sources a process keeps open: a study's trials share one or two."""
 
 KEPT_BYTES = 1 << 28
-"""Splits that a process keeps: all seeds share their test images, all arms of a seed its training images."""
+"""Splits in memory that a process keeps: all seeds share their test images, all arms of a seed its training
+images."""
 
 Split = TypeVar("Split", Development, Samples)
 
 
-def development(trial: Trial, cache: Path, progress: Count | None = None) -> Development:
+def development(
+    trial: Trial, cache: Path, progress: Count | None = None, most: int = COPIED_BYTES
+) -> Development:
     """Training and validation images of a trial: all that its training may know. Not to be written into.
 
     cache     folder of decoded images
+    most      bytes of a split that are copied into this process; larger ones stay in the cache's file
     progress  called with (images done, images in all) while a source is decoded for the first time
     """
 
     def take() -> Development:
         images, findings = opened(trial.data, trial.source, cache, progress)
-        return split.development(images, trial.data, trial.replicate, findings)
+        return split.development(images, trial.data, trial.replicate, findings, most)
 
-    return _keep(("development", trial.source, trial.data.model_dump_json(), trial.replicate, cache), take)
+    return _keep(
+        ("development", trial.source, trial.data.model_dump_json(), trial.replicate, cache, most), take
+    )
 
 
 def natives(trial: Trial, ids: Ids, cache: Path) -> list[Path] | list[Pixels]:
@@ -99,7 +105,7 @@ def _keep(key: tuple[object, ...], make: Callable[[], Split]) -> Split:
         return found
     made = make()
     parts = (made.train, made.val) if isinstance(made, Development) else (made,)
-    _kept[key] = sum(part.images.nbytes for part in parts), made
+    _kept[key] = sum(part.images.nbytes for part in parts if isinstance(part.images, np.ndarray)), made
     while sum(size for size, _ in _kept.values()) > KEPT_BYTES:
         _kept.popitem(last=False)
     return made

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.data.classes import FROM_ONE
 from bench.data.fingerprint import PINNED
-from bench.data.images import Development, Images, Index
+from bench.data.images import COPIED_BYTES, Development, Images, Index
 from bench.data.outliers import Findings, find
 from bench.data.sides import TEST, TRAIN, VAL
 from bench.data.whole import Wholes
@@ -46,8 +46,10 @@ def test_indices(
     if _is_official(images, data, replicate):
         own_test: Index = clean[_own_split(images)[clean] == TEST]
         return own_test
-    wholes = Wholes.of(clean, _together(images, findings.clean_group), images)
     share = _shares(data).test
+    if not share and replicate.fold is None:
+        return clean[:0]
+    wholes = Wholes.of(clean, _together(images, findings.clean_group), images)
     if counts_images(images, data, findings):
         order = wholes.ordered(data.split_seed, "test")
         if replicate.fold is None or replicate.folds is None:
@@ -66,14 +68,20 @@ test_indices.__test__ = False  # type: ignore[attr-defined]  # pytest takes the 
 
 
 def development(
-    images: Images, data: Data, replicate: Replicate, findings: Findings | None = None
+    images: Images,
+    data: Data,
+    replicate: Replicate,
+    findings: Findings | None = None,
+    most: int = COPIED_BYTES,
 ) -> Development:
     """Training and validation images of one replicate, copied out of the source.
+
+    most  bytes of each that are copied; of a larger side the images stay in their file
 
     Raises UserError that lists every class with too few images for three sides.
     """
     train, val, _ = sides(images, data, replicate, findings or find(images))
-    return Development(images.take(train), images.take(val), images.classes)
+    return Development(images.take(train, most), images.take(val, most), images.classes)
 
 
 def sides(images: Images, data: Data, replicate: Replicate, findings: Findings) -> tuple[Index, Index, Index]:
@@ -94,7 +102,10 @@ def sides(images: Images, data: Data, replicate: Replicate, findings: Findings) 
     # A patient's images stay together; one that resembles another patient's does not join the two, for a few
     # accidents of the hash would make one group of all patients. Its copy in training goes.
     train = train[~np.isin(alike[train], alike[val])]
-    _require_every_class(images, {"train": train, "validation": val, "test": test})
+    needed = {"train": train, "validation": val, "test": test}
+    if not len(test) and not _shares(data).test:
+        del needed["test"]
+    _require_every_class(images, needed)
     return train, val, test
 
 
@@ -254,6 +265,8 @@ def _flat(lists: Iterable[list[int]]) -> list[int]:
 def _require_every_class(images: Images, sides: dict[str, Index]) -> None:
     """Raises UserError that lists every class missing from a side."""
     count = len(images.classes)
+    *before, last = ("training" if name == "train" else name for name in sides)
+    names = f"{', '.join(before)} and {last}"
     seen = {name: np.bincount(images.labels[index], minlength=count) for name, index in sides.items()}
     short = [k for k in range(count) if any(per_class[k] == 0 for per_class in seen.values())]
     if not short:
@@ -271,7 +284,7 @@ def _require_every_class(images: Images, sides: dict[str, Index]) -> None:
         lines.append(f"  {FROM_ONE}")
     more = f"\n  … and {len(short) - SHOWN_CLASSES} more" if len(short) > SHOWN_CLASSES else ""
     raise UserError(
-        f"{len(short)} of {count} classes have too few images for training, validation and test\n"
+        f"{len(short)} of {count} classes have too few images for {names}\n"
         + "\n".join(lines)
         + more
         + "\n    add images, leave out these (drop_classes), or raise [data] limit; duplicates count once"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.data.images import Images, Index, Pixels
+from bench.data.images import Images, Index, Pixels, let_go
 from bench.files import Count
 
 VERSION = 2
@@ -96,6 +96,7 @@ def embedding(pixels: Pixels, positions: Index, progress: Count | None = None) -
         block = np.asarray(pixels[positions[start : start + BLOCK]])
         features[start : start + BLOCK, :coarse] = coarse_pixels(block)
         features[start : start + BLOCK, coarse:] = histograms(block)
+        let_go(pixels)
         if progress:
             progress(start + len(block), len(positions))
     for part in (features[:, :coarse], features[:, coarse:]):

@@ -20,6 +20,8 @@ class Place:
     cache: Path
     device: str = "cpu"
     keep_weights: bool = True
+    resident_bytes: int = 0
+    """Images that a trial may keep on its device; 0: as much as suits the device."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.errors import UserError
@@ -61,7 +61,7 @@ class Ray:
         """Raises UserError when Ray is not installed or not there, or a node does not see the results."""
         self._cluster, self._timeout_s, self._stopping = cluster, timeout_s, False
         self._ray = _connect(cluster)
-        self._place = Place(place.results, place.cache, self._device(place), place.keep_weights)
+        self._place = replace(place, device=self._device(place))
         # max_calls: else Ray ends a process after its first GPU task
         self._work = self._ray.remote(max_retries=0, max_calls=0)(_task)
         self._mailbox = self._open_mailbox()

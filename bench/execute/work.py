@@ -68,7 +68,9 @@ def _train(job: Job, place: Place, listen: Listener, stop: Stop) -> Event:
             broken.append(text)
         tell("note", text)
 
-    where = Surroundings(place.device, place.cache, on_progress, note, checkpoint, stop, job.run.floors)
+    where = Surroundings(
+        place.device, place.cache, on_progress, note, checkpoint, stop, job.run.floors, place.resident_bytes
+    )
     result = run_trial(trial, job.run.sets, where)
     record = write_result(job, place, result)
     if record.status == "diverged":
@@ -84,7 +86,7 @@ def _train(job: Job, place: Place, listen: Listener, stop: Stop) -> Event:
 def _score(job: Job, place: Place) -> Event:
     """Score sets added to the study after this trial was trained, from its kept weights."""
     store, trial = Store(place.results), job.run.trial
-    where = Surroundings(place.device, place.cache)
+    where = Surroundings(place.device, place.cache, resident_bytes=place.resident_bytes)
     scored = score_from_weights(trial, job.missing, store.weights_path(trial.id), where)
     sizes = {key: len(prediction.labels) for key, prediction in scored.predictions.items()}
     store.add_scores(

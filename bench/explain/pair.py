@@ -228,8 +228,8 @@ def _arm(plan: Plan, label: str, option: str) -> str:
 
 
 def _set(plan: Plan, name: str) -> str:
-    known = [LOCAL, *plan.study.hidden]
-    if name not in known and name != TEST:
+    known = [LOCAL if each == TEST else each for each in plan.study.sets]
+    if name not in known and (name != TEST or LOCAL not in known):
         raise UserError(f'--set "{name}" is not a set of {plan.study.name}; {did_you_mean(name, known)}')
     return TEST if name == LOCAL else name
 

@@ -53,8 +53,9 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         if plan.looks
         else Rulings(study, evidence, declared)
     )
-    primary = parse(study.primary, [TEST, *study.hidden])
+    primary = parse(study.primary, study.sets)
     gap_set = primary.set if primary.set in study.hidden else next(iter(study.hidden), None)
+    gap_set = gap_set if TEST in study.sets else None
     findings: dict[str, Finding] = {}
     for label, reference in references(study):
         findings.setdefault(label, rulings.finding((label, reference, study.primary)))
@@ -67,7 +68,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         baseline=study.baseline,
         smoke=plan.smoke,
         rules=_rules(study, plan, rulings, evidence),
-        sets=(LOCAL, *study.hidden),
+        sets=tuple(LOCAL if name == TEST else name for name in study.sets),
         where=measured.where,
         gap_set=gap_set,
         metrics=names,
@@ -148,7 +149,7 @@ class _Measured:
     @property
     def where(self) -> str:
         """The set of the primary metric, as the report calls it."""
-        name = parse(self.study.primary, [TEST, *self.study.hidden]).set or TEST
+        name = parse(self.study.primary, self.study.sets).set or TEST
         return LOCAL if name == TEST else name
 
     def row(self, label: str, finding: Finding | None) -> ArmRow:
@@ -160,7 +161,7 @@ class _Measured:
         )
         where = TEST if self.where == LOCAL else self.where
         recalls = _recalls(trials, where)
-        sets = {LOCAL if name == TEST else name: name for name in (TEST, *self.study.hidden)}
+        sets = {LOCAL if name == TEST else name: name for name in self.study.sets}
         return ArmRow(
             label=label,
             is_baseline=label == baseline,
@@ -224,7 +225,7 @@ def _again(measured: _Measured, plan: PlanFile, store: Store) -> ArmRow | None:
     label = study.baseline + AGAIN
     outcomes = {study.baseline: measured.evidence.outcomes[study.baseline], label: paired}
     both = Evidence(study, outcomes, store, wanted_scores(study))
-    primary = parse(study.primary, [TEST, *study.hidden])
+    primary = parse(study.primary, study.sets)
     contrast = both.contrast(label, study.baseline, primary)
     finding = Finding(
         arm=label,
@@ -269,7 +270,8 @@ def _sets(plan: PlanFile) -> Iterable[tuple[str, str]]:
 
 def _independent(study: Study) -> Iterable[str]:
     """Sets of images that may belong together without the study saying which do."""
-    local = [LOCAL, *(name for name, hidden in study.hidden.items() if hidden.kind == "corrupted")]
+    local = [LOCAL] * (TEST in study.sets)
+    local += [name for name, hidden in study.hidden.items() if hidden.kind == "corrupted"]
     if study.data.groups is None and study.data.source != "synthetic":
         yield from local
     for name, hidden in study.hidden.items():

@@ -282,7 +282,7 @@ class Evidence:
         return Contrast(interval, len(known), stats.untestable(interval, len(known)))
 
     def _on_spread(self, pairs: Pairs, metric: Measure) -> Contrast:
-        primary = parse(self.study.primary, [TEST, *self.study.hidden])
+        primary = parse(self.study.primary, self.study.sets)
         values = []
         for a, b in pairs:
             left, right = self.rows.row(a, primary), self.rows.row(b, primary)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from bench.judge.evidence import Evidence
 from bench.judge.findings import Effect
 from bench.judge.measure import Measure, parse
-from bench.plan import TEST
 from bench.study.read import Arm, Study
 
 ArmsByLevels = Mapping[tuple[tuple[str, str], ...], str]
@@ -42,7 +41,7 @@ def factor_effects(study: Study, evidence: Evidence) -> tuple[FactorEffect, ...]
         return ()
     reference = study.arm(study.baseline).levels
     cells = {tuple(arm.levels.items()): arm.label for arm in study.arms}
-    metric = parse(study.primary, [TEST, *study.hidden])
+    metric = parse(study.primary, study.sets)
     other = [
         (factor, level)
         for factor in reference

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from bench.judge.factorial import additions, full_arm, removals
 from bench.judge.measure import parse
-from bench.plan import TEST
 from bench.study.read import Claim, Study
 
 Key = tuple[str, str, str]
@@ -60,7 +59,7 @@ def wanted_scores(study: Study, further: Sequence[str] = ()) -> dict[str, tuple[
 
     further   metrics that were declared and are no longer asked for
     """
-    sets = [TEST, *study.hidden]
+    sets = study.sets
     wanted = {name: ["accuracy"] for name in sets}
     for metric in (study.primary, *(claim.metric for claim in study.claims), *further):
         found = parse(metric, sets)

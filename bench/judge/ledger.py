@@ -13,7 +13,7 @@ from bench.judge.lead import Lead, lead
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import read_outcomes
 from bench.judge.settings import spell
-from bench.plan import TEST, PlanFile, PlannedSearch
+from bench.plan import PlanFile, PlannedSearch
 from bench.registry import metrics
 from bench.store import Store
 from bench.study.file import Range, Tune, ranges_of, tuned_keys
@@ -317,7 +317,7 @@ def _effects(
 ) -> tuple[dict[str, Effect | None], dict[str, Effect | None]]:
     """Each arm against the baseline on the primary metric: tuned itself, and with the baseline's values."""
     values = {search.arm: search.values for search in plan.searches}
-    metric = parse(study.primary, [TEST, *study.hidden])
+    metric = parse(study.primary, study.sets)
     labels = [arm.label for arm in plan.shared]
     tuned = {label: _effect(evidence, label, study.baseline, metric) for label in labels}
     if not labels or study.tune is None:

@@ -128,7 +128,7 @@ def gather(study: Study, plan: PlanFile, store: Store, document: Document) -> Pi
     """Read what figures show. ``study`` is as its file says, ``document`` what was built of it."""
     arms = document.arms[:MOST_ARMS]
     shown = tuple(arm.label for arm in arms)
-    primary = parse(study.primary, [TEST, *study.hidden])
+    primary = parse(study.primary, study.sets)
     apart = primary.kind == "score" and study.folds is None  # folds share most of their training images
     searches = [search for search in plan.searches if search.arm in shown]
     confusions = (_confusion(arm.label, arm.trials, primary.set or TEST, store) for arm in arms)

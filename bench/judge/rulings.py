@@ -53,7 +53,7 @@ class Rulings:
 
     def _declare(self, study: Study, evidence: Evidence, declared: Declared | None) -> None:
         self.study, self.evidence, self.declared = study, evidence, declared
-        self.sets = [TEST, *study.hidden]
+        self.sets = study.sets
         self.keys = list(declared.comparisons) if declared else hypotheses(family_keys(study))
         """The family, each hypothesis once: what a study says later, or no longer, does not change it."""
         self._places = {key: i for i, key in enumerate(self.keys)}

@@ -176,7 +176,7 @@ def crew(
     device = machine.device if elsewhere else device_of(machine)
     if device == "cpu" and machine.device == "auto" and (why := unused_gpu()):
         terminal.note(f"this machine's GPU is not used, trials run on the CPU: {why}; see bench doctor")
-    place = Place(results, machine.cache, device, keep_weights)
+    place = Place(results, machine.cache, device, keep_weights, machine.resident_bytes)
     hands = Crew(place, machine, terminal, patience, smoked=smoked)
     try:
         with _heeding_signals(hands):

@@ -146,4 +146,4 @@ def _labels(scored: ScoredSet, outline: Outline, trial: Trial) -> Labels:
             refuse_too_many(of.images or 0, len(base))
         except UserError as error:
             raise UserError(f"{where} {error}") from None
-    return test
+    return test if len(test) else outline.val  # drawn ones have the classes of the local images

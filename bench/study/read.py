@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
-from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe
+from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
 from bench.registry import Component, metrics, sources, use
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
@@ -35,6 +35,8 @@ __all__ = ["PATCHABLE_DATA", "Arm", "Claim", "Delta", "Ensemble", "Folds", "Stud
 
 Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
 RESERVED = ("trials", "reference", "smoke-runs", "index")
+LOCAL_SET = "test"
+"""What a plan calls the local test set; a metric calls it ``local``."""
 NOT_SETS = ("local", "test", "val", "val_shift", "gap", "cost")
 """Names that already mean something in a metric, so no hidden set can have them."""
 
@@ -82,9 +84,19 @@ class Study(Frozen):
     code: tuple[Code, ...] = Field((), repr=False)
     """From outside: what the study's trials need beside bench itself."""
 
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of what finished trials are scored on: the local test set, where there is one, first."""
+        return (*(LOCAL_SET,) * has_local(self.data), *self.hidden)
+
     def arm(self, label: str) -> Arm:
         """The arm of that label; KeyError when there is none."""
         return {arm.label: arm for arm in self.arms}[label]
+
+
+def has_local(data: Data) -> bool:
+    """Whether there are local test images: all but ``test = 0`` leave some."""
+    return not isinstance(data.split, Split) or data.split.test > 0
 
 
 def load(path: Path, outside: Callable[[Path], Outside] = run_in) -> Study:
@@ -124,6 +136,8 @@ class _Reader:
         hidden = table.get("hidden")
         self.hidden: list[str] = list(hidden) if isinstance(hidden, dict) else []
         """Names, also of broken sets: what refers to them is no further mistake."""
+        self.sets: tuple[str, ...] = ()
+        """Whose scores can be asked for: ``local`` where there are local test images, then hidden sets."""
 
     def study(self, name: str, file: str) -> Study:
         for key, problem in contradictions(self.table):
@@ -135,8 +149,11 @@ class _Reader:
             raise mistakes_error(file, self.mistakes)
         # From here on, what refers to arms and sets; a broken table has been reported and is left out of it.
         self._check_hidden(written)
+        self._check_local(written)
+        self.sets = (*("local",) * has_local(written.data), *self.hidden)
         primary = written.primary or next((f"{h}.accuracy" for h in self.hidden), "local.accuracy")
-        self._check_metric("primary", primary, ("local", *self.hidden))
+        if written.primary or self.hidden:  # without either _check_local has said what is missing
+            self._check_metric("primary", primary, self.sets)
         claims = [
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
@@ -237,6 +254,25 @@ class _Reader:
                     problem = 'goes with source = "synthetic"; use corrupted or external'
                     self._add(f"[hidden.{name}] kind", "synthetic", problem)
 
+    def _check_local(self, written: StudyFile) -> None:
+        """``test = 0`` leaves no local test image: hidden sets of other images must decide."""
+        if has_local(written.data):
+            return
+        where = "[data] split"
+        if not self.hidden:
+            problem = (
+                "test = 0 leaves nothing to decide; add a hidden set of other images, or give test a share"
+            )
+            self._add(where, None, problem)
+        if written.replicates is not None:
+            self._add(
+                where, None, "test = 0, but in cross-validation every image is a test image of some fold"
+            )
+        for name, hidden in written.hidden.items():
+            if hidden.kind == "corrupted":
+                problem = "is made of local test images, and [data] split has test = 0; give test a share"
+                self._add(f"[hidden.{name}] kind", "corrupted", problem)
+
     def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
         of, _, score = metric.partition(".")
         if metric in special or (of in sets and score in metrics):
@@ -248,9 +284,10 @@ class _Reader:
     def _claim(self, table: str, claim: ClaimTable, built: Arms, primary: str) -> Claim:
         unconverged = claim.expect == "does not converge"
         metric = claim.metric or ("converged" if unconverged else primary)
-        special = [*(f"gap.{h}" for h in self.hidden), "cost.seconds", "cost.epochs", "seed_sd", "converged"]
+        gaps = [f"gap.{h}" for h in self.hidden if "local" in self.sets]
+        special = [*gaps, "cost.seconds", "cost.epochs", "seed_sd", "converged"]
         if claim.metric:
-            self._check_metric(f"{table} metric", metric, ("local", *self.hidden), special)
+            self._check_metric(f"{table} metric", metric, self.sets, special)
         if unconverged != (metric == "converged"):
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
         better = self._labels(f"{table} better", claim.better, built)

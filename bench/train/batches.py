@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,13 +12,16 @@ from torch.nn import functional as F
 from bench.augment import pipeline
 from bench.data import balance
 from bench.data.images import Samples
-from bench.data.resident import Resident
+from bench.data.resident import Rows
+from bench.data.streamed import placed
 from bench.recipe import Recipe
 from bench.streams import derive, stream
 from bench.train.materialise import materialise
 
 BLOCK_PIXELS = 2048 * 96 * 96
 """Pixels that a GPU augments at a time, 32 batches of 64 at 96 px: launches cost it more than images do."""
+EVERYTHING = 1 << 62
+"""Bytes, more than any device has."""
 
 
 def block_steps(device: str, batch_size: int, size_px: int) -> int:
@@ -27,26 +31,48 @@ def block_steps(device: str, batch_size: int, size_px: int) -> int:
     return max(1, BLOCK_PIXELS // (batch_size * size_px**2))
 
 
+@dataclass(frozen=True)
+class _Block(Rows):
+    """Batches that are augmented together."""
+
+    epoch: int
+    first: int
+    """Step of its first batch in the epoch."""
+    steps: Sequence[Tensor]
+    """Indices (B,) of each batch."""
+
+
 class Batches:
     """Augmented batches without end. Epochs count over the whole trial, whatever the stages make of them."""
 
-    def __init__(self, samples: Samples, classes: int, recipe: Recipe, seed: int, device: str) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        classes: int,
+        recipe: Recipe,
+        seed: int,
+        device: str,
+        room: int = EVERYTHING,
+    ) -> None:
         """Move the split to the device once, as uint8, with what is drawn once and for all already drawn.
 
         samples   images (N, H, W, C)
         classes   K
+        room      bytes of images that the device may keep; a split that is larger is streamed to it
         random    which images the balance repeats or leaves out, and static draws: see ``balance.deal`` and
                   ``materialise``
         """
         self._deck = balance.deal(recipe.balance, samples.labels, classes, seed)
         kept, self._position = materialise(samples, self._deck, recipe, seed)
-        self._resident = Resident(kept, device)
-        self._targets = F.one_hot(self._resident.labels, classes).float()
+        self.split = placed(kept, device, room)
+        """Training images, as they are shown before augmentation."""
+        self._targets = F.one_hot(self.split.labels, classes).float()
         _, height, _, channels = samples.images.shape
         self._augment = pipeline.build(recipe.augment, size_px=height, channels=channels, device=device)
         self._draws = bool(recipe.augment) and recipe.augment_mode == "dynamic"
         self._batch_size, self._seed, self._device = recipe.batch_size, seed, device
-        self._block = block_steps(device, recipe.batch_size, height) if self._augment.leading else 1
+        in_blocks = self._draws and self._augment.leading
+        self._block = block_steps(device, recipe.batch_size, height) if in_blocks else 1
         self.begun = 0
         """Epochs begun, over the whole trial."""
         weights = self._deck.class_weights
@@ -68,29 +94,37 @@ class Batches:
         random   order: stream (order, stage, epoch) · augmentation: (augment, epoch, step) · torch's global
                  generators, which dropout uses, are seeded at the start of each epoch
         """
+        for block, images in self.split.batches(self._blocks(stage, skip)):
+            if block.first == 0:
+                self.begun = block.epoch + 1
+                torch.manual_seed(derive(self._seed, "dropout", block.epoch))
+            yield from self._augmented(block, images)
+
+    def _blocks(self, stage: int, skip: int) -> Iterator[_Block]:
+        """What ``of_stage`` shows, without end; asked for ahead of it where images are streamed."""
+        # Begun counts epochs from 1, streams count them from 0.
+        epoch = self.begun - bool(skip)
         while True:
-            if not skip:
-                self.begun += 1
-                torch.manual_seed(derive(self._seed, "dropout", self.begun - 1))
-            # Begun counts epochs from 1, streams count them from 0.
-            epoch = self.begun - 1
             order = self._position[self._deck.order(stream(self._seed, "order", stage, epoch))]
             on_device = torch.from_numpy(order).to(self._device, non_blocking=True)
-            steps = torch.split(on_device, self._batch_size)[: self.per_epoch]
-            if not self._draws:
-                yield from ((self._resident.batch(index), self._targets[index]) for index in steps[skip:])
-            else:
-                for first in range(skip, self.per_epoch, self._block):
-                    yield from self._augmented(steps[first : first + self._block], epoch, first)
-            skip = 0
+            size = self._batch_size
+            steps = torch.split(on_device, size)[: self.per_epoch]
+            for first in range(skip, self.per_epoch, self._block):
+                block = steps[first : first + self._block]
+                places = order[first * size : (first + len(block)) * size]
+                index = block[0] if len(block) == 1 else torch.cat(list(block))
+                yield _Block(places, index, epoch, first, block)
+            epoch, skip = epoch + 1, 0
 
-    def _augmented(self, steps: Sequence[Tensor], epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """A block of batches, each drawn from its own step's stream: a block's length changes nothing.
+    def _augmented(self, block: _Block, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of a block, each drawn from its own step's stream: a block's length changes nothing.
 
-        steps    indices (B,) of each batch
-        first    the first one's step in the epoch
+        images   (M, C, H, W) of the whole block
         yields   images (B, C, H, W) and targets (B, K) of each
         """
-        images = self._resident.batch(steps[0] if len(steps) == 1 else torch.cat(list(steps)))
-        rngs = [stream(self._seed, "augment", epoch, first + number) for number in range(len(steps))]
-        return self._augment.many(images, [self._targets[index] for index in steps], rngs)
+        targets = [self._targets[index] for index in block.steps]
+        if not self._draws:
+            return zip(torch.split(images, self._batch_size), targets, strict=True)
+        steps = range(block.first, block.first + len(targets))
+        rngs = [stream(self._seed, "augment", block.epoch, step) for step in steps]
+        return self._augment.many(images, targets, rngs)

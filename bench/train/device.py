@@ -25,6 +25,11 @@ TOO_LITTLE_MEMORY = (
 """How libraries say that memory did not suffice, where the class of the error does not; in any case."""
 
 
+HOST_ROOM = 512 * 2**20
+"""Bytes of images that a worker on a CPU keeps in its own memory."""
+DEVICE_SHARE = 0.5
+"""Of a GPU's free memory, what images may take."""
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Names of glibc's malloc.h."""
 
@@ -91,6 +96,19 @@ def keep_freed_memory() -> bool:
     settings = ((M_MMAP_THRESHOLD, gigabyte), (M_TRIM_THRESHOLD, gigabyte), (M_TOP_PAD, gigabyte >> 4))
     heard = [bool(mallopt(name, value)) for name, value in settings]
     return all(heard)
+
+
+def room_for_images(device: str) -> int:
+    """Bytes of images that ``device`` may keep for a trial where nobody says how many.
+
+    Of a GPU half of what is free now, since a step needs room too. On a CPU a little: all workers share one
+    memory map of the images, and to read from it costs next to nothing (docs/performance.md).
+    """
+    if torch.device(device).type != "cuda":
+        return HOST_ROOM
+    free, _ = torch.cuda.mem_get_info(device)
+    ours = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(DEVICE_SHARE * (free + ours))
 
 
 def reset_peak_memory(device: str) -> None:

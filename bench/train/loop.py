@@ -12,14 +12,15 @@ from torch import Tensor
 
 from bench import metrics
 from bench.data.images import Development
-from bench.data.resident import Resident
+from bench.data.streamed import placed
 from bench.errors import UserError
 from bench.evaluate import predict
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.batches import Batches
 from bench.train.checkpoint import Snapshot, generators, restore_generators
-from bench.train.outcome import Best, Diverged, Fit, Hooks, Progress, Pruned
+from bench.train.device import room_for_images
+from bench.train.outcome import Best, Diverged, Fit, Hooks, Placing, Progress, Pruned
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
 
@@ -79,8 +80,11 @@ class _Loop:
     ) -> None:
         self.network, self.recipe, self.device, self.hooks = network, recipe, device, hooks
         self.classes = len(development.classes)
-        self.batches = Batches(development.train, self.classes, recipe, seed, device)
-        self.val, self.val_labels = Resident(development.val, device), development.val.labels
+        room = hooks.resident_bytes or room_for_images(device)
+        self.batches = Batches(development.train, self.classes, recipe, seed, device, room)
+        self.val = placed(development.val, device, room - self.batches.split.resident_bytes)
+        self.val_labels = development.val.labels
+        self.placing = Placing(self.batches.split.nbytes, self.val.nbytes, room)
         self.best = Best()
         self.history: list[dict[str, Any]] = []
         self.stages: list[dict[str, Any]] = []
@@ -97,7 +101,7 @@ class _Loop:
 
     def fit(self) -> Fit:
         """What was done so far."""
-        return Fit(self.history, self.stages, self.earlier_s)
+        return Fit(self.history, self.stages, self.earlier_s, self.placing)
 
     def has_done(self, position: int) -> bool:
         """Whether the run that this one continues ended that stage."""

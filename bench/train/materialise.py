@@ -8,6 +8,9 @@ image at 96 px, AugMix 1.3 ms.
 from __future__ import annotations
 
 import contextlib
+import math
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -15,7 +18,8 @@ import torch
 
 from bench.augment import pipeline
 from bench.data.balance import Deck
-from bench.data.images import Index, Mask, Pixels, Samples
+from bench.data.images import COPIED_BYTES, Index, Mask, Pixels, Samples, read_into
+from bench.data.resident import BLOCK
 from bench.errors import UserError
 from bench.recipe import COPIED_BY, Choice, Recipe
 from bench.streams import stream
@@ -36,17 +40,33 @@ def materialise(samples: Samples, deck: Deck, recipe: Recipe, seed: int) -> tupl
     static = recipe.augment_mode == "static" and bool(recipe.augment)
     if not copies and not static:
         return samples, deck.index
-    made = Samples(samples.images[deck.index], samples.labels[deck.index], samples.ids[deck.index])
+    pixels = room_for((len(deck), *samples.images.shape[1:]))
+    for start in range(0, len(deck), BLOCK):
+        read_into(samples.images, deck.index[start : start + BLOCK], pixels[start : start + BLOCK])
+    made = Samples(pixels, samples.labels[deck.index], samples.ids[deck.index])
 
     def draws(purpose: str) -> Callable[[int], np.random.Generator]:
         return lambda i: stream(seed, purpose, int(made.ids[i]), int(deck.copy[i]))
 
     with _one_thread():
         if copies:
-            _draw(made.images, deck.copy > 0, COPIED_BY, draws("copy"))
+            _draw(pixels, deck.copy > 0, COPIED_BY, draws("copy"))
         if static:
-            _draw(made.images, deck.copy >= 0, recipe.augment, draws("static"))
+            _draw(pixels, deck.copy >= 0, recipe.augment, draws("static"))
     return made, np.arange(len(deck))
+
+
+def room_for(shape: tuple[int, ...]) -> Pixels:
+    """An array (M, H, W, C) uint8 to be written: in memory, or if it is large in a file without a name.
+
+    That file lies in the folder for temporary files (``TMPDIR``) and is gone with the array.
+    """
+    if math.prod(shape) <= COPIED_BYTES:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, later it would end the process
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,29 @@ class Hooks:
     """Validation accuracy to have reached by the first, second, … evaluation, or training ends there."""
     on_note: Callable[[str], None] | None = None
     """Told what the person may want to know, each text once."""
+    resident_bytes: int = 0
+    """Images that the device may keep; 0: as ``device.room_for_images`` finds."""
+
+
+@dataclass(frozen=True)
+class Placing:
+    """Bytes of training and of validation images, and which of them the device keeps."""
+
+    train: int
+    val: int
+    room: int
+    """For both together, on the device."""
+
+    @property
+    def streamed(self) -> tuple[str, ...]:
+        """``training`` and ``validation``, as far as they do not fit; training images come first."""
+        left = self.room - (self.train if self.train <= self.room else 0)
+        return ("training",) * (self.train > self.room) + ("validation",) * (self.val > left)
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Of what did not fit."""
+        return self.train * ("training" in self.streamed) + self.val * ("validation" in self.streamed)
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,8 @@ class Fit:
     """One entry per stage that trained: train, epochs, steps, best_epoch, best_val_accuracy, …"""
     earlier_s: float = 0.0
     """Seconds of training before the checkpoint that this run continued from."""
+    placing: Placing | None = None
+    """Where training and validation images were."""
 
 
 class Diverged(Exception):  # noqa: N818 - a result, not an error

@@ -79,6 +79,29 @@ def test_stages_are_told_apart_and_those_that_train_nothing_left_out(tmp_path: P
     assert (whole.train, whole.steps, whole.evaluations) == ("all", 30, 10)
 
 
+def test_a_probe_tells_which_images_a_device_keeps_and_which_are_streamed_to_it(tmp_path: Path) -> None:
+    """96 and 12 of 120 drawings of 768 bytes; those of ``flips`` take 1,728."""
+    study = write_study(tmp_path, arms='flips = { "data.size_px" = 24 }')
+    told = []
+    for room in (0.0, 80e3 / 1e9, 1e-9):
+        machine = machine_in(tmp_path, resident_gb=room)
+        costs = probe(study, machine, False, QUIET)
+        assert [(cost.train_mb, cost.val_mb) for cost in costs] == [
+            (0.073728, 0.009216),
+            (0.165888, 0.020736),
+        ]
+        told.append([cost.streamed for cost in costs])
+    assert told == [
+        [(), ()],
+        [("validation",), ("training",)],
+        [("training", "validation"), ("training", "validation")],
+    ]
+    text = as_text(costs, "cpu")
+    assert "images    training 0.1 MB streamed, validation 0.0 MB streamed (none)\n" in text
+    kept = as_text([replace(COST, train_mb=73.7, val_mb=9.2, streamed=("validation",))], "cuda")
+    assert "images    training 73.7 MB kept on the device, validation 9.2 MB streamed\ntotal" in kept
+
+
 def test_hub_weights_are_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("bench.models.pretrained.HUB_FILES", ("no-such-file-in-any-cache",))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from samples import noise, write_folder
 
 from bench.data import cache
@@ -226,3 +227,15 @@ def test_shrinking_averages_instead_of_picking() -> None:
 def test_gray_and_colour_images_become_the_same_gray() -> None:
     image = noise(1)[0][..., :1]
     np.testing.assert_array_equal(gray(image), gray(image.repeat(3, axis=2)))
+
+
+def test_native_sizes_are_noted_as_images_are_decoded(tmp_path: Path) -> None:
+    """Those of drawings are not: they have none."""
+    write_folder(tmp_path / "cells", noise(3, size=24), [0, 1, 0], ["a", "b"])
+    Image.fromarray(noise(1, size=40)[0][:30]).save(tmp_path / "cells" / "b" / "z.png")
+    source = Source("folder", tmp_path / "cells", "f" * 64)
+    images = open_images(Data(source="folder:cells", size_px=16), source, tmp_path / "cache")
+    assert images.sizes is not None
+    assert images.sizes.tolist() == [[24, 24]] * 3 + [[40, 30]]
+    drawn = Data(source="synthetic", size_px=16, n_images=120)
+    assert open_images(drawn, Source("synthetic", None, "d"), tmp_path / "cache").sizes is None

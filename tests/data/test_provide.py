@@ -102,6 +102,10 @@ def test_no_test_image_is_reachable_from_what_training_sees(trial: Trial, tmp_pa
     test = provide.held_out(trial, ScoredSet(TEST, "key"), tmp_path)
     assert isinstance(made, Development)
     assert type(made.train) is type(made.val) is Samples
+    mapped = provide.development(trial, tmp_path, most=0)
+    assert not any(isinstance(array, np.memmap) or array.ndim == 4 for array in reachable(mapped))
+    for side, copied in ((mapped.train, made.train), (mapped.val, made.val)):
+        np.testing.assert_array_equal(side.images[:], copied.images)
     arrays = reachable(made)
     assert len(arrays) >= 6
     assert not any(isinstance(array, np.memmap) for array in arrays)

@@ -6,7 +6,7 @@ import torch
 from samples import as_images, noise
 
 from bench.data.images import Samples
-from bench.data.resident import Resident
+from bench.data.resident import Resident, statistics
 
 
 def resident(channels: int = 3) -> tuple[np.ndarray, Resident]:
@@ -47,8 +47,8 @@ def test_labels_are_class_numbers() -> None:
 
 
 def test_statistics_are_those_of_all_pixels_of_a_channel() -> None:
-    pixels, split = resident()
-    mean, deviation = split.statistics()
+    pixels = noise(6)
+    mean, deviation = statistics(pixels)
     shares = pixels.reshape(-1, 3).astype(np.float64) / 255
     np.testing.assert_allclose(mean.numpy(), shares.mean(0), rtol=1e-6)
     np.testing.assert_allclose(deviation.numpy(), shares.std(0), rtol=1e-6)
@@ -56,7 +56,7 @@ def test_statistics_are_those_of_all_pixels_of_a_channel() -> None:
 
 def test_a_flat_channel_deviates_by_one_grey_level() -> None:
     images = as_images(np.full((3, 4, 4, 3), 100, np.uint8), [0, 1, 0])
-    mean, deviation = Resident(images, "cpu").statistics()
+    mean, deviation = statistics(images.images)
     np.testing.assert_allclose(mean.numpy(), 100 / 255, rtol=1e-6)
     np.testing.assert_allclose(deviation.numpy(), 1 / 255, rtol=1e-6)
 

@@ -9,11 +9,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import machine_in, write_study
 
 from bench.execute import Event, Job, Place, local
 from bench.execute.jobs import spent
+from bench.execute.work import work
 from bench.plan import Run, Trial
 from bench.run.planning import prepare
 from bench.store import Store
@@ -72,6 +74,48 @@ def test_workers_live_from_batch_to_batch_until_the_executor_closes(tmp_path: Pa
     assert not set(first) & set(_workers())
     executor.close()
     assert _workers() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what memory is a file's")
+def test_workers_share_one_map_of_images_that_are_streamed(tmp_path: Path) -> None:
+    """Two of them, and what they record is what one process with resident images does."""
+    jobs = [Job(run) for run in prepare(write_study(tmp_path, seeds=2), machine_in(tmp_path)).runs]
+    here, away = Place(tmp_path / "here", tmp_path / "cache"), Place(tmp_path / "away", tmp_path / "cache")
+    for job in jobs:
+        assert work(job, here, lambda event: None).kind == "done"
+    executor = local.Local(["", ""], replace(away, resident_bytes=1))
+    assert [event.kind for event in executor.run(jobs, lambda event: None)] == ["done"] * 4
+    maps = [_images_mapped(pid) for pid in _workers()]
+    executor.close()
+    assert len(maps) == 2
+    for own, shared in maps:
+        assert own == 0, "no page of the images is a worker's own"
+        assert shared > 0, "they are pages of the file"
+    for job in jobs:
+        one, other = (Store(place.results).read(job.run.trial.id) for place in (here, away))
+        assert one is not None
+        assert other is not None
+        assert other.memory["streamed_mb"] > 0
+        assert (one.scores, one.validation) == (other.scores, other.validation)
+        said = [Store(place.results).predictions(job.run.trial.id) for place in (here, away)]
+        assert all(np.array_equal(said[0][k].probabilities, said[1][k].probabilities) for k in said[0])
+        files = [Store(place.results).weights_path(job.run.trial.id).read_bytes() for place in (here, away)]
+        assert files[0] == files[1]
+
+
+def _images_mapped(pid: int) -> tuple[int, int]:
+    """Kilobytes of decoded images that a process has mapped: written by itself, and read from their file."""
+    own = read = 0
+    inside = False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if not value.endswith(" kB") and "-" in line.split()[0]:
+            inside = line.endswith("/images.npy") and "/cache/images/" in line
+        elif inside and name == "Anonymous":
+            own += int(value.split()[0])
+        elif inside and name == "Rss":
+            read += int(value.split()[0])
+    return own, read
 
 
 def test_what_takes_too_long_is_killed_and_the_next_trial_gets_a_fresh_worker(

@@ -217,6 +217,40 @@ def test_what_a_batch_shows_does_not_depend_on_how_many_are_augmented_together(
             assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("block", [1, 3])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"augment": ["randaugment", "cutmix"]},
+        {"augment": [JSD]},
+        {"balance": "upsample"},
+        {"balance": "sqrt-sampler", "augment": ["flip"]},
+        {"balance": "upsample-static"},
+        {"augment": ["flip"], "augment_mode": "static"},
+    ],
+    ids=str,
+)
+def test_a_split_that_is_streamed_shows_what_a_resident_one_shows(
+    given: dict[str, Any], block: int, recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over two epochs and a step, a new stage, and an epoch that is taken up after its second step."""
+    monkeypatch.setattr("bench.train.batches.block_steps", lambda *_: block)
+    chosen = recipe(batch_size=4, **given)
+    runs = []
+    for room in (1 << 30, 1):
+        batches = Batches(patterned(22), 2, chosen, 0, "cpu", room)
+        assert (batches.split.resident_bytes > 0) == (room > 1)
+        shown = []
+        for stage, skip, steps in ((0, 0, 2 * batches.per_epoch + 1), (1, 0, 3), (1, 2, batches.per_epoch)):
+            for batch in islice(batches.of_stage(stage, skip), steps):
+                shown.append((*batch, torch.rand(2), torch.tensor(batches.begun)))
+        runs.append(shown)
+    for here, away in zip(*runs, strict=True):
+        for one, other in zip(here, away, strict=True):
+            assert torch.equal(one, other)
+
+
 def test_a_batch_of_views_has_one_target_per_image_and_the_image_first(recipe: Make) -> None:
     plain = Batches(patterned(10), 2, recipe(batch_size=4), 0, "cpu")
     viewed = Batches(patterned(10), 2, recipe(batch_size=4, augment=[JSD]), 0, "cpu")

@@ -6,8 +6,10 @@ the one kernel of a fused optimizer. They are torch's own.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any
+from itertools import islice
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from fake_cuda import Watch
 from torch import Tensor
 
 from bench import models
+from bench.data import streamed
 from bench.data.images import Development
 from bench.recipe import Recipe
 from bench.train.batches import Batches
@@ -81,6 +84,51 @@ def test_an_epoch_of_steps_waits_for_nothing(
     assert not watch.read_back
     assert watch.kernels["convolution"] == 3 * 2 * source.per_epoch
     assert (watch.kernels["fill_"] > 0) == on_device, "rates that change are written, never read"
+
+
+class FakeStream:
+    """A stream, or an event, of a device that is not there: tells what waited for what."""
+
+    told: ClassVar[list[str]] = []
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def record(self, stream: FakeStream) -> None:
+        self.told.append("sent")
+
+    def wait_event(self, event: FakeStream) -> None:
+        self.told.append("the device waits")
+
+    def synchronize(self) -> None:
+        self.told.append("the host waits for a copy of three blocks before")
+
+
+def test_an_epoch_whose_images_are_streamed_waits_for_copies_on_the_device_only(
+    watch: Watch, development: Development, recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 images in batches of 24, blocks of two: four blocks in two epochs, sent one ahead of their use."""
+    monkeypatch.setattr(FakeStream, "told", [])
+    for name in ("Stream", "Event", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, FakeStream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: None)
+    monkeypatch.setattr("bench.train.batches.block_steps", lambda *_: 2)
+    real = streamed._of
+    monkeypatch.setattr(streamed, "_of", lambda *at, pinned: real(*at, pinned=False))
+    chosen = recipe(batch_size=24, augment=["flip"])
+    with watch.fake:
+        torch.empty(1, device="cuda")
+    with watch:
+        source = Batches(development.train, 8, chosen, 0, "cuda", room=1)
+        watch.copies.clear()
+        shown = list(islice(source.of_stage(0), 2 * source.per_epoch))
+    assert all(images.device.type == "cuda" for images, _ in shown)
+    assert watch.copies["waits"] == 0
+    assert not watch.read_back
+    ahead = ["sent", "sent", "the device waits", "sent", "the device waits", "sent", "the device waits"]
+    reused = "the host waits for a copy of three blocks before"
+    assert [each for each in FakeStream.told if each != reused][:7] == ahead
 
 
 def test_the_watch_would_notice_a_step_that_reads_its_loss(

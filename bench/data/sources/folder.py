@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -52,7 +53,8 @@ class ImageFile(NamedTuple):
     @property
     def relative(self) -> str:
         """Path below the source folder, with forward slashes."""
-        return "/".join(filter(None, (self.side, self.class_name, self.name)))
+        below = f"{self.class_name}/{self.name}"
+        return f"{self.side}/{below}" if self.side else below
 
 
 @dataclass
@@ -143,8 +145,13 @@ def list_images(folder: Path, *, between: bool = False) -> list[ImageFile]:
 
 
 def _images(scanned: Iterable[_ClassFolder]) -> list[ImageFile]:
-    every = (file for of in scanned for file in of.files)
-    return sorted(every, key=lambda file: (file.class_name, file.name, file.side))
+    """By class, name and side; ``scanned`` is by class already, of which each is there once."""
+    found: list[ImageFile] = []
+    for of in scanned:
+        if of.files and of.files[0].side:
+            of.files.sort(key=operator.attrgetter("side"))
+        found += sorted(of.files, key=operator.attrgetter("name"))
+    return found
 
 
 def _scan(folder: Path, *, between: bool) -> list[_ClassFolder]:
@@ -212,28 +219,38 @@ def _check(folder: Path, classes: list[_ClassFolder]) -> None:
 
 
 def _scan_class(folder: str, class_name: str, between: bool, inside: str = "") -> _ClassFolder:
-    """What a class folder holds, or a folder ``inside`` it (``P1/``)."""
+    """What a class folder holds, or a folder ``inside`` it (``P1/``).
+
+    Every image is asked for its size and time, for one that is written anew in its place leaves no trace in
+    its folder; through the open folder, which spares the system the way to it, 300,000 times.
+    """
     found = _ClassFolder(class_name)
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if is_system(entry.name):
-                found.other[SYSTEM_FILES] += 1
-            elif is_image(entry.name) and entry.is_file():
-                stat = entry.stat()
-                file = ImageFile(class_name, inside + entry.name, stat.st_size, stat.st_mtime_ns)
-                found.files.append(file)
-            elif between and entry.is_dir():
-                inner = _scan_class(entry.path, class_name, between=False, inside=f"{entry.name}/")
-                found.files += inner.files
-                found.other += inner.other
-            else:
-                found.other[_kind(entry)] += 1
+    files = found.files
+    opened = os.open(folder, os.O_RDONLY) if os.scandir in os.supports_fd else None
+    try:
+        with os.scandir(folder if opened is None else opened) as entries:
+            for entry in entries:
+                name = entry.name
+                if is_system(name):
+                    found.other[SYSTEM_FILES] += 1
+                elif is_image(name) and entry.is_file():
+                    stat = entry.stat()
+                    files.append(ImageFile(class_name, inside + name, stat.st_size, stat.st_mtime_ns))
+                elif between and entry.is_dir():
+                    inner = _scan_class(f"{folder}/{name}", class_name, between=False, inside=f"{name}/")
+                    files += inner.files
+                    found.other += inner.other
+                else:
+                    found.other[_kind(folder, entry)] += 1
+    finally:
+        if opened is not None:
+            os.close(opened)
     return found
 
 
-def _kind(entry: os.DirEntry[str]) -> str:
+def _kind(folder: str, entry: os.DirEntry[str]) -> str:
     if entry.is_dir():
         return "folders"
-    if not os.path.exists(entry.path):
+    if not os.path.exists(f"{folder}/{entry.name}"):
         return "links to nothing"
     return f"{shown(os.path.splitext(entry.name)[1].lower()) or 'other'} files"

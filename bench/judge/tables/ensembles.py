@@ -23,7 +23,7 @@ class EnsembleRow:
     arm: str
     seeds: int
     scores: tuple[float | None, ...]
-    """Accuracy on local, then each hidden set."""
+    """Accuracy on local, where there is a local test set, then each hidden set."""
     members: tuple[Mean | None, ...]
     """Accuracy of the same seeds alone."""
 
@@ -62,11 +62,15 @@ def _row(name: str, arm: str, study: Study, trials: Sequence[Outcome], store: St
     done = [o for o in trials if o.state == "done" and o.planned.fold is None]
     known = [(o, said(o, store)) for o in done]
     scores = []
-    for one in (TEST, *study.hidden):
+    for one in study.sets:
         found = [p[key] for o, p in known if (key := o.planned.sets.get(one, "")) in p]
         scores.append(_together(found) if len(found) == len(done) else None)
-    members = (Mean.over(o.score(one, "accuracy") for o in trials) for one in (LOCAL, *study.hidden))
+    members = (Mean.over(o.score(one, "accuracy") for o in trials) for one in _called(study))
     return EnsembleRow(name, arm, len(done), tuple(scores), tuple(members))
+
+
+def _called(study: Study) -> list[str]:
+    return [LOCAL if name == TEST else name for name in study.sets]
 
 
 def _together(found: Sequence[Predictions]) -> float | None:

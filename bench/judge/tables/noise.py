@@ -65,8 +65,8 @@ def measure_noise(study: Study, plan: PlanFile, evidence: Evidence) -> Iterable[
     arms = sorted(study.arms, key=lambda arm: arm.label != study.baseline)
     others = [arm.label for arm in arms[1:]]
     keys = {name: key for arm in plan.arms for trial in arm.trials for name, key in trial.sets.items()}
-    primary = parse(study.primary, [TEST, *study.hidden])
-    metrics = [Measure("score", name) for name in (TEST, *study.hidden)]
+    primary = parse(study.primary, study.sets)
+    metrics = [Measure("score", name) for name in study.sets]
     for metric in dict.fromkeys([*metrics, *([primary] if primary.kind == "score" else [])]):
         contrasts = [evidence.contrast(label, study.baseline, metric) for label in others]
         intervals = (contrast.of_finished for contrast in contrasts)
