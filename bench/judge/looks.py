@@ -16,6 +16,7 @@ from bench.judge.evidence import Contrast, Evidence
 from bench.judge.family import Key, family_keys, mirror, pairs_of, wanted_scores
 from bench.judge.outcomes import read_outcomes
 from bench.judge.rulings import Rulings, settled
+from bench.judge.sharing import moderated
 from bench.plan import PlanFile
 from bench.store import Store
 from bench.study.read import Study
@@ -97,7 +98,11 @@ class SequentialRulings(Rulings):
         running = [course for course in self._courses if course.stopped is None]
         for course in running:
             course.seen, course.contrast = seen, self._seen(course.key, seen)
-            course.member = self._member(course.key, course.contrast)
+        # What stopped earlier still tells the others of noise; its own verdict stands as it was given.
+        contrasts = moderated(self.keys, [course.contrast for course in self._courses])
+        for course, contrast in zip(self._courses, contrasts, strict=True):
+            if course.stopped is None:
+                course.contrast, course.member = contrast, self._member(course.key, contrast)
         for cut in (*CUTS, *(("margin", margin) for margin in sorted(self._margins))):
             self._reject(cut, level)
         for course in running:

@@ -13,6 +13,7 @@ from bench.judge.evidence import Contrast, Evidence
 from bench.judge.family import Key, family_keys, hypotheses, mirror, pairs_of
 from bench.judge.findings import Effect, Finding, NewRuns, Unseen
 from bench.judge.measure import Measure, parse
+from bench.judge.sharing import lent, moderated
 from bench.plan import TEST
 from bench.registry import metrics
 from bench.study.read import Claim, Delta, Study
@@ -45,7 +46,7 @@ class Rulings:
     def __init__(self, study: Study, evidence: Evidence, declared: Declared | None = None) -> None:
         """declared: what was, before the first score; None: what the study says now."""
         self._declare(study, evidence, declared)
-        self._contrasts = [self._contrast(key) for key in self.keys]
+        self._contrasts = moderated(self.keys, [self._contrast(key) for key in self.keys])
         self._members = list(map(self._member, self.keys, self._contrasts))
         judged = zip(stats.judge(self._members), self._contrasts, strict=True)
         self._judgements = [settled(judgement, contrast) for judgement, contrast in judged]
@@ -79,7 +80,7 @@ class Rulings:
         if i is not None:
             return Ruling(self._contrasts[i], self._members[i], self._judgements[i], self._levels[i])
         i = self._places[mirror(key)]
-        contrast = self._contrast(key)
+        contrast = lent(self._contrast(key), self._contrasts[i])
         judgement = replace(self._judgements[i].mirrored(), reason=contrast.reason)
         return Ruling(contrast, self._member(key, contrast), judgement, self._levels[i])
 
