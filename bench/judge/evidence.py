@@ -58,6 +58,14 @@ class Contrast:
         return self.mixed or " failed (" in self.reason or self.reason.startswith("not judged")
 
     @property
+    def correlation(self) -> float | None:
+        """Of the two arms' values over their common seeds; None unless it is known and both vary."""
+        if self.spreads is None or min(self.spreads) <= 0 or not isinstance(self.test, stats.Interval):
+            return None
+        apart = self.test.seed_variance * self.test.seeds
+        return (sum(self.spreads) - apart) / (2 * math.sqrt(math.prod(self.spreads)))
+
+    @property
     def of_finished(self) -> stats.Interval | None:
         """The interval of pairs that both finished."""
         usable = self.finished if self.diverged or self.diverged_reference else self.test

@@ -110,6 +110,22 @@ class NewRuns:
 
 
 @dataclass(frozen=True)
+class Rests:
+    """What the verdict on a comparison rests on, beside the difference itself."""
+
+    own: float
+    """Sd over seeds of the difference (of a cost, of its logarithm), as its own seeds show it."""
+    deciding: float
+    """The one that decides; larger where others of the study say so."""
+    freedom: float
+    """Its degrees of freedom, with those that others lend."""
+    p: float
+    """Two-sided, of "no difference", before Holm's correction."""
+    correlation: float | None = None
+    """Of the two arms' values over common seeds; None where one never varies, or seeds are no plain pairs."""
+
+
+@dataclass(frozen=True)
 class Seeds:
     """How an arm's planned trials ended."""
 
@@ -154,6 +170,10 @@ class Finding:
     unseen: Unseen | None = None
     """The same pair's effect on unseen families, when ``metric`` is the accuracy under known corruptions."""
     new_runs: NewRuns = NewRuns()
+    shrunk: Effect | None = None
+    """The effect drawn towards none, where it was decided before the last look; its ends are itself."""
+    rests: Rests | None = None
+    """None where nothing was tested, or spreads over seeds were."""
 
 
 def mean_of(trials: Iterable[Outcome], value: Callable[[Outcome], float | None]) -> Mean | None:

@@ -11,7 +11,7 @@ from bench.judge import robustness
 from bench.judge.declared import LATE, Declared, late_keys
 from bench.judge.evidence import Contrast, Evidence
 from bench.judge.family import Key, family_keys, hypotheses, mirror, pairs_of
-from bench.judge.findings import Effect, Finding, NewRuns, Unseen
+from bench.judge.findings import Effect, Finding, NewRuns, Rests, Unseen
 from bench.judge.measure import Measure, parse
 from bench.judge.sharing import lent, moderated
 from bench.plan import TEST
@@ -151,7 +151,21 @@ class Rulings:
             local=self._local(key) if _elsewhere(metric) and not gone else None,
             unseen=None if gone else self._unseen(key, contrast, metric),
             new_runs=self._new_runs(contrast, metric),
+            rests=self._rests(contrast),
+            shrunk=self._shrunk(key, contrast, metric),
         )
+
+    def _shrunk(self, key: Key, contrast: Contrast, metric: Measure) -> Effect | None:
+        """Of what was looked at once there is nothing to be drawn back."""
+        return None
+
+    def _rests(self, contrast: Contrast) -> Rests | None:
+        test = contrast.test
+        if contrast.reason or not isinstance(test, stats.Interval):
+            return None
+        own, deciding = (math.sqrt(one.seed_variance * one.seeds) for one in (test, test.deciding))
+        correlation = None if self.study.folds else contrast.correlation
+        return Rests(own, deciding, test.deciding.freedom_of_seeds, test.p(0), correlation)
 
     def _new_runs(self, contrast: Contrast, metric: Measure) -> NewRuns:
         """What one new run of each arm would differ by, or why that is not told."""
@@ -171,7 +185,7 @@ class Rulings:
         if found is None:
             return NewRuns(reason="the difference never varies")
         above = found.above
-        effect = _spelled_out(found.mean, found.low, found.high, metric)
+        effect = spelled_out(found.mean, found.low, found.high, metric)
         return NewRuns(effect, 1 - above if metric.lower_is_better else above)
 
     def _local(self, key: Key) -> Effect | None:
@@ -293,10 +307,10 @@ def _effect(
     if not isinstance(test, stats.Interval):
         return None
     half = test.half_width(level)
-    return _spelled_out(test.mean, test.mean - half, test.mean + half, metric)
+    return spelled_out(test.mean, test.mean - half, test.mean + half, metric)
 
 
-def _spelled_out(mean: float, low: float, high: float, metric: Measure) -> Effect:
+def spelled_out(mean: float, low: float, high: float, metric: Measure) -> Effect:
     """In the metric's unit; of costs the logarithms turned back into ratios."""
     if metric.kind == "cost":
         mean, low, high = math.exp(mean), math.exp(low), math.exp(high)

@@ -29,7 +29,7 @@ from bench.stats.power import (
     upper_sigma,
 )
 from bench.stats.prediction import FEWEST_TO_PREDICT, Prediction, prediction
-from bench.stats.sequential import LEVEL, levels, rejected_now
+from bench.stats.sequential import FUTILE, LEVEL, chance_of_verdict, levels, rejected_now, shrunk
 from bench.stats.verdicts import (
     FEWEST_DISAGREEMENTS,
     FEWEST_SEEDS,
@@ -53,6 +53,7 @@ __all__ = [
     "FEWEST_DISAGREEMENTS",
     "FEWEST_SEEDS",
     "FEWEST_TO_PREDICT",
+    "FUTILE",
     "JACKKNIFE",
     "LEVEL",
     "ClaimOutcome",
@@ -68,6 +69,7 @@ __all__ = [
     "at_least",
     "brown_forsythe",
     "by_group",
+    "chance_of_verdict",
     "claim_outcome",
     "convergence_outcome",
     "difference_of_gaps",
@@ -88,6 +90,7 @@ __all__ = [
     "rejected_now",
     "seeds_needed",
     "settle",
+    "shrunk",
     "sides",
     "smallest_effect",
     "spread_seeds_needed",

@@ -1,6 +1,6 @@
 """The declared comparisons of a study, judged together: Holm at each cut, verdicts, what claims get."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from scipy import stats
 from .comparisons import Comparison, compare
 from .formulas import LEVEL, POWER, fewest, holm
 from .records import Study
+from .sharing import shared
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,19 @@ class Family:
         found: dict[tuple[str, str, str], Comparison] = {}
         for name in names:
             if not (study.mirrored_once and mirrored(name) in found):
-                found[name] = self.comparison(name)
-        return found
+                found[name] = compare(study, *name)
+        return shared(found) if study.shares else found
 
     def comparison(self, name: tuple[str, str, str]) -> Comparison:
         """Of two arms, in the order that is asked for."""
+        if name in self.members:
+            return self.members[name]
         if name not in self.compared:
-            self.compared[name] = compare(self.study, *name)
+            plain, declared = compare(self.study, *name), self.members[mirrored(name)].effect
+            effect = plain.effect
+            if effect and declared and declared.by:
+                effect = replace(effect, by=replace(declared.by, mean=effect.mean))
+            self.compared[name] = replace(plain, effect=effect)
         return self.compared[name]
 
     def at(self, cut: float | str) -> dict[tuple[str, str, str], float]:

@@ -75,6 +75,25 @@ def prediction(study: Study, family: Family, order: list[str]) -> list[Row]:
     return rows
 
 
+def evidence(study: Study, family: Family, order: list[str]) -> list[Row]:
+    """What the verdicts on declared comparisons rest on."""
+    rows = []
+    for name in comparisons(study, order):
+        one = family.comparison(name)
+        if one.effect is None or one.p(0.0) == 1.0 == one.p(1.0):
+            continue  # a spread, or too few errors
+        by = one.effect.by or one.effect
+        a, b = (np.array(own_values(trials, one.metric)) for trials in pairs(study, one.arm, one.reference))
+        row: Row = {"arm": name[0], "reference": name[1], "metric": name[2], "seeds": one.seeds}
+        row |= {
+            "sd": math.sqrt(one.effect.v_seed * one.seeds),
+            "deciding_sd": math.sqrt(by.v_seed * one.seeds),
+        }
+        row |= {"freedom": one.seeds - 1 + by.lent, "correlation": float(np.corrcoef(a, b)[0, 1])}
+        rows.append(row | {"p": max(one.p(0.0), 1e-15), "shrunk": None})
+    return rows
+
+
 def largest_by_luck(arms: list[np.ndarray]) -> float:
     """How far the largest of equal arms' differences to the first goes by luck of seeds, 95 times in 100.
 

@@ -159,6 +159,11 @@ class Study:
         """Whether a comparison told from both sides is one hypothesis: so in all but old reports."""
         return "declared.json" in (self.folder / "report.md").read_text(encoding="utf-8")
 
+    @cached_property
+    def shares(self) -> bool:
+        """Whether comparisons lend each other the variance of their seeds: so in all but old reports."""
+        return self.has("evidence")
+
     @property
     def sets(self) -> list[str]:
         """The scored sets: the local one, then the hidden ones in the order of the file."""

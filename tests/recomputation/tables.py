@@ -208,6 +208,9 @@ class Tables:
     def prediction(self) -> list[Row]:
         return outlook.prediction(self.study, self.family, self.order)
 
+    def evidence(self) -> list[Row]:
+        return outlook.evidence(self.study, self.family, self.order)
+
     def hidden(self) -> list[Row]:
         return outlook.looks(self.study, self.order)
 
