@@ -1,11 +1,11 @@
-"""Thousands of studies at once, drawn from what their formulas rest on: is shared variance safe, and worth it?
+"""Thousands of studies at once, drawn from what formulas rest on: is shared variance safe, and worth it?
 
     python tests/simulation_shared.py --studies 4000
 
-An arm's score on a seed and an item is the seed's luck (any distribution), the arm's own trouble with the item, and
-noise of their meeting, normal; so the sums of squares over items are Wishart and need no table of images. Every
-study is judged twice: *before*, each comparison by its own seeds, and *after*, by the variance that all share.
-``test_simulation_shared`` draws whole tables of the same worlds and judges them with ``bench.stats``.
+An arm's score on a seed and an item is the seed's luck (any distribution), the arm's own trouble with the
+item, and noise of their meeting, normal; so sums of squares over items are Wishart and need no images. Every
+study is judged twice: *before*, each comparison by its own seeds, *after*, by the variance all share.
+``tests/stats/test_simulation_shared.py`` judges some of the same studies by ``bench.stats``, one at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,9 +25,10 @@ from bench import stats
 
 Doubles = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Counts = NDArray[np.int64]
 
 OWN, MET, PATIENT = 12.2, 20.0, 5.0
-"""Sds in points: of an arm's own trouble with an image, of seed and image meeting, of an arm's own with a patient."""
+"""Sds in points: of an arm's own trouble with an image, of seed and image, of an arm's own with a patient."""
 PER_PATIENT = 33
 """Images of a patient."""
 SKEW = 1.0
@@ -46,7 +48,7 @@ class World:
     noise: str = "normal"
     """``normal``, ``t3`` or ``skewed``: what seeds are drawn from."""
     sds: str = "equal"
-    """``two-fold``, ``ten-fold`` apart, ``noisy baseline`` (three times), ``one wild arm`` (five times)."""
+    """``two-fold``, ``ten-fold`` apart; ``noisy`` (3), ``steady baseline`` (.2); ``one wild arm`` (5)."""
     correlation: float = 0.0
     """Of paired seeds."""
     patients: bool = False
@@ -61,6 +63,8 @@ class World:
             return apart[np.random.default_rng(3).permutation(self.arms + 1)]
         if self.sds == "noisy baseline":
             scales[0] = 3
+        elif self.sds == "steady baseline":  # else equally skewed arms have differences that are not
+            scales[0] = 0.2
         elif self.sds == "one wild arm":
             scales[-1] = 5
         else:
@@ -100,12 +104,12 @@ class Seen(NamedTuple):
     item: Doubles
     both: Doubles
     """V_int."""
-    seeds: NDArray[np.int64]
+    seeds: Counts
     """Of each comparison."""
     items: int
 
     @property
-    def freedom(self) -> NDArray[np.int64]:
+    def freedom(self) -> Counts:
         """Of V_seed."""
         return self.seeds - 1
 
@@ -161,8 +165,8 @@ def _squares(freedom: int, studies: int, arms: int, rng: np.random.Generator) ->
     return np.asarray(np.square(root[:, 1:] - root[:, :1]).sum(axis=-1))
 
 
-def look(world: World, luck: Luck, truth: Doubles, seeds: NDArray[np.int64] | int, extra: Doubles) -> Seen:
-    """Every comparison with so many of its seeds. extra: (studies, arms) sums of squares of what meets, sd 1."""
+def look(world: World, luck: Luck, truth: Doubles, seeds: Counts | int, extra: Doubles) -> Seen:
+    """Every comparison with so many of its seeds. extra: (studies, arms) what ``met`` draws."""
     n = np.broadcast_to(seeds, luck.apart.shape)
     d = luck.seeds[:, 1:] - luck.seeds[:, :1]
     used = np.arange(d.shape[-1]) < n[..., None]
@@ -223,7 +227,7 @@ def half_width(seen: Seen, shared: bool, alpha: float = 0.05) -> Doubles:
     return np.maximum(width, sure.quantile(alpha) * sure.error)
 
 
-def beyond(apart: Doubles, sure: Sure, level: float) -> NDArray[np.int64]:
+def beyond(apart: Doubles, sure: Sure, level: float) -> Counts:
     """(studies, arms) the largest k with p < level/k, up to their number, of "the difference is 0 apart"."""
     K = apart.shape[-1]
     found = np.zeros(apart.shape, dtype=np.int64)
@@ -237,8 +241,8 @@ def beyond(apart: Doubles, sure: Sure, level: float) -> NDArray[np.int64]:
     return found
 
 
-def holm(found: NDArray[np.int64], members: NDArray[np.int64] | int, among: Flags | bool = True) -> Flags:
-    """Which comparisons Holm rejects: of as many members as a study has, the smallest p at level/members, …"""
+def holm(found: Counts, members: Counts | int, among: Flags | bool = True) -> Flags:
+    """(studies, arms) what Holm rejects of ``beyond``, the smallest p at level/members; among: those left."""
     rejected = np.zeros(found.shape, dtype=bool)
     while True:
         left = np.maximum(np.asarray(members) - rejected.sum(axis=-1), 1)
@@ -273,10 +277,8 @@ def simulate(world: World, studies: int, seed: int, effect: float | None = None)
     """
     rng = np.random.default_rng(seed)
     if effect is None:
-        plain = Sure(
-            np.sqrt(world.variance()), np.ones(world.arms), np.full(world.arms, world.seeds - 1.0), 2
-        )
-        effect = float(plain.quantile(world.level / world.arms)[0] * plain.error[0])
+        critical = -special.stdtrit(world.seeds - 1, world.level / world.arms / 2)
+        effect = float(critical * np.sqrt(world.variance()[0]))
     parts: list[dict[bool, tuple[Doubles, Doubles, Flags]]] = []
     for planted in (0.0, effect):
         truth = np.zeros(world.arms)
@@ -285,9 +287,8 @@ def simulate(world: World, studies: int, seed: int, effect: float | None = None)
         seen = look(world, luck, truth, world.seeds, met(world, studies, world.seeds, rng))
         rules = {}
         for shared in RULES:
-            rejected = holm(
-                beyond(np.abs(seen.mean), certainty(seen, shared), world.level), world.arms
-            ) & np.ones(1, bool)
+            far = beyond(np.abs(seen.mean), certainty(seen, shared), world.level)
+            rejected = holm(far, world.arms)
             rules[shared] = (np.abs(seen.mean - truth) <= half_width(seen, shared), seen.mean, rejected)
         parts.append(rules)
     return _told(parts, False), _told(parts, True)
@@ -298,81 +299,86 @@ def _told(parts: list[dict[bool, tuple[Doubles, Doubles, Flags]]], shared: bool)
     each = np.concatenate([covered, also])
     hit = found[:, 0] & (mean[:, 0] > 0)
     wrong = found[:, 1:].any(axis=-1) | (found[:, 0] & (mean[:, 0] < 0))
-    worst = max(_share(rejected.any(axis=-1)), _share(wrong))
-    return Found(_share(each.mean(axis=-1)), float(each.mean(axis=0).min()), worst, _share(hit))
+    worst = max(share_of(rejected.any(axis=-1)), share_of(wrong))
+    return Found(share_of(each.mean(axis=-1)), float(each.mean(axis=0).min()), worst, share_of(hit))
 
 
-def _share(values: NDArray[np.generic]) -> tuple[float, float]:
+def share_of(values: NDArray[np.generic]) -> tuple[float, float]:
     """Mean and standard error over studies."""
     numbers = values.astype(float)
     return float(numbers.mean()), float(numbers.std(ddof=1) / math.sqrt(len(numbers)))
 
 
-@dataclass(frozen=True)
-class Raced:
-    """What many studies came to that were looked at several times, (studies, …)."""
-
-    sides: NDArray[np.int64]
-    """(studies, arms, 3) of 0, δ and −δ, where told."""
-    seeds: NDArray[np.int64]
-    """(studies, arms + 1) trained, the baseline's first."""
-    stopped: NDArray[np.int64]
-    """(studies, arms) the look after which a comparison was decided; −1: never, −2: given up."""
-    seen: Seen
-    """As each comparison was last looked at."""
-    sure: Sure
-
-    @property
-    def decided(self) -> Flags:
-        """(studies, arms) comparisons with a verdict."""
-        return (self.sides[..., 0] != 0) | (self.sides[..., 1] < 0)
+def promised() -> Iterator[tuple[str, list[World]]]:
+    """Worlds that the rules are to hold in; of several together the worst is told."""
+    for noise, seeds, arms in itertools.product(("normal", "t3"), (3, 5, 10), (3, 8, 20)):
+        images = [World(seeds, arms, items, noise) for items in (60, 1000, 10_000)]
+        yield f"{noise} | {seeds} | {arms} | 60 to 10,000 images", images
+    for seeds in (3, 5, 10):
+        yield f"normal, pairs .5 | {seeds} | 8 | 1,000 images", [World(seeds, 8, correlation=0.5)]
+    for items in (30, 100):
+        yield f"normal | 5 | 8 | {items} patients", [World(5, 8, items, patients=True)]
+    yield f"normal | {FOLDS} folds | 8 | inside folds", [World(FOLDS, 8, 0)]
 
 
-LOOKS = (5, 8, 12)
+def reported() -> Iterator[tuple[str, list[World]]]:
+    """Worlds in which no t interval promises anything: what becomes of them."""
+    kinds = [("normal", sds) for sds in ("two-fold", "ten-fold", "noisy baseline", "one wild arm")]
+    for (noise, sds), seeds in itertools.product([("skewed", "steady baseline"), *kinds], (3, 5, 10)):
+        images = [World(seeds, 8, items, noise, sds) for items in (1000, 10_000)]
+        yield f"{noise}, {sds} | {seeds} | 8 | 1,000, 10,000 images", images
+    yield "normal | 5 | 8 | 10 patients", [World(5, 8, 10, patients=True)]
 
 
-def race(
-    world: World, truth: Doubles, studies: int, seed: int, *, shared: bool, futile: float, delta: float = 1.0
-) -> Raced:
-    """``--until decided``: (arms,) truth and delta in points; futile: chance of a verdict below which an arm stops."""
-    rng = np.random.default_rng(seed)
-    luck = draw(world, studies, rng, LOOKS[-1])
-    K = world.arms
-    sides = np.zeros((studies, K, 3), dtype=np.int64)
-    stopped = np.full((studies, K), -1)
-    running = np.ones((studies, K), dtype=bool)
-    n, extra = np.full((studies, K), LOOKS[0]), np.zeros((studies, K))
-    for place, (S, level) in enumerate(zip(LOOKS, stats.levels(len(LOOKS)), strict=True)):
-        n, extra = np.where(running, S, n), np.where(running, met(world, studies, S, rng), extra)
-        seen = look(world, luck, truth, n, extra)
-        sure = certainty(seen, shared)
-        left = K - (sides != 0).sum(axis=1)
-        for j, cut in enumerate((0.0, delta, -delta)):
-            before = sides[..., j] != 0
-            far = beyond(np.abs(seen.mean - cut), sure, level)
-            now = holm(far, left[:, j], running & ~before)
-            sides[..., j] = np.where(now, np.sign(seen.mean - cut), sides[..., j])
-        decided = running & ((sides[..., 0] != 0) | (sides[..., 1] < 0))
-        stopped[decided] = place
-        running &= ~decided
-        if place + 1 < len(LOOKS) and futile:
-            left = K - (sides[..., 0] != 0).sum(axis=-1)
-            level = stats.levels(len(LOOKS))[-1]
-            hopeless = running & (chance(seen, sure, delta, LOOKS[-1], level / np.maximum(left, 1)) < futile)
-            stopped[hopeless] = -2
-            running &= ~hopeless
-    return Raced(sides, np.concatenate([n.max(axis=1, keepdims=True), n], axis=1), stopped, seen, sure)
+def row(name: str, worlds: list[World], studies: int, seed: int) -> str:
+    """Least coverage, most false studies and mean power of some worlds, before → after."""
+    both = [simulate(world, studies, seed + place) for place, world in enumerate(worlds)]
+    cells = []
+    for rule in zip(*both, strict=True):
+        covered, false = min(one.coverage for one in rule), max(one.false for one in rule)
+        power = float(np.mean([one.power[0] for one in rule]))
+        cells.append((spelled(*covered), spelled(*false), f"{power:.2f}"))
+    return f"| {name} | " + " | ".join(" → ".join(pair) for pair in zip(*cells, strict=True)) + " |"
 
 
-def chance(seen: Seen, sure: Sure, delta: float, seeds: int, alpha: Doubles) -> Doubles:
-    """``stats.chance_of_verdict`` of many comparisons."""
-    seed = sure.error**2 * sure.share
-    later, item = seed * seen.seeds / seeds, np.maximum(0, seen.item - seen.both)
-    V = later + item
-    then = Sure(np.sqrt(V), later / V, sure.freedom + seeds - seen.seeds, seen.items)
-    reach = then.quantile(np.broadcast_to(alpha[:, None], V.shape)) * then.error
-    spread = np.sqrt(seed * (1 - seen.seeds / seeds))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        above = special.stdtr(sure.freedom, (seen.mean - reach) / spread)
-        below = special.stdtr(sure.freedom, (np.maximum(-reach, delta - reach) - seen.mean) / spread)
-    return np.asarray(above + below)
+def spelled(value: float, error: float) -> str:
+    """With its standard error."""
+    return f"{value:.3f} ± {error:.3f}"
+
+
+def seeds_needed(world: World, effect: float, studies: int, seed: int) -> tuple[float, float]:
+    """Seeds that find an effect four times in five, before and after; between whole ones, by power."""
+    found, last = [math.nan, math.nan], [0.0, 0.0]
+    for seeds in range(3, 60):
+        powers = [one.power[0] for one in simulate(replace(world, seeds=seeds), studies, seed, effect)]
+        for rule, power in enumerate(powers):
+            if math.isnan(found[rule]) and power >= 0.8:
+                step = (0.8 - last[rule]) / (power - last[rule]) if seeds > 3 else 1.0
+                found[rule] = seeds - 1 + step
+        last = powers
+        if not any(map(math.isnan, found)):
+            break
+    return found[0], found[1]
+
+
+def main() -> None:
+    """Print the tables of docs/method.md in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--studies", type=int, default=4000, help="studies per world  [default: 4000]")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    n, seed = options.studies, options.seed
+    for kind in (promised, reported):
+        print("\n| seeds drawn from | seeds | arms | items | coverage | false studies | found |")
+        print("| :-- | --: | --: | :-- | --: | --: | --: |")
+        for name, worlds in kind():
+            print(row(name, worlds, n, seed), flush=True)
+    print("\n| effect, points | images | seeds before | after | trials after / before |")
+    print("| --: | --: | --: | --: | --: |")
+    for effect, images in itertools.product((6.0, 4.0, 3.0, 2.0), (1000, 10_000)):
+        before, after = seeds_needed(World(3, 7, images), effect, n, seed)
+        print(f"| {effect:.0f} | {images} | {before:.1f} | {after:.1f} | {after / before:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

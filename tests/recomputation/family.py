@@ -130,6 +130,8 @@ class Family:
         kind = member.metric.partition(".")[0]
         if kind == "gap" and zero:
             return "smaller gap" if zero > 0 else "larger gap"
+        if member.metric == "cost.seconds" and zero:
+            return "faster" if zero > 0 else "slower"
         if zero < 0:
             return "harmful"
         if zero > 0:

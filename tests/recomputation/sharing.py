@@ -1,4 +1,4 @@
-"""The seed variance that comparisons on one metric lend each other (docs/method.md, "Variance that is shared")."""
+"""The seed variance that comparisons on one metric lend each other (docs/method.md, "Shared variance")."""
 
 import math
 from collections.abc import Mapping

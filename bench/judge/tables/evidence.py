@@ -7,12 +7,12 @@ from bench.judge.tables.table import PERCENT, Column, Table, arm_column, filed
 
 NOTE = (
     "Of each declared comparison: the standard deviation over seeds of its difference, in points (of a "
-    "cost, of its logarithm times 100), as its own seeds show it and as it decides. Comparisons on one "
-    "metric share what they know of the luck of seeds (Smyth 2004) and lend each other degrees of "
-    "freedom; one that is noisier than the others keeps its own. The shared one decides the verdict; the "
-    "printed interval is the wider of the two, so that a verdict may be told although its interval "
-    "reaches over the cut. Correlation: of the two arms over their common seeds; near 0, pairing takes "
-    "nothing away."
+    "cost, of its logarithm, in per cent), as its own seeds show it and as it decides. Comparisons on one "
+    "metric share what they know of the luck of seeds and lend each other degrees of freedom "
+    "(docs/method.md); one that is noisier than the others keeps its own. The shared one decides the "
+    "verdict; the printed interval is the wider of the two, so that a verdict may be told although its "
+    "interval reaches over the cut. Correlation: of the two arms over their common seeds; where there is "
+    "none, pairing takes nothing away."
 )
 
 
