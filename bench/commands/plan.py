@@ -50,7 +50,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
     counts = Counter(state for _, state, _ in standing)
     behind = lacking(record for _, _, record in standing)
     replicates = f"{study.folds.k} folds" if study.folds else f"{len(study.seeds)} seeds"
-    planned = len(study.arms) * len(replicates_of(study))
+    planned = len(study.arms) * len(replicates_of(study)) + len(study.further_seeds)
     distinct = len({run.trial.id for run in plan.runs}) + planned - len(plan.runs)
     lines = [
         f"{study.name} — {study.question}",
@@ -58,7 +58,9 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         *(f"          {line}" for line in _images(plan)),
         *_split(plan),
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
-        f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {planned} trials"
+        f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates}"
+        + (f" + {len(study.further_seeds)} of the baseline" if study.further_seeds else "")
+        + f" = {planned} trials"
         + (f", {distinct} different" if distinct < planned else ""),
         *_tuning(plan, store_of(machine, smoked=smoked)),
         f"done      {_done_line(counts)}",

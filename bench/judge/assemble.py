@@ -47,7 +47,9 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     outcomes = read_outcomes(study, plan, store)
     declared = None if plan.smoke else read_declared(store.study_dir(study.name))
     further = [metric for _, _, metric in declared.comparisons] if declared else ()
-    evidence = Evidence(study, outcomes, store, wanted_scores(study, further))
+    promised = study.further_seeds if declared is None else declared.further_seeds
+    as_declared = study.model_copy(update={"further_seeds": promised})
+    evidence = Evidence(as_declared, outcomes, store, wanted_scores(study, further))
     rulings = (
         SequentialRulings(study, evidence, plan.looks, declared)
         if plan.looks
@@ -107,6 +109,7 @@ def _rules(study: Study, plan: PlanFile, rulings: Rulings, evidence: Evidence) -
         delta_local=rulings.delta.local,
         delta_hidden=rulings.delta.hidden,
         seeds=study.seeds,
+        further_seeds=study.further_seeds,
         folds=study.folds.k if study.folds else None,
         replicates=replicates,
         divergence_bound=stats.diverged_share(0, max(1, replicates)).high,

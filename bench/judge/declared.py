@@ -42,6 +42,8 @@ class Declared(Frozen):
     """What the names of the hidden sets stood for."""
     scored: tuple[Key, ...] = ()
     """Comparisons that had scores by then: the results folder shares trials between studies."""
+    further_seeds: tuple[int, ...] = ()
+    """Of the baseline, beyond those of every arm."""
     later: bool = False
     """The results are older than this file: it holds what the study said when it was last run."""
 
@@ -72,6 +74,7 @@ def declare(study: Study, *, scored: Sequence[Key] = (), later: bool = False) ->
         claims=study.claims,
         hidden=study.hidden,
         scored=tuple(scored),
+        further_seeds=study.further_seeds,
         later=later,
     )
 
@@ -126,6 +129,8 @@ def changes(declared: Declared, study: Study) -> Iterator[str]:
         (f"δ ({LOCAL})", was.local, now.local),
         ("δ (hidden sets)", was.hidden, now.hidden),
     ]
+    further = [seeds or "none" for seeds in (declared.further_seeds, study.further_seeds)]
+    pairs += [("further seeds of the baseline", *further)]
     pairs += [("primary", declared.primary, study.primary), ("baseline", declared.baseline, study.baseline)]
     for what, before, after in pairs:
         if before != after:

@@ -46,6 +46,8 @@ class Contrast:
     """Of the pairs that both finished, when some did not."""
     spreads: tuple[float, float] | None = None
     """Variances of the reference's and of the arm's own values over the common seeds, where all finished."""
+    of_pairs: stats.Interval | None = None
+    """Of the pairs alone, where the baseline's further seeds are in ``test``."""
 
     @property
     def few(self) -> bool:
@@ -62,7 +64,8 @@ class Contrast:
         """Of the two arms' values over their common seeds; None unless it is known and both vary."""
         if self.spreads is None or min(self.spreads) <= 0 or not isinstance(self.test, stats.Interval):
             return None
-        apart = self.test.seed_variance * self.test.seeds
+        pairs = self.of_pairs or self.test
+        apart = pairs.seed_variance * pairs.seeds
         return (sum(self.spreads) - apart) / (2 * math.sqrt(math.prod(self.spreads)))
 
     @property
@@ -80,6 +83,7 @@ class Evidence:
     ) -> None:
         """wanted: for each set of the plan, the scores that are asked for."""
         self.outcomes, self.study, self._store = outcomes, study, store
+        self._slopes: dict[Measure, float] = {}
         self.rows = Rows((o for trials in outcomes.values() for o in trials), store, wanted)
 
     def reached(self, outcome: Outcome, criterion: Criterion) -> bool | None:
@@ -151,19 +155,61 @@ class Evidence:
             return Contrast(None, reason="not judged yet: bench does not know this metric")
         found = make[metric.kind](pairs, metric)
         sides = [[a for a, _ in pairs], [b for _, b in pairs]]
+        if self.study.further_seeds and metric.kind == "score" and self.study.baseline in (arm, reference):
+            turned = arm == self.study.baseline
+            further = self._further(sides[turned])
+            sides[turned] = [*sides[turned], *further]
+            found = self._with_further(found, pairs, further, metric, turned=turned)
         of_reference, of_arm = ([o for o in side if o.state == "done"] for side in sides)
         little = [sum(bool(o.little_learned) for o in done) for done in (of_reference, of_arm)]
         mixed = 0 < little[0] < len(of_reference) or 0 < little[1] < len(of_arm)
         return replace(
             found,
             reason=found.reason or (COLLAPSES if mixed else ""),
-            diverged=len(pairs) - len(of_arm),
-            diverged_reference=len(pairs) - len(of_reference),
+            diverged=len(sides[1]) - len(of_arm),
+            diverged_reference=len(sides[0]) - len(of_reference),
             little=little[1],
             little_reference=little[0],
             mixed=mixed,
             spreads=self._spreads(pairs, metric, found.seeds),
         )
+
+    def _further(self, paired: Sequence[Outcome]) -> list[Outcome]:
+        """Trials of the baseline's further seeds that have ended."""
+        ids = {o.planned.id for o in paired}
+        trials = (o for o in self.outcomes[self.study.baseline] if o.planned.seed in self.study.further_seeds)
+        return [o for o in trials if o.state in ("done", "diverged") and o.planned.id not in ids]
+
+    def _with_further(
+        self, found: Contrast, pairs: Pairs, further: Sequence[Outcome], metric: Measure, *, turned: bool
+    ) -> Contrast:
+        """With the baseline's further seeds in its mean; turned: the baseline is the arm."""
+        kept, _ = self._differences(pairs, metric)
+        if not isinstance(found.test, stats.Interval) or not kept:
+            return found
+        key = kept[0][1].planned.sets.get(metric.set)
+        same = (self.rows.row(o, metric) for o in further if o.planned.sets.get(metric.set) == key)
+        more = [row for row in same if row is not None]
+        if not more:
+            return found
+        first, second = (np.stack([self.rows.row(o[side], metric) for o in kept]) for side in (0, 1))
+        baseline, arm = (second, first) if turned else (first, second)
+        every = np.concatenate([baseline, np.stack(more)])
+        test = stats.with_further(arm, baseline, every, self._slope(metric))
+        return replace(found, test=replace(test, mean=-test.mean) if turned else test, of_pairs=found.test)
+
+    def _slope(self, metric: Measure) -> float:
+        """How far all arms' seeds follow the baseline's."""
+        if metric not in self._slopes:
+            base = {o.replicate: self.value(o, metric) for o in self.outcomes[self.study.baseline]}
+            told = []
+            for label, trials in self.outcomes.items():
+                both = [(base.get(o.replicate), self.value(o, metric)) for o in trials]
+                known = [pair for pair in both if None not in pair]
+                if label != self.study.baseline and len(known) >= stats.FEWEST_SEEDS:
+                    told.append(tuple(np.array(known, dtype=float).T))
+            self._slopes[metric] = stats.slope(told)
+        return self._slopes[metric]
 
     def _spreads(self, pairs: Pairs, metric: Measure, seeds: int) -> tuple[float, float] | None:
         """What single runs of two arms vary by, each arm by itself; None unless it is known of all seeds."""

@@ -331,6 +331,8 @@ class Rules:
     """Share of seeds that may diverge although none of the replicates did."""
     looks: tuple[tuple[int, float], ...] = ()
     """(seeds, level) of each look that was declared."""
+    further_seeds: tuple[int, ...] = ()
+    """Of the baseline alone."""
     coarse: tuple[tuple[str, int], ...] = ()
     """(set, items) of declared comparisons whose δ is less than one item makes of the set's accuracy."""
 

@@ -149,6 +149,11 @@ class Planning:
             return before.looks
         if not now:
             return ()
+        if study.further_seeds:
+            raise UserError(
+                "--until decided gives the baseline as many seeds as its arms need\n"
+                "    leave baseline_seeds out, or run without --until decided"
+            )
         seeds = look_seeds(study, study.looks)
         neighbours = tuple(range(seeds[0], seeds[0] + len(study.seeds)))
         if study.folds or study.seeds != neighbours or seeds[-1] >= REPLICATE_SEEDS:

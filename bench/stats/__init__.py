@@ -6,6 +6,7 @@ differences are fractions, not percent. The formulas, and where they were checke
 """
 
 from bench.stats.few import at_least
+from bench.stats.further import slope, with_further
 from bench.stats.intervals import (
     Interval,
     Shared,
@@ -92,10 +93,12 @@ __all__ = [
     "settle",
     "shrunk",
     "sides",
+    "slope",
     "smallest_effect",
     "spread_seeds_needed",
     "two_way",
     "untestable",
     "upper_sigma",
+    "with_further",
     "word",
 ]

@@ -230,6 +230,8 @@ class StudyFile(Frozen):
     """Python files beside the study, whose components it may name."""
     baseline: str | dict[str, str] | None = None
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[int] | None = None
+    baseline_seeds: Annotated[int, Field(ge=2, le=1000)] | None = None
+    """Seeds of the baseline, more than the other arms'; its further ones have no pair."""
     replicates: Folds | None = None
     primary: str | None = None
     delta: Delta = Delta()
@@ -275,6 +277,8 @@ def contradictions(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Rules between keys of a study file, whatever stands under them: (key, problem)."""
     if "seeds" in table and "replicates" in table:
         yield "replicates", "give seeds or replicates, never both"
+    if "baseline_seeds" in table and "replicates" in table:
+        yield "baseline_seeds", "goes with seeds; folds are the same of every arm"
     if "tune" in table and "replicates" in table:
         problem = "goes with seeds: in cross-validation every image is a test image of some fold"
         yield "[tune]", problem + ", and tuning must not see those"

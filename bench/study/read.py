@@ -17,6 +17,7 @@ from bench.registry import Component, metrics, sources, use
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
 from bench.study.file import (
+    REPLICATE_SEEDS,
     ClaimTable,
     Criterion,
     Delta,
@@ -69,6 +70,8 @@ class Study(Frozen):
     hidden: dict[str, Hidden]
     val_shift: Hidden | None = None
     seeds: tuple[int, ...] = ()
+    further_seeds: tuple[int, ...] = ()
+    """That the baseline alone is trained with."""
     folds: Folds | None = None
     primary: str
     """The deciding metric, ``<set>.<score>``."""
@@ -141,6 +144,7 @@ class _Reader:
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
+        self._check_seeds(written)
         self._check_fill(built)
         self._check_tune(written, built)
         self._check_ensembles(written, built)
@@ -153,11 +157,26 @@ class _Reader:
             arms=tuple(built.arms),
             recipe=next(arm.recipe for arm in built.arms if arm.label == built.baseline),
             seeds=_seeds(written),
+            further_seeds=self._further_seeds(written),
             folds=written.replicates,
             primary=primary,
             claims=tuple(claims),
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
+
+    def _further_seeds(self, written: StudyFile) -> tuple[int, ...]:
+        """The baseline's own, on from the largest seed of all arms."""
+        seeds = _seeds(written)
+        return tuple(range(max(seeds) + 1, max(seeds) + 1 + (written.baseline_seeds or 0) - len(seeds)))
+
+    def _check_seeds(self, written: StudyFile) -> None:
+        every = (*_seeds(written), *self._further_seeds(written))
+        if written.baseline_seeds is not None and written.baseline_seeds <= len(_seeds(written)):
+            problem = f"must be more than the {len(_seeds(written))} seeds of every arm, or left out"
+            self._add("baseline_seeds", written.baseline_seeds, problem)
+        elif every[-1] >= REPLICATE_SEEDS and written.baseline_seeds is not None:
+            problem = f"goes up to seed {every[-1]}; seeds of replicates are 0 to {REPLICATE_SEEDS - 1}"
+            self._add("baseline_seeds", written.baseline_seeds, problem)
 
     def _add(self, path: str, found: Any, problem: str) -> None:
         self.mistakes.append(Mistake(path, "" if found is None else shorten(found), problem))

@@ -129,6 +129,7 @@ class Study:
         candidates = [trial for search in self.searches for one in search.candidates for trial in one.trials]
         reasons = {
             "folds": any(trial.fold is not None for trial in finals),
+            "further seeds of the baseline": bool(self.file.get("baseline_seeds")),
             "several looks": bool(self.plan.get("looks")),
             "the baseline trained again": bool(self.plan.get("again")),
             "trials that are not done": not all(trial.done for trial in finals + candidates),
