@@ -18,7 +18,7 @@ def with_further(arm: Doubles, paired: Doubles, every: Doubles, beta: float) -> 
                  there were no pairs
 
     Seeds: variances of A − β·B over S and of (1 − β)·B over M, and twice their covariance where it widens; t
-    with the harmonic mean of their degrees of freedom, weighed by variance, since Satterthwaite's are too many
+    with the harmonic mean of their degrees of freedom, weighed by variance: Satterthwaite's are too many
     for three seeds (docs/method.md).
 
     Source: Cochran 1977, section 12.2 (double sampling with regression).
