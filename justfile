@@ -45,5 +45,8 @@ ci:
 coverage studies="500":
     uv run python tests/simulation.py --studies {{studies}}
     uv run python tests/simulation_claims.py --studies {{studies}}
+    uv run python tests/simulation_shared.py
+    uv run python tests/simulation_races.py
+    uv run python tests/simulation_further.py
     uv run python tests/new_runs.py
     uv run python tests/few_errors.py

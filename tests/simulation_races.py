@@ -165,7 +165,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     n, seed = options.studies, options.seed
-    ends = " | ".join(["seeds of an arm | decided | trials for each | false studies"] * 3)
+    rules = ("before", "shared", "now")
+    ends = " | ".join(
+        f"{rule}: seeds of an arm | decided | trials for each | false studies" for rule in rules
+    )
     print(f"| truth | seeds drawn from | images | {ends} |\n| :-- | :-- |" + " --: |" * 13)
     for name, noise, images in itertools.product(RACES, ("normal", "t3"), (1000, 10_000)):
         print(raced(name, World(LOOKS[0], 7, images, noise), n, seed), flush=True)

@@ -377,7 +377,8 @@ def main() -> None:
     print("| --: | --: | --: | --: | --: |")
     for effect, images in itertools.product((6.0, 4.0, 3.0, 2.0), (1000, 10_000)):
         before, after = seeds_needed(World(3, 7, images), effect, n, seed)
-        print(f"| {effect:.0f} | {images} | {before:.1f} | {after:.1f} | {after / before:.2f} |", flush=True)
+        told = f"{before:.1f} | {after:.1f} | {after / before:.2f}".replace("nan", "more images")
+        print(f"| {effect:.0f} | {images:,} | {told} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def changes(declared: Declared, study: Study) -> Iterator[str]:
         ("δ (hidden sets)", was.hidden, now.hidden),
     ]
     further = [seeds or "none" for seeds in (declared.further_seeds, study.further_seeds)]
-    pairs += [("further seeds of the baseline", *further)]
+    pairs += [("further seeds of the baseline", further[0], further[1])]
     pairs += [("primary", declared.primary, study.primary), ("baseline", declared.baseline, study.baseline)]
     for what, before, after in pairs:
         if before != after:

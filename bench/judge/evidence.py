@@ -192,8 +192,10 @@ class Evidence:
         more = [row for row in same if row is not None]
         if not more:
             return found
-        first, second = (np.stack([self.rows.row(o[side], metric) for o in kept]) for side in (0, 1))
-        baseline, arm = (second, first) if turned else (first, second)
+        sides = [
+            [row for o in kept if (row := self.rows.row(o[side], metric)) is not None] for side in (0, 1)
+        ]
+        baseline, arm = (np.stack(sides[side]) for side in (turned, not turned))
         every = np.concatenate([baseline, np.stack(more)])
         test = stats.with_further(arm, baseline, every, self._slope(metric))
         return replace(found, test=replace(test, mean=-test.mean) if turned else test, of_pairs=found.test)
