@@ -22,7 +22,7 @@ def table(d: Document, cost: bool) -> Table | None:
         arm_column(d),
         Column("reference", "against", "arm", lambda f: d.called(f.reference)),
         Column("metric", "metric", "text", lambda f: f.metric),
-        Column("sd", "sd over seeds", "number", lambda f: f.rests.own, PERCENT, 2),
+        Column("sd", "sd over " + d.over, "number", lambda f: f.rests.own, PERCENT, 2),
         Column("deciding_sd", "the sd that decides", "number", lambda f: f.rests.deciding, PERCENT, 2),
         Column("freedom", "degrees of freedom", "number", lambda f: f.rests.freedom),
         Column("correlation", "correlation of pairs", "number", lambda f: f.rests.correlation, digits=2),
