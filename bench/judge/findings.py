@@ -172,6 +172,8 @@ class Finding:
     new_runs: NewRuns = NewRuns()
     shrunk: Effect | None = None
     """The effect drawn towards none, where it was decided before the last look; its ends are itself."""
+    bolder: bool = False
+    """The verdict is told by shared variance, and its interval reaches over the cut."""
     rests: Rests | None = None
     """None where nothing was tested, or spreads over seeds were."""
 

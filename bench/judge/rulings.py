@@ -147,6 +147,7 @@ class Rulings:
             effect=effect,
             if_converges=conditional and effect is not None,
             dagger=judgement.dagger,
+            bolder=judgement.bolder,
             seeds=contrast.finished.seeds if conditional and contrast.finished else contrast.seeds,
             local=self._local(key) if _elsewhere(metric) and not gone else None,
             unseen=None if gone else self._unseen(key, contrast, metric),

@@ -118,7 +118,7 @@ class Family:
         if not self._has(member, cut):
             return 0
         where = self._cut(member, cut)
-        p = self.at(cut)[name] if strict else member.p(where)
+        p = self.at(cut)[name] if strict else member.p(where, printed=True)
         if p >= (member.level if strict else LEVEL):
             return 0
         return 1 if member.benefit > where else -1
@@ -150,7 +150,14 @@ class Family:
         word = self.word(name)
         one = self.comparison(name)
         detail = self.detail(one) if word == "inconclusive" else ""
-        return Verdict(one, word, word != self.word(name, strict=False), detail)
+        return Verdict(one, word, word != self.word(name, strict=False) and self._held_back(name), detail)
+
+    def _held_back(self, name: tuple[str, str, str]) -> bool:
+        """Whether the printed interval alone would say more at some cut."""
+        return any(
+            self.side(name, cut, strict=False) and not self.side(name, cut, strict=True)
+            for cut in (0.0, "delta", "-delta")
+        )
 
     def answers(self, name: tuple[str, str, str], claim: dict[str, Any]) -> str:
         """What this pair says of a claim: supported, refuted or inconclusive."""

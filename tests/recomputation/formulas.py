@@ -52,6 +52,10 @@ class Effect:
     def high(self) -> float:
         return self.mean + self.half
 
+    def p_printed(self, cut: float) -> float:
+        """Of the wider interval."""
+        return max(replace(self, by=None).p(cut), self.p(cut))
+
     def p(self, cut: float) -> float:
         """Two-sided, for "the difference is cut"."""
         if self.by:

@@ -86,6 +86,11 @@ def _note(d: Document) -> str:
         f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
         "interval alone would say more."
     )
+    if any(finding.bolder for finding in d.comparisons):
+        note += (
+            " Verdicts follow the noise that comparisons share (What verdicts rest on), also where an "
+            "interval, which is printed at its widest, reaches over the cut."
+        )
     for name, items in rules.coarse:
         note += f" On {name} δ is less than one of its {items} items makes, {100 / items:.2g} points."
     if any(one and one.interval and one.interval.one_sided for arm in d.arms for one in arm.accuracies):
