@@ -43,7 +43,8 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     written = study
     study = tuned_study(written, {search.arm: search.values for search in plan.searches})
     if plan.looks:
-        study = study.model_copy(update={"seeds": look_seeds(study, plan.looks, plan)})
+        seeds = look_seeds(study, plan.looks, plan)
+        study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
     outcomes = read_outcomes(study, plan, store)
     declared = None if plan.smoke else read_declared(store.study_dir(study.name))
     further = [metric for _, _, metric in declared.comparisons] if declared else ()

@@ -145,7 +145,7 @@ class Planning:
         before = read_plan_file(file) if file.is_file() else None
         if before and before.looks:
             seeds = look_seeds(study, before.looks, before)
-            self.study = study.model_copy(update={"seeds": seeds})
+            self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
             return before.looks
         if not now:
             return ()
@@ -162,7 +162,7 @@ class Planning:
                 f"{' with folds' if study.folds else ''}\n"
                 f"    give seeds = 5, or neighbours as [100, 101, 102] below {REPLICATE_SEEDS}, and no folds"
             )
-        self.study = study.model_copy(update={"seeds": seeds})
+        self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
         self._refuse_scored(before)
         return study.looks
 
