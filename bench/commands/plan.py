@@ -109,8 +109,12 @@ def _images(plan: Plan) -> list[str]:
 
 def _decides(plan: Plan, store: Store) -> list[str]:
     """The deciding metric, and the smallest effect that the study can detect on it."""
-    comparisons = len(plan.study.arms) - 1
-    head = f"decides   {plan.study.primary}, {comparisons} comparison{'s' * (comparisons != 1)}"
+    from bench.judge.family import references
+
+    comparisons = len(references(plan.study))
+    head = f"decides   {plan.study.primary}, {many(comparisons, 'comparison')}"
+    if plan.study.design == "screen":
+        head = f"decides   {plan.study.primary}, {comparisons} factors, each told from all arms"
     return [head] + [f"          {line}" for line in detectable.lines(plan, store)]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from bench import stats
 from bench.judge.declared import Declared, read_declared
 from bench.judge.evidence import Contrast, Evidence
+from bench.judge.factorial import arms_of
 from bench.judge.family import Key, family_keys, mirror, pairs_of, wanted_scores
 from bench.judge.findings import Effect
 from bench.judge.measure import Measure
@@ -121,12 +122,12 @@ class SequentialRulings(Rulings):
             course.futile = course.stopped is None and self._hardly_decided(course)
         self.looked += 1
         if self.looked < len(self.looks):
-            undecided = {label for c in self._courses if c.goes_on for label in c.key[:2]}
+            undecided = {label for c in self._courses if c.goes_on for label in self._arms(c.key)}
             self.wanted |= dict.fromkeys(undecided & set(self.wanted), self.looks[self.looked])
 
     def _runs(self, course: _Course, seeds: int) -> bool:
         """Whether it takes part in a look: undecided, and its seeds were asked for, or are there anyway."""
-        trials = [self.evidence.outcomes.get(label, ())[:seeds] for label in course.key[:2]]
+        trials = [self.evidence.outcomes.get(label, ())[:seeds] for label in self._arms(course.key)]
         there = all(o.state in ENDED for arm in trials for o in arm)
         return course.stopped is None and (not course.futile or there)
 
@@ -174,13 +175,16 @@ class SequentialRulings(Rulings):
         """How far the looks have come."""
         stopped: dict[str, int | None] = {}
         for course in self._courses:
-            for label in course.key[:2]:
+            for label in self._arms(course.key):
                 before = stopped.get(label, 0)
                 later = None if before is None or course.goes_on else max(before, course.last)
                 stopped[label] = later
         stopped.pop(self.study.baseline, None)
-        given_up = {c.key[0] for c in self._courses if c.stopped is not None and c.contrast.hopeless}
-        futile = {label for c in self._courses if c.futile for label in c.key[:2]}
+        hopeless = [c for c in self._courses if c.stopped is not None and c.contrast.hopeless]
+        given_up = {
+            label for c in hopeless for label in self._arms(c.key)[: 1 if c.contrast.arms == 2 else None]
+        }
+        futile = {label for c in self._courses if c.futile for label in self._arms(c.key)}
         return Race(
             self.looks,
             self.wanted,
@@ -276,4 +280,9 @@ def scored_pairs(study: Study, plan: PlanFile, store: Store) -> list[tuple[str, 
         ended = {at for at, record in records.items() if record and record.status in ("done", "diverged")}
         scored[arm.label] = ended
     pairs = dict.fromkeys((arm, reference) for arm, reference, _ in family_keys(study))
-    return [pair for pair in pairs if scored.get(pair[0], set()) & scored.get(pair[1], set())]
+
+    def both(pair: tuple[str, str]) -> bool:
+        sides = [set().union(*(scored.get(arm, set()) for arm in arms)) for arms in arms_of(study, *pair)]
+        return not sides[0].isdisjoint(sides[1])
+
+    return list(filter(both, pairs))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import robustness
+from bench.judge import factorial, robustness
 from bench.judge.declared import LATE, Declared, late_keys
 from bench.judge.evidence import Contrast, Evidence
 from bench.judge.family import Key, family_keys, hypotheses, mirror, pairs_of
@@ -103,7 +104,7 @@ class Rulings:
 
     def _unknown(self, key: Key) -> Contrast | None:
         """Of what the study can no longer tell, why."""
-        gone = [label for label in key[:2] if label not in self.evidence.outcomes]
+        gone = [label for label in self._arms(key) if label not in self.evidence.outcomes]
         renamed = self.declared.renamed(key[2], self.study) if self.declared else ""
         if gone:
             return Contrast(None, reason=f"not judged: {gone[0]} is no longer in the study")
@@ -111,8 +112,19 @@ class Rulings:
             return Contrast(None, reason=f"not judged: {renamed} is not the set that was declared")
         return None
 
+    def _arms(self, key: Key) -> tuple[str, ...]:
+        """The arms that a comparison is told from."""
+        return tuple(itertools.chain(*factorial.arms_of(self.study, *key[:2])))
+
+    def knows(self, claim: Claim) -> bool:
+        """Whether the study still has the arms of a claim."""
+        arms = claim.better if claim.than == () else {a for key in pairs_of(claim) for a in self._arms(key)}
+        return set(arms) <= set(self.evidence.outcomes)
+
     def _measured(self, key: Key, evidence: Evidence) -> Contrast:
         arm, reference, metric = key
+        if effect := factorial.averaged(self.study, arm, reference):
+            return evidence.weighed(effect.weights, parse(metric, self.sets))
         return evidence.contrast(arm, reference, parse(metric, self.sets))
 
     def _member(self, key: Key, contrast: Contrast) -> stats.Hypothesis:
@@ -128,6 +140,11 @@ class Rulings:
         if metric.kind not in ("score", "gap") or metric.unit != "points":
             return None
         return (self.delta.local if metric.set == TEST else self.delta.hidden) / 100
+
+    def found(self, key: Key) -> Finding | None:
+        """Of a comparison that was declared, or that came late; None of what nobody asked for."""
+        asked = {key, mirror(key)}
+        return self.finding(key) if asked & ({*self._places} | self._late) else None
 
     def finding(self, key: Key) -> Finding:
         """One comparison of the family, in words."""
@@ -154,6 +171,7 @@ class Rulings:
             new_runs=self._new_runs(contrast, metric),
             rests=self._rests(contrast),
             shrunk=self._shrunk(key, contrast, metric),
+            arms=contrast.arms,
         )
 
     def _shrunk(self, key: Key, contrast: Contrast, metric: Measure) -> Effect | None:
@@ -174,6 +192,8 @@ class Rulings:
         reason = contrast.reason
         if not reason and not isinstance(test, stats.Interval):
             reason = "a spread over seeds is of no single run"
+        elif not reason and contrast.arms > 2:
+            reason = "a mean over arms is of no single run"
         elif not reason and self.study.folds:
             reason = "folds share what they train on, and each is tested on other images"
         elif not reason and (contrast.diverged or contrast.diverged_reference):
@@ -190,7 +210,7 @@ class Rulings:
         return NewRuns(effect, 1 - above if metric.lower_is_better else above)
 
     def _local(self, key: Key) -> Effect | None:
-        contrast = self.evidence.contrast(key[0], key[1], Measure("score", TEST))
+        contrast = self._measured((*key[:2], "local.accuracy"), self.evidence)
         if contrast.diverged or contrast.diverged_reference or not isinstance(contrast.test, stats.Interval):
             return None
         return Effect.of(contrast.test, few=contrast.few)
@@ -199,7 +219,9 @@ class Rulings:
         """The part of an effect on accuracy that is no likeness of augmentation and corruption."""
         if metric != Measure("score", metric.set) or contrast.diverged or contrast.diverged_reference:
             return None
-        return robustness.unseen(self.study, self.evidence, key[0], key[1], metric.set)
+        effect = factorial.averaged(self.study, *key[:2])
+        weights = effect.weights if effect else {key[1]: -1.0, key[0]: 1.0}
+        return robustness.unseen(self.study, self.evidence, weights, metric.set)
 
     def came_late(self, claim: Claim) -> bool:
         """Whether a claim was made after scores, or is about a set that is another one by now."""
@@ -226,7 +248,10 @@ class Rulings:
 
     def _unstable(self, key: Key, contrast: Contrast) -> str:
         arm, reference, _ = key
-        n, of = (len(self.evidence.outcomes[name]) for name in (arm, reference))
+        n, of = (
+            max(len(self.evidence.outcomes[name]) for name in names)
+            for names in factorial.arms_of(self.study, arm, reference)
+        )
         parts = (
             (contrast.diverged, f"{contrast.diverged}/{n} diverged"),
             (contrast.diverged_reference, f"of the reference {contrast.diverged_reference}/{of}"),

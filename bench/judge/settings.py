@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,31 @@ def changes(study: Study, order: Sequence[str]) -> tuple[Change, ...]:
             if before != after:
                 found.append(Change(label, key, before, after))
     return tuple(found)
+
+
+def rungs(study: Study) -> list[str]:
+    """Of every arm, what it has and the one written before it has not; of the first nothing."""
+    return ["", *(added(lower, upper) for lower, upper in itertools.pairwise(study.arms))]
+
+
+def added(lower: Arm, upper: Arm) -> str:
+    """What an arm has that another one, which it builds on, has not: ``augment + cutmix, ema = 0.99``."""
+    before, after = flat(lower), flat(upper)
+    texts = []
+    for key in dict.fromkeys([*before, *after]):
+        was, now = before.get(key, "–"), after.get(key, "–")
+        if was != now:
+            further = _further(lower, upper) if key == "augment" else ""
+            texts.append(f"{key} + {further}" if further else f"{key} = {now}")
+    return ", ".join(texts)
+
+
+def _further(lower: Arm, upper: Arm) -> str:
+    """Augmentations that came in, where none went."""
+    before, after = lower.recipe.augment, upper.recipe.augment
+    kept = [one for one in after if one in before]
+    new = [one for one in after if one not in before]
+    return ", ".join(spell({"name": one.name} | one.params) for one in new) if kept == list(before) else ""
 
 
 def confounds(study: Study, outcomes: Outcomes, order: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -28,6 +28,7 @@ TABLES: dict[str, Callable[[Document, bool], Table | None]] = {
     "prediction": prediction.table,
     "evidence": evidence.table,
     "factors": factors.table,
+    "ladder": factors.ladder,
     "ingredients": factors.ingredients,
     "ensembles": ensembles.table,
     "scores": scores.table,
