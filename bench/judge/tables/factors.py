@@ -18,8 +18,6 @@ from bench.study.read import Study
 
 FRACTIONS = {0.5: "½", 1 / 6: "⅙", 1.0: "", 2.0: "2 ·", 1 / 3: "⅓", 2 / 3: "⅔"}
 """How much of an alias an effect holds, as it is written."""
-MOST_ALIASES = 8
-"""Of them are printed; files have all."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +145,13 @@ def _told_apart(screen: Screen) -> str:
     )
 
 
-def _aliases(effect: FactorEffect) -> str:
-    """``−½ ema × cutmix, …``."""
+def _aliases(effect: FactorEffect) -> str | None:
+    """``−½ ema × cutmix, …``; None where it holds nothing else."""
     parts = [
         f"{'−' if share < 0 else '+'}{FRACTIONS.get(abs(share), f'{abs(share):.2g}')} {effects.name(levels)}"
         for share, levels in effect.aliases
     ]
-    return ", ".join(part.replace("+ ", "+ ") for part in parts)
+    return ", ".join(part.replace("  ", " ") for part in parts) or None
 
 
 def _against(level: tuple[str, str, str]) -> str:
