@@ -226,8 +226,9 @@ def main() -> None:
         design, effect = Design.screen(factors, resolution), planted * PLANTED[driven]
         one = simulate(Scenario(seeds, 0.74, driven, True), design, effect, options.studies, number)
         ends = f"{one.power:.3f} | {one.power_before:.3f}" if planted else "– | –"
+        of = f"{factors} | {'IV' if resolution == 4 else 'III'} | {seeds} | {driven}s"
         print(
-            f"| {factors} | {'IV' if resolution == 4 else 'III'} | {seeds} | {driven}s | {100 * one.truth:+.2f} "
+            f"| {of} | {100 * one.truth:+.2f} "
             f"| {one.coverage:.3f} ± {one.error:.3f} | {one.false:.3f} | {one.false_before:.3f} | {ends} |",
             flush=True,
         )
@@ -246,7 +247,7 @@ def _print_needed(factors: int, resolution: int, driven: str, count: int) -> Non
     designs = (Design.screen(factors, resolution), Design.one_at_a_time(factors))
     needed = [seeds_to_decide(scenario, design, effect, count) for design in designs]
     told = [
-        f"{seeds} | {seeds * len(design.runs)}" if seeds else f"over {SEEDS[-1]} | over {SEEDS[-1] * len(design.runs)}"
+        f"{seeds} | {seeds * len(design.runs)}" if seeds else f"over {SEEDS[-1]} | –"
         for seeds, design in zip(needed, designs, strict=True)
     ]
     print(f"| {factors} | {driven}s | {truth:+.2f} | {' | '.join(told)} |", flush=True)

@@ -44,9 +44,9 @@ def ladder(document: Document, names: Names) -> Figure | None:
         "ladder",
         f"Step by step on {plain(document.rules.primary)}",
         alt=f"Effect of each step with its 95 % interval, in points, from the first. {'; '.join(said)}.",
-        note="From the bottom up. Bar: what a step adds to the rung below, with the 95 % interval of the "
-        "step; ▲ it helps, ▼ it is harmful, ● neither. Thin line: the 95 % interval of the whole way from the "
-        "first rung.",
+        note="From the bottom up. Bar: what a step adds to the rung below, with the 95 % interval of the step; "
+        "▲ it helps, ▼ it is harmful, ● neither. Thin line: the 95 % interval of the whole way from the first "
+        "rung.",
     )
 
 
@@ -73,10 +73,10 @@ def _reach(rungs: list[Rung], ends: list[float]) -> list[float]:
 def _rung(canvas: Canvas, x: Scale, y: float, rung: Rung, ends: tuple[float, float], names: Names) -> None:
     below, here = ends
     canvas.text(x.start - 8, y, names[rung.arm], "end")
-    canvas.line("axis dash", x(below), y, x(below), y + ROW)
     if rung.step is None or rung.step.effect is None:
         canvas.point("base", x(here), y, f"{names[rung.arm]}: the first rung", "square")
         return
+    canvas.line("axis dash", x(below), y, x(below), y + ROW)
     found, (colour, shape) = rung.step.effect, tone(rung.step)
     start, end = sorted((x(below), x(here)))
     tip = f"{names[rung.arm]}, {cut(plain(rung.adds), 60)}: {effect(found)}, {rung.step.verdict}"

@@ -109,7 +109,7 @@ def test_the_report_of_a_screen_says_what_it_estimates_and_what_it_saved(make_wo
     # 4σ²/(8·5) = 2σ²/S′
     assert "one factor at a time would take 20 seeds, 100 trials, for intervals as narrow as these 40" in text
     assert "| a on against off × b on against off |" in text
-    assert "+ c × d" in text
+    assert "| c × d |" in text
     assert "**with a: helps" in text
     assert "against without a" in text
     assert "Would it help again?" not in text, "a mean over arms is of no single run"

@@ -7,6 +7,7 @@ from typing import Any
 
 from scipy import stats
 
+from . import screens
 from .comparisons import Comparison, compare
 from .formulas import LEVEL, POWER, fewest, holm
 from .records import Study
@@ -40,6 +41,8 @@ def claimed(study: Study, claim: dict[str, Any]) -> list[tuple[str, str, str]]:
 
     if claim.get("expect") == "does not converge":
         return []
+    if "effect" in claim:
+        return screens.claimed(study, claim)
     metric = claim.get("metric", study.primary)
     return [
         (arm, other, metric)
@@ -67,13 +70,13 @@ class Family:
     def members(self) -> dict[tuple[str, str, str], Comparison]:
         """Each hypothesis once, as first written, whichever of its arms is named first."""
         study = self.study
-        names = [(arm, study.baseline, study.primary) for arm in study.arms if arm != study.baseline]
+        names = [(*pair, study.primary) for pair in screens.declared(study)]
         for claim in study.file.get("claims", []):
             names += claimed(study, claim)
         found: dict[tuple[str, str, str], Comparison] = {}
         for name in names:
             if not (study.mirrored_once and mirrored(name) in found):
-                found[name] = compare(study, *name)
+                found[name] = self._plain(name)
         return shared(found) if study.shares else found
 
     def comparison(self, name: tuple[str, str, str]) -> Comparison:
@@ -81,12 +84,16 @@ class Family:
         if name in self.members:
             return self.members[name]
         if name not in self.compared:
-            plain, declared = compare(self.study, *name), self.members[mirrored(name)].effect
+            plain, declared = self._plain(name), self.members[mirrored(name)].effect
             effect = plain.effect
             if effect and declared and declared.by:
                 effect = replace(effect, by=replace(declared.by, mean=effect.mean))
             self.compared[name] = replace(plain, effect=effect)
         return self.compared[name]
+
+    def _plain(self, name: tuple[str, str, str]) -> Comparison:
+        """By its own seeds alone."""
+        return screens.compare(self.study, name) or compare(self.study, *name)
 
     def at(self, cut: float | str) -> dict[tuple[str, str, str], float]:
         """Adjusted p-values at a cut: a number, or `delta` and `-delta`, each member's own."""

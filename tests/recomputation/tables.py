@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import designs, outlook, settings, tuning
+from . import designs, outlook, screens, settings, tuning
 from .claims import claims
 from .comparisons import Comparison, correct, difference
 from .family import Family
@@ -46,6 +46,10 @@ class Tables:
         """The baseline, then the others, best effect first."""
         study = self.study
         others = [arm for arm in study.arms if arm != study.baseline]
+        if study.file.get("design") == "ladder":
+            return [study.baseline, *others]
+        if study.file.get("design") == "screen":
+            return [study.baseline, *sorted(others, key=lambda arm: (-screens.seen(study, arm), arm))]
         return [study.baseline, *sorted(others, key=lambda arm: -self.main(arm).benefit)]
 
     def main(self, arm: str) -> Comparison:
@@ -67,10 +71,11 @@ class Tables:
                 one = mean(f"{name}_accuracy", self.values(arm, name, "accuracy"))
                 row |= {k.replace("_accuracy_", "_"): v for k, v in one.items()}
                 row |= {f"{name}_low": found and found.low, f"{name}_high": found and found.high}
-            own = None if base else self.main(arm).effect
+            alone = base or study.file.get("design") == "screen"
+            own = None if alone else self.main(arm).effect
             row |= {"effect": own and own.mean, "low": own and own.low, "high": own and own.high}
-            row |= verdict(None if base else self.family.verdict((arm, study.baseline, study.primary)))
-            row |= {"reference": None if base else study.baseline}
+            row |= verdict(None if alone else self.family.verdict((arm, study.baseline, study.primary)))
+            row |= {"reference": None if alone else study.baseline}
             row |= self._gap(arm) if study.hidden else {}
             row |= self._worst(arm)
             row |= mean("ece", self.values(arm, study.primary_set, "ece"))
@@ -163,7 +168,11 @@ class Tables:
         return claims(self.study, self.family)
 
     def factors(self) -> list[Row]:
-        return designs.main_effects(self.study)
+        rows = designs.factor_rows(self.study, self.family)
+        return rows or designs.main_effects(self.study)
+
+    def ladder(self) -> list[Row]:
+        return designs.ladder_rows(self.study, self.family)
 
     def ensembles(self) -> list[Row]:
         rows = []

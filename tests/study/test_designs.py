@@ -106,7 +106,7 @@ def test_of_a_grid_every_level_is_meant_and_of_one_factor_the_arms_themselves():
 @pytest.mark.parametrize(
     ("top", "rest", "said"),
     [
-        (SCREEN, FOUR + claim('"augment.flop"'), 'number 1 effect = "augment.flop"\n    no such factor; did you'),
+        (SCREEN, FOUR + claim('"augment.flop"'), '1 effect = "augment.flop"\n    no such factor; did you'),
         (SCREEN, FOUR + claim('["ema", "ema"]'), "is no interaction of a factor with itself"),
         (SCREEN, FOUR + claim('["ema", "optimizer", "balance"]'), "number 1 effect"),
         (SCREEN, FOUR + claim('["ema", "optimizer"]') + claim('["augment.flip", "augment.zoom"]'),
@@ -114,11 +114,11 @@ def test_of_a_grid_every_level_is_meant_and_of_one_factor_the_arms_themselves():
         (SCREEN + "\nresolution = 3", FIVE + claim('["augment.flip", "augment.zoom"]'),
          "this screen cannot tell it from what ema=0.99 does alone"),
         ('design = "one-at-a-time"', FOUR + claim('"ema"'), "goes with [factors] of a grid or a screen"),
-        ("", "[arms]\na = {}\nb = { ema = 0.9 }\n" + claim('"ema"'), "goes with [factors] of a grid or a screen"),
+        ("", "[arms]\na = {}\nb = { ema = 0.9 }\n" + claim('"ema"'), "goes with [factors] of a grid or"),
         (SCREEN, FOUR + claim('"ema"', 'than = "none"'), "takes no arms"),
         (SCREEN, FOUR + claim('"ema"', 'metric = "seed_sd"'), '"seed_sd" is about single arms'),
         (SCREEN, FOUR + claim('"ema"', 'expect = "does not converge"'), "is about single arms"),
-        (SCREEN, FOUR + '[[claims]]\nsays = "s"\n', "needs `better`, an arm, and `than`; or `effect`, a factor"),
+        (SCREEN, FOUR + '[[claims]]\nsays = "s"\n', "needs `better`, an arm, and `than`; or `effect`, a"),
         ('exclude = [{ balance = "upsample", ema = "ema=0.9" }]',
          '[factors]\nbalance = ["none", "upsample"]\nema = [0.0, 0.9]\n' + claim('["balance", "ema"]'),
          "is in no arm together with what it is compared with"),

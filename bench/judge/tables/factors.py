@@ -16,7 +16,7 @@ from bench.study import effects
 from bench.study.effects import Levels
 from bench.study.read import Study
 
-FRACTIONS = {0.5: "½", 1 / 6: "⅙", 1.0: "", 2.0: "2 ·", 1 / 3: "⅓", 2 / 3: "⅔"}
+FRACTIONS = {1.0: "", 0.5: "½", round(1 / 6, 6): "⅙"}
 """How much of an alias an effect holds, as it is written."""
 
 
@@ -147,11 +147,11 @@ def _told_apart(screen: Screen) -> str:
 
 def _aliases(effect: FactorEffect) -> str | None:
     """``−½ ema × cutmix, …``; None where it holds nothing else."""
-    parts = [
-        f"{'−' if share < 0 else '+'}{FRACTIONS.get(abs(share), f'{abs(share):.2g}')} {effects.name(levels)}"
-        for share, levels in effect.aliases
-    ]
-    return ", ".join(part.replace("  ", " ") for part in parts) or None
+    parts = []
+    for share, levels in effect.aliases:
+        size = FRACTIONS.get(round(abs(share), 6), f"{abs(share):.2g}")
+        parts.append(f"{'−' if share < 0 else ''}{size} {effects.name(levels)}".strip())
+    return ", ".join(parts) or None
 
 
 def _against(level: tuple[str, str, str]) -> str:

@@ -1,0 +1,137 @@
+"""Screens and ladders: what they compare, and effects of factors over all arms."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .comparisons import Comparison, correct, cost
+from .formulas import gap, paired, two_way
+from .records import LOCAL, Study, Trial
+
+Name = tuple[str, str, str]
+BOTH = "the sum of both"
+NOTHING = 1e-9  # what is left of shares that cancel out
+
+
+def factors(study: Study) -> dict[str, list[str]]:
+    """Factor → labels of its levels, the recipe's own first."""
+    found: dict[str, list[str]] = {}
+
+    def look(table: Mapping[str, Any], before: str) -> None:
+        for key, value in table.items():
+            name = before + key
+            if isinstance(value, list):
+                found[name] = [_label(name, one) for one in value]
+            elif list(value) == ["toggle"]:
+                for one in value["toggle"]:
+                    found[f"{name}.{one if isinstance(one, str) else one['name']}"] = ["off", "on"]
+            elif all(isinstance(one, dict) for one in value.values()):
+                found[name] = list(value)
+            else:
+                look(value, name + ".")
+
+    look(study.file.get("factors", {}), "")
+    return found
+
+
+def _label(name: str, value: Any) -> str:
+    return value if isinstance(value, str) else f"{name.rpartition('.')[2]}={value:g}"
+
+
+def levels(study: Study) -> dict[str, tuple[int, ...]]:
+    """Arm → which of the factors it has: its name says what is on."""
+    names, called = factors(study), {}
+    toggles = [name.rpartition(".")[2] if name.startswith("augment.") else name for name in names]
+    on = [
+        toggle if labels[1] == "on" else labels[1]
+        for toggle, labels in zip(toggles, names.values(), strict=True)
+    ]
+    for run in itertools.product((0, 1), repeat=len(names)):
+        called[" + ".join(label for label, there in zip(on, run, strict=True) if there) or "none"] = run
+    return {arm: called[arm] for arm in study.arms}
+
+
+def effects(study: Study) -> dict[tuple[str, str], dict[str, float]]:
+    """(with, without) → each arm's weight; after the factors every two of them."""
+    if study.file.get("design") != "screen":
+        return {}
+    runs = levels(study)
+    coded = {arm: [2 * there - 1 for there in run] for arm, run in runs.items()}
+    names, size = factors(study), len(runs)
+    found = {}
+    for i, (name, (off, on)) in enumerate(names.items()):
+        sides = (_side(name, on, "with"), _side(name, off, "without" if off == "off" else "with"))
+        found[sides] = {arm: 2 * code[i] / size for arm, code in coded.items()}
+    for i, j in itertools.combinations(range(len(names)), 2):
+        both = " × ".join(value(name, names[name][1]) for name in (list(names)[i], list(names)[j]))
+        found[both, BOTH] = {arm: 4 * code[i] * code[j] / size for arm, code in coded.items()}
+    return found
+
+
+def _side(name: str, level: str, word: str) -> str:
+    return f"{word} {value(name, level)}"
+
+
+def value(name: str, level: str) -> str:
+    if level in ("on", "off"):
+        return name
+    return level if level.startswith(name.rpartition(".")[2] + "=") else f"{name} {level}"
+
+
+def declared(study: Study) -> list[tuple[str, str]]:
+    """What a study compares on its primary metric, beside its claims."""
+    others = [arm for arm in study.arms if arm != study.baseline]
+    if study.file.get("design") == "screen":
+        return list(effects(study))[: len(factors(study))]
+    pairs = [(arm, study.baseline) for arm in others]
+    if study.file.get("design") == "ladder":
+        pairs += [(upper, lower) for lower, upper in itertools.pairwise(study.arms)]
+    return list(dict.fromkeys(pairs))
+
+
+def claimed(study: Study, claim: dict[str, Any]) -> list[Name]:
+    """The comparison of a claim about a factor, or about two."""
+    wanted = claim["effect"] if isinstance(claim["effect"], list) else [claim["effect"]]
+    names = list(factors(study))
+    place = sorted(names.index(name) for name in wanted)
+    every = [(i,) for i in range(len(names))] + list(itertools.combinations(range(len(names)), 2))
+    sides = list(effects(study))[every.index(tuple(place))]
+    return [(*sides, claim.get("metric", study.primary))]
+
+
+def compare(study: Study, name: Name) -> Comparison | None:
+    """An effect on any metric, on the seeds that all arms finished; None of what compares two arms."""
+    first, second, metric = name
+    found, sign = effects(study), 1.0
+    if (second, first) in found:
+        first, second, sign = second, first, -1.0
+    if (first, second) not in found:
+        return None
+    weights = {arm: sign * weight for arm, weight in found[first, second].items()}
+    common = set.intersection(*({trial.seed for trial in study.finished(arm)} for arm in weights))
+    trials = {arm: [t for t in study.finished(arm) if t.seed in common] for arm in weights}
+    kind, _, what = metric.partition(".")
+    plain = Comparison(*name, len(common), delta=study.delta(what if kind == "gap" else kind))
+
+    def total(name: str) -> np.ndarray:
+        return np.sum([weight * correct(trials[arm], name) for arm, weight in weights.items()], axis=0)
+
+    if kind == "gap":
+        return Comparison(*name, len(common), gap(total(LOCAL), total(what)), -1, plain.delta)
+    if kind == "cost":
+        logs = [[weight * math.log(cost(t, what)) for t in trials[arm]] for arm, weight in weights.items()]
+        return Comparison(*name, len(common), paired(np.sum(logs, axis=0)), -1)
+    rows = total(kind)
+    differing = int(np.any(abs(rows) > NOTHING, axis=0).sum())
+    return Comparison(*name, len(common), two_way(rows), 1, plain.delta, differing)
+
+
+def seen(study: Study, arm: str) -> float:
+    """By which the arms of a screen are ordered, for none is judged: the difference to the baseline."""
+    others = {t.seed: t for t in study.finished(study.baseline)}
+    both: list[tuple[Trial, Trial]] = [(t, others[t.seed]) for t in study.finished(arm) if t.seed in others]
+    mine, theirs = (correct(list(side), study.primary_set) for side in zip(*both, strict=True))
+    return float(np.mean(mine - theirs))
