@@ -27,7 +27,7 @@ BATCH = 40
 """Studies in memory at once."""
 ENOUGH = 0.8
 """Power that a planted effect is to be found with."""
-SEEDS = (3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40)
+SEEDS = (*range(3, 21), 22, 24, 26, 28, 30, 35, 40)
 
 
 @dataclass(frozen=True)
@@ -210,13 +210,29 @@ SCREENS = ((4, 4), (7, 3))
 """Factors and resolution; both have eight arms."""
 PLANTED = {"seed": 0.6, "image": 0.35}
 """Logits that the first factor adds."""
+SMALL = {"seed": (0.3, 0.45), "image": (0.2, 0.3)}
+"""Those whose deciding is priced."""
 
 
 def main() -> None:
     """Print two tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--studies", type=int, default=400, help="studies per scenario  [default: 400]")
+    parser.add_argument("--needed", action="store_true", help="only what an effect takes to be decided")
     options = parser.parse_args()
+    if not options.needed:
+        _print_found(options.studies)
+    print(
+        "\n| factors | driven by | effect, points | screen: seeds | trials | one at a time: seeds | trials |"
+    )
+    print("| --: | :-- | --: | --: | --: | --: | --: |")
+    for (factors, resolution), driven in itertools.product(SCREENS, PLANTED):
+        for effect in SMALL[driven]:
+            _print_needed(Design.screen(factors, resolution), driven, effect, max(options.studies // 4, 50))
+
+
+def _print_found(studies: int) -> None:
+    """What screens find, and what they find that is not there."""
     print(
         "| factors | resolution | seeds | driven by | effect, points | coverage | false studies | before "
         "| found | before |\n| --: | :-- | --: | :-- | --: | --: | --: | --: | --: | --: |"
@@ -224,7 +240,7 @@ def main() -> None:
     cases = itertools.product(SCREENS, (3, 5, 10), PLANTED, (0.0, 1.0))
     for number, ((factors, resolution), seeds, driven, planted) in enumerate(cases):
         design, effect = Design.screen(factors, resolution), planted * PLANTED[driven]
-        one = simulate(Scenario(seeds, 0.74, driven, True), design, effect, options.studies, number)
+        one = simulate(Scenario(seeds, 0.74, driven, True), design, effect, studies, number)
         ends = f"{one.power:.3f} | {one.power_before:.3f}" if planted else "– | –"
         of = f"{factors} | {'IV' if resolution == 4 else 'III'} | {seeds} | {driven}s"
         print(
@@ -232,19 +248,14 @@ def main() -> None:
             f"| {one.coverage:.3f} ± {one.error:.3f} | {one.false:.3f} | {one.false_before:.3f} | {ends} |",
             flush=True,
         )
-    print(
-        "\n| factors | driven by | effect, points | screen: seeds | trials | one at a time: seeds | trials |"
-    )
-    print("| --: | :-- | --: | --: | --: | --: | --: |")
-    for (factors, resolution), driven in itertools.product(SCREENS, PLANTED):
-        _print_needed(factors, resolution, driven, max(options.studies // 4, 50))
 
 
-def _print_needed(factors: int, resolution: int, driven: str, count: int) -> None:
-    scenario, effect = Scenario(3, 0.74, driven, True), PLANTED[driven]
+def _print_needed(screen: Design, driven: str, effect: float, count: int) -> None:
+    scenario = Scenario(3, 0.74, driven, True)
     base = scenario.middle(scenario.accuracy)
     truth = 100 * (scenario.truth(base + effect) - scenario.truth(base))
-    designs = (Design.screen(factors, resolution), Design.one_at_a_time(factors))
+    factors = len(screen.weights)
+    designs = (screen, Design.one_at_a_time(factors))
     needed = [seeds_to_decide(scenario, design, effect, count) for design in designs]
     told = [
         f"{seeds} | {seeds * len(design.runs)}" if seeds else f"over {SEEDS[-1]} | –"

@@ -21,9 +21,12 @@ from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
 from bench.run.planning import Planning, TrialState, cells, lacking, lacks, states, store_of
 from bench.store import Record, Store
+from bench.study import effects
 from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
 
+MOST_ALIASES = 7
+"""Factors of a screen whose aliases are printed."""
 SIDES = {"train": "train on", "val": "validate", "test": "test"}
 LEGEND = "● done  ◔ little learned  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
@@ -113,9 +116,25 @@ def _decides(plan: Plan, store: Store) -> list[str]:
 
     comparisons = len(references(plan.study))
     head = f"decides   {plan.study.primary}, {many(comparisons, 'comparison')}"
+    lines = detectable.lines(plan, store)
     if plan.study.design == "screen":
         head = f"decides   {plan.study.primary}, {comparisons} factors, each told from all arms"
-    return [head] + [f"          {line}" for line in detectable.lines(plan, store)]
+        lines = [*_aliases(plan), *lines]
+    return [head] + [f"          {line}" for line in lines]
+
+
+def _aliases(plan: Plan) -> list[str]:
+    """What the effects of a screen cannot be told from."""
+    from bench.judge.factorial import effects_of
+
+    main = [one for one in effects_of(plan.study) if len(one.levels) == 1]
+    held = [
+        f"{effects.name(one.levels)} also holds {effects.told(one.aliases)}" for one in main if one.aliases
+    ]
+    if not held:
+        return ["averaged over the other factors, clear of interactions of two"]
+    more = [f"… and {len(held) - MOST_ALIASES} more"] if len(held) > MOST_ALIASES else []
+    return ["resolution 3, averaged over the other factors:", *held[:MOST_ALIASES], *more]
 
 
 def _declared(plan: Plan, store: Store) -> list[str]:

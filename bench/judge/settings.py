@@ -10,6 +10,8 @@ from typing import Any
 
 from bench.identity import identity
 from bench.judge.outcomes import Outcome, Outcomes, device, trained
+from bench.recipe import Choice
+from bench.registry import augmentations
 from bench.study.read import Arm, Study
 
 NOTICED = 1.02
@@ -103,7 +105,15 @@ def _further(lower: Arm, upper: Arm) -> str:
     before, after = lower.recipe.augment, upper.recipe.augment
     kept = [one for one in after if one in before]
     new = [one for one in after if one not in before]
-    return ", ".join(spell({"name": one.name} | one.params) for one in new) if kept == list(before) else ""
+    return ", ".join(map(_short, new)) if kept == list(before) else ""
+
+
+def _short(choice: Choice) -> str:
+    """Its name, and the parameters that are not at their defaults."""
+    fields = augmentations[choice.name].schema.model_fields if choice.name in augmentations else {}
+    usual = {key: field.default for key, field in fields.items()}
+    own = {key: value for key, value in choice.params.items() if key not in usual or usual[key] != value}
+    return spell({"name": choice.name} | own)
 
 
 def confounds(study: Study, outcomes: Outcomes, order: Sequence[str]) -> tuple[tuple[str, str], ...]:

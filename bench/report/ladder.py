@@ -44,9 +44,9 @@ def ladder(document: Document, names: Names) -> Figure | None:
         "ladder",
         f"Step by step on {plain(document.rules.primary)}",
         alt=f"Effect of each step with its 95 % interval, in points, from the first. {'; '.join(said)}.",
-        note="From the bottom up. Bar: what a step adds to the rung below, with the 95 % interval of the step; "
-        "▲ it helps, ▼ it is harmful, ● neither. Thin line: the 95 % interval of the whole way from the first "
-        "rung.",
+        note="From the bottom up. Bar: what a step adds to the rung below, with the 95 % interval of the "
+        "step; ▲ it helps, ▼ it is harmful, ● neither. Thin line: the 95 % interval of the whole way from "
+        "the first rung.",
     )
 
 

@@ -14,10 +14,18 @@ DESIGNS = ("grid", "screen")
 SUM = "the sum of both"
 """What an interaction is compared with: two levels that act as if each were alone."""
 
+FRACTIONS = {1.0: "", 0.5: "½", round(1 / 6, 6): "⅙"}
+"""How a share of an alias is written."""
+
+MOST_TOLD = 10
+"""Aliases that are named one by one."""
+
 Levels = tuple[tuple[str, str, str], ...]
 """(factor, level, the baseline's level): one of a main effect, two of an interaction."""
 Sides = tuple[str, str]
 """What is compared with what, as a comparison names two arms."""
+Aliases = tuple[tuple[float, Levels], ...]
+"""What a number also holds, times what."""
 Cells = Mapping[tuple[tuple[str, str], ...], str]
 """Levels of all factors, as (factor, level) in the order of the factors → arm."""
 
@@ -31,8 +39,8 @@ class Averaged:
     """Arm → its weight in Σ weight · score; they add up to 0."""
     blocks: int
     """Settings of the other factors that it is averaged over."""
-    aliases: tuple[tuple[float, Levels], ...] = ()
-    """What the same sum also holds, times what: no data of this design can tell them apart."""
+    aliases: Aliases = ()
+    """What the same sum also holds: no data of this design can tell them apart."""
 
 
 def sides(levels: Levels) -> Sides:
@@ -61,6 +69,19 @@ def _told(factor: str, level: str) -> str:
 def _value(factor: str, level: str) -> str:
     """``optimizer lion``; a label that says its setting already (``ema=0.99``) stands alone."""
     return level if level.startswith(f"{factor.rpartition('.')[2]}=") else f"{factor} {level}"
+
+
+def told(aliases: Aliases) -> str:
+    """``−½ ema × cutmix, …``; nothing where there are none."""
+    sizes = {round(abs(share), 6) for share, _ in aliases}
+    if len(aliases) > MOST_TOLD and len(sizes) == 1:  # of Plackett and Burman's every one of two others
+        size = FRACTIONS.get(*sizes, "")
+        return f"{size} of each of {len(aliases)} interactions of two others, with either sign"
+    parts = []
+    for share, levels in aliases:
+        size = FRACTIONS.get(round(abs(share), 6), f"{abs(share):.2g}")
+        parts.append(f"{'−' if share < 0 else ''}{size} {name(levels)}".strip())
+    return ", ".join(parts)
 
 
 def every(design: str, arms: Sequence[Arm], reference: Mapping[str, str]) -> Iterator[Levels]:

@@ -138,7 +138,7 @@ def test_a_twelve_arm_screen_holds_a_part_of_every_interaction(make_world):
     w.finish_all()
     text = markdown(document_of(w))
     assert "also holds a part of interactions of two others" in text
-    assert "⅙ b × c" in text
+    assert "⅙ of each of 21 interactions of two others, with either sign" in text
 
 
 def test_a_seed_that_diverged_in_one_arm_leaves_every_effect_to_the_others(make_world):

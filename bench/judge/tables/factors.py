@@ -16,9 +16,6 @@ from bench.study import effects
 from bench.study.effects import Levels
 from bench.study.read import Study
 
-FRACTIONS = {1.0: "", 0.5: "½", round(1 / 6, 6): "⅙"}
-"""How much of an alias an effect holds, as it is written."""
-
 
 @dataclass(frozen=True)
 class FactorEffect:
@@ -32,8 +29,8 @@ class FactorEffect:
     cells: int
     blocks: int
     """Settings of the other factors that it is averaged over."""
-    aliases: tuple[tuple[float, Levels], ...] = ()
-    """What the same number also holds, times what."""
+    aliases: effects.Aliases = ()
+    """What the same number also holds."""
     finding: Finding | None = None
     """Its verdict, where it was declared."""
 
@@ -95,7 +92,7 @@ def table(d: Document, cost: bool) -> Table | None:
     """Main effects, then interactions."""
     judged = any(e.finding for e in d.factor_effects)
     verdict = finding_columns("", lambda e: e.finding)[1:] if judged else ()
-    aliases = Column("aliases", "also holds", "prose", _aliases)
+    aliases = Column("aliases", "also holds", "prose", lambda e: effects.told(e.aliases) or None)
     columns = (
         Column("effect_of", "effect", "name", lambda e: " × ".join(map(_against, e.levels))),
         Column("effect", f"Δ {d.rules.primary}", "effect", lambda e: e.effect),
@@ -143,15 +140,6 @@ def _told_apart(screen: Screen) -> str:
         f"A main effect also holds {how} of two others, as named: where those are not 0, the number is not "
         "the factor's own, and no data of this screen can tell."
     )
-
-
-def _aliases(effect: FactorEffect) -> str | None:
-    """``−½ ema × cutmix, …``; None where it holds nothing else."""
-    parts = []
-    for share, levels in effect.aliases:
-        size = FRACTIONS.get(round(abs(share), 6), f"{abs(share):.2g}")
-        parts.append(f"{'−' if share < 0 else ''}{size} {effects.name(levels)}".strip())
-    return ", ".join(parts) or None
 
 
 def _against(level: tuple[str, str, str]) -> str:
