@@ -75,7 +75,7 @@ def told(aliases: Aliases) -> str:
     """``−½ ema × cutmix, …``; nothing where there are none."""
     sizes = {round(abs(share), 6) for share, _ in aliases}
     if len(aliases) > MOST_TOLD and len(sizes) == 1:  # of Plackett and Burman's every one of two others
-        size = FRACTIONS.get(*sizes, "")
+        size = FRACTIONS.get(next(iter(sizes)), "")
         return f"{size} of each of {len(aliases)} interactions of two others, with either sign"
     parts = []
     for share, levels in aliases:
