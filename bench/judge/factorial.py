@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from bench.study import effects
@@ -16,6 +16,31 @@ def effects_of(study: Study) -> Iterator[Averaged]:
     reference = study.arm(study.baseline).levels
     for levels in effects.every(study.design, study.arms, reference):
         yield effects.averaged(levels, study.design, study.arms, reference)
+
+
+def untold(study: Study, asked: Iterable[tuple[str, str]]) -> list[Averaged]:
+    """Contrasts of a screen that nobody asked for, each number once: what they vary by is noise alone.
+
+    asked   sides of the effects that somebody did ask for
+    """
+    if study.design != "screen":
+        return []
+    wanted = {sides for pair in asked for sides in (pair, pair[::-1])}
+    every = list(effects_of(study))
+    known = {column for one in every if effects.sides(one.levels) in wanted for column in _columns(one)}
+    found = []
+    for one in every:
+        clear = not any(len(alias) == 1 for _, alias in one.aliases)
+        if clear and _columns(one).isdisjoint(known):
+            known |= _columns(one)
+            found.append(one)
+    return found
+
+
+def _columns(one: Averaged) -> set[tuple[bool, ...]]:
+    """Which arms stand on one side, told from either: of one number the same."""
+    column = tuple(weight > 0 for weight in one.weights.values())
+    return {column, tuple(not above for above in column)}
 
 
 def main_effects(study: Study) -> list[effects.Sides]:

@@ -108,7 +108,7 @@ class SequentialRulings(Rulings):
         for course in running:
             course.seen, course.contrast, course.last = seen, self._seen(course.key, seen), self.looked
         # What stopped earlier still tells the others of noise; its own verdict stands as it was given.
-        contrasts = moderated(self.keys, [course.contrast for course in self._courses])
+        contrasts = moderated(self.keys, [course.contrast for course in self._courses], self._untold(seen))
         for course, contrast in zip(self._courses, contrasts, strict=True):
             if course in running:
                 course.contrast, course.member = contrast, self._member(course.key, contrast)

@@ -47,7 +47,8 @@ class Rulings:
     def __init__(self, study: Study, evidence: Evidence, declared: Declared | None = None) -> None:
         """declared: what was, before the first score; None: what the study says now."""
         self._declare(study, evidence, declared)
-        self._contrasts = moderated(self.keys, [self._contrast(key) for key in self.keys])
+        contrasts = [self._contrast(key) for key in self.keys]
+        self._contrasts = moderated(self.keys, contrasts, self._untold(evidence))
         self._members = list(map(self._member, self.keys, self._contrasts))
         judged = zip(stats.judge(self._members), self._contrasts, strict=True)
         self._judgements = [settled(judgement, contrast) for judgement, contrast in judged]
@@ -111,6 +112,15 @@ class Rulings:
         if renamed:
             return Contrast(None, reason=f"not judged: {renamed} is not the set that was declared")
         return None
+
+    def _untold(self, evidence: Evidence) -> dict[str, list[Contrast]]:
+        """By metric, contrasts of a screen that tell its effects of noise."""
+        found = factorial.untold(self.study, [key[:2] for key in self.keys])
+        metrics = dict.fromkeys(key[2] for key in self.keys) if found else ()
+        return {
+            metric: [evidence.weighed(one.weights, parse(metric, self.sets)) for one in found]
+            for metric in metrics
+        }
 
     def _arms(self, key: Key) -> tuple[str, ...]:
         """The arms that a comparison is told from."""

@@ -77,7 +77,12 @@ class Family:
         for name in names:
             if not (study.mirrored_once and mirrored(name) in found):
                 found[name] = self._plain(name)
-        return shared(found) if study.shares else found
+        if not study.shares:
+            return found
+        pairs = {name: one for name, one in found.items() if name[:2] not in screens.sides(study)}
+        averaged = {name: one for name, one in found.items() if name not in pairs}
+        lent = shared(pairs) | screens.shared(study, averaged)
+        return {name: lent[name] for name in found}
 
     def comparison(self, name: tuple[str, str, str]) -> Comparison:
         """Of two arms, in the order that is asked for."""

@@ -3,13 +3,15 @@
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .comparisons import Comparison, correct, cost
+from .comparisons import FEW, Comparison, correct, cost
 from .formulas import gap, paired, two_way
 from .records import LOCAL, Study, Trial
+from .sharing import lend
 
 Name = tuple[str, str, str]
 BOTH = "the sum of both"
@@ -127,6 +129,49 @@ def compare(study: Study, name: Name) -> Comparison | None:
     rows = total(kind)
     differing = int(np.any(abs(rows) > NOTHING, axis=0).sum())
     return Comparison(*name, len(common), two_way(rows), 1, plain.delta, differing)
+
+
+def sides(study: Study) -> set[tuple[str, str]]:
+    """What effects compare, told from either side."""
+    return {one for pair in effects(study) for one in (pair, pair[::-1])}
+
+
+def shared(study: Study, members: Mapping[Name, Comparison]) -> dict[Name, Comparison]:
+    """With what decides: as variances of a single arm, since contrasts weigh the arms differently."""
+    found = dict(members)
+    for metric in {name[2] for name in members}:
+        mine = [name for name in members if name[2] == metric]
+        further = [(*one, metric) for one in _unasked(study, [name[:2] for name in mine])]
+        told = {}
+        for name in [*mine, *further]:
+            one = members.get(name) or compare(study, name)
+            if one and one.effect and one.effect.variance and one.seeds >= 3 and one.differing >= FEW:
+                told[name] = replace(one.effect, v_seed=one.effect.v_seed / _size(study, name))
+        for name, effect in lend(told, len(told)).items():
+            own = found.get(name)
+            if own and own.effect and effect.by:
+                v_seed = effect.by.v_seed * _size(study, name)
+                by = replace(own.effect, v_seed=v_seed, lent=effect.by.lent)
+                found[name] = replace(own, effect=replace(own.effect, by=by))
+    return found
+
+
+def _size(study: Study, name: Name) -> float:
+    every = effects(study)
+    weights = every.get(name[:2]) or every[name[1], name[0]]
+    return sum(weight**2 for weight in weights.values())
+
+
+def _unasked(study: Study, asked: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Interactions that are no number of what was asked for, nor of a factor alone; each number once."""
+    every, found = effects(study), []
+    main = list(every)[: len(factors(study))]
+    taken = [every.get(pair) or every[pair[1], pair[0]] for pair in asked] + [every[pair] for pair in main]
+    for pair, weights in every.items():
+        if all(abs(sum(w * other[arm] for arm, w in weights.items())) < NOTHING for other in taken):
+            taken.append(weights)
+            found.append(pair)
+    return found
 
 
 def seen(study: Study, arm: str) -> float:

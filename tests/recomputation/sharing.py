@@ -24,12 +24,12 @@ def shared(members: Mapping[Name, Comparison]) -> dict[Name, Comparison]:
             if one.effect.variance
         }
         arms = {arm for name in told for arm in name[:2]}
-        for name, effect in _lend(told, len(arms) - 1).items():
+        for name, effect in lend(told, len(arms) - 1).items():
             found[name] = replace(members[name], effect=effect)
     return found
 
 
-def _lend(effects: Mapping[Name, Effect], independent: int) -> dict[Name, Effect]:
+def lend(effects: Mapping[Name, Effect], independent: int) -> dict[Name, Effect]:
     """Smyth's moments of log s², each with its own degrees of freedom."""
     logs, noise, freedoms = [], [], []
     for one in effects.values():
