@@ -89,7 +89,10 @@ def _ladder(w: World) -> Study_:
 
 @pytest.mark.parametrize(
     ("written", "make", "names"),
-    [(SCREEN, _screen, ("factors", "claims", "arms")), (LADDER, _ladder, ("ladder", "arms"))],
+    [
+        (SCREEN, _screen, ("factors", "claims", "arms", "evidence")),
+        (LADDER, _ladder, ("ladder", "arms", "evidence", "prediction")),
+    ],
 )
 def test_screens_and_ladders_say_what_their_records_say(
     make_world: Callable[..., World], written: str, make: Callable[[World], Study_], names: tuple[str, ...]

@@ -19,18 +19,16 @@ def effects_of(study: Study) -> Iterator[Averaged]:
 
 
 def untold(study: Study, asked: Iterable[tuple[str, str]]) -> list[Averaged]:
-    """Contrasts of a screen that nobody asked for, each number once: what they vary by is noise alone.
+    """Contrasts of a screen that nobody asked for, each number once: their spread over seeds is noise too.
 
-    asked   sides of the effects that somebody did ask for
+    asked   sides of the effects that somebody did ask for, on one metric
     """
-    if study.design != "screen":
-        return []
     wanted = {sides for pair in asked for sides in (pair, pair[::-1])}
     every = list(effects_of(study))
     known = {column for one in every if effects.sides(one.levels) in wanted for column in _columns(one)}
     found = []
     for one in every:
-        clear = not any(len(alias) == 1 for _, alias in one.aliases)
+        clear = len(one.levels) == 1 or not any(len(alias) == 1 for _, alias in one.aliases)
         if clear and _columns(one).isdisjoint(known):
             known |= _columns(one)
             found.append(one)

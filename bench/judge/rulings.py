@@ -115,12 +115,11 @@ class Rulings:
 
     def _untold(self, evidence: Evidence) -> dict[str, list[Contrast]]:
         """By metric, contrasts of a screen that tell its effects of noise."""
-        found = factorial.untold(self.study, [key[:2] for key in self.keys])
-        metrics = dict.fromkeys(key[2] for key in self.keys) if found else ()
-        return {
-            metric: [evidence.weighed(one.weights, parse(metric, self.sets)) for one in found]
-            for metric in metrics
-        }
+        found: dict[str, list[Contrast]] = {}
+        for metric in dict.fromkeys(key[2] for key in self.keys) if self.study.design == "screen" else ():
+            further = factorial.untold(self.study, [key[:2] for key in self.keys if key[2] == metric])
+            found[metric] = [evidence.weighed(one.weights, parse(metric, self.sets)) for one in further]
+        return found
 
     def _arms(self, key: Key) -> tuple[str, ...]:
         """The arms that a comparison is told from."""

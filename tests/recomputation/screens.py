@@ -94,6 +94,19 @@ def declared(study: Study) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
+def told(study: Study, order: list[str]) -> list[tuple[str, str]]:
+    """The same in the order of a report: factors by size, rungs as written, arms as in the first table."""
+    if study.file.get("design") == "screen":
+        found = {pair: compare(study, (*pair, study.primary)) for pair in declared(study)}
+        means = {pair: one.effect.mean for pair, one in found.items() if one and one.effect}
+        return sorted(means, key=lambda pair: -abs(means[pair]))
+    pairs = [(arm, study.baseline) for arm in order[1:]]
+    steps = [pair for pair in declared(study) if pair not in pairs]
+    if study.file.get("design") == "ladder" and steps:
+        return list(dict.fromkeys([pairs[0], *steps, pairs[-1], *pairs]))
+    return pairs
+
+
 def claimed(study: Study, claim: dict[str, Any]) -> list[Name]:
     """The comparison of a claim about a factor, or about two."""
     wanted = claim["effect"] if isinstance(claim["effect"], list) else [claim["effect"]]
@@ -163,10 +176,9 @@ def _size(study: Study, name: Name) -> float:
 
 
 def _unasked(study: Study, asked: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Interactions that are no number of what was asked for, nor of a factor alone; each number once."""
+    """Effects that are no number of what was asked for, nor of one another: factors first."""
     every, found = effects(study), []
-    main = list(every)[: len(factors(study))]
-    taken = [every.get(pair) or every[pair[1], pair[0]] for pair in asked] + [every[pair] for pair in main]
+    taken = [every.get(pair) or every[pair[1], pair[0]] for pair in asked]
     for pair, weights in every.items():
         if all(abs(sum(w * other[arm] for arm, w in weights.items())) < NOTHING for other in taken):
             taken.append(weights)
