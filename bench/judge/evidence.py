@@ -204,8 +204,8 @@ class Evidence:
         more = [row for row in same if row is not None]
         if not more:
             return found, cells
-        both = [np.stack([self.rows.row(row[side], metric) for row in kept.rows]) for side in (0, 1)]
-        baseline, arm = both[place], both[1 - place]
+        known = ([self.rows.row(row[side], metric) for row in kept.rows] for side in (place, 1 - place))
+        baseline, arm = (np.stack([row for row in rows if row is not None]) for rows in known)
         every = np.concatenate([baseline, np.stack(more)])
         test = stats.with_further(arm, baseline, every, self._slope(metric))
         test = replace(test, mean=-test.mean) if place else test
