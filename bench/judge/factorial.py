@@ -58,9 +58,14 @@ def averaged(study: Study, arm: str, reference: str) -> Averaged | None:
         sides = effects.sides(levels)
         if (arm, reference) in (sides, sides[::-1]):
             found = effects.averaged(levels, study.design, study.arms, base)
-            turned = {label: -weight for label, weight in found.weights.items()}
-            return found if (arm, reference) == sides else replace(found, weights=turned)
+            return found if (arm, reference) == sides else _turned(found)
     return None
+
+
+def _turned(one: Averaged) -> Averaged:
+    """Told from the other side."""
+    weights = {label: -weight for label, weight in one.weights.items()}
+    return replace(one, weights=weights, aliases=tuple((-share, of) for share, of in one.aliases))
 
 
 def arms_of(study: Study, arm: str, reference: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

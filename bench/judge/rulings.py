@@ -17,6 +17,7 @@ from bench.judge.measure import Measure, parse
 from bench.judge.sharing import lent, moderated
 from bench.plan import TEST
 from bench.registry import metrics
+from bench.study import effects
 from bench.study.read import Claim, Delta, Study
 
 WORDS = {
@@ -169,7 +170,7 @@ class Rulings:
         return Finding(
             *key,
             verdict=verdict,
-            detail="; ".join(filter(None, [detail, *_hardly(contrast)])),
+            detail="; ".join(filter(None, [detail, *_hardly(contrast), self._held(key)])),
             effect=effect,
             if_converges=conditional and effect is not None,
             dagger=judgement.dagger,
@@ -182,6 +183,11 @@ class Rulings:
             shrunk=self._shrunk(key, contrast, metric),
             arms=contrast.arms,
         )
+
+    def _held(self, key: Key) -> str:
+        """What an effect of a screen cannot be told from."""
+        effect = factorial.averaged(self.study, *key[:2])
+        return f"also holds {effects.told(effect.aliases)}" if effect and effect.aliases else ""
 
     def _shrunk(self, key: Key, contrast: Contrast, metric: Measure) -> Effect | None:
         """Of what was looked at once there is nothing to be drawn back."""

@@ -9,6 +9,7 @@ import pytest
 from bench import stats
 from bench.judge.declared import LATE, declare, late_keys, scored, write_declared
 from bench.judge.family import family_keys, hypotheses
+from bench.judge.looks import progress, scored_pairs
 from bench.report import build, files, markdown
 from bench.study import effects, screens
 from bench.study.read import Claim, Study
@@ -325,3 +326,41 @@ def test_a_screen_has_its_effects_figure_over_all_arms(make_world):
 def test_a_design_that_has_not_run_has_a_report(make_world, make):
     w = make(make_world)
     assert "not run yet" in markdown(document_of(w))
+
+
+def test_a_factor_that_is_not_decided_asks_for_further_seeds_of_every_arm(make_world):
+    w = screen(make_world, seeds=tuple(range(40)), images=60)
+    study = study_of(w)
+    plan = w.plan.model_copy(update={"looks": (5, 40)})
+    for label in w.levels:
+        for seed in range(5):
+            w.finish(label, seed)
+    race = progress(study, plan, w.store)
+    assert race.looked == 1
+    found = {f.arm: f for f in build(study, plan, w.store).findings}
+    assert found["with a"].verdict.startswith("helps")
+    assert set(race.wanted.values()) == {40}
+    assert race.stopped == dict.fromkeys(set(w.levels) - {"none"})
+    assert scored_pairs(study, plan, w.store) == [(f"with {n}", f"without {n}") for n in "abcd"]
+
+
+def test_contrasts_of_a_screen_lend_each_other_what_they_know_of_noise(make_world):
+    w = screen(make_world, seeds=(0, 1, 2))
+    w.finish_all()
+    found = {finding.arm: finding.rests for finding in document_of(w).findings}
+    columns = [lambda levels, n=n: levels[n] == "on" for n in "abcd"]
+    columns += [lambda levels, n=n: levels["a"] == levels[n] for n in "bcd"]
+    every = stats.moderate([stats.two_way(halves(w, column)) for column in columns])
+    for name, interval in zip("abcd", every, strict=False):
+        deciding = interval.deciding
+        assert found[f"with {name}"].freedom == pytest.approx(deciding.freedom_of_seeds)
+        assert found[f"with {name}"].p == pytest.approx(deciding.p(0))
+    assert max(rests.freedom for rests in found.values()) > 2, "some are quieter than the others"
+
+
+def test_a_screen_of_folds_says_nothing_of_seeds(make_world):
+    w = screen(make_world, seeds=(0,), folds=3, images=60)
+    w.finish_all()
+    text = markdown(document_of(w))
+    assert "on folds finished in all arms" in text
+    assert "one factor at a time" not in text

@@ -65,7 +65,7 @@ def main_effects(study: Study) -> list[dict[str, Any]]:
 def factor_rows(study: Study, family: Family) -> list[Row]:
     """Of a screen: its effects, of interactions that are one column the first."""
     names, rows, told = screens.factors(study), [], set()
-    aliases = _aliases(study)
+    aliases = screens.aliases(study)
     for sides, weights in screens.effects(study).items():
         column = tuple(weight > 0 for weight in weights.values())
         turned = tuple(not one for one in column)
@@ -90,22 +90,6 @@ def _against(names: dict[str, list[str]], sides: tuple[str, str]) -> str:
     return " × ".join(
         f"{name} {on} against {off}" for name, (off, on) in names.items() if screens.value(name, on) in wanted
     )
-
-
-def _aliases(study: Study) -> dict[tuple[str, str], list[str]]:
-    """What else each effect's number holds: other effects of which the arms' scores give it a share."""
-    every = screens.effects(study)
-    found: dict[tuple[str, str], list[str]] = {}
-    for sides, weights in every.items():
-        found[sides] = []
-        for other, theirs in every.items():
-            # scores of a world in which that other effect is 1 and nothing else is
-            unit = {arm: weight / sum(w * w for w in theirs.values()) for arm, weight in theirs.items()}
-            share = sum(weights[arm] * unit[arm] for arm in weights)
-            if other != sides and abs(share) > screens.NOTHING:
-                size = {0.5: "½ ", 1.0: "", 2.0: "2 · "}.get(round(abs(share), 9), f"{abs(share):.2g} ")
-                found[sides].append(f"{'−' if share < 0 else ''}{size}{other[0].removeprefix('with ')}")
-    return found
 
 
 def ladder_rows(study: Study, family: Family) -> list[Row]:

@@ -161,7 +161,8 @@ class Family:
     def _verdict(self, name: tuple[str, str, str]) -> Verdict:
         word = self.word(name)
         one = self.comparison(name)
-        detail = self.detail(one) if word == "inconclusive" else ""
+        parts = [self.detail(one) if word == "inconclusive" else "", screens.held(self.study, name[:2])]
+        detail = "; ".join(filter(None, parts))
         return Verdict(one, word, word != self.word(name, strict=False) and self._held_back(name), detail)
 
     def _held_back(self, name: tuple[str, str, str]) -> bool:

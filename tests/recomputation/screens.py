@@ -94,6 +94,31 @@ def declared(study: Study) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
+def aliases(study: Study) -> dict[tuple[str, str], list[str]]:
+    """What else each effect's number holds: other effects of which the arms' scores give it a share."""
+    every = effects(study)
+    found: dict[tuple[str, str], list[str]] = {}
+    for sides, weights in every.items():
+        found[sides] = []
+        for other, theirs in every.items():
+            # scores of a world in which that other effect is 1 and nothing else is
+            unit = {arm: weight / sum(w * w for w in theirs.values()) for arm, weight in theirs.items()}
+            share = sum(weights[arm] * unit[arm] for arm in weights)
+            if other != sides and abs(share) > NOTHING:
+                size = {0.5: "½ ", 1.0: "", 2.0: "2 · "}.get(round(abs(share), 9), f"{abs(share):.2g} ")
+                found[sides].append(f"{'−' if share < 0 else ''}{size}{other[0].removeprefix('with ')}")
+    return found
+
+
+def held(study: Study, pair: tuple[str, str]) -> str:
+    """The same in a sentence about a comparison."""
+    every = aliases(study)
+    listed = every.get(pair) or [
+        name.removeprefix("−") if name.startswith("−") else f"−{name}" for name in every.get(pair[::-1], [])
+    ]
+    return f"also holds {', '.join(listed)}" if listed else ""
+
+
 def told(study: Study, order: list[str]) -> list[tuple[str, str]]:
     """The same in the order of a report: factors by size, rungs as written, arms as in the first table."""
     if study.file.get("design") == "screen":

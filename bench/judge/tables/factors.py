@@ -77,7 +77,7 @@ def find_screen(study: Study, rulings: Rulings) -> Screen | None:
         findings=tuple(sorted(findings, key=_largest_first)),
         factors=len(findings),
         arms=len(study.arms),
-        seeds=len(study.seeds),
+        seeds=study.folds.k if study.folds else len(study.seeds),
         clear=not any(one.aliases for one in single),
         separate=not shares,
         partial=bool(shares - {0.5, 1.0, 2.0}),
@@ -115,14 +115,19 @@ def _note(d: Document, judged: bool) -> str:
             f"minus what it does without; 0 where they add up. {d.unit.capitalize()}, on {d.over} finished "
             f"in all of these arms; {alone}"
         )
-    seeds, trials = d.screen.one_at_a_time
+    saved = ""
+    if not d.rules.folds:
+        seeds, trials = d.screen.one_at_a_time
+        saved = (
+            f" As far as the luck of seeds goes, changing one factor at a time would take {seeds} seeds, "
+            f"{trials} trials, for intervals as narrow as these {d.screen.trials} trials give."
+        )
     return (
         "A single level: the mean of the half of all arms that have it minus the mean of the other half, "
         "so an effect averaged over the other factors, not the one at the baseline. Two joined by ×, an "
         "interaction: what the first does in the presence of the second minus what it does without; 0 "
         f"where they add up. {_told_apart(d.screen)} {d.unit.capitalize()}, on {d.over} finished in all "
-        f"arms; {alone} As far as the luck of {d.over} goes, changing one factor at a time would take "
-        f"{seeds} seeds, {trials} trials, for intervals as narrow as these {d.screen.trials} trials give."
+        f"arms; {alone}{saved}"
     )
 
 
