@@ -93,20 +93,22 @@ def corrupted_sets(study: Study, evidence: Evidence, order: Sequence[str]) -> tu
     return tuple(found)
 
 
-def unseen(study: Study, evidence: Evidence, arm: str, reference: str, name: str) -> Unseen | None:
-    """Arm minus reference on the families that neither trains with; None where no family has scores.
+def unseen(study: Study, evidence: Evidence, weights: Mapping[str, float], name: str) -> Unseen | None:
+    """Arms weighed on the families that none of them trains with; None where no family has scores.
 
-    Finished pairs. An item is a base image: its copies of those families are averaged.
+    weights   as ``Evidence.weighed`` takes them: of an arm and its reference 1 and −1
+
+    Finished replicates. An item is a base image: its copies of those families are averaged.
     """
     hidden = study.hidden.get(name)
     if not isinstance(hidden, Corrupted) or _mixes(hidden):
         return None
     families = _families(hidden, name, evidence.outcomes)
-    known = seen(study.arm(arm).recipe) | seen(study.arm(reference).recipe)
+    known = frozenset().union(*(seen(study.arm(label).recipe) for label in weights))
     common = tuple(family for family in families if family not in known)
     effect = None
     if common:
-        contrast = evidence.contrast(arm, reference, Measure("score", name, families=common))
+        contrast = evidence.weighed(weights, Measure("score", name, families=common))
         effect = Effect.of(contrast.of_finished, few=contrast.few)
     return Unseen(effect, len(common), len(families))
 
@@ -209,7 +211,7 @@ class _Set:
         if label != baseline:
             contrast = self.evidence.contrast(label, baseline, Measure("score", self.name))
             effect = Effect.of(contrast.of_finished, few=contrast.few)
-            new = unseen(self.study, self.evidence, label, baseline, self.name)
+            new = unseen(self.study, self.evidence, {baseline: -1.0, label: 1.0}, self.name)
         return CorruptedArm(
             label=label,
             seen=known,

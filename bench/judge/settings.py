@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any
 
 from bench.identity import identity
 from bench.judge.outcomes import Outcome, Outcomes, device, trained
+from bench.recipe import Choice
+from bench.registry import augmentations
 from bench.study.read import Arm, Study
 
 NOTICED = 1.02
@@ -78,6 +81,39 @@ def changes(study: Study, order: Sequence[str]) -> tuple[Change, ...]:
             if before != after:
                 found.append(Change(label, key, before, after))
     return tuple(found)
+
+
+def rungs(study: Study) -> list[str]:
+    """Of every arm, what it has and the one written before it has not; of the first nothing."""
+    return ["", *(added(lower, upper) for lower, upper in itertools.pairwise(study.arms))]
+
+
+def added(lower: Arm, upper: Arm) -> str:
+    """What an arm has that another one, which it builds on, has not: ``augment + cutmix, ema = 0.99``."""
+    before, after = flat(lower), flat(upper)
+    texts = []
+    for key in dict.fromkeys([*before, *after]):
+        was, now = before.get(key, "–"), after.get(key, "–")
+        if was != now:
+            further = _further(lower, upper) if key == "augment" else ""
+            texts.append(f"{key} + {further}" if further else f"{key} = {now}")
+    return ", ".join(texts)
+
+
+def _further(lower: Arm, upper: Arm) -> str:
+    """Augmentations that came in, where none went."""
+    before, after = lower.recipe.augment, upper.recipe.augment
+    kept = [one for one in after if one in before]
+    new = [one for one in after if one not in before]
+    return ", ".join(map(_short, new)) if kept == list(before) else ""
+
+
+def _short(choice: Choice) -> str:
+    """Its name, and the parameters that are not at their defaults."""
+    fields = augmentations[choice.name].schema.model_fields if choice.name in augmentations else {}
+    usual = {key: field.default for key, field in fields.items()}
+    own = {key: value for key, value in choice.params.items() if key not in usual or usual[key] != value}
+    return spell({"name": choice.name} | own)
 
 
 def confounds(study: Study, outcomes: Outcomes, order: Sequence[str]) -> tuple[tuple[str, str], ...]:

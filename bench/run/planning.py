@@ -145,10 +145,15 @@ class Planning:
         before = read_plan_file(file) if file.is_file() else None
         if before and before.looks:
             seeds = look_seeds(study, before.looks, before)
-            self.study = study.model_copy(update={"seeds": seeds})
+            self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
             return before.looks
         if not now:
             return ()
+        if study.further_seeds:
+            raise UserError(
+                "--until decided gives the baseline as many seeds as its arms need\n"
+                "    leave baseline_seeds out, or run without --until decided"
+            )
         seeds = look_seeds(study, study.looks)
         neighbours = tuple(range(seeds[0], seeds[0] + len(study.seeds)))
         if study.folds or study.seeds != neighbours or seeds[-1] >= REPLICATE_SEEDS:
@@ -157,7 +162,7 @@ class Planning:
                 f"{' with folds' if study.folds else ''}\n"
                 f"    give seeds = 5, or neighbours as [100, 101, 102] below {REPLICATE_SEEDS}, and no folds"
             )
-        self.study = study.model_copy(update={"seeds": seeds})
+        self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
         self._refuse_scored(before)
         return study.looks
 

@@ -14,9 +14,11 @@ from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
 from bench.registry import Component, metrics, sources, use
+from bench.study import effects
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
 from bench.study.file import (
+    REPLICATE_SEEDS,
     ClaimTable,
     Criterion,
     Delta,
@@ -33,7 +35,7 @@ from bench.study.wording import mistake_of, problems_of
 
 __all__ = ["PATCHABLE_DATA", "Arm", "Claim", "Delta", "Ensemble", "Folds", "Study", "Tune", "load", "parse"]
 
-Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
+Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remove", "screen", "ladder"]
 RESERVED = ("trials", "reference", "smoke-runs", "index")
 LOCAL_SET = "test"
 """What a plan calls the local test set; a metric calls it ``local``."""
@@ -42,7 +44,10 @@ NOT_SETS = ("local", "test", "val", "val_shift", "gap", "cost")
 
 
 class Claim(Frozen):
-    """A statement the report judges. ``better`` and ``than`` are arm labels: lists and globs are expanded."""
+    """A statement the report judges. ``better`` and ``than`` are arm labels: lists and globs are expanded.
+
+    Of an effect of factors they are its sides, as ``study.effects`` calls them.
+    """
 
     says: str
     better: tuple[str, ...]
@@ -71,6 +76,8 @@ class Study(Frozen):
     hidden: dict[str, Hidden]
     val_shift: Hidden | None = None
     seeds: tuple[int, ...] = ()
+    further_seeds: tuple[int, ...] = ()
+    """That the baseline alone is trained with."""
     folds: Folds | None = None
     primary: str
     """The deciding metric, ``<set>.<score>``."""
@@ -138,6 +145,8 @@ class _Reader:
         """Names, also of broken sets: what refers to them is no further mistake."""
         self.sets: tuple[str, ...] = ()
         """Whose scores can be asked for: ``local`` where there are local test images, then hidden sets."""
+        self._claimed: dict[frozenset[effects.Levels], effects.Levels] = {}
+        """Interactions that a screen cannot tell apart → the one that a claim is about."""
 
     def study(self, name: str, file: str) -> Study:
         for key, problem in contradictions(self.table):
@@ -158,6 +167,7 @@ class _Reader:
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
+        self._check_seeds(written)
         self._check_fill(built)
         self._check_tune(written, built)
         self._check_ensembles(written, built)
@@ -166,15 +176,30 @@ class _Reader:
         return Study(
             name=name,
             baseline=built.baseline,
-            design="arms" if written.arms is not None else written.design or "grid",
+            design=written.design or ("arms" if written.arms is not None else "grid"),
             arms=tuple(built.arms),
             recipe=next(arm.recipe for arm in built.arms if arm.label == built.baseline),
             seeds=_seeds(written),
+            further_seeds=self._further_seeds(written),
             folds=written.replicates,
             primary=primary,
             claims=tuple(claims),
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
+
+    def _further_seeds(self, written: StudyFile) -> tuple[int, ...]:
+        """The baseline's own, on from the largest seed of all arms."""
+        seeds = _seeds(written)
+        return tuple(range(max(seeds) + 1, max(seeds) + 1 + (written.baseline_seeds or 0) - len(seeds)))
+
+    def _check_seeds(self, written: StudyFile) -> None:
+        every = (*_seeds(written), *self._further_seeds(written))
+        if written.baseline_seeds is not None and written.baseline_seeds <= len(_seeds(written)):
+            problem = f"must be more than the {len(_seeds(written))} seeds of every arm, or left out"
+            self._add("baseline_seeds", written.baseline_seeds, problem)
+        elif every[-1] >= REPLICATE_SEEDS and written.baseline_seeds is not None:
+            problem = f"goes up to seed {every[-1]}; seeds of replicates are 0 to {REPLICATE_SEEDS - 1}"
+            self._add("baseline_seeds", written.baseline_seeds, problem)
 
     def _add(self, path: str, found: Any, problem: str) -> None:
         self.mistakes.append(Mistake(path, "" if found is None else shorten(found), problem))
@@ -290,12 +315,59 @@ class _Reader:
             self._check_metric(f"{table} metric", metric, self.sets, special)
         if unconverged != (metric == "converged"):
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
-        better = self._labels(f"{table} better", claim.better, built)
+        written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
+        if claim.effect is not None:
+            better, than = self._sides(f"{table} effect", claim.effect, built)
+            return Claim(better=better, than=than, metric=metric, **written)
+        better = self._labels(f"{table} better", claim.better or [], built)
         than = self._labels(f"{table} than", claim.than, built) if claim.than is not None else ()
         if better == than and len(better) == 1:
             self._add(f"{table} than", claim.than, "compares an arm with itself")
-        written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
         return Claim(better=better, than=than, metric=metric, **written)
+
+    def _sides(
+        self, path: str, wanted: str | list[str], built: Arms
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a claim about a factor, or about two, compares; nothing when nobody knows the arms."""
+        base = next((arm for arm in built.arms if arm.label == built.baseline), None)
+        design = self.table.get("design", "grid")
+        if built.labels is None or base is None or len(built.arms) < len(built.labels):
+            return (), ()
+        names = [wanted] if isinstance(wanted, str) else wanted
+        if "factors" not in self.table or design not in effects.DESIGNS:
+            self._add(path, wanted, f"goes with [factors] of a {' or a '.join(effects.DESIGNS)}")
+            return (), ()
+        for factor in names:
+            if factor not in base.levels:
+                self._add(path, factor, f"no such factor; {did_you_mean(factor, base.levels)}")
+                return (), ()
+        if len(set(names)) < len(names):
+            self._add(path, wanted, "is no interaction of a factor with itself; name two factors")
+            return (), ()
+        return self._told_apart(path, names, built.arms, base)
+
+    def _told_apart(
+        self, path: str, names: Sequence[str], arms: Sequence[Arm], base: Arm
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The sides of every effect of these factors, if the design tells it at all."""
+        design, found = self.table.get("design", "grid"), []
+        if len(base.levels) == 1:
+            found = [(arm.label, base.label) for arm in arms if arm.label != base.label]
+        for levels in effects.every(design, arms, base.levels):
+            if {factor for factor, _, _ in levels} != set(names):
+                continue
+            effect = effects.averaged(levels, design, arms, base.levels)
+            found.append(effects.sides(levels))
+            if not effect.weights:
+                self._add(path, effects.name(levels), "is in no arm together with what it is compared with")
+            if len(levels) > 1 and (of := next((a for _, a in effect.aliases if len(a) == 1), None)):
+                problem = f"this screen cannot tell it from what {effects.name(of)} does alone"
+                self._add(path, effects.name(levels), f"{problem}; leave out resolution = 3, or use a grid")
+            twin = self._claimed.setdefault(frozenset({levels, *(a for _, a in effect.aliases)}), levels)
+            if len(levels) > 1 and twin != levels:
+                problem = f"this screen cannot tell it from {effects.name(twin)}, which is claimed above"
+                self._add(path, effects.name(levels), f"{problem}: the two are one number")
+        return tuple(dict.fromkeys(a for a, _ in found)), tuple(dict.fromkeys(b for _, b in found))
 
     def _labels(self, path: str, wanted: str | list[str], built: Arms) -> tuple[str, ...]:
         """Arms that a name, a list of names or globs mean; nothing is said when nobody knows the arms."""

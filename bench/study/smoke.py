@@ -32,6 +32,7 @@ def smoke(study: Study) -> Study:
         "hidden": {name: _hidden(hidden) for name, hidden in study.hidden.items()},
         "val_shift": study.val_shift and _hidden(study.val_shift),
         "seeds": study.seeds[:1],
+        "further_seeds": (),
         "folds": study.folds and study.folds.model_copy(update={"k": 2}),
         "tune": study.tune and _tune(study.tune),
     }

@@ -149,6 +149,18 @@ class Report:
                 "why not": said("why_not"),
             }
             found.append(self.plain_table("Would it help again?", self.tables.prediction(), columns))
+        if self.study.has("evidence"):
+            rests: Columns = {
+                "arm": self.label,
+                "against": lambda row: self.label({"arm": row["reference"]}),
+                "metric": said("metric"),
+                f"sd over {self.over}": number("sd", 100),
+                "the sd that decides": number("deciding_sd", 100),
+                "degrees of freedom": number("freedom"),
+                "correlation of pairs": number("correlation"),
+                f"common {self.over}": number("seeds"),
+            }
+            found.append(self.plain_table("What verdicts rest on", self.tables.evidence(), rests))
         if self.study.has("hidden"):
             found.append(self.plain_table("Looks at hidden sets", self.tables.hidden(), HIDDEN))
         return found

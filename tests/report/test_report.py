@@ -39,7 +39,7 @@ def test_made_twice_it_is_the_same_to_the_byte(world):
     assert before == {path: path.read_bytes() for path in first.parent.rglob("*") if path.is_file()}
     assert first == world.store.root / "tiny" / "report.md"
     there = {path.stem for path in (first.parent / "tables").iterdir() if path.suffix == ".csv"}
-    usual = "arms claims classes costs hidden noise prediction results scores settings trials"
+    usual = "arms claims classes costs evidence hidden noise prediction results scores settings trials"
     assert " ".join(sorted(there)) == usual
 
 
