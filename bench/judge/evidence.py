@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import stats
 from bench.judge.measure import Measure, parse
-from bench.judge.outcomes import Outcome, Outcomes, cost, device
+from bench.judge.outcomes import Outcome, Outcomes, cost, device, gang
 from bench.judge.replicates import gap_interval, interval
 from bench.judge.rows import Chosen, Doubles, Rows
 from bench.plan import TEST
@@ -273,7 +273,7 @@ class Evidence:
 
     def _on_cost(self, pairs: Pairs, metric: Measure) -> Contrast:
         done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
-        kinds = {device(o) for pair in done for o in pair}
+        kinds = {device(o) + f" ({gang(o)} at once)" * (gang(o) > 1) for pair in done for o in pair}
         if metric.score == "seconds" and len(kinds) > 1:
             return Contrast(None, len(done), "more than one kind of device: " + ", ".join(sorted(kinds)))
         costs = [(cost(a, metric.score), cost(b, metric.score)) for a, b in done]
