@@ -16,6 +16,7 @@ from bench.cli.options import (
     Address,
     Device,
     ExecutorName,
+    Gang,
     Json,
     Quiet,
     Results,
@@ -33,6 +34,7 @@ def run(
     device: Device = None,
     executor: ExecutorName = None,
     workers: Workers = None,
+    gang: Gang = None,
     address: Address = None,
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Train again what a new hidden set cannot be scored from.")
@@ -80,7 +82,9 @@ def run(
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
 
-    machine = machine_of(results=results, device=device, executor=executor, workers=workers, address=address)
+    machine = machine_of(
+        results=results, device=device, executor=executor, workers=workers, gang=gang, address=address
+    )
     patience = Patience(seconds_of(timeout) if timeout else None, max_failures)
     if until not in ("", "decided"):
         raise UserError(f'--until "{until}": must be decided')

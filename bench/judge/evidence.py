@@ -11,7 +11,7 @@ import numpy as np
 
 from bench import stats
 from bench.judge.measure import Measure, parse
-from bench.judge.outcomes import Outcome, Outcomes, cost, device
+from bench.judge.outcomes import Outcome, Outcomes, cost, device, gang
 from bench.judge.replicates import Cells, gap_interval, interval
 from bench.judge.rows import Chosen, Doubles, Rows
 from bench.plan import TEST
@@ -315,7 +315,7 @@ class Evidence:
 
     def _on_cost(self, cells: Cells, metric: Measure) -> Contrast:
         done = cells.done
-        kinds = {device(o) for row in done.rows for o in row}
+        kinds = {device(o) + f" ({gang(o)} at once)" * (gang(o) > 1) for row in done.rows for o in row}
         if metric.score == "seconds" and len(kinds) > 1:
             return Contrast(None, len(done.rows), "more than one kind of device: " + ", ".join(sorted(kinds)))
         values = [[self.value(o, metric) for o in row] for row in done.rows]

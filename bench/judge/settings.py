@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.identity import identity
-from bench.judge.outcomes import Outcome, Outcomes, device, trained
+from bench.judge.outcomes import Outcome, Outcomes, device, gang, trained
 from bench.recipe import Choice
 from bench.registry import augmentations
 from bench.study.read import Arm, Study
@@ -142,10 +142,15 @@ def confounds(study: Study, outcomes: Outcomes, order: Sequence[str]) -> tuple[t
 
 def cost_confounds(outcomes: Outcomes) -> tuple[str, ...]:
     """What makes times of this study hard to compare."""
-    kinds = sorted({device(o) for trials in outcomes.values() for o in trials if o.state == "done"})
-    if len(kinds) < 2:
-        return ()
-    return (f"trials ran on different kinds of device: {', '.join(kinds)}",)
+    done = [o for trials in outcomes.values() for o in trials if o.state == "done"]
+    kinds, sizes = sorted({device(o) for o in done}), [gang(o) for o in done]
+    found = [f"trials ran on different kinds of device: {', '.join(kinds)}"] if len(kinds) > 1 else []
+    if shared := sum(size > 1 for size in sizes):
+        found.append(
+            f"{shared} of {len(done)} trials took turns with others in one process, at most {max(sizes)} of "
+            "them: their seconds and images/s are of their own turns, their memory is that of all"
+        )
+    return tuple(found)
 
 
 def parameters(trials: Sequence[Outcome]) -> int | None:

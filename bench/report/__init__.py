@@ -6,6 +6,7 @@ spell it. Nothing heavy is imported before a report is made.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -151,7 +152,8 @@ def write_views(study: Study, plan: PlanFile, store: Store, document: Document) 
     document   as in ``files``
     """
     failures = []
-    for write in (lambda: write_report(study, plan, store, document=document), lambda: write_index(store)):
+    report = functools.partial(write_report, study, plan, store, document=document)
+    for write in (report, functools.partial(write_index, store)):
         try:
             write()
         except OSError as error:
