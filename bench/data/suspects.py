@@ -95,7 +95,7 @@ def embedding(pixels: Pixels, positions: Index, progress: Count | None = None) -
     """
     coarse = GRID * GRID * pixels.shape[3]
     features = np.empty((len(positions), coarse + BINS * pixels.shape[3]), np.float32)
-    step = max(1, AT_ONCE // math.prod(pixels.shape[1:]))
+    step = min(BLOCK, max(1, AT_ONCE // math.prod(pixels.shape[1:])))
     for start in range(0, len(positions), step):
         block = np.asarray(pixels[positions[start : start + step]])
         features[start : start + step, :coarse] = coarse_pixels(block)
