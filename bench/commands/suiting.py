@@ -276,7 +276,7 @@ def _arms(suit: Suit) -> Iterator[str]:
         name = "flips-zoom"
     else:
         yield "# Assumed: nothing in these images has an up, as under a microscope, so they may be mirrored"
-        yield "# both ways and turned. Where there is one (radiographs, faces, scenes), write anew with --upright."
+        yield "# both ways and turned. Where there is one (radiographs, faces, scenes): write with --upright."
         flips = [{"name": "flip", "vertical_p": 0.5}]
         moved = [*flips, {"name": "rotate", "degrees": 180.0, "fill": "reflect"}]
         name = "flips-turned"

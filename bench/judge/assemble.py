@@ -26,7 +26,7 @@ from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, device, read_outcomes
 from bench.judge.rulings import Rulings
-from bench.judge.tables import ensembles, factors, noise, trials
+from bench.judge.tables import asked, ensembles, factors, noise, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
 from bench.registry import metrics
 from bench.store import Record, Store
@@ -91,7 +91,13 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         ensembles=ensembles.rows(study, outcomes, store),
         noise=tuple(noise.measure_noise(study, plan, evidence)),
         looked=looked(plan, store),
+        asked=asked.rows(study, evidence, order, _classes(outcomes)),
     )
+
+
+def _classes(outcomes: Outcomes) -> list[str]:
+    """Names of the classes, in the order of the labels; none before a trial has finished."""
+    return next((record.classes for record in _done(outcomes) if record.classes), [])
 
 
 def _rank(finding: Finding, metric: Measure) -> tuple[bool, float, str]:

@@ -55,7 +55,9 @@ def pairs_of(claim: Claim) -> list[Key]:
 
 
 def wanted_scores(study: Study, further: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
-    """For each set of the plan, the scores that intervals are asked for: accuracy, and what is declared.
+    """For each set of the plan, the scores that intervals are asked for.
+
+    They are accuracy, what is declared, and what else is to be told.
 
     further   metrics that were declared and are no longer asked for
     """
@@ -65,4 +67,4 @@ def wanted_scores(study: Study, further: Sequence[str] = ()) -> dict[str, tuple[
         found = parse(metric, sets)
         if found.kind == "score" and found.traits["interval"] != "none":
             wanted[found.set].append(found.score)
-    return {name: tuple(dict.fromkeys(scores)) for name, scores in wanted.items()}
+    return {name: tuple(dict.fromkeys([*scores, *study.scores])) for name, scores in wanted.items()}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bench.judge.outcomes import Outcome
     from bench.judge.robustness import CorruptedSet
     from bench.judge.settings import Change
+    from bench.judge.tables.asked import Asked
     from bench.judge.tables.ensembles import EnsembleRow
     from bench.judge.tables.factors import Ingredient
     from bench.judge.tables.hidden import Looked
@@ -353,6 +354,7 @@ class Document:
     ensembles: tuple[EnsembleRow, ...] = ()
     noise: tuple[Noise, ...] = ()
     looked: tuple[Looked, ...] = ()
+    asked: tuple[Asked, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -190,7 +190,7 @@ def ours(folder: Path) -> set[str]:
     """Tables and figures in a study's folder that a report left; not those that people put there."""
     from bench.judge.tables import TABLES
 
-    figures = "effects|seeds|cost|recall|curves|(local|corruptions|confusion|search)-[\\w-]+"
+    figures = "effects|seeds|cost|recall|curves|(local|corruptions|confusion|search|roc|precision)-[\\w-]+"
     wanted = rf"figures/({figures})\.svg|tables/({'|'.join(TABLES)})\.(csv|tex)"
     found = (path.relative_to(folder).as_posix() for path in folder.glob("*/*.*"))
     return {name for name in found if re.fullmatch(wanted, name, re.ASCII)}

@@ -216,8 +216,8 @@ def _refuse_unjudged(study: Study, path: Path) -> None:
     claims = {f"[[claims]] number {n} metric": claim.metric for n, claim in enumerate(study.claims, 1)}
     wrong = []
     for where, metric in ({"primary": study.primary} | claims).items():
-        name = metric.rpartition(".")[2]
-        if name in scores and name not in judged:
+        name = metric.partition(".")[2]
+        if name in scores and scores[name].traits["interval"] == "none":
             problem = f"{name} has a value, never a verdict; known: {', '.join(judged)}"
             wrong.append(Mistake(where, shorten(metric), problem))
     if wrong:

@@ -232,6 +232,8 @@ class StudyFile(Frozen):
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[int] | None = None
     replicates: Folds | None = None
     primary: str | None = None
+    scores: list[str] = Field(default_factory=list)
+    """Further scores to tell of every arm and set; one that needs a class and names none: of every class."""
     delta: Delta = Delta()
     looks: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (5, 8, 12)
     design: DesignName | None = None

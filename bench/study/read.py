@@ -74,6 +74,8 @@ class Study(Frozen):
     folds: Folds | None = None
     primary: str
     """The deciding metric, ``<set>.<score>``."""
+    scores: tuple[str, ...] = ()
+    """Further scores to tell, as the file names them."""
     delta: Delta = Delta()
     looks: tuple[int, ...] = (5, 8, 12)
     claims: tuple[Claim, ...] = ()
@@ -154,6 +156,11 @@ class _Reader:
         primary = written.primary or next((f"{h}.accuracy" for h in self.hidden), "local.accuracy")
         if written.primary or self.hidden:  # without either _check_local has said what is missing
             self._check_metric("primary", primary, self.sets)
+        for score in written.scores:
+            if (problem := metrics.problem(score)) and not metrics.needs_class(score):
+                self._add("scores", score, f"{problem}   (bench list metrics)")
+            elif not problem and not _told(metrics[score]):
+                self._add("scores", score, "is no share with an interval; the table of every score has it")
         claims = [
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
@@ -172,6 +179,7 @@ class _Reader:
             seeds=_seeds(written),
             folds=written.replicates,
             primary=primary,
+            scores=tuple(dict.fromkeys(written.scores)),
             claims=tuple(claims),
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
@@ -277,6 +285,9 @@ class _Reader:
         of, _, score = metric.partition(".")
         if metric in special or (of in sets and score in metrics):
             return
+        if of in sets and (metrics.needs_class(score) or "(" in score):
+            self._add(path, metric, metrics.problem(score))
+            return
         examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
         hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
         self._add(path, metric, f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})")
@@ -329,6 +340,9 @@ class _Reader:
         if tune.epochs is not None and any(stage.steps for arm in built.arms for stage in arm.recipe.stages):
             where = "[tune] epochs"
             self._add(where, tune.epochs, "shortens stages given in epochs; some are given in steps")
+        tuned = tune.metric.partition(".")[2]
+        if tuned in metrics and metrics[tuned].traits.get("asked"):
+            self._add("[tune] metric", tune.metric, "is told in reports, not while searching; use val.auc")
         spaces = [("[tune.space]", tune.space, built.arms)]
         for pattern, space in tune.arms.items():
             labels = self._labels("[tune.arms]", pattern, built)
@@ -346,6 +360,10 @@ class _Reader:
             clashes = (space_clash(arm, tune) for arm in built.arms)
             if clash := next(filter(None, clashes), None):
                 self._add("[tune.space]", None, clash)
+
+
+def _told(score: Component) -> bool:
+    return score.traits.get("interval") != "none" and score.traits.get("unit") == "share"
 
 
 def _matching(labels: Sequence[str], pattern: str) -> list[str]:
