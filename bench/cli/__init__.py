@@ -68,7 +68,11 @@ for name, command in data.COMMANDS.items():
 
 
 def main() -> None:
-    """Entry point of ``bench``: 0 done, 1 trials failed, 2 the person must fix something, 130 interrupted."""
+    """Entry point of ``bench``.
+
+    Exit codes: 0 done, 1 trials failed, 2 the person must fix something, 3 a gate does not hold, 130
+    interrupted.
+    """
     try:
         app()
     except UserError as error:

@@ -52,6 +52,16 @@ def run(
             show_default=False,
         ),
     ] = "",
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gate",
+            metavar="TEXT",
+            help="End with exit code 3 unless this was found: 'ARM: not harmful on METRIC'; several times "
+            "for several.",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Annotated[
         str,
         typer.Option("--timeout", help="Longest time a trial may take: 90s, 30m, 2h.  \\[default: no limit]"),
@@ -84,7 +94,8 @@ def run(
     patience = Patience(seconds_of(timeout) if timeout else None, max_failures)
     if until not in ("", "decided"):
         raise UserError(f'--until "{until}": must be decided')
-    options = conductor.Options(smoke, rescore, _causes(retry), until == "decided", patience)
+    gates = tuple(gate or ())
+    options = conductor.Options(smoke, rescore, _causes(retry), until == "decided", gates, patience)
     code = 0
     for study in studies:
         try:
@@ -106,6 +117,8 @@ def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None
 
     for failure in ending.failures:
         print(f"failed: {failure}", file=sys.stderr)
+    for line in ending.gates:
+        print(f"gate does not hold: {line}", file=sys.stderr)
     if not quiet:
         what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
         print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
@@ -118,6 +131,7 @@ def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None
     import json
 
     about = {"event": "report", "study": study.stem, "file": str(ending.report), "ran": ending.ran}
+    about["gates"] = list(ending.gates)
     print(json.dumps(about | {"counts": dict(ending.counts)}, ensure_ascii=False))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import accounts, claims, factorial, ledger, promise, robustness, settings
+from bench.judge import accounts, claims, factorial, gates, ledger, promise, robustness, settings
 from bench.judge.declared import read_declared
 from bench.judge.evidence import Evidence
 from bench.judge.family import references, wanted_scores
@@ -91,6 +91,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         ensembles=ensembles.rows(study, outcomes, store),
         noise=tuple(noise.measure_noise(study, plan, evidence)),
         looked=looked(plan, store),
+        gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
         asked=asked.rows(study, evidence, order, _classes(outcomes)),
     )
 

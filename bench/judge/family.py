@@ -13,10 +13,11 @@ Key = tuple[str, str, str]
 
 
 def family_keys(study: Study) -> list[Key]:
-    """What is asked for: every arm against the baseline on the primary metric, every pair of every claim."""
+    """Every arm against the baseline on the primary metric, every pair of every claim, every gate."""
     keys = [(arm, reference, study.primary) for arm, reference in references(study)]
     for claim in study.claims:
         keys += pairs_of(claim)
+    keys += [gate.key for gate in study.gates]
     return list(dict.fromkeys(keys))
 
 
@@ -54,6 +55,11 @@ def pairs_of(claim: Claim) -> list[Key]:
     return [(better, than, claim.metric) for better in claim.better for than in claim.than if better != than]
 
 
+def declared_metrics(study: Study) -> list[str]:
+    """What claims and gates are judged by."""
+    return [*(claim.metric for claim in study.claims), *(gate.metric for gate in study.gates)]
+
+
 def wanted_scores(study: Study, further: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
     """For each set of the plan, the scores that intervals are asked for.
 
@@ -63,7 +69,7 @@ def wanted_scores(study: Study, further: Sequence[str] = ()) -> dict[str, tuple[
     """
     sets = study.sets
     wanted = {name: ["accuracy"] for name in sets}
-    for metric in (study.primary, *(claim.metric for claim in study.claims), *further):
+    for metric in (study.primary, *declared_metrics(study), *further):
         found = parse(metric, sets)
         if found.kind == "score" and found.traits["interval"] != "none":
             wanted[found.set].append(found.score)

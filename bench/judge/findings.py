@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.judge.factorial import FactorEffect
+    from bench.judge.gates import GateRow
     from bench.judge.ledger import Tuning
     from bench.judge.outcomes import Outcome
     from bench.judge.robustness import CorruptedSet
@@ -355,6 +356,7 @@ class Document:
     noise: tuple[Noise, ...] = ()
     looked: tuple[Looked, ...] = ()
     asked: tuple[Asked, ...] = ()
+    gates: tuple[GateRow, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -363,8 +365,9 @@ class Document:
 
     @property
     def comparisons(self) -> tuple[Finding, ...]:
-        """Every declared one, each once: on the primary metric, then of the claims."""
+        """Every declared one, each once: on the primary metric, then of the claims, then of gates."""
         every = [*self.findings, *(pair for claim in self.claims for pair in claim.pairs)]
+        every += [gate.finding for gate in self.gates]
         found: dict[tuple[str, str, str], Finding] = {}
         for one in every:
             found.setdefault((one.arm, one.reference, one.metric), one)

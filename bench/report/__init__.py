@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.plan import PlanFile
     from bench.report.svg import Figure
     from bench.store import Store
+    from bench.study.gates import Gate
     from bench.study.read import Study
 
 FORMATS = ("md", "csv", "tex", "html", "svg")
@@ -46,6 +47,15 @@ def verdicts(document: Document) -> tuple[str, ...]:
     from bench.report import brief
 
     return brief.verdicts(document)
+
+
+def lost_gates(document: Document, further: Iterable[Gate]) -> tuple[str, ...]:
+    """A line for each gate that does not hold: the study's, and further ones about declared comparisons."""
+    from bench.judge import gates
+    from bench.report import brief
+
+    rows = [*document.gates, *(gates.look(gate, document.comparisons) for gate in further)]
+    return brief.gates([row for row in rows if row], document)
 
 
 def write_index(store: Store) -> Path:

@@ -214,6 +214,7 @@ def _refuse_unjudged(study: Study, path: Path) -> None:
     """Raise UserError for what is to decide and can not: a score that never gets an interval."""
     judged = [score.name for score in scores if score.traits.get("interval") != "none"]
     claims = {f"[[claims]] number {n} metric": claim.metric for n, claim in enumerate(study.claims, 1)}
+    claims |= {f"gates number {n}": gate.metric for n, gate in enumerate(study.gates, 1)}
     wrong = []
     for where, metric in ({"primary": study.primary} | claims).items():
         name = metric.partition(".")[2]

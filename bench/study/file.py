@@ -248,6 +248,8 @@ class StudyFile(Frozen):
     factors: dict[str, Any] | None = None
     tune: Tune | None = None
     claims: list[ClaimTable] = Field(default_factory=list)
+    gates: list[str] = Field(default_factory=list)
+    """What a run must find so that it ends well: ``ARM: not harmful on METRIC``."""
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
 
     _looks = field_validator("looks", mode="before")(_tuple)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
 from bench.registry import Component, metrics, sources, use
+from bench.study import gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
 from bench.study.file import (
@@ -26,6 +27,7 @@ from bench.study.file import (
     Tune,
     contradictions,
 )
+from bench.study.gates import Gate, Known
 from bench.study.patch import Tree
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
@@ -79,6 +81,7 @@ class Study(Frozen):
     delta: Delta = Delta()
     looks: tuple[int, ...] = (5, 8, 12)
     claims: tuple[Claim, ...] = ()
+    gates: tuple[Gate, ...] = ()
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
     tune: Tune | None = None
     aa: bool = False
@@ -165,6 +168,7 @@ class _Reader:
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
+        must = list(self._gates(written, built, primary))
         self._check_fill(built)
         self._check_tune(written, built)
         self._check_ensembles(written, built)
@@ -181,6 +185,7 @@ class _Reader:
             primary=primary,
             scores=tuple(dict.fromkeys(written.scores)),
             claims=tuple(claims),
+            gates=tuple(must),
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
 
@@ -281,24 +286,26 @@ class _Reader:
                 problem = "is made of local test images, and [data] split has test = 0; give test a share"
                 self._add(f"[hidden.{name}] kind", "corrupted", problem)
 
+    def _gates(self, written: StudyFile, built: Arms, primary: str) -> Iterator[Gate]:
+        if built.labels is None:
+            return
+        baseline = built.baseline if built.arms else ""
+        known = Known(built.labels, baseline, primary, lambda metric: metric_problem(metric, self.sets))
+        for text in written.gates:
+            try:
+                yield gates.parse(text, known)
+            except ValueError as error:
+                self._add("gates", text, str(error))
+
     def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
-        of, _, score = metric.partition(".")
-        if metric in special or (of in sets and score in metrics):
-            return
-        if of in sets and (metrics.needs_class(score) or "(" in score):
-            self._add(path, metric, metrics.problem(score))
-            return
-        examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
-        hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
-        self._add(path, metric, f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})")
+        if problem := _metric_problem(metric, sets, special):
+            self._add(path, metric, problem)
 
     def _claim(self, table: str, claim: ClaimTable, built: Arms, primary: str) -> Claim:
         unconverged = claim.expect == "does not converge"
         metric = claim.metric or ("converged" if unconverged else primary)
-        gaps = [f"gap.{h}" for h in self.hidden if "local" in self.sets]
-        special = [*gaps, "cost.seconds", "cost.epochs", "seed_sd", "converged"]
-        if claim.metric:
-            self._check_metric(f"{table} metric", metric, self.sets, special)
+        if claim.metric and (problem := metric_problem(metric, self.sets, "converged")):
+            self._add(f"{table} metric", metric, problem)
         if unconverged != (metric == "converged"):
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
         better = self._labels(f"{table} better", claim.better, built)
@@ -360,6 +367,27 @@ class _Reader:
             clashes = (space_clash(arm, tune) for arm in built.arms)
             if clash := next(filter(None, clashes), None):
                 self._add("[tune.space]", None, clash)
+
+
+def metric_problem(metric: str, sets: Sequence[str], *further: str) -> str:
+    """Why nothing can be compared by ``metric``; empty where it can.
+
+    sets      of a study: ``local`` where there is one, then its hidden sets
+    further   metrics that are known here alone
+    """
+    gaps = [f"gap.{name}" for name in sets if name != "local" and "local" in sets]
+    return _metric_problem(metric, sets, [*gaps, "cost.seconds", "cost.epochs", "seed_sd", *further])
+
+
+def _metric_problem(metric: str, sets: Sequence[str], special: Sequence[str]) -> str:
+    of, _, score = metric.partition(".")
+    if metric in special or (of in sets and score in metrics):
+        return ""
+    if of in sets and (metrics.needs_class(score) or "(" in score):
+        return metrics.problem(score)
+    examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
+    hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
+    return f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})"
 
 
 def _told(score: Component) -> bool:

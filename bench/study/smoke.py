@@ -36,6 +36,7 @@ def smoke(study: Study) -> Study:
         "tune": study.tune and _tune(study.tune),
         "primary": _metric(study.primary),
         "scores": tuple(score for score in study.scores if "(" not in score),
+        "gates": (),
         "claims": tuple(one.model_copy(update={"metric": _metric(one.metric)}) for one in study.claims),
     }
     return study.model_copy(update=changes)
