@@ -50,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": running.plan,
     "status": running.status,
     "report": looking.report,
+    "compare": looking.compare,
     "show": looking.show,
     "explain": looking.explain,
     "export": looking.export,
