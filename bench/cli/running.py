@@ -85,8 +85,11 @@ def run(
     import signal
 
     from bench.progress.terminal import Terminal
-    from bench.run import conductor
-    from bench.run.crew import Patience, seconds_of
+
+    terminal = Terminal(quiet=quiet, as_json=as_json)
+    with terminal.waiting("starting"):
+        from bench.run import conductor
+        from bench.run.crew import Patience, seconds_of
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
 
@@ -99,7 +102,7 @@ def run(
     code = 0
     for study in studies:
         try:
-            ending = conductor.run_study(study, machine, options, Terminal(quiet=quiet, as_json=as_json))
+            ending = conductor.run_study(study, machine, options, terminal)
         except KeyboardInterrupt as stopped:
             what = f" ({stopped})" if str(stopped) else ""
             print(
@@ -182,12 +185,14 @@ def plan(
 ) -> None:
     """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
     from bench.commands.plan import plan_json, plan_text
+    from bench.progress.terminal import Terminal
 
     machine = machine_of(results=results, device=device)
     if probe and no_code:
         raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
     for study in studies:
-        text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)
+        with Terminal().waiting(f"{study.stem}: reading the study, finding its images"):
+            text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)
         if probe:
             from bench.commands import probe as commands
 
@@ -198,6 +203,9 @@ def plan(
 def status(
     studies: Annotated[list[Path] | None, typer.Argument(help="Study files.", show_default=False)] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Of the smoke runs.")] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Also how the trials that run learn: validation accuracy.")
+    ] = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -207,4 +215,5 @@ def status(
     """
     from bench.commands import status as commands
 
-    print(commands.status(studies or [], machine_of(results=results), as_json=as_json, smoked=smoke))
+    machine = machine_of(results=results)
+    print(commands.status(studies or [], machine, as_json=as_json, smoked=smoke, curves=curves))

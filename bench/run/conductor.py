@@ -79,17 +79,18 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
 
     Raises UserError before the first trial.
     """
-    planning = Planning(
-        path,
-        machine,
-        smoked=options.smoke,
-        retry=options.retry,
-        until_decided=options.until_decided,
-        counting=terminal.counting,
-    )
-    study, store = planning.study, planning.store
-    gates = tuple(further_gate(text, study) for text in options.gates)
-    plan = planning.plan()
+    with terminal.waiting(f"{path.stem}: reading the study, finding its images"):
+        planning = Planning(
+            path,
+            machine,
+            smoked=options.smoke,
+            retry=options.retry,
+            until_decided=options.until_decided,
+            counting=terminal.counting,
+        )
+        study, store = planning.study, planning.store
+        gates = tuple(further_gate(text, study) for text in options.gates)
+        plan = planning.plan()
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
@@ -105,7 +106,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         if plan.pending:
             search.check(study)
         if ahead:
-            check(study, ahead, machine, terminal)
+            with terminal.waiting(f"{study.name}: checking images and models"):
+                check(study, ahead, machine, terminal)
             plan = planning.account(machine, terminal)
         if not options.smoke:
             _say_late(declaring.keep(study, plan.file, store), study, terminal)
@@ -122,8 +124,9 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
         made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
-        document = build(study, made_of, store)
-        conduct.failures += write_views(study, made_of, store, document)
+        with terminal.waiting(f"{study.name}: writing the report"):
+            document = build(study, made_of, store)
+            conduct.failures += write_views(study, made_of, store, document)
     report = store.study_dir(study.name) / main_file(USUAL)
     counts = Counter(state for _, state, _ in states(plan, store))
     said = () if options.smoke else verdicts(document)
