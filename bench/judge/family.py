@@ -55,11 +55,6 @@ def pairs_of(claim: Claim) -> list[Key]:
     return [(better, than, claim.metric) for better in claim.better for than in claim.than if better != than]
 
 
-def declared_metrics(study: Study) -> list[str]:
-    """What claims and gates are judged by."""
-    return [*(claim.metric for claim in study.claims), *(gate.metric for gate in study.gates)]
-
-
 def wanted_scores(study: Study, further: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
     """For each set of the plan, the scores that intervals are asked for.
 
@@ -69,7 +64,7 @@ def wanted_scores(study: Study, further: Sequence[str] = ()) -> dict[str, tuple[
     """
     sets = study.sets
     wanted = {name: ["accuracy"] for name in sets}
-    for metric in (study.primary, *declared_metrics(study), *further):
+    for metric in (study.primary, *study.judged_by, *further):
         found = parse(metric, sets)
         if found.kind == "score" and found.traits["interval"] != "none":
             wanted[found.set].append(found.score)

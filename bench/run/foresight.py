@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from bench.corruptions.families import fitting, refuse_too_many
 from bench.data.locator import DiskLocator
 from bench.errors import UserError
-from bench.judge.family import declared_metrics
 from bench.judge.findings import LOCAL
 from bench.metrics import score_of
 from bench.plan import TEST, VAL_SHIFT, Run, ScoredSet, Trial
@@ -47,7 +46,7 @@ def refuse(name: str, problems: Collection[str]) -> None:
 def decisive(study: Study) -> list[str]:
     """Scores on sets that are to decide something, and those that are asked for by the names of classes."""
     told = {f"{LOCAL}.{score}" for score in study.scores if not scores.needs_class(score)}
-    return sorted({study.primary, *declared_metrics(study), *told})
+    return sorted({study.primary, *study.judged_by, *told})
 
 
 def undefined(asked: Collection[str], scored: str, labels: Labels, classes: Sequence[str]) -> Iterator[str]:

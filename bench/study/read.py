@@ -94,6 +94,11 @@ class Study(Frozen):
         """Names of what finished trials are scored on: the local test set, where there is one, first."""
         return (*(LOCAL_SET,) * has_local(self.data), *self.hidden)
 
+    @property
+    def judged_by(self) -> list[str]:
+        """The metrics of claims and gates."""
+        return [*(claim.metric for claim in self.claims), *(gate.metric for gate in self.gates)]
+
     def arm(self, label: str) -> Arm:
         """The arm of that label; KeyError when there is none."""
         return {arm.label: arm for arm in self.arms}[label]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.judge.evidence import Evidence
-from bench.judge.family import declared_metrics
 from bench.judge.findings import LOCAL, Document, Effect, Mean
 from bench.judge.measure import Measure, parse
 from bench.judge.tables.table import PERCENT, Column, Table, arm_column
@@ -85,7 +84,7 @@ def _of_sets(study: Study, classes: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _declared(study: Study, sets: Sequence[str]) -> Iterator[Measure]:
-    for metric in (study.primary, *declared_metrics(study)):
+    for metric in (study.primary, *study.judged_by):
         yield parse(metric, sets)
 
 
