@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bench.errors import UserError, shorten
 from bench.judge.family import family_keys, mirror
+from bench.judge.findings import LOCAL
+from bench.plan import TEST
 from bench.study.gates import Gate, Known, parse
 from bench.study.read import Study, metric_problem
 
@@ -14,7 +16,8 @@ def further_gate(text: str, study: Study) -> Gate:
     Raises UserError for what it cannot mean, and for a comparison that the study does not declare.
     """
     labels = [arm.label for arm in study.arms]
-    known = Known(labels, study.baseline, study.primary, lambda metric: metric_problem(metric, study.hidden))
+    sets = [LOCAL if name == TEST else name for name in study.sets]
+    known = Known(labels, study.baseline, study.primary, lambda metric: metric_problem(metric, sets))
     try:
         gate = parse(text, known)
     except ValueError as error:

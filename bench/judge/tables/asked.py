@@ -73,7 +73,7 @@ def rows(study: Study, evidence: Evidence, order: Iterable[str], classes: Sequen
 
 def _of_sets(study: Study, classes: Sequence[str]) -> dict[str, list[str]]:
     """Set of the plan → scores asked for on it, those of a class by name; ``study.scores`` on all."""
-    sets = [TEST, *study.hidden]
+    sets = study.sets
     found = {
         name: [one for score in study.scores for one in metrics.of_each(score, classes)] for name in sets
     }
