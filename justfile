@@ -45,5 +45,6 @@ ci:
 coverage studies="500":
     uv run python tests/simulation.py --studies {{studies}}
     uv run python tests/simulation_claims.py --studies {{studies}}
+    uv run python tests/simulation_clinic.py --studies {{studies}}
     uv run python tests/new_runs.py
     uv run python tests/few_errors.py

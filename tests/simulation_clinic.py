@@ -53,13 +53,23 @@ class Found:
 
 
 def simulate(
-    sizes: tuple[int, int], effect: bool, studies: int, seed: int, scores: tuple[str, ...] = SCORES
+    sizes: tuple[int, int],
+    effect: bool,
+    studies: int,
+    seed: int,
+    scores: tuple[str, ...] = SCORES,
+    images: int = 1_000_000,
 ) -> dict[str, Found]:
-    """Draw that many studies and make each score's interval as a report does."""
+    """Draw that many studies and make each score's interval as a report does.
+
+    images   that the truth is taken from
+    """
     rng = np.random.default_rng(seed)
     skills = (SKILL, BETTER if effect else SKILL)
     asked: dict[str, Clinical] = {score: metrics[score].build({}) for score in scores}
-    truths = {score: [_truth(score, one, skill, sizes) for skill in skills] for score, one in asked.items()}
+    truths = {
+        score: [_truth(score, one, skill, sizes, images) for skill in skills] for score, one in asked.items()
+    }
     hit: dict[str, list[tuple[bool, float, bool]]] = {score: [] for score in scores}
     for _ in range(studies):
         arms = _study(skills, sizes, rng)
@@ -103,7 +113,7 @@ def _said(truth: NDArray[np.bool_], grades: NDArray[np.int64], skill: float, apa
     return Answers(truth, score > 0.8, score, grades, called)
 
 
-def _truth(score: str, one: Clinical, skill: float, sizes: tuple[int, int], images: int = 1_000_000) -> float:
+def _truth(score: str, one: Clinical, skill: float, sizes: tuple[int, int], images: int) -> float:
     """The expected value, for images as mixed as ``sizes``."""
     rng = np.random.default_rng(len(score))
     positives = round(images * sizes[0] / sum(sizes))
