@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import accounts, claims, factorial, gates, ledger, promise, robustness, settings
+from bench.judge import accounts, claims, factorial, gates, ledger, methods, promise, robustness, settings
 from bench.judge.declared import read_declared
 from bench.judge.evidence import Evidence
 from bench.judge.family import references, wanted_scores
@@ -62,7 +62,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     order = [study.baseline, *sorted(findings, key=lambda label: _rank(findings[label], primary))]
     names = _metrics(outcomes)
     measured = _Measured(study, evidence, names, gap_set)
-    return Document(
+    document = Document(
         study=study.name,
         question=study.question,
         baseline=study.baseline,
@@ -94,6 +94,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
         asked=asked.rows(study, evidence, order, _classes(outcomes)),
     )
+    return document if plan.smoke else replace(document, methods=methods.sentences(study, plan, document))
 
 
 def _classes(outcomes: Outcomes) -> list[str]:

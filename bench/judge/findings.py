@@ -357,6 +357,8 @@ class Document:
     looked: tuple[Looked, ...] = ()
     asked: tuple[Asked, ...] = ()
     gates: tuple[GateRow, ...] = ()
+    methods: tuple[str, ...] = ()
+    """Sentences for the methods of a paper."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
