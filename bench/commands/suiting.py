@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ UNEQUAL = 3.0
 """Largest class over smallest from which accuracy says too little."""
 SHOWN = {"cpu": (4000, 3, 12), "cuda": (40000, 5, 20)}
 """Training images shown to a network in all, fewest and most epochs."""
+FROM_SCRATCH = 2
+"""Times as many epochs where there are no weights to start from; the network is smaller then."""
 LIMIT = 4000
 """Training and validation images that a CPU gets through."""
 WIDTH = 34
@@ -238,8 +241,8 @@ def _hidden(name: str, look: Look, home: Look) -> Iterator[str]:
 def _recipe(suit: Suit) -> Iterator[str]:
     steps, start = suit.train // suit.batch_size, suit.start
     yield "[recipe]"
+    yield from (f"# {line}" for line in textwrap.wrap(start.why, 100))
     if start.pretrained:
-        yield f"# {start.why}"
         if "weights" in start.params and "mean" not in start.params:
             yield "# say mean and std, where these weights were trained with others than timm's"
         yield f"model      = {_toml({'name': start.name, **start.params})}"
@@ -247,7 +250,6 @@ def _recipe(suit: Suit) -> Iterator[str]:
             "optimizer", {"name": "adam", "lr": 1e-3}, "the head's rate; the rest's is a third of it", 10
         )
     else:
-        yield f"# {start.why}"
         yield _line("model", start.name, "", 10)
         yield _line("optimizer", {"name": "adam", "lr": 1e-3}, "", 10)
     yield _line("schedule", "cosine", "ends at a rate of 0: no luck of the last steps", 10)
@@ -258,14 +260,15 @@ def _recipe(suit: Suit) -> Iterator[str]:
     yield _line("batch_size", suit.batch_size, why, 10)
     if suit.home.imbalance >= UNEQUAL:
         yield _line("balance", "class-weights", "small classes count as much in the loss as large ones", 10)
-    shown = f"{suit.epochs * suit.train:,} images"
+    epochs = suit.epochs if start.pretrained else FROM_SCRATCH * suit.epochs
+    shown = f"{epochs * suit.train:,} images"
     yield f"# about {shown} are shown to a trial; patience ends what no longer improves"
     if start.pretrained:
         yield f"stages     = [{_toml({'train': 'head', 'epochs': 2})},"
-        last = {"train": "all", "epochs": suit.epochs, "patience": 4, "lr_scale": 0.3}
+        last = {"train": "all", "epochs": epochs, "patience": 4, "lr_scale": 0.3}
         yield f"              {_toml(last)}]"
     else:
-        yield f"stages     = [{_toml({'train': 'all', 'epochs': max(12, suit.epochs), 'patience': 5})}]"
+        yield f"stages     = [{_toml({'train': 'all', 'epochs': epochs, 'patience': 5})}]"
 
 
 def _arms(suit: Suit) -> Iterator[str]:

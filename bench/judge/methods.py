@@ -91,7 +91,8 @@ def _hidden(study: Study, d: Document) -> Iterator[str]:
         return f"{name} ({many}drawn images)"
 
     if study.hidden:
-        yield f"Held-out test sets were {_and([told(name) for name in study.hidden])}."
+        sets = [told(name) for name in study.hidden]
+        yield f"The held-out test set{' was' if len(sets) == 1 else 's were'} {_and(sets)}."
 
 
 def _training(study: Study) -> Iterator[str]:

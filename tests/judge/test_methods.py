@@ -35,7 +35,7 @@ def test_numbers_are_the_studys(make_world: MAKE):
         "One arm was compared with a: b.",
         "The images were of 3 classes (basophil, monocyte, platelet).",
         "The local test set of 200 images was the same in all trials; for each of 5 random seeds",
-        "Held-out test sets were heavy (200 drawn images).",
+        "The held-out test set was heavy (200 drawn images).",
         "images of 32 px, adam at a learning rate of 0.002",
         "batches of 48",
         "the head for 1 epoch, then the head and the last 2 blocks for 9 epochs, stopped after 3 evaluations",
