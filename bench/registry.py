@@ -309,6 +309,10 @@ class Metrics(Registry):
         """Whether it says nothing before a class is named."""
         return name in self._components and "positive" in self._components[name].takes
 
+    def positive(self, name: str) -> tuple[str, ...]:
+        """The classes that a score names; of most none."""
+        return tuple(self[name].factory.keywords["positive"]) if "(" in name else ()  # type: ignore[attr-defined]
+
     def of_each(self, name: str, classes: Iterable[str]) -> list[str]:
         """A score, or where it needs a class and names none, that of every class."""
         if not self.needs_class(name):

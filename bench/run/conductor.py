@@ -91,6 +91,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         study, store = planning.study, planning.store
         gates = tuple(further_gate(text, study) for text in options.gates)
         plan = planning.plan()
+        planning.refuse_unknown_classes(plan)
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:

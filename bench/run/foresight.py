@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.corruptions.families import fitting, refuse_too_many
 from bench.data.locator import DiskLocator
-from bench.errors import UserError
+from bench.errors import UserError, did_you_mean
 from bench.judge.findings import LOCAL
 from bench.metrics import score_of
 from bench.plan import TEST, VAL_SHIFT, Run, ScoredSet, Trial
@@ -47,6 +47,18 @@ def decisive(study: Study) -> list[str]:
     """Scores on sets that are to decide something, and those that are asked for by the names of classes."""
     told = {f"{LOCAL}.{score}" for score in study.scores if not scores.needs_class(score)}
     return sorted({study.primary, *study.judged_by, *told})
+
+
+def unknown_classes(study: Study, classes: Sequence[str]) -> Iterator[str]:
+    """Scores of the study that name a class it has not, in words.
+
+    classes   the study's
+    """
+    named = dict.fromkeys([*study.scores, *(metric.partition(".")[2] for metric in decisive(study))])
+    for score in (one for one in named if one in scores):
+        for name in scores.positive(score):
+            if name not in classes:
+                yield f'{score}: "{name}" is no class of the study; {did_you_mean(name, classes)}'
 
 
 def undefined(asked: Collection[str], scored: str, labels: Labels, classes: Sequence[str]) -> Iterator[str]:

@@ -108,10 +108,18 @@ class Planning:
 
     def foresee(self, plan: Plan) -> None:
         """Refuse what a run would refuse and labels and names tell. Raises UserError that lists it all."""
+        self.refuse_unknown_classes(plan)
         standing = states(plan, self.store)
         ahead = [run for run, state, _ in standing if state in ("missing", "unscored")]
         waiting = self.untuned() if plan.pending else ()
         foresight.foresee(self.study, [*plan.pending, *waiting, *ahead], self._locator)
+
+    def refuse_unknown_classes(self, plan: Plan) -> None:
+        """Refuse a score of a class that finished trials do not know, which no further trial would tell."""
+        records = (self.store.read(run.trial.id) for run in plan.runs)
+        classes = next((record.classes for record in records if record and record.classes), None)
+        if classes is not None:
+            foresight.refuse(self.study.name, list(foresight.unknown_classes(self.study, classes)))
 
     def account(self, machine: Machine, terminal: Terminal) -> Plan:
         """Tell what became of the images of the baseline's first replicate, and plan with that."""

@@ -19,13 +19,14 @@ from bench.judge.measure import Measure
 from bench.judge.outcomes import read_outcomes
 from bench.registry import metrics as registry
 from bench.report import build, files
-from bench.run.foresight import undefined
+from bench.run.foresight import undefined, unknown_classes
 from bench.store import Predictions
 from bench.study.read import parse
 from bench.study.smoke import smoke
 
 MAKE = Callable[..., World]
 SCORES = ("sensitivity", "specificity(monocyte)", "ppv(monocyte, prevalence = 0.02)", "quadratic_kappa")
+ARMS = "[arms]\nnone = {}\nflips = { augment = ['flip'] }"
 PRIMARY = "heavy.sensitivity(basophil, platelet)"
 
 
@@ -180,9 +181,8 @@ def test_what_cannot_be_asked_says_why(written: str, problem: str):
 
 
 def test_a_study_may_ask_and_its_mistakes_are_told():
-    arms = "[arms]\nnone = {}\nflips = { augment = ['flip'] }"
     study = parse(
-        text(arms, top="primary = 'local.ppv(b, prevalence = 0.1)'\nscores = ['sensitivity', 'auc']"),
+        text(ARMS, top="primary = 'local.ppv(b, prevalence = 0.1)'\nscores = ['sensitivity', 'auc']"),
         name="x",
         file="x.toml",
     )
@@ -191,7 +191,7 @@ def test_a_study_may_ask_and_its_mistakes_are_told():
     assert (small.primary, small.scores) == ("local.accuracy", study.scores)
     wrong = "primary = 'local.sensitivity'\nscores = ['worst_recall', 'nll', 'ppv(']"
     with pytest.raises(UserError) as caught:
-        parse(text(arms, top=wrong), name="x", file="x.toml")
+        parse(text(ARMS, top=wrong), name="x", file="x.toml")
     said = str(caught.value)
     assert "needs a class: sensitivity(CLASS)" in said
     assert said.count("is no share with an interval") == 2
@@ -212,6 +212,10 @@ def test_a_class_that_is_not_there_is_told_before_the_first_trial():
     assert 'no class of the study; did you mean "platelet"' in said[0]
     assert 'sensitivity(platelet) is undefined: this set has images of 2 classes, "basophil"' in said[1]
     assert "all 3 classes are positive" in said[2]
+    study = parse(text(ARMS, top="scores = ['ppv(plate)']"), name="x", file="x.toml")
+    (known,) = unknown_classes(study, CLASSES)
+    assert known == 'ppv(plate): "plate" is no class of the study; did you mean "platelet"?'
+    assert list(unknown_classes(study, ["plate", "b"])) == []
     assert registry.of_each("ppv", ["a b", "c, d"]) == ["ppv(a b)", 'ppv("c, d")']
     assert registry.of_each("auc", ["a"]) == ["auc"]
     assert "sensitivity" not in metrics.versions(), "stored nowhere, so no record lacks it"

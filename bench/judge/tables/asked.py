@@ -52,9 +52,8 @@ def positives(study: Study, classes: Sequence[str]) -> list[tuple[str, ...]]:
 
     classes   the study's, in the order of the labels
     """
-    every = [score for of in _of_sets(study, classes).values() for score in of]
-    calls = (metrics[score].factory for score in every if "(" in score)
-    found = [tuple(call.keywords["positive"]) for call in calls]  # type: ignore[attr-defined]
+    every = (score for of in _of_sets(study, classes).values() for score in of)
+    found = [named for score in every if (named := metrics.positive(score))]
     if not found and len(classes) == 2:
         found = [(classes[1],)]
     return list(dict.fromkeys(found))
