@@ -117,7 +117,7 @@ def _training(study: Study) -> Iterator[str]:
     yield f"Every arm was trained with {_and(known)}, but for what it is about."
     stages = shared(lambda arm: arm.recipe.stages)
     if stages:
-        yield f"Trained {'was' if len(stages) == 1 else 'were'} {', then '.join(map(_stage, stages))}."
+        yield f"Training updated {', then '.join(map(_stage, stages))}."
     yield (
         "The weights with the best validation accuracy were scored on each test set, once, after training."
     )
@@ -172,7 +172,7 @@ def _ends(d: Document) -> Iterator[str]:
     diverged = sum(arm.seeds.diverged for arm in d.arms)
     failed = sum(n for arm in d.arms for _, n in arm.seeds.failed)
     lost = [f"{n} {word}" for n, word in ((diverged, "diverged"), (failed, "failed")) if n]
-    yield f"Of {planned} trials {done} finished{f' and {_and(lost)}' if lost else ''}."
+    yield f"Of {planned} trials {_and([f'{done} finished', *lost])}."
     libraries = [f"{name} {version}" for name, version in d.provenance.libraries]
     if libraries:
         yield f"Trained and judged with bench, on {_and(libraries)}."
