@@ -375,7 +375,7 @@ losses = Registry("loss")
 metrics = Metrics(
     "metric",
     traits={
-        "asked": (False, True),
+        "asked": None,
         "unit": "share",
         "lower_is_better": False,
         "interval": ("leave-one-out", "images", "none"),

@@ -49,6 +49,11 @@ def decisive(study: Study) -> list[str]:
     return sorted({study.primary, *study.judged_by, *told})
 
 
+def names_classes(study: Study) -> bool:
+    """Whether any of its scores is of a class by name."""
+    return any("(" in metric for metric in (*study.scores, *decisive(study)))
+
+
 def unknown_classes(study: Study, classes: Sequence[str]) -> Iterator[str]:
     """Scores of the study that name a class it has not, in words.
 

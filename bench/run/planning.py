@@ -116,6 +116,8 @@ class Planning:
 
     def refuse_unknown_classes(self, plan: Plan) -> None:
         """Refuse a score of a class that finished trials do not know, which no further trial would tell."""
+        if not foresight.names_classes(self.study):
+            return
         records = (self.store.read(run.trial.id) for run in plan.runs)
         classes = next((record.classes for record in records if record and record.classes), None)
         if classes is not None:
