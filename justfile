@@ -49,5 +49,6 @@ coverage studies="500":
     uv run python tests/simulation_races.py
     uv run python tests/simulation_further.py
     uv run python tests/simulation_designs.py --studies {{studies}}
+    uv run python tests/simulation_clinic.py --studies {{studies}}
     uv run python tests/new_runs.py
     uv run python tests/few_errors.py

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import accounts, claims, ledger, promise, robustness, settings
+from bench.judge import accounts, claims, gates, ledger, methods, promise, robustness, settings
 from bench.judge.declared import read_declared
 from bench.judge.evidence import Evidence
 from bench.judge.family import references, wanted_scores
@@ -26,7 +26,7 @@ from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, device, read_outcomes
 from bench.judge.rulings import Rulings
-from bench.judge.tables import ensembles, factors, noise, trials
+from bench.judge.tables import asked, ensembles, factors, noise, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
 from bench.registry import metrics
 from bench.store import Record, Store
@@ -65,7 +65,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     order = _order(study, evidence, findings)
     names = _metrics(outcomes)
     measured = _Measured(study, evidence, names, gap_set)
-    return Document(
+    document = Document(
         study=study.name,
         question=study.question,
         baseline=study.baseline,
@@ -96,7 +96,15 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         ensembles=ensembles.rows(study, outcomes, store),
         noise=tuple(noise.measure_noise(study, plan, evidence)),
         looked=looked(plan, store),
+        gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
+        asked=asked.rows(study, evidence, order, _classes(outcomes)),
     )
+    return document if plan.smoke else replace(document, methods=methods.sentences(study, plan, document))
+
+
+def _classes(outcomes: Outcomes) -> list[str]:
+    """Names of the classes, in the order of the labels; none before a trial has finished."""
+    return next((record.classes for record in _done(outcomes) if record.classes), [])
 
 
 def _order(study: Study, evidence: Evidence, findings: Mapping[str, Finding]) -> list[str]:

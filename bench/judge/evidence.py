@@ -97,9 +97,9 @@ class Evidence:
         values = [entry[criterion.of] for entry in history if criterion.of in entry]
         return any(map(criterion.met, values)) if values else None
 
-    def mean(self, arm: str, name: str) -> stats.Interval | None:
-        """An arm's mean accuracy over finished seeds and images; None with fewer than 2 seeds."""
-        metric = Measure("score", name)
+    def mean(self, arm: str, name: str, score: str = "accuracy") -> stats.Interval | None:
+        """An arm's mean score over finished seeds and images; None with fewer than 2 seeds."""
+        metric = Measure("score", name, score)
         found = [
             (o, row)
             for o in self.outcomes[arm]
@@ -109,18 +109,28 @@ class Evidence:
 
     def at_least(self, arm: str, name: str) -> float | None:
         """Bound of an arm's accuracy where too few items were ever wrong for an interval; else None."""
-        wrong: dict[str, Chosen] = {}
-        means = []
-        for o in self.outcomes[arm]:
-            row = self.rows.by_image(o, Measure("score", name)) if o.state == "done" else None
-            if row is not None:
-                key = o.planned.sets[name]
-                wrong[key] = wrong.get(key, False) | (row < 1)
-                means.append(float(row.mean()))
+        wrong, means = self._wrong(arm, Measure("score", name))
         if not means or sum(self.rows.count(*one) for one in wrong.items()) >= stats.FEWEST_DISAGREEMENTS:
             return None
         items = sum(self.rows.count(key, np.ones_like(images)) for key, images in wrong.items())
         return stats.at_least(float(np.mean(means)), items)
+
+    def few_wrong(self, arm: str, metric: Measure) -> bool:
+        """Whether too few items ever counted against an arm for an interval of its score."""
+        wrong, _ = self._wrong(arm, metric)
+        return sum(self.rows.count(*one) for one in wrong.items()) < stats.FEWEST_DISAGREEMENTS
+
+    def _wrong(self, arm: str, metric: Measure) -> tuple[dict[str, Chosen], list[float]]:
+        """Key of a set → images (M,) that a finished trial of an arm was wrong on; each one's accuracy."""
+        wrong: dict[str, Chosen] = {}
+        means = []
+        for o in self.outcomes[arm]:
+            row = self.rows.by_image(o, metric) if o.state == "done" else None
+            if row is not None:
+                key = o.planned.sets[metric.set]
+                wrong[key] = wrong.get(key, False) | (row < 1)
+                means.append(float(row.mean()))
+        return wrong, means
 
     def gap(self, arm: str, name: str) -> stats.Interval | None:
         """An arm's local minus hidden accuracy over finished seeds; None with fewer than 2."""
@@ -278,7 +288,7 @@ class Evidence:
 
         A group is one where any of its images is.
         """
-        kept, sums = self._sums(cells.done, replace(metric, score="accuracy"), self.rows.by_image)
+        kept, sums = self._sums(cells.done, metric, self.rows.by_image)
         differs: dict[str, Chosen] = {}
         for o, row in zip(kept.last, sums, strict=True):
             key = o.planned.sets[metric.set]

@@ -13,10 +13,11 @@ Key = tuple[str, str, str]
 
 
 def family_keys(study: Study) -> list[Key]:
-    """What is asked for: the references on the primary metric, every pair of every claim."""
+    """What is asked for: the references on the primary metric, every pair of every claim, every gate."""
     keys = [(arm, reference, study.primary) for arm, reference in references(study)]
     for claim in study.claims:
         keys += pairs_of(claim)
+    keys += [gate.key for gate in study.gates]
     return list(dict.fromkeys(keys))
 
 
@@ -60,14 +61,16 @@ def pairs_of(claim: Claim) -> list[Key]:
 
 
 def wanted_scores(study: Study, further: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
-    """For each set of the plan, the scores that intervals are asked for: accuracy, and what is declared.
+    """For each set of the plan, the scores that intervals are asked for.
+
+    They are accuracy, what is declared, and what else is to be told.
 
     further   metrics that were declared and are no longer asked for
     """
     sets = study.sets
     wanted = {name: ["accuracy"] for name in sets}
-    for metric in (study.primary, *(claim.metric for claim in study.claims), *further):
+    for metric in (study.primary, *study.judged_by, *further):
         found = parse(metric, sets)
         if found.kind == "score" and found.traits["interval"] != "none":
             wanted[found.set].append(found.score)
-    return {name: tuple(dict.fromkeys(scores)) for name, scores in wanted.items()}
+    return {name: tuple(dict.fromkeys([*scores, *study.scores])) for name, scores in wanted.items()}

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bench.judge.gates import GateRow
     from bench.judge.ledger import Tuning
     from bench.judge.outcomes import Outcome
     from bench.judge.robustness import CorruptedSet
     from bench.judge.settings import Change
+    from bench.judge.tables.asked import Asked
     from bench.judge.tables.ensembles import EnsembleRow
     from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
     from bench.judge.tables.hidden import Looked
@@ -413,6 +415,10 @@ class Document:
     ensembles: tuple[EnsembleRow, ...] = ()
     noise: tuple[Noise, ...] = ()
     looked: tuple[Looked, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    gates: tuple[GateRow, ...] = ()
+    methods: tuple[str, ...] = ()
+    """Sentences for the methods of a paper."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -428,9 +434,10 @@ class Document:
 
     @property
     def comparisons(self) -> tuple[Finding, ...]:
-        """Every declared one, each once: on the primary metric, then of the claims."""
+        """Every declared one, each once: on the primary metric, then of the claims, then of gates."""
         whole = (arm.finding for arm in self.arms if arm.finding)
         every = [*self.findings, *whole, *(pair for claim in self.claims for pair in claim.pairs)]
+        every += [gate.finding for gate in self.gates]
         found: dict[tuple[str, str, str], Finding] = {}
         for one in every:
             found.setdefault((one.arm, one.reference, one.metric), one)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.judge.findings import LOCAL, ArmRow, Document, Effect, Finding
 from bench.judge.pictures import Pictures, trial_name
-from bench.report import grids, searching
+from bench.report import grids, operating, searching
 from bench.report.cells import effect, number, percent
 from bench.report.ladder import ladder
 from bench.report.naming import Names, file_part, plain, tone
@@ -32,6 +32,7 @@ def figures(document: Document, pictures: Pictures, *, cost: bool = True) -> lis
     found += list(grids.corruptions(document, names))
     found += list(grids.confusions(document, pictures, names))
     found.append(grids.curves(document, pictures, names))
+    found += list(operating.curves(document, pictures, names))
     found += list(searching.searches(document, pictures, names))
     return [figure for figure in found if figure is not None]
 

@@ -250,6 +250,8 @@ class StudyFile(Frozen):
     """Seeds of the baseline, more than the other arms'; its further ones have no pair."""
     replicates: Folds | None = None
     primary: str | None = None
+    scores: list[str] = Field(default_factory=list)
+    """Further scores to tell of every arm and set; one that needs a class and names none: of every class."""
     delta: Delta = Delta()
     looks: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (5, 8, 12)
     design: DesignName | None = None
@@ -266,6 +268,8 @@ class StudyFile(Frozen):
     factors: dict[str, Any] | None = None
     tune: Tune | None = None
     claims: list[ClaimTable] = Field(default_factory=list)
+    gates: list[str] = Field(default_factory=list)
+    """What a run must find so that it ends well: ``ARM: not harmful on METRIC``."""
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
 
     _looks = field_validator("looks", mode="before")(_tuple)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
 from bench.registry import Component, metrics, sources, use
-from bench.study import effects
+from bench.study import effects, gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
 from bench.study.file import (
@@ -28,6 +28,7 @@ from bench.study.file import (
     Tune,
     contradictions,
 )
+from bench.study.gates import Gate, Known
 from bench.study.patch import Tree
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
@@ -81,9 +82,12 @@ class Study(Frozen):
     folds: Folds | None = None
     primary: str
     """The deciding metric, ``<set>.<score>``."""
+    scores: tuple[str, ...] = ()
+    """Further scores to tell, as the file names them."""
     delta: Delta = Delta()
     looks: tuple[int, ...] = (5, 8, 12)
     claims: tuple[Claim, ...] = ()
+    gates: tuple[Gate, ...] = ()
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
     tune: Tune | None = None
     aa: bool = False
@@ -95,6 +99,11 @@ class Study(Frozen):
     def sets(self) -> tuple[str, ...]:
         """Names of what finished trials are scored on: the local test set, where there is one, first."""
         return (*(LOCAL_SET,) * has_local(self.data), *self.hidden)
+
+    @property
+    def judged_by(self) -> list[str]:
+        """The metrics of claims and gates."""
+        return [*(claim.metric for claim in self.claims), *(gate.metric for gate in self.gates)]
 
     def arm(self, label: str) -> Arm:
         """The arm of that label; KeyError when there is none."""
@@ -163,10 +172,16 @@ class _Reader:
         primary = written.primary or next((f"{h}.accuracy" for h in self.hidden), "local.accuracy")
         if written.primary or self.hidden:  # without either _check_local has said what is missing
             self._check_metric("primary", primary, self.sets)
+        for score in written.scores:
+            if (problem := metrics.problem(score)) and not metrics.needs_class(score):
+                self._add("scores", score, f"{problem}   (bench list metrics)")
+            elif not problem and not _told(metrics[score]):
+                self._add("scores", score, "is no share with an interval; the table of every score has it")
         claims = [
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
+        must = list(self._gates(written, built, primary))
         self._check_seeds(written)
         self._check_fill(built)
         self._check_tune(written, built)
@@ -183,7 +198,9 @@ class _Reader:
             further_seeds=self._further_seeds(written),
             folds=written.replicates,
             primary=primary,
+            scores=tuple(dict.fromkeys(written.scores)),
             claims=tuple(claims),
+            gates=tuple(must),
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
 
@@ -298,21 +315,26 @@ class _Reader:
                 problem = "is made of local test images, and [data] split has test = 0; give test a share"
                 self._add(f"[hidden.{name}] kind", "corrupted", problem)
 
-    def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
-        of, _, score = metric.partition(".")
-        if metric in special or (of in sets and score in metrics):
+    def _gates(self, written: StudyFile, built: Arms, primary: str) -> Iterator[Gate]:
+        if built.labels is None:
             return
-        examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
-        hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
-        self._add(path, metric, f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})")
+        baseline = built.baseline if built.arms else ""
+        known = Known(built.labels, baseline, primary, lambda metric: metric_problem(metric, self.sets))
+        for text in written.gates:
+            try:
+                yield gates.parse(text, known)
+            except ValueError as error:
+                self._add("gates", text, str(error))
+
+    def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
+        if problem := _metric_problem(metric, sets, special):
+            self._add(path, metric, problem)
 
     def _claim(self, table: str, claim: ClaimTable, built: Arms, primary: str) -> Claim:
         unconverged = claim.expect == "does not converge"
         metric = claim.metric or ("converged" if unconverged else primary)
-        gaps = [f"gap.{h}" for h in self.hidden if "local" in self.sets]
-        special = [*gaps, "cost.seconds", "cost.epochs", "seed_sd", "converged"]
-        if claim.metric:
-            self._check_metric(f"{table} metric", metric, self.sets, special)
+        if claim.metric and (problem := metric_problem(metric, self.sets, "converged")):
+            self._add(f"{table} metric", metric, problem)
         if unconverged != (metric == "converged"):
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
         written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
@@ -401,6 +423,9 @@ class _Reader:
         if tune.epochs is not None and any(stage.steps for arm in built.arms for stage in arm.recipe.stages):
             where = "[tune] epochs"
             self._add(where, tune.epochs, "shortens stages given in epochs; some are given in steps")
+        tuned = tune.metric.partition(".")[2]
+        if tuned in metrics and metrics[tuned].traits.get("asked"):
+            self._add("[tune] metric", tune.metric, "is told in reports, not while searching; use val.auc")
         spaces = [("[tune.space]", tune.space, built.arms)]
         for pattern, space in tune.arms.items():
             labels = self._labels("[tune.arms]", pattern, built)
@@ -418,6 +443,31 @@ class _Reader:
             clashes = (space_clash(arm, tune) for arm in built.arms)
             if clash := next(filter(None, clashes), None):
                 self._add("[tune.space]", None, clash)
+
+
+def metric_problem(metric: str, sets: Sequence[str], *further: str) -> str:
+    """Why nothing can be compared by ``metric``; empty where it can.
+
+    sets      of a study: ``local`` where there is one, then its hidden sets
+    further   metrics that are known here alone
+    """
+    gaps = [f"gap.{name}" for name in sets if name != "local" and "local" in sets]
+    return _metric_problem(metric, sets, [*gaps, "cost.seconds", "cost.epochs", "seed_sd", *further])
+
+
+def _metric_problem(metric: str, sets: Sequence[str], special: Sequence[str]) -> str:
+    of, _, score = metric.partition(".")
+    if metric in special or (of in sets and score in metrics):
+        return ""
+    if of in sets and (metrics.needs_class(score) or "(" in score):
+        return metrics.problem(score)
+    examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
+    hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
+    return f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})"
+
+
+def _told(score: Component) -> bool:
+    return score.traits.get("interval") != "none" and score.traits.get("unit") == "share"
 
 
 def _matching(labels: Sequence[str], pattern: str) -> list[str]:

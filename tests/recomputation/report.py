@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import corrupted, looks, searched, settings
+from . import corrupted, looks, methods, searched, settings
 from .columns import (
     COSTS,
     FACTORS,
@@ -37,6 +37,9 @@ CONSTANTS = (
     "below 1 is better",
     "its interval is at 1 − the level",
     "(Nadeau & Bengio 2003)",
+    "(Nadeau and Bengio 2003)",
+    "(Holm 1979)",
+    "at 0 and at the difference called relevant",
     "inside 95 times in 100",
 )
 """Numbers of the method, not of this study."""
@@ -82,6 +85,7 @@ class Report:
             self.plain_table("What each arm changed", self.tables.settings(), SETTINGS),
             self.fixed(),
             self.made(),
+            methods.section(self.tables),
             *self.outlook(),
             *([] if study.folds else [self.plain_table("Noise", self.tables.noise(), NOISE)]),
             self.provenance(),

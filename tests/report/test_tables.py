@@ -32,6 +32,7 @@ def everything(make_world):
     plan = tuned(w)
     w.finish_all(but=[("b", 2)])
     w.diverge("b", 2)
+    w.extra["scores"] = ("specificity(monocyte)",)
     w.extra["hidden"] = {"heavy": Corrupted(kind="corrupted", profile="micro-c", families=("jpeg",))}
     document = build(w.study, plan, w.store)
     finding, effect = document.findings[0], Effect(0.05, 0.01, 0.09)

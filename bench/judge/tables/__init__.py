@@ -7,6 +7,7 @@ from collections.abc import Callable
 from bench.judge.findings import Document
 from bench.judge.tables import (
     arms,
+    asked,
     claims,
     corruptions,
     ensembles,
@@ -31,6 +32,7 @@ TABLES: dict[str, Callable[[Document, bool], Table | None]] = {
     "ladder": factors.ladder,
     "ingredients": factors.ingredients,
     "ensembles": ensembles.table,
+    "asked": asked.table,
     "scores": scores.table,
     "robustness": corruptions.robustness,
     "families": corruptions.families,
