@@ -68,12 +68,9 @@ class Hypothesis:
 
     def p_printed(self, cut: float | None) -> float:
         """The same of the 95 % interval as it is printed, which may be wider than what decides."""
-        p = self.p(cut)
-        return (
-            max(p, self.test.p_printed(cut))
-            if p < 1 and cut is not None and isinstance(self.test, Interval)
-            else p
-        )
+        if isinstance(self.test, Interval) and cut is not None and not self.reason:
+            return self.test.p_printed(cut)
+        return self.p(cut)
 
 
 @dataclass(frozen=True)

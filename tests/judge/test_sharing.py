@@ -218,3 +218,16 @@ def test_what_stopped_early_still_tells_the_others_of_noise(race, monkeypatch):
     assert first.seeds == 5
     wanted = stats.moderate([first, last])[1]
     assert rulings.ruling(("same", "none", "heavy.accuracy")).contrast.test == wanted
+
+
+def test_a_plan_that_holds_no_further_seeds_of_an_arm_is_no_reason_to_look_at_it_again(race, monkeypatch):
+    """What a report is made of: trials that no look asked for are not in the plan."""
+    monkeypatch.setattr(stats, "FUTILE", 1.0)
+    for seed in range(5, 8):
+        race.finish("none", seed)
+    kept = {"none": 8, "good": 5, "same": 5}
+    plan = _plan(race)
+    arms = tuple(arm.model_copy(update={"trials": arm.trials[: kept[arm.label]]}) for arm in plan.arms)
+    plan = plan.model_copy(update={"arms": arms})
+    rulings = SequentialRulings(race.study, evidence_of(race, plan=plan), LOOKS)
+    assert rulings.ruling(("same", "none", "heavy.accuracy")).level == 0.01

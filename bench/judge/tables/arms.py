@@ -111,8 +111,8 @@ def _note(d: Document) -> str:
         seeds, levels = (", ".join(f"{one:g}" for one in each) for each in zip(*rules.looks, strict=True))
         note += (
             f" Looked at after {seeds} seeds, declared beforehand, at levels {levels}: an arm that is "
-            "decided gets no further seeds, and its interval is at 1 − the level of the look that decided "
-            "it."
+            "decided, or that more seeds would hardly decide, gets none, and its interval is at 1 − the "
+            "level of the last look that it took part in."
         )
     if d.again:
         note += (
