@@ -113,6 +113,7 @@ def schema() -> str:
         properties[slot] = _choice(registry)
     definitions["Choice"] = _choice(augmentations)  # also where an augmentation is made of others
     properties["augment"] = {"type": "array", "items": {"$ref": "#/$defs/Choice"}}
+    definitions["ClaimTable"]["anyOf"] = [{"required": ["better"]}, {"required": ["effect"]}]
     definitions["Tune"]["properties"] |= {"sampler": _choice(samplers), "pruner": _choice(pruners)}
     for key in ("augment", "stages"):
         properties[key] = {"anyOf": [properties[key], BY_INDEX]}

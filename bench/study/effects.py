@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.errors import did_you_mean
 from bench.study import screens
-from bench.study.arms import Arm
+from bench.study.arms import Arm, Arms
 
 DESIGNS = ("grid", "screen")
 """Those whose arms tell such effects."""
@@ -150,3 +151,60 @@ def _of_screen(levels: Levels, arms: Sequence[Arm], reference: Mapping[str, str]
         for alias, share in screens.aliases(design, term).items()
     )
     return Averaged(levels, weights, len(arms) // 2, aliases)
+
+
+class EffectError(ValueError):
+    """An effect that a design does not tell; ``found`` is what was asked for."""
+
+    def __init__(self, found: str | Sequence[str], problem: str) -> None:
+        super().__init__(problem)
+        self.found = found
+
+
+class EffectClaims:
+    """The effects that the claims of one study are about."""
+
+    def __init__(self, design: str, built: Arms) -> None:
+        self.design, self.arms, self.baseline = design, built.arms, built.baseline
+        self.reference = next(arm.levels for arm in built.arms if arm.label == built.baseline)
+        self._told: dict[frozenset[Levels], Levels] = {}
+        """Interactions that a screen cannot tell apart → the one that a claim is about."""
+
+    def sides(self, factors: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What is compared with what: of every level of a factor, or of two. Raises EffectError."""
+        if self.design not in DESIGNS:
+            raise EffectError(factors, f"goes with [factors] of a {' or a '.join(DESIGNS)}")
+        for factor in factors:
+            if factor not in self.reference:
+                raise EffectError(factor, f"no such factor; {did_you_mean(factor, self.reference)}")
+        if len(set(factors)) < len(factors):
+            raise EffectError(factors, "is no interaction of a factor with itself; name two factors")
+        if len(self.reference) == 1:  # the arms themselves
+            return tuple(arm.label for arm in self.arms if arm.label != self.baseline), (self.baseline,)
+        mine = [
+            levels
+            for levels in every(self.design, self.arms, self.reference)
+            if {factor for factor, _, _ in levels} == set(factors)
+        ]
+        if not mine:
+            raise EffectError(factors, "has one level in every arm: nothing is compared")
+        for levels in mine:
+            self._check(levels)
+        first, second = zip(*map(sides, mine), strict=True)
+        return tuple(dict.fromkeys(first)), tuple(dict.fromkeys(second))
+
+    def _check(self, levels: Levels) -> None:
+        """That the design tells it, and that no other claim is about the same number."""
+        effect = averaged(levels, self.design, self.arms, self.reference)
+        if not effect.weights:
+            raise EffectError(name(levels), "is in no arm together with what it is compared with")
+        if len(levels) == 1:
+            return
+        alone = next((alias for _, alias in effect.aliases if len(alias) == 1), None)
+        if alone:
+            problem = f"this screen cannot tell it from what {name(alone)} does alone"
+            raise EffectError(name(levels), f"{problem}; leave out resolution = 3, or use a grid")
+        twin = self._told.setdefault(frozenset({levels, *(alias for _, alias in effect.aliases)}), levels)
+        if twin != levels:
+            problem = f"this screen cannot tell it from {name(twin)}, which is claimed above"
+            raise EffectError(name(levels), f"{problem}: the two are one number")

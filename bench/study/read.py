@@ -14,9 +14,10 @@ from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
 from bench.registry import Component, metrics, sources, use
-from bench.study import effects, gates
+from bench.study import gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
+from bench.study.effects import EffectClaims, EffectError
 from bench.study.file import (
     REPLICATE_SEEDS,
     ClaimTable,
@@ -154,8 +155,7 @@ class _Reader:
         """Names, also of broken sets: what refers to them is no further mistake."""
         self.sets: tuple[str, ...] = ()
         """Whose scores can be asked for: ``local`` where there are local test images, then hidden sets."""
-        self._claimed: dict[frozenset[effects.Levels], effects.Levels] = {}
-        """Interactions that a screen cannot tell apart → the one that a claim is about."""
+        self.effects: EffectClaims | None = None
 
     def study(self, name: str, file: str) -> Study:
         for key, problem in contradictions(self.table):
@@ -339,7 +339,7 @@ class _Reader:
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
         written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
         if claim.effect is not None:
-            better, than = self._sides(f"{table} effect", claim.effect, built)
+            better, than = self._effect(f"{table} effect", claim.effect, built)
             return Claim(better=better, than=than, metric=metric, **written)
         better = self._labels(f"{table} better", claim.better or [], built)
         than = self._labels(f"{table} than", claim.than, built) if claim.than is not None else ()
@@ -347,49 +347,19 @@ class _Reader:
             self._add(f"{table} than", claim.than, "compares an arm with itself")
         return Claim(better=better, than=than, metric=metric, **written)
 
-    def _sides(
+    def _effect(
         self, path: str, wanted: str | list[str], built: Arms
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What a claim about a factor, or about two, compares; nothing when nobody knows the arms."""
-        base = next((arm for arm in built.arms if arm.label == built.baseline), None)
-        design = self.table.get("design", "grid")
-        if built.labels is None or base is None or len(built.arms) < len(built.labels):
+        if built.labels is None or len(built.arms) < len(built.labels) or built.baseline not in built.labels:
             return (), ()
-        names = [wanted] if isinstance(wanted, str) else wanted
-        if "factors" not in self.table or design not in effects.DESIGNS:
-            self._add(path, wanted, f"goes with [factors] of a {' or a '.join(effects.DESIGNS)}")
+        design = self.table.get("design", "grid") if "factors" in self.table else "arms"
+        self.effects = self.effects or EffectClaims(design, built)
+        try:
+            return self.effects.sides([wanted] if isinstance(wanted, str) else wanted)
+        except EffectError as error:
+            self._add(path, error.found, str(error))
             return (), ()
-        for factor in names:
-            if factor not in base.levels:
-                self._add(path, factor, f"no such factor; {did_you_mean(factor, base.levels)}")
-                return (), ()
-        if len(set(names)) < len(names):
-            self._add(path, wanted, "is no interaction of a factor with itself; name two factors")
-            return (), ()
-        return self._told_apart(path, names, built.arms, base)
-
-    def _told_apart(
-        self, path: str, names: Sequence[str], arms: Sequence[Arm], base: Arm
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The sides of every effect of these factors, if the design tells it at all."""
-        design, found = self.table.get("design", "grid"), []
-        if len(base.levels) == 1:
-            found = [(arm.label, base.label) for arm in arms if arm.label != base.label]
-        for levels in effects.every(design, arms, base.levels):
-            if {factor for factor, _, _ in levels} != set(names):
-                continue
-            effect = effects.averaged(levels, design, arms, base.levels)
-            found.append(effects.sides(levels))
-            if not effect.weights:
-                self._add(path, effects.name(levels), "is in no arm together with what it is compared with")
-            if len(levels) > 1 and (of := next((a for _, a in effect.aliases if len(a) == 1), None)):
-                problem = f"this screen cannot tell it from what {effects.name(of)} does alone"
-                self._add(path, effects.name(levels), f"{problem}; leave out resolution = 3, or use a grid")
-            twin = self._claimed.setdefault(frozenset({levels, *(a for _, a in effect.aliases)}), levels)
-            if len(levels) > 1 and twin != levels:
-                problem = f"this screen cannot tell it from {effects.name(twin)}, which is claimed above"
-                self._add(path, effects.name(levels), f"{problem}: the two are one number")
-        return tuple(dict.fromkeys(a for a, _ in found)), tuple(dict.fromkeys(b for _, b in found))
 
     def _labels(self, path: str, wanted: str | list[str], built: Arms) -> tuple[str, ...]:
         """Arms that a name, a list of names or globs mean; nothing is said when nobody knows the arms."""

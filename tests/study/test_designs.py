@@ -119,6 +119,7 @@ def test_of_a_grid_every_level_is_meant_and_of_one_factor_the_arms_themselves():
         (SCREEN, FOUR + claim('"ema"', 'metric = "seed_sd"'), '"seed_sd" is about single arms'),
         (SCREEN, FOUR + claim('"ema"', 'expect = "does not converge"'), "is about single arms"),
         (SCREEN, FOUR + '[[claims]]\nsays = "s"\n', "needs `better`, an arm, and `than`; or `effect`, a"),
+        ("", '[factors]\nbalance = ["none"]\nema = [0.0, 0.9]\n' + claim('"balance"'), "has one level"),
         ('exclude = [{ balance = "upsample", ema = "ema=0.9" }]',
          '[factors]\nbalance = ["none", "upsample"]\nema = [0.0, 0.9]\n' + claim('["balance", "ema"]'),
          "is in no arm together with what it is compared with"),
