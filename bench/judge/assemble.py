@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bench import stats
 from bench.judge import accounts, claims, factorial, ledger, promise, robustness, settings
+from bench.judge.beside import Beside
 from bench.judge.declared import read_declared
 from bench.judge.evidence import Evidence
 from bench.judge.family import references, wanted_scores
@@ -61,7 +62,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         findings.setdefault(label, rulings.finding((label, reference, study.primary)))
     order = [study.baseline, *sorted(findings, key=lambda label: _rank(findings[label], primary))]
     names = _metrics(outcomes)
-    measured = _Measured(study, evidence, names, gap_set)
+    measured = _Measured(study, evidence, rulings.beside, names, gap_set)
     return Document(
         study=study.name,
         question=study.question,
@@ -76,7 +77,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         arms=tuple(measured.row(label, findings.get(label)) for label in order),
         claims=tuple(claims.judge(rulings, claim) for claim in study.claims),
         promise=promise.kept(rulings),
-        corrupted=robustness.corrupted_sets(study, evidence, order),
+        corrupted=robustness.corrupted_sets(study, evidence, rulings.beside, order),
         notes=trials.notes({label: outcomes[label] for label in order}, evidence.rows.unreadable),
         fixed=settings.shared(study),
         changes=settings.changes(study, order),
@@ -143,6 +144,8 @@ class _Measured:
 
     study: Study
     evidence: Evidence
+    beside: Beside | None
+    """None: differences are told as they are, of the baseline trained again."""
     metrics: tuple[str, ...]
     gap_set: str | None
 
@@ -192,7 +195,10 @@ class _Measured:
     def _effect(self, label: str, name: str) -> Effect | None:
         if label == self.study.baseline:
             return None
-        contrast = self.evidence.contrast(label, self.study.baseline, Measure("score", name))
+        measure = Measure("score", name)
+        if self.beside:
+            return self.beside.effect(label, self.study.baseline, measure)
+        contrast = self.evidence.contrast(label, self.study.baseline, measure)
         return Effect.of(contrast.of_finished, few=contrast.few)
 
     def _gap(self, label: str, name: str) -> Mean | None:
@@ -238,7 +244,7 @@ def _again(measured: _Measured, plan: PlanFile, store: Store) -> ArmRow | None:
         dagger=False,
         seeds=contrast.seeds,
     )
-    return replace(measured, evidence=both).row(label, finding)
+    return replace(measured, evidence=both, beside=None).row(label, finding)
 
 
 def _untuned(plan: PlanFile) -> tuple[tuple[str, str], ...]:

@@ -41,6 +41,8 @@ class Effect:
     """The arms disagree on too few items for an interval: the ends are the mean, and are not told."""
     one_sided: bool = False
     """Too few items were ever wrong for an interval: the lower end is a one-sided bound, the upper one 1."""
+    dagger: bool = False
+    """Of what was not declared: the interval excludes 0, corrected over the arms of its set it would not."""
 
     @classmethod
     def of(cls, interval: Interval | None, unit: str = "points", *, few: bool = False) -> Effect | None:

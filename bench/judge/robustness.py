@@ -7,6 +7,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from bench.recipe import Corrupted, Recipe
 from bench.registry import augmentations
 from bench.study.read import Study
 from bench.study.resolve import with_parts
+
+if TYPE_CHECKING:
+    from bench.judge.beside import Beside
 
 SMALLEST_LOSS = 0.01
 """Balanced error that a family must add to the baseline's clean one: a ratio to less is a ratio to noise."""
@@ -81,19 +85,23 @@ class CorruptedSet:
     """Families that ``relative_error`` is over: those that cost the baseline something."""
 
 
-def corrupted_sets(study: Study, evidence: Evidence, order: Sequence[str]) -> tuple[CorruptedSet, ...]:
+def corrupted_sets(
+    study: Study, evidence: Evidence, beside: Beside, order: Sequence[str]
+) -> tuple[CorruptedSet, ...]:
     """Every corrupted hidden set of a study, arms in ``order``."""
     found = []
     for name, hidden in study.hidden.items():
         if isinstance(hidden, Corrupted):
             by_kind = kinds_of(_families(hidden, name, evidence.outcomes))
             kinds = tuple((kind, family) for kind, members in by_kind.items() for family in members)
-            one = _Set(study, evidence, name, kinds, severities_of(hidden))
+            one = _Set(study, evidence, beside, name, kinds, severities_of(hidden))
             found.append(one.mixed(order) if _mixes(hidden) else one.by_family(order))
     return tuple(found)
 
 
-def unseen(study: Study, evidence: Evidence, arm: str, reference: str, name: str) -> Unseen | None:
+def unseen(
+    beside: Beside, study: Study, evidence: Evidence, pair: tuple[str, str], name: str
+) -> Unseen | None:
     """Arm minus reference on the families that neither trains with; None where no family has scores.
 
     Finished pairs. An item is a base image: its copies of those families are averaged.
@@ -102,13 +110,17 @@ def unseen(study: Study, evidence: Evidence, arm: str, reference: str, name: str
     if not isinstance(hidden, Corrupted) or _mixes(hidden):
         return None
     families = _families(hidden, name, evidence.outcomes)
-    known = seen(study.arm(arm).recipe) | seen(study.arm(reference).recipe)
-    common = tuple(family for family in families if family not in known)
-    effect = None
-    if common:
-        contrast = evidence.contrast(arm, reference, Measure("score", name, families=common))
-        effect = Effect.of(contrast.of_finished, few=contrast.few)
+    common = unseen_by_both(study, evidence, *pair, name)
+    effect = beside.effect(*pair, Measure("score", name, families=common)) if common else None
     return Unseen(effect, len(common), len(families))
+
+
+def unseen_by_both(study: Study, evidence: Evidence, arm: str, reference: str, name: str) -> tuple[str, ...]:
+    """The families of a corrupted set that neither of two arms trains with."""
+    hidden = study.hidden[name]
+    assert isinstance(hidden, Corrupted)
+    known = seen(study.arm(arm).recipe) | seen(study.arm(reference).recipe)
+    return tuple(f for f in _families(hidden, name, evidence.outcomes) if f not in known)
 
 
 def unknown(recipe: Recipe) -> tuple[str, ...]:
@@ -170,6 +182,7 @@ class _Set:
 
     study: Study
     evidence: Evidence
+    beside: Beside
     name: str
     kinds: tuple[tuple[str, str], ...]
     """(kind, family), by kind."""
@@ -207,9 +220,8 @@ class _Set:
         trials = self.evidence.outcomes[label]
         effect, new = None, None
         if label != baseline:
-            contrast = self.evidence.contrast(label, baseline, Measure("score", self.name))
-            effect = Effect.of(contrast.of_finished, few=contrast.few)
-            new = unseen(self.study, self.evidence, label, baseline, self.name)
+            effect = self.beside.effect(label, baseline, Measure("score", self.name))
+            new = unseen(self.beside, self.study, self.evidence, (label, baseline), self.name)
         return CorruptedArm(
             label=label,
             seen=known,

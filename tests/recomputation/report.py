@@ -101,7 +101,7 @@ class Report:
     # -- sentences ---------------------------------------------------------------------------------
 
     def finding(self, found: Verdict, indent: str = "") -> Line:
-        return finding(self.study, found, indent)
+        return finding(self.study, self.tables.beside, found, indent)
 
     def first_screen(self) -> Section:
         study, tables = self.study, self.tables
@@ -197,17 +197,18 @@ class Report:
         note: list[Text | str] = [text(severities[:-2], *taken.severities)]
         counts = (own[0]["relative_be_families"], len(taken.families))
         note += [text("({} of {})", *counts)]
+        new = "effect_unseen_dagger"
         columns: Columns = {
             "arm": self.label,
             "clean %": spread("clean"),
             "all families %": spread("all"),
-            "Δ vs baseline": interval("effect", "effect_low", "effect_high"),
+            "Δ vs baseline": interval("effect", "effect_low", "effect_high", dagger="effect_dagger"),
             "unseen families %": lambda row: behind(
                 spread("unseen")(row) if row["unseen"] is not None else None,
                 len(taken.families) - len(taken.seen(row["arm"])),
             ),
             "Δ unseen vs baseline": lambda row: behind(
-                interval("effect_unseen", "effect_unseen_low", "effect_unseen_high")(row),
+                interval(*(f"effect_unseen{end}" for end in ("", "_low", "_high")), dagger=new)(row),
                 row["unseen_by_both"],
             ),
             "BE": number("be"),
@@ -329,7 +330,9 @@ class Report:
             unit = f", {UNITS[score]}" if score in UNITS else ""
             columns[score.replace("_", " ") + unit] = spread(score, 1.0 if unit else 100.0)
         columns["accuracy, 95 % interval"] = halved("accuracy", "accuracy_low", "accuracy_high")
-        columns["Δ accuracy vs baseline"] = interval("effect", "effect_low", "effect_high")
+        columns["Δ accuracy vs baseline"] = interval(
+            "effect", "effect_low", "effect_high", dagger="effect_dagger"
+        )
         return Section("Every set and score", tables=[Table("scores", self.tables.scores(), columns, "set")])
 
     def costs(self) -> Section:

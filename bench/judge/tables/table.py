@@ -29,6 +29,11 @@ TEXT = ("arm", "name", "text", "prose", "code", "link", "verdict")
 """Kinds that are words; all others are numbers, which sort by value and stand to the right."""
 PERCENT = 100.0
 """What a share is multiplied with where it is printed."""
+HOLM = (
+    " † the interval alone excludes zero; corrected for the arms compared on the set (Holm) it would not, so "
+    "nothing is said by it."
+)
+"""What a dagger behind a difference means that was not declared."""
 FEWER = "(n/m): a mean over n of the arm's m {}."
 
 
