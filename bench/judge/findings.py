@@ -380,6 +380,11 @@ class Document:
         return next((arm.class_images[name] for arm in self.arms if name in arm.class_images), None)
 
     @property
+    def tuned_apart(self) -> bool:
+        """Whether arms that are compared had their settings chosen each by a search of its own."""
+        return self.tuning is not None and sum(bool(arm.chosen) for arm in self.tuning.arms) > 1
+
+    @property
     def unit(self) -> str:
         """What differences on the primary metric are told in."""
         return self.units.get(self.rules.primary.partition(".")[2], "points")

@@ -59,7 +59,7 @@ def test_the_dagger_stands_in_the_table_in_the_sentence_and_in_the_file(world):
     assert sentence.rpartition("Locally ")[2].endswith("]†.")
     (row,) = [line for line in text.splitlines() if line.startswith(f"| local | {marked} |")]
     assert row.endswith("]† |")
-    assert "corrected for the arms compared on the set (Holm)" in text
+    assert "Holm over the arms compared on the set" in text
     said = csv.DictReader(tables(document, cost=True)["scores"].splitlines())
     daggers = {row["arm"]: row["effect_dagger"] for row in said if row["set"] == "local"}
     assert (daggers[marked], daggers["good"], daggers["none"]) == ("yes", "no", "")
@@ -70,7 +70,7 @@ def test_where_nothing_is_taken_back_nothing_is_explained(make_world):
     w.arm("none", 1.0)
     w.arm("good", 2.4, ["flip"])
     w.finish_all()
-    assert "corrected for the arms compared" not in markdown(build(w.study, w.plan, w.store))
+    assert "over the arms compared" not in markdown(build(w.study, w.plan, w.store))
 
 
 def test_what_was_declared_goes_by_its_verdict_not_by_its_set(world):

@@ -13,6 +13,7 @@ from .columns import (
     chance,
     halved,
     interval,
+    marked,
     number,
     number_marked,
     of_new_runs,
@@ -117,12 +118,19 @@ class Report:
             texts.append(text(f"Looked at after {listed} seeds", *study.looks))
             texts.append(text(f"at levels {listed}:", *looks.levels(len(study.looks))))
         texts += self._coarse()
+        if study.mark:  # simulated (docs/method.md): no record tells it
+            luck = "11 to 14" if any(search.finalists for search in study.searches) else "15 to 24"
+            texts.append(
+                f"of equal arms tuned like these {luck} % exclude zero in simulation, where 5 % should"
+            )
         lines.append(Line("Per cent. ± is half the 95 % interval", texts))
         columns: Columns = {"arm": self.label}
         for name in study.sets:
             columns[f"{name} %"] = halved(f"{name}_accuracy", f"{name}_low", f"{name}_high")
         columns |= {
-            f"{self._delta} vs baseline": interval("effect", "low", "high", self.unit),
+            f"{self._delta} vs baseline": lambda row: self._apart(
+                interval("effect", "low", "high", self.unit)(row)
+            ),
             "verdict": lambda row: (
                 row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
             ),
@@ -134,6 +142,10 @@ class Report:
             **COSTS,
         }
         return Section("", lines, [Table("arms", tables.arms(), columns, "arm")])
+
+    def _apart(self, cell: Cell) -> Cell:
+        """The effect of a comparison, marked where both arms were tuned."""
+        return marked(cell, f" {self.study.mark}") if cell and self.study.mark else cell
 
     def outlook(self) -> list[Section]:
         """New runs, and looks at hidden sets."""

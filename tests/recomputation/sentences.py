@@ -20,7 +20,7 @@ def finding(study: Study, beside: Beside, found: Verdict, indent: str = "") -> L
     texts: list[Text | str] = []
     over = "fold" if study.folds else "seed"
     if one.effect is not None:
-        texts += [_shown(found), text(f", {{}} {over}{'s' * (one.seeds != 1)}", one.seeds)]
+        texts += [_shown(found, study.mark), text(f", {{}} {over}{'s' * (one.seeds != 1)}", one.seeds)]
     if found.detail:
         texts.append(found.detail[0].upper() + found.detail[1:] if one.effect else found.detail[1:])
     if study.has("prediction"):
@@ -77,13 +77,13 @@ def _new_runs(study: Study, verdict: Verdict) -> list[Text | str]:
     ]
 
 
-def _shown(found: Verdict) -> Text:
+def _shown(found: Verdict, mark: str) -> Text:
     one = found.comparison
     assert one.effect is not None
     times = 100 if one.unit == "points" else 1
     if one.few:
-        return text(f"**{{}}** (too few errors) {one.unit}", times * one.effect.mean)
+        return text(f"**{{}}** (too few errors) {one.unit}{mark}", times * one.effect.mean)
     values = (one.effect.mean, *one.effect.ends(found.level))
     if one.unit == "ratio":
-        return text("×{} [{}, {}]", *(float(np.exp(value)) for value in values))
-    return text(f"**{{}}** [{{}}, {{}}] {one.unit}", *(times * value for value in values))
+        return text("×{} [{}, {}]" + mark, *(float(np.exp(value)) for value in values))
+    return text(f"**{{}}** [{{}}, {{}}] {one.unit}{mark}", *(times * value for value in values))

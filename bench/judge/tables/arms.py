@@ -51,7 +51,11 @@ def table(d: Document, cost: bool) -> Table:
         arm_column(d, lambda a: a.label),
         filed("baseline", lambda a: a.is_baseline),
         *(_accuracy(name, f"{name}_accuracy", f"{name}_") for name in d.sets),
-        *finding_columns(f"Δ {d.rules.primary} vs baseline", lambda a: a.finding),
+        *finding_columns(
+            f"Δ {d.rules.primary} vs baseline",
+            lambda a: a.finding,
+            mark=lambda a: "§" if d.tuned_apart and a is not d.again else "",
+        ),
         against if others else replace(against, where="file"),
         gap if d.gap_set else replace(gap, where="file"),
         Column("worst_class", "worst class", "text", lambda a: a.worst and a.worst[0], after=_of_images),
@@ -93,6 +97,13 @@ def _note(d: Document) -> str:
     if d.provenance.grouped:
         note += (
             f" In {', '.join(d.provenance.grouped)} groups of images (patients) count, so there new groups."
+        )
+    if d.tuned_apart and d.tuning:
+        least, most = (f"{100 * share:.0f}" for share in d.tuning.luck)
+        note += (
+            " § each arm's settings were chosen by a search of its own: of equal arms tuned like these "
+            f"{least} to {most} % exclude zero in simulation, where 5 % should (Tuning); every other "
+            "difference between arms is as lucky."
         )
     if rules.looks:
         seeds, levels = (", ".join(f"{one:g}" for one in each) for each in zip(*rules.looks, strict=True))
