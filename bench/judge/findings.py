@@ -277,8 +277,8 @@ class Provenance:
     data_fingerprint: str
     sets: tuple[tuple[str, str, int | None, int | None], ...]
     """(name, key, images, groups) of every scored set, of each fold's; groups where they are known."""
-    grouped: tuple[str, ...]
-    """Sets in which groups of images count."""
+    grouped: tuple[tuple[str, str], ...]
+    """(set, what they are called) of the sets in which groups of images count: ``patients``, ``groups``."""
     independent: tuple[str, ...]
     """Sets whose images are taken as independent, since nothing says which belong together; none drawn."""
     missed: tuple[str, ...]
@@ -378,6 +378,13 @@ class Document:
     def class_images(self, name: str) -> int | None:
         """Images that the recall of a class is over; None where no predictions tell."""
         return next((arm.class_images[name] for arm in self.arms if name in arm.class_images), None)
+
+    @property
+    def items(self) -> str:
+        """What intervals are over beside seeds: ``images``, unless groups of one kind count in every set."""
+        words = {word for _, word in self.provenance.grouped}
+        every = {name for name, _ in self.provenance.grouped} == set(self.sets)
+        return words.pop() if every and len(words) == 1 else "images"
 
     @property
     def tuned_apart(self) -> bool:

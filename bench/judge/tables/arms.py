@@ -84,8 +84,8 @@ def _note(d: Document) -> str:
     rules, over = d.rules, d.over
     note = (
         "Per cent. ± is half the 95 % interval of an accuracy or a gap, [ ] that of a difference, over new "
-        f"{over} and new images; ECE: expected calibration error. A diverged {over[:-1]} counts as chance in "
-        f"a verdict and is left out of a mean. Verdicts: Holm over {rules.family} declared "
+        f"{over} and new {d.items}; ECE: expected calibration error. A diverged {over[:-1]} counts as chance "
+        f"in a verdict and is left out of a mean. Verdicts: Holm over {rules.family} declared "
         f"comparison{'s' * (rules.family != 1)} (claims included); δ = {rules.delta_local} "
         f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
         "interval alone would say more."
@@ -94,10 +94,9 @@ def _note(d: Document) -> str:
         note += f" On {name} δ is less than one of its {items} items makes, {100 / items:.2g} points."
     if any(one and one.interval and one.interval.one_sided for arm in d.arms for one in arm.accuracies):
         note += " ≥: a one-sided 95 % bound, where too few items were ever wrong for an interval."
-    if d.provenance.grouped:
-        note += (
-            f" In {', '.join(d.provenance.grouped)} groups of images (patients) count, so there new groups."
-        )
+    for word in dict.fromkeys(word for _, word in d.provenance.grouped):
+        sets = ", ".join(name for name, of in d.provenance.grouped if of == word)
+        note += f" On {sets} {word} count where images do elsewhere, so there new {word}."
     if d.tuned_apart and d.tuning:
         least, most = (f"{100 * share:.0f}" for share in d.tuning.luck)
         note += (

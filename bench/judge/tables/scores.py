@@ -26,7 +26,7 @@ def table(d: Document, cost: bool) -> Table:
     )
     note = (
         f"Per cent{' where no unit is said' * bool(d.units)}, mean ± standard deviation over finished "
-        f"{d.over}; the interval is over {d.over} and images. Δ is of finished pairs, pointwise, and no "
+        f"{d.over}; the interval is over {d.over} and {d.items}. Δ is of finished pairs, pointwise, and no "
         f"verdict: only what was declared has one."
     )
     effects = [arm.effects[name] for name in d.sets for arm in d.arms]
