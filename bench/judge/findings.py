@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.judge.factorial import FactorEffect
-    from bench.judge.ledger import Tuning
     from bench.judge.outcomes import Outcome
     from bench.judge.robustness import CorruptedSet
+    from bench.judge.searched import Tuning
     from bench.judge.settings import Change
     from bench.judge.tables.ensembles import EnsembleRow
     from bench.judge.tables.factors import Ingredient
