@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,7 +151,11 @@ def write_views(study: Study, plan: PlanFile, store: Store, document: Document) 
     document   as in ``files``
     """
     failures = []
-    for write in (lambda: write_report(study, plan, store, document=document), lambda: write_index(store)):
+    views: tuple[Callable[[], Path], ...] = (
+        lambda: write_report(study, plan, store, document=document),
+        lambda: write_index(store),
+    )
+    for write in views:
         try:
             write()
         except OSError as error:
