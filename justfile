@@ -25,7 +25,7 @@ chaos kills="20" seed="0":
 # ten times the fuzzing: odd EXIF blocks, damaged image files, mutated studies; every number of every committed report;
 # the tests for a GPU, on a CPU
 deep *arguments:
-    DEEP=1 uv run pytest tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py tests/data/test_hidden.py tests/stats/test_simulation.py {{arguments}}
+    DEEP=1 uv run pytest tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py tests/data/test_hidden.py tests/stats/test_simulation.py tests/stats/test_simulation_designs.py {{arguments}}
     GPU_TESTS_ON=cpu uv run pytest tests/gpu
 
 # write docs/components.md anew
@@ -45,5 +45,10 @@ ci:
 coverage studies="500":
     uv run python tests/simulation.py --studies {{studies}}
     uv run python tests/simulation_claims.py --studies {{studies}}
+    uv run python tests/simulation_shared.py
+    uv run python tests/simulation_races.py
+    uv run python tests/simulation_further.py
+    uv run python tests/simulation_designs.py --studies {{studies}}
+    uv run python tests/simulation_clinic.py --studies {{studies}}
     uv run python tests/new_runs.py
     uv run python tests/few_errors.py

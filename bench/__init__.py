@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench import augment, corruptions, execute, metrics, models, train, tune
 from bench.data import sources
+from bench.metrics import clinic
 
 if TYPE_CHECKING:
     from bench.frame import results
 
 __all__ = [
-    "__version__", "augment", "corruptions", "execute", "metrics", "models", "results", "sources", "train",
-    "tune",
+    "__version__", "augment", "clinic", "corruptions", "execute", "metrics", "models", "results", "sources",
+    "train", "tune",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

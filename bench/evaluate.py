@@ -32,13 +32,28 @@ def predict(
     tta: TestTime = "none",
     precision: Precision = "fp32",
 ) -> NDArray[np.float32]:
-    """Class probabilities (N, K) float32 of ``samples``, rows in their order.
+    """Class probabilities (N, K) float32 of ``samples``, rows in their order, on the host."""
+    shown = predicted(network, samples, device, batch_size=batch_size, tta=tta, precision=precision)
+    probabilities: NDArray[np.float32] = shown.cpu().numpy()
+    return probabilities
+
+
+def predicted(
+    network: nn.Module,
+    samples: Samples | Split,
+    device: str,
+    *,
+    batch_size: int = 256,
+    tta: TestTime = "none",
+    precision: Precision = "fp32",
+) -> Tensor:
+    """Class probabilities (N, K) float32 of ``samples``, rows in their order, on the device, not waited for.
 
     samples     where they are not placed already, a set larger than ``PORTION`` is streamed to the device
     tta         ``flips``: the mean of the probabilities of the four mirror images
     precision   of the forward pass; probabilities are computed in float32
 
-    The network evaluates, then each module's own mode is restored. One transfer to the host, at the end.
+    The network evaluates, then each module's own mode is restored.
     """
     split = placed(samples, device, PORTION) if isinstance(samples, Samples) else samples
     parts = []
@@ -47,8 +62,7 @@ def predict(
         rows = (_rows(split, start, batch_size, device) for start in starts)
         for start, (_, images) in zip(starts, split.batches(rows), strict=True):
             parts.append(_probabilities(network, images, tta, precision)[: len(split) - start])
-    probabilities: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
-    return probabilities
+    return torch.cat(parts)
 
 
 def _rows(split: Split, start: int, batch_size: int, device: str) -> Rows:

@@ -17,7 +17,7 @@ from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, short
 from bench.registry import executors
 
 DEVICES = ("auto", "cpu", "cuda")
-SETTINGS = ("results", "cache", "device", "executor", "workers", "address", "resident_gb")
+SETTINGS = ("results", "cache", "device", "executor", "workers", "gang", "address", "resident_gb")
 """Keys of ``bench.toml`` beside ``[paths]``, and of the environment as ``BENCH_…``."""
 MOST_GB = 1e6
 """More gigabytes than any device has; what ``resident_gb`` must stay below."""
@@ -38,6 +38,8 @@ class Machine:
     executor: str = "local"
     workers: int = 0
     """Worker processes of the local executor; 0: as many as cores (CPU) or as fit (GPU)."""
+    gang: int = 0
+    """Trials that take turns in one worker; 0: one on a CPU, on a GPU as many as fit and pay."""
     resident_gb: float = 0.0
     """Images that a trial may keep on its device, in GB; a split beyond that is streamed. 0: half of a GPU's
     free memory, half a gigabyte on a CPU."""
@@ -150,7 +152,7 @@ def _problem(key: str, value: object) -> str | None:
         return None if value in known else f"must be one of {', '.join(known)}"
     if key == "address":
         return None if isinstance(value, str) else 'must be text, for example "auto" or "HOST:6379"'
-    if key == "workers":
+    if key in ("workers", "gang"):
         good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         return None if good else "must be a whole number, 0 (choose for me) or more"
     if key == "resident_gb":
@@ -183,7 +185,7 @@ def _from_environment(environ: Mapping[str, str], paths: dict[str, Path]) -> dic
         key = variable.removeprefix("BENCH_").lower()
         if not variable.startswith("BENCH_") or key not in SETTINGS:
             continue
-        value: object = _number(text) if key in ("workers", "resident_gb") else text
+        value: object = _number(text) if key in ("workers", "gang", "resident_gb") else text
         problem = _problem(key, value)
         if problem:
             raise UserError(f"environment variable {variable} = {shorten(text)}: {problem}")

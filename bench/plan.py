@@ -434,7 +434,7 @@ class Planner:
         make = self._maker(arm)
         return [
             Run(arm.label, make(replicate, "final"), self._sets(arm, replicate))
-            for replicate in replicates or self.replicates
+            for replicate in replicates or replicates_of(self.study, arm.label)
         ]
 
     def again(self) -> tuple[Run, ...]:
@@ -499,10 +499,11 @@ def _hash(payload: Any) -> str:
     return fingerprint(payload)[:ID_LENGTH]
 
 
-def replicates_of(study: Study) -> tuple[Replicate, ...]:
-    """One per seed, or one per fold."""
+def replicates_of(study: Study, arm: str = "") -> tuple[Replicate, ...]:
+    """One per seed, or one per fold. arm: its own; the baseline may have more than the others."""
     if study.folds is None:
-        return tuple(Replicate(seed) for seed in study.seeds)
+        further = study.further_seeds if arm == study.baseline else ()
+        return tuple(Replicate(seed) for seed in (*study.seeds, *further))
     return tuple(
         Replicate(seed, fold, study.folds.k) for seed in study.seeds for fold in range(study.folds.k)
     )

@@ -15,6 +15,8 @@ SCHEMA_VERSION = 1
 ID = re.compile(r"[0-9a-f]{8,64}")
 NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts")
 """Fields in which two equal results may differ."""
+GANG = "gang"
+"""Key of ``machine`` where trials took turns in one process: the most that did while this one trained."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=0)]
@@ -73,7 +75,7 @@ class Record(Frozen):
     """Phase → seconds; and ``images_per_s``, the median speed of training."""
     memory: dict[str, Finite] = Field(default_factory=dict)
     machine: dict[str, str | int | float | None] = Field(default_factory=dict)
-    """``device``, ``device_name`` and what else tells computers apart."""
+    """``device``, ``device_name`` and what else tells computers apart; ``gang`` where it was shared."""
     commit: str = ""
     attempts: Annotated[int, Field(ge=1)] = 1
 

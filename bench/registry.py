@@ -13,9 +13,10 @@ import contextlib
 import functools
 import inspect
 import math
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from bench.errors import UserError, did_you_mean, shorten
@@ -287,14 +288,94 @@ class Sources(Registry):
         return None if right else f'must be "{forms[name]}"'
 
 
+class Metrics(Registry):
+    """Scores. Those of the clinic are asked for with a class: ``sensitivity(naevus, specificity = 0.9)``."""
+
+    def __getitem__(self, name: str) -> Component:
+        if "(" not in name:
+            return super().__getitem__(name)
+        if problem := self.problem(name):
+            raise UserError(f"{shorten(name, 200)}: {problem}")
+        return self._called(name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and not self.problem(name)
+
+    def stored(self) -> Iterator[Component]:
+        """Those that every trial is scored with; the others are told where a study asks for them."""
+        return (metric for metric in self if not metric.traits.get("asked"))
+
+    def needs_class(self, name: str) -> bool:
+        """Whether it says nothing before a class is named."""
+        return name in self._components and "positive" in self._components[name].takes
+
+    def positive(self, name: str) -> tuple[str, ...]:
+        """The classes that a score names; of most none."""
+        return tuple(self[name].factory.keywords["positive"]) if "(" in name else ()  # type: ignore[attr-defined]
+
+    def of_each(self, name: str, classes: Iterable[str]) -> list[str]:
+        """A score, or where it needs a class and names none, that of every class."""
+        if not self.needs_class(name):
+            return [name]
+        plain = re.compile(r"[^\s\",=()]([^\",=()]*[^\s\",=()])?")
+        return [f"{name}({one})" if plain.fullmatch(one) else f'{name}("{one}")' for one in classes]
+
+    def problem(self, written: str) -> str:
+        """Why a study cannot ask for this; empty where it can."""
+        name, bracket, _ = written.partition("(")
+        if name.strip() not in self._components:
+            return f"no such metric; {did_you_mean(name.strip(), self.names())}"
+        if self.needs_class(name.strip()) != bool(bracket):
+            return f"{name.strip()} takes no class" if bracket else f"needs a class: {name}(CLASS)"
+        try:
+            if bracket:
+                self._called(written)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def _called(self, written: str) -> Component:
+        """The component with its parameters; ValueError for what they cannot be."""
+        match = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", written)
+        if match is None:
+            raise ValueError(f"must be {written.partition('(')[0]}(CLASS), with brackets around the class")
+        base, positive, levels = self._components[match[1]], [], {}
+        for quoted, plain, key, number in CALLED.findall(match[2]):
+            if key:
+                levels[key] = float(number)
+            else:
+                positive.append(quoted or plain.strip())
+        if CALLED.sub("", match[2]).strip(" ,"):
+            raise ValueError(
+                'give classes and levels with commas between: (CLASS, "A, B", specificity = 0.9)'
+            )
+        unknown = [key for key in levels if key not in base.takes or key == "positive"]
+        if unknown:
+            others = [key for key in base.takes if key != "positive"]
+            raise ValueError(f"{base.name} has no level {unknown[0]}; {did_you_mean(unknown[0], others)}")
+        try:
+            given = base.parameters({"positive": positive, **levels})
+        except ValueError as error:  # pydantic's
+            raise ValueError(f"{'; '.join(str(error).splitlines()[1:3])}") from None
+        chance = base.traits.get("chance")
+        traits = dict(base.traits)
+        if callable(chance):
+            traits["chance"] = functools.partial(chance, given)
+        return replace(base, name=written, factory=functools.partial(base.factory, **given), traits=traits)
+
+
+CALLED = re.compile(r'\s*(?:"([^"]*)"|([^",=()]+?)|(\w+)\s*=\s*(\d*\.?\d+))\s*(?:,|$)')
+"""One class, in quotation marks or not, or one level, of those in the brackets."""
+
 augmentations = Registry("augmentation", traits=dict.fromkeys(("does", "geometric", "mixes_images", "views")))
 models = Registry("model", fallback="timm")
 optimizers = Registry("optimizer")
 schedules = Registry("schedule")
 losses = Registry("loss")
-metrics = Registry(
+metrics = Metrics(
     "metric",
     traits={
+        "asked": None,
         "unit": "share",
         "lower_is_better": False,
         "interval": ("leave-one-out", "images", "none"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,9 @@ from bench.streams import derive
 from bench.train.checkpoint import Checkpoint
 from bench.train.device import computing, memory_mb, reset_peak_memory
 from bench.train.learned import little_learned
-from bench.train.loop import Diverged, Fit, Hooks, Progress, fit
+from bench.train.loop import Diverged, Fit, Hooks, Progress, training
+from bench.train.stances import Stances
+from bench.train.turns import Clock, Turns, finish
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,6 +56,8 @@ class Surroundings:
     """Validation accuracy that a candidate must have reached by each evaluation, or it is cut short."""
     resident_bytes: int = 0
     """Images that the device may keep, a split beyond that is streamed; 0: as much as suits it."""
+    stances: Stances | None = None
+    """Those of the trials that take turns in this process; None: this trial has it for itself."""
 
 
 @dataclass(frozen=True)
@@ -103,45 +106,54 @@ class Result:
 
 
 def run_trial(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) -> Result:
+    """One trial from start to end, with the process for itself: see ``trial_turns``."""
+    return finish(trial_turns(trial, scored, where))
+
+
+def trial_turns(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) -> Turns[Result]:
     """Train one trial and score it: on validation, then once on each of ``scored``.
 
     A candidate of a search reaches no held-out image: ``scored`` may only shift its validation images.
+    While it trains, others get their turn after each block of steps.
 
     Divergence is a result; anything else that goes wrong is raised.
     """
-    clock = _Clock()
+    stances = where.stances or Stances(where.device)
+    return (yield from stances.steps(trial.recipe, _turns(trial, scored, where)))
+
+
+def _turns(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) -> Turns[Result]:
+    clock = _Phases()
     reset_peak_memory(where.device)
-    with computing(trial.recipe, where.device):
-        with clock("data"):
-            most = min(COPIED_BYTES, where.resident_bytes or COPIED_BYTES)
-            development = provide.development(trial, where.cache, most=most)
-        with clock("build"):
-            network = build_network(trial, development)
-            parameters = sum(p.numel() for p in network.parameters())
-            classes = len(development.classes)
-            flops = flops_of(network, trial.recipe.model, classes, trial.data.size_px)
-        result = Result("done", development.classes, parameters=parameters, flops=flops)
-        try:
-            with clock("train"):
-                seed = trial.replicate.stream_seed
-                checkpoint = _checkpoint(trial, where)
-                hooks = Hooks(
-                    where.on_progress, checkpoint, where.floors, where.on_note, where.resident_bytes
-                )
-                done = fit(network, development, trial.recipe, seed, where.device, hooks)
-        except Diverged as diverged:
-            result = replace(result, status=diverged.status, cause=diverged.cause, message=str(diverged))
-            return _with_course(result, diverged.fit, clock, where)
-        with clock("evaluate"):
-            validation = _probabilities(network, development.val, trial, where)
-            scores = metrics.score_all(validation, development.val.labels)
-            little = little_learned(validation, development.val.labels, done.history)
-            if trial.role == "tune":
-                seen = _score_shifted(network, development, trial, scored, where)
-            else:
-                # Held-out images are opened here for the first time, when nothing is left to choose.
-                seen = _score(network, development.classes, trial, scored, where)
-            predictions = {VALIDATION: _said(development.val, validation)} | seen.predictions
+    with clock("data"):
+        most = min(COPIED_BYTES, where.resident_bytes or COPIED_BYTES)
+        development = provide.development(trial, where.cache, most=most)
+    with clock("build"):
+        network = build_network(trial, development)
+        parameters = sum(p.numel() for p in network.parameters())
+        classes = len(development.classes)
+        flops = flops_of(network, trial.recipe.model, classes, trial.data.size_px)
+    result = Result("done", development.classes, parameters=parameters, flops=flops)
+    try:
+        with clock("train"):
+            seed = trial.replicate.stream_seed
+            checkpoint = _checkpoint(trial, where, clock.clock)
+            room = where.resident_bytes
+            hooks = Hooks(where.on_progress, checkpoint, where.floors, where.on_note, room, clock.clock)
+            done = yield from training(network, development, trial.recipe, seed, where.device, hooks)
+    except Diverged as diverged:
+        result = replace(result, status=diverged.status, cause=diverged.cause, message=str(diverged))
+        return _with_course(result, diverged.fit, clock, where)
+    with clock("evaluate"):
+        validation = _probabilities(network, development.val, trial, where)
+        scores = metrics.score_all(validation, development.val.labels)
+        little = little_learned(validation, development.val.labels, done.history)
+        if trial.role == "tune":
+            seen = _score_shifted(network, development, trial, scored, where)
+        else:
+            # Held-out images are opened here for the first time, when nothing is left to choose.
+            seen = _score(network, development.classes, trial, scored, where)
+        predictions = {VALIDATION: _said(development.val, validation)} | seen.predictions
     found = vars(seen) | {"predictions": predictions, "little_learned": little}
     result = replace(result, validation=scores, **found, weights=_on_host(network))
     return _with_course(result, done, clock, where)
@@ -174,7 +186,7 @@ def build_network(trial: Trial, development: Development) -> Network:
         return models.build(trial.recipe.model, task, trial.weights)
 
 
-def _checkpoint(trial: Trial, where: Surroundings) -> Checkpoint | None:
+def _checkpoint(trial: Trial, where: Surroundings, clock: Clock) -> Checkpoint | None:
     """The trial's checkpoint, which continues only what would end bit for bit the same on a CPU."""
     if where.checkpoint is None:
         return None
@@ -185,25 +197,26 @@ def _checkpoint(trial: Trial, where: Surroundings) -> Checkpoint | None:
         "device": torch.device(where.device).type,
     }
     note, stop = where.on_note or (lambda text: None), where.stop or (lambda: False)
-    return Checkpoint(where.checkpoint, identity, note, stop)
+    return Checkpoint(where.checkpoint, identity, note, stop, clock.now)
 
 
-class _Clock:
-    """Seconds per phase."""
+class _Phases:
+    """Seconds per phase, without those of others that took their turn meanwhile."""
 
     def __init__(self) -> None:
+        self.clock = Clock()
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
-        begun = time.perf_counter()
+        begun = self.clock.now()
         try:
             yield
         finally:
-            self.seconds[phase] = time.perf_counter() - begun
+            self.seconds[phase] = self.clock.now() - begun
 
 
-def _with_course(result: Result, done: Fit, clock: _Clock, where: Surroundings) -> Result:
+def _with_course(result: Result, done: Fit, clock: _Phases, where: Surroundings) -> Result:
     """``result`` with the course of training and what it cost."""
     speeds = [entry["images_per_s"] for entry in done.history]
     # the median: the first evaluations hold the warm-up

@@ -30,8 +30,11 @@ from bench.recipe import Choice, Recipe
 from bench.streams import stream
 from bench.train.batches import Batches, block_steps
 from bench.train.device import computing
+from bench.train.loop import Fit, Hooks, training
 from bench.train.stages import set_modes
+from bench.train.stances import Stances
 from bench.train.stepper import Stepper
+from bench.train.turns import Turns, together
 
 CLASSES = 8
 RAND = [{"name": "randaugment", "n": 2}]
@@ -197,6 +200,27 @@ def workers(b: Bench, count: int, graph: bool, epochs: int) -> float:
         for worker in crew:
             worker.kill()
     return count * epochs / seconds
+
+
+def gang(b: Bench, count: int, graph: bool, epochs: int) -> float:
+    """Epochs a second of ``count`` trainings that take turns in this process, all together.
+
+    Timed from when the last has ended its first leg, in which kernels are chosen and steps are recorded, to
+    when the last has ended its second; a leg has ``epochs`` epochs and ends with a look at eight images.
+    """
+    steps = epochs * (b.images // b.batch)
+    stages = [{"train": "all", "steps": 2 * steps, "eval_every": steps}]
+    recipe, stances, legs = b.recipe(RAND, graph=graph, stages=stages), Stances(b.device, beside=True), []
+    samples = b.samples()
+    development = Development(samples, samples.take(np.arange(CLASSES)), tuple("abcdefgh"))
+    members: list[Turns[Fit]] = []
+    for seed in range(count):
+        network = models.build(recipe.model, models.Task(CLASSES, 3, b.size_px))
+        hooks = Hooks(lambda news: legs.append(time.perf_counter()), on_note=complain)
+        turns = training(network, development, recipe, seed, b.device, hooks)
+        members.append(stances.steps(recipe, turns))
+    together(members)
+    return count * epochs / (max(legs) - sorted(legs)[count - 1])
 
 
 def serve(b: Bench, epochs: int, graph: bool) -> None:

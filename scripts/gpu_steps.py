@@ -23,18 +23,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_bars import CLASSES, RAND, Bench, complain, judged, workers
+from gpu_bars import CLASSES, RAND, Bench, complain, gang, judged, workers
 
 from bench import models, provenance
 from bench.machine import Machine
 from bench.progress.terminal import Terminal
+from bench.recipe import Recipe
 from bench.run.conductor import Options, run_study
 from bench.run.crew import Patience
 from bench.store import Store
 from bench.train.batches import Batches
 from bench.train.device import computing
 from bench.train.stages import set_modes
+from bench.train.stances import Stances
 from bench.train.stepper import Stepper
+from bench.train.turns import Turns, together
 
 Rows = Iterator[dict[str, Any]]
 ROOT = Path(__file__).resolve().parent.parent
@@ -219,6 +222,7 @@ def study(asked: Asked) -> Rows:
         shortcuts = {"graphed": [stage.get("graphed", False) for stage in record.training]}
         timings = {f"{phase}_s": took for phase, took in record.timings.items() if phase != "images_per_s"}
         speed = {"images_per_s": record.timings.get("images_per_s", 0.0)}
+        shortcuts["gang"] = record.machine.get("gang", 1)
         yield {"trial": record.id, "status": record.status, **timings, **speed, **record.memory, **shortcuts}
     yield {"trials": len(records), "wall_s": seconds, "cells": asked.cells.partition(":")[0]}
     if ending.exit_code or len(records) != 6:
@@ -226,10 +230,19 @@ def study(asked: Asked) -> Rows:
 
 
 def concurrency(asked: Asked) -> Rows:
-    """Processes that train at the same time."""
-    for count, graph in ((1, False),) if asked.tiny else ((1, False), (1, True), (4, True), (8, True)):
-        epochs = workers(asked.b, count, graph, asked.b.rounds)
-        yield {"processes": count, "graph": graph, "images_per_s": epochs * asked.b.images}
+    """Trainings at the same time: as a gang, which takes turns in one process, and as processes."""
+    b, rows = asked.b, ((1, False), (1, True), (4, True), (8, True))
+    for count, graph in ((1, False), (3, False)) if asked.tiny else rows:
+        _forget(b)
+        found = {"together": count, "how": "gang", "graph": graph}
+        found["images_per_s"] = gang(b, count, graph, b.rounds) * b.images
+        if not asked.tiny:
+            found["reserved_mb"] = torch.cuda.max_memory_reserved() / 1e6
+        yield found
+    _forget(b)
+    for count, graph in ((1, False),) if asked.tiny else rows[2:]:
+        epochs = workers(b, count, graph, b.rounds)
+        yield {"together": count, "how": "processes", "graph": graph, "images_per_s": epochs * b.images}
 
 
 def identity(asked: Asked) -> Rows:
@@ -238,10 +251,11 @@ def identity(asked: Asked) -> Rows:
     plain = _losses(b, b.device)
     pairs = {"CPU and device, first step": (_losses(b, "cpu")[:1], plain[:1])}
     exact, again = (_losses(b, b.device, deterministic=True) for _ in range(2))
-    recorded = _losses(b, b.device, deterministic=True, graph=True)
+    recorded, turns = (_losses(b, b.device, gang, deterministic=True, graph=True) for gang in (1, 3))
     pairs |= {
         "twice, deterministic": (again, exact),
         "recorded and ordinary, deterministic": (recorded, exact),
+        "one of a gang of three and alone, recorded, deterministic": (turns, recorded),
     }
     for what, (one, other) in pairs.items():
         apart = max(abs(x - y) / abs(y) for x, y in zip(one, other, strict=True))
@@ -254,17 +268,23 @@ def bars(asked: Asked) -> Rows:
         yield from judged(asked.b)
 
 
-def _losses(b: Bench, where: str, **given: Any) -> list[float]:
-    """Training losses of the first steps with RandAugment in float32."""
-    recipe = b.recipe(RAND, precision="fp32", **given)
-    with computing(recipe, where):
-        torch.manual_seed(0)
-        network = models.build(recipe.model, models.Task(CLASSES, 3, b.size_px))
-        network.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        set_modes(network)
-        stepper = Stepper(network, recipe, recipe.stages[0], 100, note=complain)
-        batches = Batches(b.samples(), CLASSES, recipe, 0, where).of_stage(0)
-        told = [stepper(*next(batches)).clone() for _ in range(8 if where != "cpu" else 2)]
+def _losses(b: Bench, where: str, gang: int = 1, **given: Any) -> list[float]:
+    """Training losses of the first steps with RandAugment in float32; of the first of so many in turns."""
+    recipe, stances = b.recipe(RAND, precision="fp32", **given), Stances(where, beside=gang > 1)
+    return together([stances.steps(recipe, _steps(b, where, recipe, seed)) for seed in range(gang)])[0]
+
+
+def _steps(b: Bench, where: str, recipe: Recipe, seed: int) -> Turns[list[float]]:
+    torch.manual_seed(seed)
+    network = models.build(recipe.model, models.Task(CLASSES, 3, b.size_px))
+    network.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    set_modes(network)
+    stepper = Stepper(network, recipe, recipe.stages[0], 100, note=complain)
+    batches = Batches(b.samples(), CLASSES, recipe, seed, where).of_stage(0)
+    told = []
+    for _ in range(8 if where != "cpu" else 2):
+        told.append(stepper(*next(batches)).clone())
+        yield
     return [float(loss) for loss in torch.stack(told)[:, 0].tolist()]
 
 

@@ -79,14 +79,25 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _concurrency(rows: Sequence[Row]) -> list[str]:
+    alone = {row["graph"]: row["images_per_s"] for row in reversed(rows) if row["together"] == 1}
     body = [
         [
-            f"{row['processes']}, {'recorded' if row['graph'] else 'ordinary'} steps",
+            f"{_together(row)}, {'recorded' if row['graph'] else 'ordinary'} steps",
             f"{row['images_per_s']:,.0f}",
+            f"{row['images_per_s'] / alone[row['graph']]:.2f}" if row["graph"] in alone else "–",
+            f"{row['reserved_mb']:,.0f}" if "reserved_mb" in row else "–",
         ]
         for row in rows
     ]
-    return [_grid(["processes at once, with RandAugment, bf16", "images/s, all together"], body)]
+    head = ["at once, with RandAugment, bf16", "images/s, all together", "× one alone", "reserved MB, all"]
+    return [_grid(head, body)]
+
+
+def _together(row: Row) -> str:
+    count = row["together"]
+    if row["how"] == "processes":
+        return f"{count} process{'es' * (count > 1)}"
+    return f"a gang of {count}" if count > 1 else "one"
 
 
 def _study(rows: Sequence[Row]) -> list[str]:
@@ -95,10 +106,12 @@ def _study(rows: Sequence[Row]) -> list[str]:
         return []
     done = sum(row["status"] == "done" for row in trials)
     speed = statistics.median(row["images_per_s"] for row in trials)
-    graphed = sum(all(row["graphed"]) for row in trials)
+    graphed, gangs = sum(all(row["graphed"]) for row in trials), [row["gang"] for row in trials]
+    shared = f", {sum(size > 1 for size in gangs)} in gangs of up to {max(gangs)}" * (max(gangs) > 1)
     return [
         f"A study of {len(trials)} trials ({whole[0]['cells']} images), {done} done, {graphed} with recorded "
-        f"steps throughout: {whole[0]['wall_s']:.0f} s; {speed:,.0f} images/s in the median trial, "
+        f"steps throughout{shared}: "
+        f"{whole[0]['wall_s']:.0f} s; {speed:,.0f} images/s in the median trial, "
         f"{_overhead(trials):.1f} s of it not training."
     ]
 
@@ -109,17 +122,26 @@ def _overhead(trials: Sequence[Row]) -> float:
 
 
 def _projected(steps: dict[str, list[Row]]) -> Iterator[str]:
-    """Trials an hour, from measured speeds."""
+    """Seconds a trial and minutes a study, from measured speeds.
+
+    What is not training is done by as many processes at once as there are: in a gang by one.
+    """
     trials = [row for row in steps.get("study", []) if "trial" in row]
     together = steps.get("concurrency", [])
     if not trials or not together:
         return
-    best = max(together, key=lambda row: row["images_per_s"])
-    seconds = TRIAL_IMAGES / best["images_per_s"] + _overhead(trials) / best["processes"]
+    overhead = _overhead(trials)
+
+    def taken(row: Row) -> float:
+        return TRIAL_IMAGES / row["images_per_s"] + overhead / (
+            row["together"] if row["how"] != "gang" else 1
+        )
+
+    best = min(together, key=taken)
+    seconds = taken(best)
     text = (
         f"Projected from these: a trial of 20 epochs of 12,000 images each {seconds:.0f} s with "
-        f"{best['processes']} at once, the study of 10 arms × 5 seeds "
-        f"{STUDY_TRIALS * seconds / 60:.0f} minutes."
+        f"{_together(best)}, the study of 10 arms × 5 seeds {STUDY_TRIALS * seconds / 60:.0f} minutes."
     )
     for row in steps.get("plain", []):
         alone = TRIAL_IMAGES / row["images_per_s"] + row["import_s"]

@@ -174,16 +174,15 @@ def _judge(
     if scenario.patients is not None:
         rows = [np.stack([stats.by_group(row, patient) for row in d]) for d in differences]
         intervals = [stats.two_way(d) for d in rows]
-    family = [
-        stats.Hypothesis(
-            interval,
-            delta,
-            stats.untestable(interval, scenario.seeds, _disagreements(d, patient)) or "withheld" * withheld,
-        )
+    reasons = [
+        stats.untestable(interval, scenario.seeds, _disagreements(d, patient)) or "withheld" * withheld
         for interval, d, withheld in zip(
             intervals, differences, without or [False] * len(differences), strict=True
         )
     ]
+    telling = [None if reason else one for one, reason in zip(intervals, reasons, strict=True)]
+    intervals = [lent or own for lent, own in zip(stats.moderate(telling), intervals, strict=True)]
+    family = [stats.Hypothesis(one, delta, why) for one, why in zip(intervals, reasons, strict=True)]
     return [Compared(*parts) for parts in zip(intervals, stats.judge(family), by_image, strict=True)]
 
 

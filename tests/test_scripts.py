@@ -47,7 +47,7 @@ def test_every_step_of_a_gpu_run_can_be_rehearsed_on_a_cpu(results: list[dict[st
     assert rows.pop("rehearsal") == 1
     assert rows == {
         "device": 1, "smoke": 1, "tests": 1, "table": 4, "plain": 1, "study": 7,
-        "concurrency": 1, "identity": 3, "bars": 12,
+        "concurrency": 3, "identity": 4, "bars": 12,
     }  # fmt: skip
     for row in results:
         assert row.get("exit", 0) == 0
@@ -56,13 +56,34 @@ def test_every_step_of_a_gpu_run_can_be_rehearsed_on_a_cpu(results: list[dict[st
         assert row.get("relative_difference", 0.0) == 0.0, "on a CPU all are the same steps"
 
 
+def test_the_study_is_projected_from_the_fastest_way_and_all_that_is_not_training() -> None:
+    def at_once(how: str, count: int, images_per_s: float) -> dict[str, Any]:
+        row = {"step": "concurrency", "how": how, "together": count}
+        return row | {"graph": True, "images_per_s": images_per_s}
+
+    trial = {"step": "study", "trial": "a", "status": "done", "images_per_s": 1, "graphed": [True], "gang": 4}
+    trial |= {"data_s": 1.0, "build_s": 2.0, "evaluate_s": 5.0}
+    rows = [trial, {"step": "study", "wall_s": 60.0, "cells": "synthetic"}]
+    rows += [at_once("gang", 1, 12_000.0), at_once("gang", 8, 24_000.0), at_once("processes", 4, 15_000.0)]
+    rows += [{"step": "plain", "images_per_s": 2_000.0, "import_s": 10.0}]
+    text = _module("gpu_table").section(rows)
+    # 240,000 images: a gang of 8 takes 10 s and 8 s, four processes 16 s and 2 s
+    assert "each 18 s with a gang of 8, the study of 10 arms × 5 seeds 15 minutes" in text
+    assert "130 s, 7.2 times as long" in text
+    assert "| a gang of 8, recorded steps | 24,000 | 2.00 | – |" in text
+    assert "1 in gangs of up to 4" in text
+    faster = [*rows, at_once("processes", 8, 16_000.0)]
+    assert "each 16 s with 8 processes" in _module("gpu_table").section(faster)
+
+
 @pytest.mark.slow
 def test_a_run_becomes_the_section_of_the_performance_page(results: list[dict[str, Any]]) -> None:
     gpu_table = _module("gpu_table")
     text = gpu_table.section(results)
     assert text.startswith("## On a GPU\n")
     assert "A rehearsal on a CPU" in text
-    for part in ("| bf16, recorded |", "A study of 6 trials", "Projected from these", "twice, deterministic"):
+    parts = ("| bf16, recorded |", "A study of 6 trials", "Projected from these", "twice, deterministic")
+    for part in (*parts, "| a gang of 3, ordinary steps |"):
         assert part in text
     page = (SCRIPTS.parent / "docs" / "performance.md").read_text("utf-8")
     once = gpu_table.replaced(page, text)

@@ -50,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": running.plan,
     "status": running.status,
     "report": looking.report,
+    "compare": looking.compare,
     "show": looking.show,
     "explain": looking.explain,
     "export": looking.export,
@@ -68,7 +69,11 @@ for name, command in data.COMMANDS.items():
 
 
 def main() -> None:
-    """Entry point of ``bench``: 0 done, 1 trials failed, 2 the person must fix something, 130 interrupted."""
+    """Entry point of ``bench``.
+
+    Exit codes: 0 done, 1 trials failed, 2 the person must fix something, 3 a gate does not hold, 130
+    interrupted.
+    """
     try:
         app()
     except UserError as error:

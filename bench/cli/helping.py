@@ -35,10 +35,44 @@ def new(
         bool,
         typer.Option("--component", help="Write ablations/NAME.py, an augmentation of your own."),
     ] = False,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="Look at images and write a study that suits them: folder:, csv:, parquet: or npz:PATH.",
+            show_default=False,
+        ),
+    ] = "",
+    hidden: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hidden",
+            metavar="SOURCE",
+            help="With --from: images of another laboratory; several times for several.",
+            show_default=False,
+        ),
+    ] = None,
+    upright: Annotated[
+        bool,
+        typer.Option("--upright", help="With --from: the images have an up, so none is turned."),
+    ] = False,
 ) -> None:
-    """Write a commented study to start from; with --component an augmentation for your studies."""
+    """Write a commented study to start from; with --from one that suits your images."""
     from bench.commands import scaffold
+    from bench.errors import UserError
+    from bench.progress.terminal import Terminal
 
+    if (component and source) or ((hidden or upright) and not source):
+        raise UserError(
+            "--hidden and --upright go with --from SOURCE, the images to train on; --component with none"
+        )
+    if source:
+        wanted = scaffold.Wanted(source, hidden or (), upright)
+        file = scaffold.suited(name, Path.cwd(), wanted, machine_of(), Terminal().note)
+        print(file)
+        print(f"next:  bench plan {file}   bench run {file}", file=sys.stderr)
+        return
     file = scaffold.new(name, Path.cwd(), component=component)
     print(file)
     if component:

@@ -1,4 +1,4 @@
-"""What came of it: ``report``, ``show``, ``explain``, ``export``, ``predict``."""
+"""What came of it: ``report``, ``compare``, ``show``, ``explain``, ``export``, ``predict``."""
 
 from __future__ import annotations
 
@@ -47,6 +47,21 @@ def report(
     asked = Wanted(wanted, check=check, no_cost=no_cost)
     stale = reports(studies or [], machine, asked, reference=results is None)
     raise typer.Exit(1 if stale else 0)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A study's file or name, or STUDY/ARM.", show_default=False)],
+    second: Annotated[str, typer.Argument(help="The same of the other.", show_default=False)],
+    results: Results = None,
+    as_json: Json = False,
+) -> None:
+    """Put two studies side by side: arms scored on the same images, differences, what else differs.
+
+    From records alone. Arms of one name are compared, else the two baselines; STUDY/ARM names any.
+    """
+    from bench.commands import compare as commands
+
+    print(commands.side_by_side(first, second, machine_of(results=results), as_json=as_json))
 
 
 def show(

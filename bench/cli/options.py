@@ -52,6 +52,15 @@ Workers = Annotated[
         show_default=False,
     ),
 ]
+Gang = Annotated[
+    int | None,
+    typer.Option(
+        "--gang",
+        min=0,
+        help="Trials that take turns in a worker; 0: one on a CPU, as many as pay on a GPU.  \\[default: 0]",
+        show_default=False,
+    ),
+]
 ExecutorName = Annotated[
     str | None,
     typer.Option(

@@ -16,6 +16,7 @@ from bench.cli.options import (
     Address,
     Device,
     ExecutorName,
+    Gang,
     Json,
     Quiet,
     Results,
@@ -33,6 +34,7 @@ def run(
     device: Device = None,
     executor: ExecutorName = None,
     workers: Workers = None,
+    gang: Gang = None,
     address: Address = None,
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Train again what a new hidden set cannot be scored from.")
@@ -52,6 +54,16 @@ def run(
             show_default=False,
         ),
     ] = "",
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gate",
+            metavar="TEXT",
+            help="End with exit code 3 unless this was found: 'ARM: not harmful on METRIC'; several times "
+            "for several.",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Annotated[
         str,
         typer.Option("--timeout", help="Longest time a trial may take: 90s, 30m, 2h.  \\[default: no limit]"),
@@ -75,20 +87,26 @@ def run(
     import signal
 
     from bench.progress.terminal import Terminal
-    from bench.run import conductor
-    from bench.run.crew import Patience, seconds_of
+
+    terminal = Terminal(quiet=quiet, as_json=as_json)
+    with terminal.waiting("starting"):
+        from bench.run import conductor
+        from bench.run.crew import Patience, seconds_of
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
 
-    machine = machine_of(results=results, device=device, executor=executor, workers=workers, address=address)
+    machine = machine_of(
+        results=results, device=device, executor=executor, workers=workers, gang=gang, address=address
+    )
     patience = Patience(seconds_of(timeout) if timeout else None, max_failures)
     if until not in ("", "decided"):
         raise UserError(f'--until "{until}": must be decided')
-    options = conductor.Options(smoke, rescore, _causes(retry), until == "decided", patience)
+    gates = tuple(gate or ())
+    options = conductor.Options(smoke, rescore, _causes(retry), until == "decided", gates, patience)
     code = 0
     for study in studies:
         try:
-            ending = conductor.run_study(study, machine, options, Terminal(quiet=quiet, as_json=as_json))
+            ending = conductor.run_study(study, machine, options, terminal)
         except KeyboardInterrupt as stopped:
             what = f" ({stopped})" if str(stopped) else ""
             print(
@@ -106,6 +124,8 @@ def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None
 
     for failure in ending.failures:
         print(f"failed: {failure}", file=sys.stderr)
+    for line in ending.gates:
+        print(f"gate does not hold: {line}", file=sys.stderr)
     if not quiet:
         what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
         print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
@@ -118,6 +138,7 @@ def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None
     import json
 
     about = {"event": "report", "study": study.stem, "file": str(ending.report), "ran": ending.ran}
+    about["gates"] = list(ending.gates)
     print(json.dumps(about | {"counts": dict(ending.counts)}, ensure_ascii=False))
 
 
@@ -168,12 +189,14 @@ def plan(
 ) -> None:
     """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
     from bench.commands.plan import plan_json, plan_text
+    from bench.progress.terminal import Terminal
 
     machine = machine_of(results=results, device=device)
     if probe and no_code:
         raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
     for study in studies:
-        text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)
+        with Terminal().waiting(f"{study.stem}: reading the study, finding its images"):
+            text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)
         if probe:
             from bench.commands import probe as commands
 
@@ -184,6 +207,9 @@ def plan(
 def status(
     studies: Annotated[list[Path] | None, typer.Argument(help="Study files.", show_default=False)] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Of the smoke runs.")] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Also how the trials that run learn: validation accuracy.")
+    ] = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -193,4 +219,5 @@ def status(
     """
     from bench.commands import status as commands
 
-    print(commands.status(studies or [], machine_of(results=results), as_json=as_json, smoked=smoke))
+    machine = machine_of(results=results)
+    print(commands.status(studies or [], machine, as_json=as_json, smoked=smoke, curves=curves))

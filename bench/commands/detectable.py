@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def lines(plan: Plan, store: Store) -> list[str]:
     seeds = max(plan.looks, default=len(plan.study.seeds))
     if seeds < FEWEST_SEEDS:
         return [f"no verdict with fewer than {FEWEST_SEEDS} seeds"]
-    from bench.judge.family import family_keys, hypotheses  # imports numpy and scipy
+    from bench.judge.family import family_keys, hypotheses
 
     name, family = (TEST if of == "local" else of), len(hypotheses(family_keys(plan.study)))
     local = _local(plan)
@@ -57,17 +58,28 @@ def _found(plan: Plan, store: Store, name: str, seeds: int, family: int, local: 
     found = _measured(plan, store, name)
     if found is None:
         return list(_assumed(plan, name, seeds, family, local))
-    smallest, if_luck = (_smallest(sigma, found.f, seeds, found.images, family) for sigma in _sigmas(found))
+    part = _part(plan)
+    smallest, if_luck = (
+        _smallest(part * sigma, found.f, seeds, found.images, family) for sigma in _sigmas(found)
+    )
     own = found.study == plan.study.name
     where = "here" if own else f"in {found.study}"
     lucky = f"; {points(if_luck)} if that was a lucky draw" if smallest < 1 else ""
     text = f"detects {_or_more(smallest)} (seed sd {points(found.sigma)} measured {where} over "
     text += f"{found.seeds} seeds{lucky})"
     more = [
-        f"with seeds = {n}: {points(_smallest(found.sigma, found.f, n, found.images, family))}"
+        f"with seeds = {n}: {points(_smallest(part * found.sigma, found.f, n, found.images, family))}"
         for n in _more(seeds)
     ]
     return [text, *more]
+
+
+def _part(plan: Plan) -> float:
+    """Sd over seeds of what is compared, over that of two arms' difference.
+
+    In a screen half of the A arms against the other half: 4σ²/A, in place of 2σ².
+    """
+    return math.sqrt(2 / len(plan.study.arms)) if plan.study.design == "screen" else 1.0
 
 
 def points(fraction: float) -> str:
@@ -104,7 +116,7 @@ def _assumed(plan: Plan, name: str, seeds: int, family: int, local: Source | Non
         "" if known else f"; {images:,} images taken for granted"
     )
     for sigma in sigmas:
-        smallest = _or_more(_smallest(sigma, f, seeds, images, family))
+        smallest = _or_more(_smallest(_part(plan) * sigma, f, seeds, images, family))
         yield f"detects {smallest} if the seed sd is {points(sigma)}"
 
 

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench import provenance
+from bench.execute import look
 from bench.execute.driver import unused_gpu
 from bench.machine import Machine
 from bench.progress.board import read_beacon
@@ -30,7 +31,8 @@ def examine(machine: Machine) -> tuple[str, bool]:
         *_device(),
         "libraries  " + "  ".join(f"{name} {version}" for name, version in provenance.libraries().items()),
         *(f"{name:<10} {path}  {_free(path) / 1e9:.0f} GB free" for name, path in folders),
-        f"executor   {machine.executor}, workers {machine.workers or 'chosen per device'}, {_extras()}",
+        f"executor   {machine.executor}, workers {machine.workers or 'chosen per device'}, "
+        f"gang {machine.gang or 'chosen per device'}, {_extras()}",
         *_at_work(machine.results),
         *(
             f"path       @{name} → {path}{'' if path.exists() else '  (missing)'}"
@@ -59,7 +61,14 @@ def _device() -> list[str]:
         kinds = ["fp32", *(["tf32"] if about.major >= 8 else []), *(["bf16"] if about.major >= 8 else [])]
         room = f"{free / 1e9:.0f} of {total / 1e9:.0f} GB free"
         lines.append(f"gpu {index}      {about.name}, {room}, {', '.join(kinds)}")
-    return lines
+    return [*lines, _mps()]
+
+
+def _mps() -> str:
+    """Whether processes of this machine share a GPU's time or its processors."""
+    if look.mps():
+        return "mps        its daemon runs: kernels of several workers can run side by side"
+    return "mps        off: several workers take a GPU in turns, trials of a gang need no daemon"
 
 
 def _cpu_bf16() -> str:

@@ -21,9 +21,12 @@ from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
 from bench.run.planning import Planning, TrialState, cells, lacking, lacks, states, store_of
 from bench.store import Record, Store
+from bench.study import effects
 from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
 
+MOST_ALIASES = 7
+"""Factors of a screen whose aliases are printed."""
 SIDES = {"train": "train on", "val": "validate", "test": "test"}
 LEGEND = "● done  ◔ little learned  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
@@ -50,7 +53,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
     counts = Counter(state for _, state, _ in standing)
     behind = lacking(record for _, _, record in standing)
     replicates = f"{study.folds.k} folds" if study.folds else f"{len(study.seeds)} seeds"
-    planned = len(study.arms) * len(replicates_of(study))
+    planned = len(study.arms) * len(replicates_of(study)) + len(study.further_seeds)
     distinct = len({run.trial.id for run in plan.runs}) + planned - len(plan.runs)
     lines = [
         f"{study.name} — {study.question}",
@@ -58,7 +61,9 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         *(f"          {line}" for line in _images(plan)),
         *_split(plan),
         f"hidden    {', '.join(f'{name} ({h.kind})' for name, h in study.hidden.items()) or 'none'}",
-        f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates} = {planned} trials"
+        f"arms      {len(study.arms)} (baseline: {study.baseline}) × {replicates}"
+        + (f" + {len(study.further_seeds)} of the baseline" if study.further_seeds else "")
+        + f" = {planned} trials"
         + (f", {distinct} different" if distinct < planned else ""),
         *_tuning(plan, store_of(machine, smoked=smoked)),
         f"done      {_done_line(counts)}",
@@ -107,9 +112,29 @@ def _images(plan: Plan) -> list[str]:
 
 def _decides(plan: Plan, store: Store) -> list[str]:
     """The deciding metric, and the smallest effect that the study can detect on it."""
-    comparisons = len(plan.study.arms) - 1
-    head = f"decides   {plan.study.primary}, {comparisons} comparison{'s' * (comparisons != 1)}"
-    return [head] + [f"          {line}" for line in detectable.lines(plan, store)]
+    from bench.judge.family import references
+
+    comparisons = len(references(plan.study))
+    head = f"decides   {plan.study.primary}, {many(comparisons, 'comparison')}"
+    lines = detectable.lines(plan, store)
+    if plan.study.design == "screen":
+        head = f"decides   {plan.study.primary}, {comparisons} factors, each told from all arms"
+        lines = [*_aliases(plan), *lines]
+    return [head] + [f"          {line}" for line in lines]
+
+
+def _aliases(plan: Plan) -> list[str]:
+    """What the effects of a screen cannot be told from."""
+    from bench.judge.factorial import effects_of
+
+    main = [one for one in effects_of(plan.study) if len(one.levels) == 1]
+    held = [
+        f"{effects.name(one.levels)} also holds {effects.told(one.aliases)}" for one in main if one.aliases
+    ]
+    if not held:
+        return ["averaged over the other factors, clear of interactions of two"]
+    more = [f"… and {len(held) - MOST_ALIASES} more"] if len(held) > MOST_ALIASES else []
+    return ["resolution 3, averaged over the other factors:", *held[:MOST_ALIASES], *more]
 
 
 def _declared(plan: Plan, store: Store) -> list[str]:

@@ -75,6 +75,8 @@ class ArmCost:
     cpu_threads: int = 1
     reserved_mb: float = 0.0
     """On a GPU, what a worker must have: tensors, the gaps between them, pools of recordings."""
+    graph: bool = False
+    """Steps are recorded where they can be."""
     train_mb: float = 0.0
     """Training images, as bytes; ``val_mb`` the validation images."""
     val_mb: float = 0.0
@@ -94,10 +96,20 @@ def added(plan: str, path: Path, machine: Machine, *, smoked: bool, as_json: boo
     costs = probe(path, machine, smoked, Terminal())
     if as_json:
         return json.dumps(json.loads(plan) | {"probe": as_data(costs)}, indent=1, ensure_ascii=False)
-    threads, reserved_mb = max(cost.cpu_threads for cost in costs), max(cost.reserved_mb for cost in costs)
-    places = slots.share_out(gpus, reserved_mb) if gpus else slots.of_cpu(machine, threads)
-    workers = machine.workers or len(places)
-    return f"{plan}\n\n{as_text(costs, device, workers)}"
+    return f"{plan}\n\n{as_text(costs, device, workers_for(costs, machine, gpus))}"
+
+
+def workers_for(costs: Sequence[ArmCost], machine: Machine, gpus: Sequence[look.Gpu]) -> int:
+    """Worker processes that a run would begin with; what trials in turns gain, only the run finds out.
+
+    gpus   of the machine; none: trials run on the CPU
+    """
+    if machine.workers:
+        return machine.workers
+    if not gpus:
+        return len(slots.of_cpu(machine, max(cost.cpu_threads for cost in costs)))
+    turns = machine.gang != 1 and all(cost.graph for cost in costs)
+    return len(slots.share_out(gpus, None if turns else max(cost.reserved_mb for cost in costs)))
 
 
 def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> list[ArmCost]:
@@ -171,6 +183,7 @@ def _probe_arm(trial: Trial, labels: tuple[str, ...], to_run: int, machine: Mach
         problem,
         trial.recipe.cpu_threads,
         memory.get("reserved_mb", 0.0),
+        trial.recipe.graph,
         *((placing.train / 1e6, placing.val / 1e6, placing.streamed) if placing else ()),
     )
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.machine import Machine
 from bench.recipe import HIDDEN_NAME, Recipe
 from bench.registry import SLOTS, Registry, augmentations, pruners, samplers
 from bench.study.file import StudyFile
@@ -25,6 +28,58 @@ def new(name: str, folder: Path, *, component: bool = False) -> Path:
 
     component   write an augmentation of that name instead, ``ablations/<name>.py``
     """
+    file = _file(name, folder, component=component)
+    template = TEMPLATES / ("augmentation.py.txt" if component else "study.toml")
+    return _written(file, template.read_text("utf-8").replace("NAME", file.stem), folder)
+
+
+def suited(name: str, folder: Path, wanted: Wanted, machine: Machine, note: Callable[[str], None]) -> Path:
+    """Write a study that suits images, after a look at them. Never overwrites.
+
+    note   told what was seen
+
+    Raises UserError for what is wrong with a source.
+    """
+    from bench.commands import suited as looking
+    from bench.commands import suiting, weights_near
+
+    file = _file(name, folder)
+    home = looking.look(wanted.source, machine, file.parent)
+    if home.present < 2:
+        raise UserError(f"{wanted.source} holds one class; there is nothing to tell apart, two are needed")
+    note(f"local: {home}")
+    sets: dict[str, looking.Look] = {}
+    for written in wanted.hidden:
+        called = looking.set_name(written, list(sets))
+        sets[called] = looking.look(written, machine, file.parent, external=True)
+        note(f"{called}: {sets[called]}")
+    note("looking for weights, in [paths] of bench.toml and on the hub")
+    device = _device(machine)
+    start = weights_near.start(machine, home.channels, device)
+    note(f"model: {start.name}, {start.why}")
+    suit = suiting.Suit(home, sets, start, device, wanted.upright)
+    return _written(file, suiting.text(file.stem, suit), folder)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What ``bench new --from`` was asked for."""
+
+    source: str
+    hidden: Sequence[str] = ()
+    upright: bool = False
+    """The images have an up."""
+
+
+def _device(machine: Machine) -> str:
+    """``cpu`` or ``cuda``, which trials will run on."""
+    import torch
+
+    return "cuda" if machine.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _file(name: str, folder: Path, *, component: bool = False) -> Path:
+    """Where it goes. Raises UserError for a name that none can have, and where a file is already."""
     what, suffix = ("component", ".py") if component else ("study", ".toml")
     stem = name.removesuffix(suffix)
     if component and stem in augmentations:
@@ -36,10 +91,13 @@ def new(name: str, folder: Path, *, component: bool = False) -> Path:
     file = folder / "ablations" / f"{stem}{suffix}"
     if file.exists():
         raise UserError(f"{file} is there already; choose another name")
+    return file
+
+
+def _written(file: Path, text: str, folder: Path) -> Path:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        template = TEMPLATES / ("augmentation.py.txt" if component else "study.toml")
-        file.write_text(template.read_text("utf-8").replace("NAME", stem), "utf-8")
+        file.write_text(text, "utf-8")
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}") from None
     return file.relative_to(folder)

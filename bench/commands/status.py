@@ -14,15 +14,18 @@ from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
 from bench.progress.board import Cell, CellState, read_beacon
-from bench.progress.screen import duration, grid_lines, running_rows
+from bench.progress.screen import curve_rows, duration, grid_lines, running_rows
 from bench.run.planning import lacks, store_of
 from bench.store import Record, Store
 
 
-def status(studies: Sequence[Path], machine: Machine, *, as_json: bool, smoked: bool = False) -> str:
+def status(
+    studies: Sequence[Path], machine: Machine, *, as_json: bool, smoked: bool = False, curves: bool = False
+) -> str:
     """done / little learned / diverged / failed (by cause) / missing of each study, and what runs now.
 
-    With one study, its arms and trials too. All from ``plan.json``, the records and what a run at work says.
+    With one study, its arms and trials too; with ``curves`` how running trials learn. All from ``plan.json``,
+    the records and what a run at work says.
     """
     store = store_of(machine, smoked=smoked)
     names = [path.stem for path in studies] or planned(store)
@@ -38,7 +41,11 @@ def status(studies: Sequence[Path], machine: Machine, *, as_json: bool, smoked: 
     lines = [f"{name:<{widest}}  {_sentence(_counts(of))}" for name, of in standing.items()]
     if len(names) == 1:
         lines += ["", *grid_lines([cell for cell, _ in standing[names[0]]], width, height)]
-    return "\n".join([*lines, *_at_work(beacon, width, height)])
+    lines += _at_work(beacon, width, height)
+    if curves:
+        drawn = curve_rows(beacon["running"], width) if beacon else ["no run is at work in this folder"]
+        lines += ["", *drawn]
+    return "\n".join(lines)
 
 
 def planned(store: Store) -> list[str]:

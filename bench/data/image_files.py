@@ -55,7 +55,7 @@ def located(
     """
     from bench.plan import Seen, fingerprint  # imports pydantic
 
-    files = Listing(files)
+    files = files if isinstance(files, Listing) else Listing(files)
     content = asked.sha256(files)
     told = asked.remembered(f"headers-{READING}", files, lambda: _headers(asked.folder, files))
     images = Counter(labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -95,15 +96,21 @@ def val_shift(
 
 
 _kept: OrderedDict[tuple[object, ...], tuple[int, Development | Samples]] = OrderedDict()
+_held: weakref.WeakValueDictionary[tuple[object, ...], Development | Samples] = weakref.WeakValueDictionary()
 
 
 def _keep(key: tuple[object, ...], make: Callable[[], Split]) -> Split:
-    """What ``make`` makes, kept for the next trial of this process as long as there is room."""
-    if key in _kept:
-        _kept.move_to_end(key)
-        found: Split = _kept[key][1]  # type: ignore[assignment]
+    """What ``make`` makes, kept for the next trial of this process as long as there is room.
+
+    What another trial holds at this moment is there in any case.
+    """
+    held = _held.get(key)
+    if held is not None:
+        if key in _kept:
+            _kept.move_to_end(key)
+        found: Split = held  # type: ignore[assignment]
         return found
-    made = make()
+    made = _held[key] = make()
     parts = (made.train, made.val) if isinstance(made, Development) else (made,)
     _kept[key] = sum(part.images.nbytes for part in parts if isinstance(part.images, np.ndarray)), made
     while sum(size for size, _ in _kept.values()) > KEPT_BYTES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -29,10 +31,29 @@ class Rows:
 Wanted = TypeVar("Wanted", bound=Rows)
 
 
+def resident(samples: Samples, device: torch.device | str, room: float = math.inf) -> Resident | None:
+    """``samples`` on the device, once for all that hold them at the same time; None where they do not fit.
+
+    room   bytes of images that may be added there
+    """
+    key = id(samples.images), id(samples.labels), str(device)
+    found = _shared.get(key)
+    if found is None and samples.images.nbytes <= room:
+        found = _shared[key] = Resident(samples, device)
+    return found
+
+
+_shared: weakref.WeakValueDictionary[tuple[int, int, str], Resident] = weakref.WeakValueDictionary()
+
+
 class Resident:
-    """Images of a split on a device as bytes, in channels-last order."""
+    """Images of a split on a device as bytes, in channels-last order.
+
+    The copy has ended when it is made, so it can be read on any stream.
+    """
 
     def __init__(self, samples: Samples, device: torch.device | str) -> None:
+        self._of = samples  # while this lives, no other array has the same id
         self._pixels = _moved(samples.images, device)
         """(N, H, W, C) uint8, contiguous: picking images then keeps channels last without a conversion."""
         self.labels = torch.from_numpy(np.ascontiguousarray(samples.labels)).to(device)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.data.images import Samples, read_into
-from bench.data.resident import Resident, Rows, Wanted, as_floats
+from bench.data.resident import Resident, Rows, Wanted, as_floats, resident
 
 BUFFERS = 3
 """One block is computed with, one is on its way, one is gathered."""
@@ -156,8 +156,9 @@ Split = Resident | Streamed
 
 
 def placed(samples: Samples, device: torch.device | str, room: int) -> Split:
-    """``samples`` on the device where they take ``room`` bytes or less, else streamed to it."""
-    return Resident(samples, device) if samples.images.nbytes <= room else Streamed(samples, device)
+    """``samples`` on the device if they take ``room`` bytes or less or are there already; else streamed."""
+    there = resident(samples, device, room)
+    return Streamed(samples, device) if there is None else there
 
 
 __all__ = ["Resident", "Rows", "Split", "Streamed", "placed"]

@@ -6,6 +6,7 @@ the most ordinary of all.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ GRID = 8
 BINS = 16
 COMPONENTS = 64
 BLOCK = 512
+AT_ONCE = BLOCK * 32 * 32 * 3
+"""Bytes of images that are looked at together; what is counted of them takes a dozen times that."""
 NORMAL = 1.4826
 """Median absolute deviation of a normal distribution, times this, is its standard deviation."""
 
@@ -92,10 +95,11 @@ def embedding(pixels: Pixels, positions: Index, progress: Count | None = None) -
     """
     coarse = GRID * GRID * pixels.shape[3]
     features = np.empty((len(positions), coarse + BINS * pixels.shape[3]), np.float32)
-    for start in range(0, len(positions), BLOCK):
-        block = np.asarray(pixels[positions[start : start + BLOCK]])
-        features[start : start + BLOCK, :coarse] = coarse_pixels(block)
-        features[start : start + BLOCK, coarse:] = histograms(block)
+    step = min(BLOCK, max(1, AT_ONCE // math.prod(pixels.shape[1:])))
+    for start in range(0, len(positions), step):
+        block = np.asarray(pixels[positions[start : start + step]])
+        features[start : start + step, :coarse] = coarse_pixels(block)
+        features[start : start + step, coarse:] = histograms(block)
         let_go(pixels)
         if progress:
             progress(start + len(block), len(positions))

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from bench.execute.jobs import Engage, Event, Job, Listener, Place
+from bench.execute.order import may_join
 from bench.registry import executors
 
 
-@executors.register("inline", where="this process")
+@executors.register("inline", where="this process", gangs=True)
 def inline() -> Engage:
     """Trials one after the other in the process of ``bench run``: for debugging, and all one core needs."""
-    return lambda terms, jobs, before: before or Inline(terms.place)
+    return lambda terms, jobs, before: before or Inline(terms.place, max(1, terms.machine.gang))
 
 
 class Inline:
     """An executor that holds nothing."""
 
-    workers = 1
+    def __init__(self, place: Place, gang: int = 1) -> None:
+        """Nothing is begun yet.
 
-    def __init__(self, place: Place) -> None:
-        self._place, self._stopping = place, False
+        gang   most trials that take turns
+        """
+        self._place, self._stopping, self.workers = place, False, gang
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
-        """Yield the last event of each job, in the order given."""
-        from bench.execute.work import work  # imports torch
+        """Yield the last event of each job, in the order they end; with a gang of one, in the order given."""
+        from bench.execute.work import Gang  # imports torch
 
-        for job in jobs:
-            if self._stopping:
-                return
-            yield work(job, self._place, listen, lambda: self._stopping)
+        gang = Gang(self._place, listen, lambda: self._stopping, beside=self.workers > 1)
+        waiting = deque(jobs)
+        try:
+            while gang.jobs or (waiting and not self._stopping):
+                if waiting and not self._stopping and self._has_room(waiting[0], gang.jobs):
+                    gang.begin(waiting.popleft())
+                else:
+                    yield from gang.turn()
+        finally:
+            gang.close()
+
+    def _has_room(self, job: Job, others: Sequence[Job]) -> bool:
+        return may_join(job, others, self.workers, self._place.device)
 
     def stop(self) -> None:
         """Begin no further job; the running one ends at its next checkpoint."""

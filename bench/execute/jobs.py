@@ -33,6 +33,8 @@ class Job:
     attempt: int = 1
     alone: bool = False
     """With no other trial beside it: memory did not suffice for both."""
+    apart: bool = False
+    """Takes turns with no other: one of those that it took turns with broke."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class Event:
     """``done``, but little was learned."""
     spent: bool = False
     """Whoever ran it is to make room for a fresh worker: a recording failed on its device."""
+    apart: bool = False
+    """``failed``, without a record: it took turns with others and one of them broke, or could not take turns;
+    the one that broke has its cause."""
 
     @property
     def replicate(self) -> str:
@@ -93,6 +98,7 @@ def spent(event: Event, place: Place) -> bool:
     """Whether a worker makes room for a fresh one: told to stop, or its device may be broken for it."""
     return (
         event.spent
+        or event.apart
         or event.cause == "interrupted"
         or (place.device != "cpu" and event.cause in ("error", "oom"))
     )

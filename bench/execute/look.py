@@ -50,6 +50,13 @@ def names() -> list[str]:
     return named[:count] if len(named) >= count else [str(i) for i in range(count)]
 
 
+def mps() -> bool:
+    """Whether NVIDIA's Multi-Process Service seems to run: its daemon listens in a folder of that name."""
+    return os.path.exists(
+        os.path.join(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"), "control")
+    )
+
+
 def seen() -> list[Gpu]:
     """The same, told by this process, which opens a context on each."""
     import torch
@@ -59,7 +66,7 @@ def seen() -> list[Gpu]:
 
 def _exclusive(index: int) -> bool:
     """Whether a second process would be kept out; not where MPS brings all processes in as one."""
-    if os.path.exists(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")):
+    if mps():
         return False
     try:
         driver = ctypes.CDLL("libcuda.so.1")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench import metrics, provenance
 from bench.execute.jobs import Event, Job, Place
 from bench.plan import Trial
+from bench.record import GANG
 from bench.store import UNREADABLE, Predictions, Record, Store
 
 if TYPE_CHECKING:
@@ -43,13 +44,18 @@ def base(job: Job, place: Place) -> dict[str, Any]:
     }
 
 
-def write_result(job: Job, place: Place, result: Result) -> Record:
-    """Record of a trial that ran to its end, done or diverged; weights are kept when the study keeps them."""
+def write_result(job: Job, place: Place, result: Result, *, beside: int = 1) -> Record:
+    """Record of a trial that ran to its end, done or diverged; weights are kept when the study keeps them.
+
+    beside   trials that took turns in its process, itself included: its seconds are a share of theirs
+    """
     trial = job.run.trial
-    store = Store(place.results)
+    store, fields = Store(place.results), base(job, place)
+    if beside > 1:
+        fields["machine"] |= {GANG: beside}
     scores, predictions, versions = _with_earlier(trial, result, store)
     record = Record(
-        **base(job, place),
+        **fields,
         status=result.status,
         cause=result.cause,
         message=result.message,

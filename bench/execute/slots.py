@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from bench.identity import identity
 from bench.machine import Machine
 from bench.plan import Trial
 from bench.recipe import Recipe
+from bench.record import GANG
 from bench.store import Record, Store
 
 MOST_PER_GPU = 4
@@ -24,22 +26,31 @@ CONTEXT_MB = 700.0
 """What CUDA and its libraries hold in each process beside tensors."""
 FREE_SHARE = 0.95
 """Of a GPU's free memory, what may be given away."""
+MOST_IN_GANG = 8
+"""Trials that take turns in one process, where nobody asks for more."""
+WORTH = 1.1
+"""Times the images a second that twice as many trials must bring together, or half as many stay."""
 RATES = ("lr", "weight_decay")
 """Of an optimizer: what searches vary and memory does not depend on."""
 PROBES = "probes.json"
 """File of the cache with what ``bench plan --probe`` measured."""
 
+Speeds = dict[str, dict[int, list[float]]]
+"""Kind of trial → how many took turns → images a second of each, in its own share of the time."""
+
 
 class Rooms:
     """How many trials run at once on each GPU; told anew as trials end and their memory is known."""
 
-    def __init__(self, place: Place, gpus: Sequence[Gpu]) -> None:
+    def __init__(self, place: Place, gpus: Sequence[Gpu], gang: int = 0) -> None:
         """Take up what finished trials and probes have measured.
 
         gpus   with the memory that is free before any of our workers runs
+        gang   trials that take turns in a worker, as a person asked; 0: to be chosen
         """
-        self._store, self._gpus = Store(place.results), gpus
+        self._store, self._gpus, self._gang = Store(place.results), gpus, gang
         self._known = remembered_peaks(place.cache)
+        self._speeds: Speeds = {}
         for record in self._store.records():
             self._learn(record)
 
@@ -50,14 +61,59 @@ class Rooms:
             self._learn(record)
 
     def slots(self, trials: Iterable[Trial]) -> list[str]:
-        """The GPU of each worker that ``trials``, running ones and waiting ones, have room for."""
+        """The GPU of each worker that ``trials``, running ones and waiting ones, have room for.
+
+        One for each GPU where they take turns instead: kernels of two processes never run side by side.
+        """
+        trials = list(trials)
+        if self._gang > 1 or self._may_take_turns(trials):
+            return [gpu.name for gpu in self._gpus]
         return share_out(self._gpus, most_of(trials, self._known))
 
+    def seats(self, trials: Sequence[Trial]) -> int:
+        """How many of ``trials`` take turns in one worker: as many as every GPU holds, as long as it pays."""
+        peak = most_of(trials, self._known)
+        if peak is None or not self._may_take_turns(trials):
+            return 1
+        free = min(gpu.free_mb for gpu in self._gpus)
+        room = int((FREE_SHARE * free - CONTEXT_MB) / max(peak, 1.0))
+        return worth(self._speeds, min(room, MOST_IN_GANG))
+
+    def _may_take_turns(self, trials: Sequence[Trial]) -> bool:
+        """Whether a worker may have several: steps are recorded, and nobody found that two do not pay."""
+        measured = any(1 in of for of in self._speeds.values())
+        recorded = self._gang != 1 and all(trial.recipe.graph for trial in trials)
+        return recorded and (not measured or worth(self._speeds, 2) > 1)
+
     def _learn(self, record: Record) -> None:
-        peak = record.memory.get("reserved_mb")
-        if peak and record.machine.get("device") == "cuda" and record.trained:
-            key = _about(record.trained[0], record.data_fingerprint)
+        if record.machine.get("device") != "cuda" or not record.trained:
+            return
+        key, size = _about(record.trained[0], record.data_fingerprint), int(record.machine.get(GANG) or 1)
+        if (peak := record.memory.get("reserved_mb")) and size == 1:  # else it is that of all
             self._known[key] = max(peak, self._known.get(key, 0.0))
+        if (speed := record.timings.get("images_per_s")) and record.status == "done":
+            self._speeds.setdefault(key, {}).setdefault(size, []).append(speed)
+
+
+def worth(speeds: Speeds, most: int) -> int:
+    """How many trials take turns: a power of two, doubled as long as the last doubling paid.
+
+    It pays where trials of the same kind trained ``WORTH`` times as many images a second, all together; what
+    nobody has measured is tried once what it is compared with was.
+    """
+    size = 1
+    while 2 * size <= most and any(size in of for of in speeds.values()):
+        gains = [
+            statistics.median(of[2 * size]) / statistics.median(of[size])
+            for of in speeds.values()
+            if size in of and 2 * size in of
+        ]
+        if not gains:
+            return 2 * size
+        if statistics.median(gains) < WORTH:
+            return size
+        size *= 2
+    return size
 
 
 def choose(
@@ -76,7 +132,7 @@ def choose(
     if machine.workers:
         names = look.names()
         return [names[i % len(names)] for i in range(machine.workers)], None
-    rooms = Rooms(place, look.gpus())
+    rooms = Rooms(place, look.gpus(), machine.gang)
     return rooms.slots(trials), rooms
 
 

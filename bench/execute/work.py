@@ -1,11 +1,17 @@
-"""What a worker does with one job: run it, record it, whatever happens. Imports torch."""
+"""What a worker does with its jobs: run them, record them, whatever happens. Imports torch.
+
+Several trials of one process take turns, a block of steps each; a trial alone is a gang of one. On a GPU
+members share what a process has once: the context, what cuDNN found fastest, the images of a split. Each has
+a stance (``train.stances``) and recordings of its own, so that their kernels run side by side. Which jobs may
+come together, and how many, is for executors to say.
+"""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench import metrics
@@ -19,68 +25,159 @@ from bench.train.checkpoint import Interrupted
 from bench.train.device import peak_memory_mb, prepare_cublas
 from bench.train.graph import CANNOT_RECORD
 from bench.train.loop import Progress
-from bench.trial import Surroundings, run_trial, score_from_weights
+from bench.train.stances import Stances
+from bench.train.turns import Turns
+from bench.trial import Surroundings, score_from_weights, trial_turns
 
 Stop = Callable[[], bool]
 NOWHERE: Mapping[str, float] = {}
 
 
 def work(job: Job, place: Place, listen: Listener, stop: Stop = lambda: False) -> Event:
-    """Run ``job`` to a record and return its last event. Only KeyboardInterrupt comes out of it.
+    """Run ``job`` by itself to a record and return its last event. Only KeyboardInterrupt comes out of it.
 
     stop   asked after each evaluation whether to write a checkpoint and end there, as ``interrupted``
     """
-    trial, replicate = job.run.trial, job.run.trial.replicate
-    listen(
-        Event(
-            "started", trial.id, job.run.arm, replicate.seed, fold=replicate.fold, candidate=job.run.candidate
-        )
-    )
-    started = time.perf_counter()
-    try:
+    gang = Gang(place, listen, stop)
+    gang.begin(job)
+    while True:
+        for event in gang.turn():
+            return event
+
+
+@dataclass(eq=False)
+class _Member:
+    job: Job
+    started: float = field(default_factory=time.perf_counter)
+    most: int = 1
+    """Trials that took turns while it was one of them."""
+    turns: Turns[Event] = field(init=False)
+
+
+class Gang:
+    """The trials of a process that take turns: others may join when some have ended."""
+
+    def __init__(
+        self, place: Place, listen: Listener, stop: Stop = lambda: False, *, beside: bool = False
+    ) -> None:
+        """Nobody is in it yet.
+
+        stop     asked after each evaluation whether to write a checkpoint and end there, as ``interrupted``
+        beside   there may be several at a time
+        """
+        self._place, self._listen, self._stop = place, listen, stop
+        self._stances = Stances(place.device, beside=beside)
+        self._members: list[_Member] = []
+
+    @property
+    def jobs(self) -> list[Job]:
+        """What its members are at."""
+        return [member.job for member in self._members]
+
+    def begin(self, job: Job) -> None:
+        """Take one in; it begins with its first turn."""
+        trial, replicate = job.run.trial, job.run.trial.replicate
+        number, fold = job.run.candidate, replicate.fold
+        self._listen(Event("started", trial.id, job.run.arm, replicate.seed, fold=fold, candidate=number))
+        member = _Member(job)
+        member.turns = self._turns(member)
+        self._members.append(member)
+        for each in self._members:
+            each.most = max(each.most, len(self._members))
+
+    def turn(self) -> Iterator[Event]:
+        """Let every member have its turn; yield the last event of each that has ended.
+
+        Only KeyboardInterrupt comes out of it, and the error of a disk that takes no record.
+        """
+        for member in list(self._members):
+            try:
+                next(member.turns)
+                continue
+            except StopIteration as end:
+                event: Event = end.value
+            except Exception as error:
+                if len(self._members) > 1 and not _by_itself(error):
+                    yield from self._break(member, error)
+                    return
+                event = _failed(member.job, self._place, error)
+            self._members.remove(member)
+            yield replace(event, seconds=time.perf_counter() - member.started)
+
+    def close(self) -> None:
+        """End all members where they are, without a record."""
+        for member in self._members:
+            member.turns.close()
+        self._members = []
+
+    def _break(self, broken: _Member, error: Exception) -> Iterator[Event]:
+        """End all, for one broke: after the error of a device nobody can say whose numbers it spared."""
+        members = self._members
+        self.close()
+        for member in members:
+            text, cause = f"{broken.job.run.arm} broke beside it", ""
+            if member is broken:
+                text, cause = f"{type(error).__name__}: {error}".partition("\n")[0], cause_of(error)
+            event = replace(ended(member.job, "failed", text), cause=cause, apart=True)
+            yield replace(event, seconds=time.perf_counter() - member.started)
+
+    def _turns(self, member: _Member) -> Turns[Event]:
+        job, place = member.job, self._place
         if place.device != "cpu":
             prepare_cublas()
-        use(components(trial.code))
-        event = _score(job, place) if job.missing else _train(job, place, listen, stop)
-    except Exception as error:
-        event = _failed(job, place, error)
-    return Event(**(vars(event) | {"seconds": time.perf_counter() - started}))
+        use(components(job.run.trial.code))
+        if job.missing:
+            return _score(job, place)
+        return (yield from self._train(member))
+
+    def _train(self, member: _Member) -> Turns[Event]:
+        job, place = member.job, self._place
+        trial, replicate = job.run.trial, job.run.trial.replicate
+
+        def on_progress(news: Progress) -> None:
+            text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}"
+            text += f"  val {100 * news.val_accuracy:.1f}  {news.images_per_s:.0f} img/s"
+            at = vars(news) | ({} if place.device == "cpu" else {"memory_mb": peak_memory_mb(place.device)})
+            tell("epoch", text, at)
+
+        def tell(kind: Literal["epoch", "note"], text: str, at: Mapping[str, float] = NOWHERE) -> None:
+            number, fold, seed = job.run.candidate, replicate.fold, replicate.seed
+            self._listen(Event(kind, trial.id, job.run.arm, seed, text, fold=fold, at=at, candidate=number))
+
+        checkpoint = Store(place.results).trial_dir(trial.id) / "checkpoint.pt"
+        broken: list[str] = []
+
+        def note(text: str) -> None:
+            if text.startswith(CANNOT_RECORD):
+                broken.append(text)
+            tell("note", text)
+
+        where = Surroundings(
+            place.device,
+            place.cache,
+            on_progress,
+            note,
+            checkpoint,
+            self._stop,
+            job.run.floors,
+            place.resident_bytes,
+            self._stances,
+        )
+        result = yield from trial_turns(trial, job.run.sets, where)
+        record = write_result(job, place, result, beside=member.most)
+        if record.status == "diverged":
+            return replace(ended(job, "diverged", record.message), spent=bool(broken))
+        if record.status == "pruned":
+            return replace(ended(job, "done", f"cut short: {record.message}"), spent=bool(broken))
+        # a candidate sees no held-out set
+        validation = f"val {100 * record.validation['accuracy']:.1f}"
+        text = validation if trial.role == "tune" else _scores(job, record.scores)
+        return replace(ended(job, "done", text, little=bool(record.little_learned)), spent=bool(broken))
 
 
-def _train(job: Job, place: Place, listen: Listener, stop: Stop) -> Event:
-    trial, replicate = job.run.trial, job.run.trial.replicate
-
-    def on_progress(news: Progress) -> None:
-        text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}  "
-        text += f"val {100 * news.val_accuracy:.1f}  {news.images_per_s:.0f} img/s"
-        at = vars(news) | ({} if place.device == "cpu" else {"memory_mb": peak_memory_mb(place.device)})
-        tell("epoch", text, at)
-
-    def tell(kind: Literal["epoch", "note"], text: str, at: Mapping[str, float] = NOWHERE) -> None:
-        number, fold = job.run.candidate, replicate.fold
-        listen(Event(kind, trial.id, job.run.arm, replicate.seed, text, fold=fold, at=at, candidate=number))
-
-    checkpoint = Store(place.results).trial_dir(trial.id) / "checkpoint.pt"
-    broken: list[str] = []
-
-    def note(text: str) -> None:
-        if text.startswith(CANNOT_RECORD):
-            broken.append(text)
-        tell("note", text)
-
-    where = Surroundings(
-        place.device, place.cache, on_progress, note, checkpoint, stop, job.run.floors, place.resident_bytes
-    )
-    result = run_trial(trial, job.run.sets, where)
-    record = write_result(job, place, result)
-    if record.status == "diverged":
-        return replace(ended(job, "diverged", record.message), spent=bool(broken))
-    if record.status == "pruned":
-        return replace(ended(job, "done", f"cut short: {record.message}"), spent=bool(broken))
-    # a candidate sees no held-out set
-    validation = f"val {100 * record.validation['accuracy']:.1f}"
-    text = validation if trial.role == "tune" else _scores(job, record.scores)
-    return replace(ended(job, "done", text, little=bool(record.little_learned)), spent=bool(broken))
+def _by_itself(error: Exception) -> bool:
+    """Whether it says nothing about those beside it: a stop, or a disk that they meet themselves."""
+    return isinstance(error, Interrupted) or cause_of(error) == "interrupted"
 
 
 def _score(job: Job, place: Place) -> Event:

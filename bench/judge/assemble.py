@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import claims, factorial, ledger, origins, promise, robustness, settings
+from bench.judge import claims, gates, ledger, methods, origins, promise, robustness, settings
 from bench.judge.beside import Beside
 from bench.judge.declared import read_declared
 from bench.judge.evidence import Evidence
@@ -26,7 +26,7 @@ from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, read_outcomes
 from bench.judge.rulings import Rulings
-from bench.judge.tables import ensembles, factors, noise, trials
+from bench.judge.tables import asked, ensembles, factors, noise, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
 from bench.registry import metrics
 from bench.store import Record, Store
@@ -43,11 +43,14 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     written = study
     study = tuned_study(written, {search.arm: search.values for search in plan.searches})
     if plan.looks:
-        study = study.model_copy(update={"seeds": look_seeds(study, plan.looks, plan)})
+        seeds = look_seeds(study, plan.looks, plan)
+        study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
     outcomes = read_outcomes(study, plan, store)
     declared = None if plan.smoke else read_declared(store.study_dir(study.name))
     further = [metric for _, _, metric in declared.comparisons] if declared else ()
-    evidence = Evidence(study, outcomes, store, wanted_scores(study, further))
+    promised = study.further_seeds if declared is None else declared.further_seeds
+    as_declared = study.model_copy(update={"further_seeds": promised})
+    evidence = Evidence(as_declared, outcomes, store, wanted_scores(study, further))
     rulings = (
         SequentialRulings(study, evidence, plan.looks, declared)
         if plan.looks
@@ -57,12 +60,12 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     gap_set = primary.set if primary.set in study.hidden else next(iter(study.hidden), None)
     gap_set = gap_set if TEST in study.sets else None
     findings: dict[str, Finding] = {}
-    for label, reference in references(study):
+    for label, reference in references(study) if study.design != "screen" else ():
         findings.setdefault(label, rulings.finding((label, reference, study.primary)))
-    order = [study.baseline, *sorted(findings, key=lambda label: _rank(findings[label], primary))]
+    order = _order(study, evidence, findings)
     names = _metrics(outcomes)
     measured = _Measured(study, evidence, rulings.beside, names, gap_set)
-    return Document(
+    document = Document(
         study=study.name,
         question=study.question,
         baseline=study.baseline,
@@ -86,18 +89,44 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         provenance=origins.of_results(study, plan, outcomes, evidence),
         tuning=ledger.ledger(written, plan, store, evidence),
         again=_again(measured, plan, store),
-        factor_effects=factorial.factor_effects(study, evidence),
+        factor_effects=factors.find_effects(study, evidence, rulings),
+        screen=factors.find_screen(study, rulings),
+        ladder=factors.find_rungs(study, rulings, settings.rungs(study)),
         ingredients=factors.find_ingredients(study, rulings),
         ensembles=ensembles.rows(study, outcomes, store),
         noise=tuple(noise.measure_noise(study, plan, evidence)),
         looked=looked(plan, store),
+        gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
+        asked=asked.rows(study, evidence, order, _classes(outcomes)),
     )
+    return document if plan.smoke else replace(document, methods=methods.sentences(study, plan, document))
 
 
-def _rank(finding: Finding, metric: Measure) -> tuple[bool, float, str]:
-    """Best effect first, arms without one last, ties by name."""
-    effect, sign = finding.effect, 1 if metric.lower_is_better else -1
-    return effect is None, sign * effect.mean if effect else 0.0, finding.arm
+def _classes(outcomes: Outcomes) -> list[str]:
+    """Names of the classes, in the order of the labels; none before a trial has finished."""
+    return next((record.classes for record in _done(outcomes) if record.classes), [])
+
+
+def _order(study: Study, evidence: Evidence, findings: Mapping[str, Finding]) -> list[str]:
+    """The baseline, then the arms by their effect, best first, those without one last, ties by name.
+
+    A ladder's rungs stay in their order; a screen's arms, of which none is judged, go by what was seen.
+    """
+    metric, others = parse(study.primary, study.sets), [arm.label for arm in study.arms]
+    others.remove(study.baseline)
+    if study.design == "ladder":
+        return [study.baseline, *others]
+    seen = {label: finding.effect for label, finding in findings.items()}
+    if not seen:
+        contrasts = ((label, evidence.contrast(label, study.baseline, metric)) for label in others)
+        seen = {label: Effect.of(contrast.of_finished) for label, contrast in contrasts}
+    sign = 1 if metric.lower_is_better else -1
+
+    def rank(label: str) -> tuple[bool, float, str]:
+        effect = seen[label]
+        return effect is None, sign * effect.mean if effect else 0.0, label
+
+    return [study.baseline, *sorted(others, key=rank)]
 
 
 def _rules(study: Study, plan: PlanFile, rulings: Rulings, evidence: Evidence) -> Rules:
@@ -108,6 +137,7 @@ def _rules(study: Study, plan: PlanFile, rulings: Rulings, evidence: Evidence) -
         delta_local=rulings.delta.local,
         delta_hidden=rulings.delta.hidden,
         seeds=study.seeds,
+        further_seeds=study.further_seeds,
         folds=study.folds.k if study.folds else None,
         replicates=replicates,
         divergence_bound=stats.diverged_share(0, max(1, replicates)).high,

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench import stats
-from bench.judge import robustness
+from bench.judge import factorial, robustness
 from bench.judge.evidence import Contrast
-from bench.judge.family import mirror, references
+from bench.judge.family import mirror
 from bench.judge.findings import LOCAL, Effect
 from bench.judge.measure import Measure
 from bench.plan import TEST
@@ -36,8 +36,14 @@ class Beside:
         """Arm minus reference, worked out once."""
         key = (arm, reference), measure
         if key not in self._contrasts:
-            self._contrasts[key] = self._rulings.evidence.contrast(arm, reference, measure)
+            weights = self.weights(arm, reference)
+            self._contrasts[key] = self._rulings.evidence.weighed(weights, measure)
         return self._contrasts[key]
+
+    def weights(self, arm: str, reference: str) -> Mapping[str, float]:
+        """Arms and what they weigh: of a pair −1 and 1, else of the effect that the two are sides of."""
+        effect = factorial.averaged(self._rulings.study, arm, reference)
+        return effect.weights if effect else {reference: -1.0, arm: 1.0}
 
     def effect(self, arm: str, reference: str, measure: Measure) -> Effect | None:
         """Of finished pairs; with a dagger where its own interval alone tells it from 0.
@@ -60,7 +66,7 @@ class Beside:
         return adjusted.get(pair, adjusted.get((pair[1], pair[0]), 1.0)) < stats.level(contrast.seeds)
 
     def _over_arms(self, name: str, unseen: bool) -> Mapping[Pair, float]:
-        """Adjusted p of "no difference", of every pair of arms that the study compares on anything."""
+        """Adjusted p of "no difference", of every pair that the study compares on anything."""
         if (name, unseen) not in self._adjusted:
             pairs = self._pairs()
             p = [self._p(pair, self._measure(pair, name, unseen)) for pair in pairs]
@@ -68,18 +74,20 @@ class Beside:
         return self._adjusted[name, unseen]
 
     def _pairs(self) -> list[Pair]:
-        """Each once, whichever way round."""
+        """Every arm and the baseline, and what else is declared; each once, whichever way round."""
         study, there = self._rulings.study, self._rulings.evidence.outcomes
+        pairs = [(arm.label, study.baseline) for arm in study.arms if arm.label != study.baseline]
         found: dict[Pair, None] = {}
-        for arm, reference in (*references(study), *(key[:2] for key in self._rulings.keys)):
-            if arm in there and reference in there and (reference, arm) not in found:
+        for arm, reference in (*pairs, *(key[:2] for key in self._rulings.keys)):
+            if (reference, arm) not in found and set(self.weights(arm, reference)) <= set(there):
                 found[arm, reference] = None
         return list(found)
 
     def _measure(self, pair: Pair, name: str, unseen: bool) -> Measure | None:
         if not unseen:
             return Measure("score", name)
-        families = robustness.unseen_by_both(self._rulings.study, self._rulings.evidence, *pair, name)
+        rulings = self._rulings
+        families = robustness.unseen_by_all(rulings.study, rulings.evidence, self.weights(*pair), name)
         return Measure("score", name, families=families) if families else None
 
     def _p(self, pair: Pair, measure: Measure | None) -> float:

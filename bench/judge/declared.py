@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from bench.errors import UserError
+from bench.judge.factorial import arms_of
 from bench.judge.family import Key, family_keys, hypotheses, mirror
 from bench.judge.findings import LOCAL
 from bench.judge.measure import Measure, parse
@@ -42,6 +43,8 @@ class Declared(Frozen):
     """What the names of the hidden sets stood for."""
     scored: tuple[Key, ...] = ()
     """Comparisons that had scores by then: the results folder shares trials between studies."""
+    further_seeds: tuple[int, ...] = ()
+    """Of the baseline, beyond those of every arm."""
     later: bool = False
     """The results are older than this file: it holds what the study said when it was last run."""
 
@@ -72,6 +75,7 @@ def declare(study: Study, *, scored: Sequence[Key] = (), later: bool = False) ->
         claims=study.claims,
         hidden=study.hidden,
         scored=tuple(scored),
+        further_seeds=study.further_seeds,
         later=later,
     )
 
@@ -96,8 +100,11 @@ def write_declared(declared: Declared, store: Store) -> None:
     store.write_text(store.study_dir(declared.study) / FILE, declared.model_dump_json(indent=1) + "\n")
 
 
-def scored(keys: Iterable[Key], plan: PlanFile, store: Store) -> list[Key]:
-    """Comparisons of which both arms were scored on the metric with one replicate of the plan."""
+def scored(keys: Iterable[Key], study: Study, plan: PlanFile, store: Store) -> list[Key]:
+    """Comparisons of which both arms were scored on the metric with one replicate of the plan.
+
+    Of an effect that is averaged over arms, one arm on each side.
+    """
     by_arm = {arm.label: {(trial.seed, trial.fold): trial for trial in arm.trials} for arm in plan.arms}
     read = functools.cache(store.read)
 
@@ -109,8 +116,11 @@ def scored(keys: Iterable[Key], plan: PlanFile, store: Store) -> list[Key]:
         return record.status == "diverged" or _has(record, trial, parse(metric, tuple(trial.sets)))
 
     def both(key: Key) -> bool:
-        arm, other = (by_arm.get(label, {}) for label in key[:2])
-        return any(known(arm[at], key[2]) and known(other[at], key[2]) for at in arm if at in other)
+        seen = [
+            {at for arm in arms for at, trial in by_arm.get(arm, {}).items() if known(trial, key[2])}
+            for arms in arms_of(study, *key[:2])
+        ]
+        return not seen[0].isdisjoint(seen[1])
 
     return [key for key in keys if both(key)]
 
@@ -126,6 +136,8 @@ def changes(declared: Declared, study: Study) -> Iterator[str]:
         (f"δ ({LOCAL})", was.local, now.local),
         ("δ (hidden sets)", was.hidden, now.hidden),
     ]
+    further = [seeds or "none" for seeds in (declared.further_seeds, study.further_seeds)]
+    pairs += [("further seeds of the baseline", further[0], further[1])]
     pairs += [("primary", declared.primary, study.primary), ("baseline", declared.baseline, study.baseline)]
     for what, before, after in pairs:
         if before != after:

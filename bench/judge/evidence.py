@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,16 +11,16 @@ import numpy as np
 
 from bench import stats
 from bench.judge.measure import Measure, parse
-from bench.judge.outcomes import Outcome, Outcomes, cost, device
-from bench.judge.replicates import gap_interval, interval
+from bench.judge.outcomes import Outcome, Outcomes, cost, device, gang
+from bench.judge.replicates import Cells, gap_interval, interval
 from bench.judge.rows import Chosen, Doubles, Rows
 from bench.plan import TEST
 from bench.store import Store
 from bench.study.file import Criterion
 from bench.study.read import Study
 
-Pairs = Sequence[tuple[Outcome, Outcome]]
-"""(reference, arm) of the same replicate."""
+ROUNDING = 1e-9
+"""Shares that cancel out leave less."""
 
 COLLAPSES = "some seeds learned, some hardly: no interval covers a rare collapse"
 """Why there is no verdict then."""
@@ -27,7 +28,7 @@ COLLAPSES = "some seeds learned, some hardly: no interval covers a rare collapse
 
 @dataclass(frozen=True)
 class Contrast:
-    """An arm against a reference on one metric: not yet judged. Always arm − reference."""
+    """An arm against a reference on one metric, or arms weighed together: not yet judged. Arm − reference."""
 
     test: stats.Interval | stats.SpreadTest | None
     seeds: int = 0
@@ -46,6 +47,12 @@ class Contrast:
     """Of the pairs that both finished, when some did not."""
     spreads: tuple[float, float] | None = None
     """Variances of the reference's and of the arm's own values over the common seeds, where all finished."""
+    of_pairs: stats.Interval | None = None
+    """Of the pairs alone, where the baseline's further seeds are in ``test``."""
+    arms: int = 2
+    """It is told from."""
+    scale: float = 2.0
+    """Σ weight² over them: how large its variance is beside an arm's own."""
 
     @property
     def few(self) -> bool:
@@ -56,6 +63,15 @@ class Contrast:
     def hopeless(self) -> bool:
         """No further seed would make it testable."""
         return self.mixed or " failed (" in self.reason or self.reason.startswith("not judged")
+
+    @property
+    def correlation(self) -> float | None:
+        """Of the two arms' values over their common seeds; None unless it is known and both vary."""
+        if self.spreads is None or min(self.spreads) <= 0 or not isinstance(self.test, stats.Interval):
+            return None
+        pairs = self.of_pairs or self.test
+        apart = pairs.seed_variance * pairs.seeds
+        return (sum(self.spreads) - apart) / (2 * math.sqrt(math.prod(self.spreads)))
 
     @property
     def of_finished(self) -> stats.Interval | None:
@@ -72,6 +88,7 @@ class Evidence:
     ) -> None:
         """wanted: for each set of the plan, the scores that are asked for."""
         self.outcomes, self.study, self._store = outcomes, study, store
+        self._slopes: dict[Measure, float] = {}
         self.rows = Rows((o for trials in outcomes.values() for o in trials), store, wanted)
 
     def reached(self, outcome: Outcome, criterion: Criterion) -> bool | None:
@@ -80,9 +97,9 @@ class Evidence:
         values = [entry[criterion.of] for entry in history if criterion.of in entry]
         return any(map(criterion.met, values)) if values else None
 
-    def mean(self, arm: str, name: str) -> stats.Interval | None:
-        """An arm's mean accuracy over finished seeds and images; None with fewer than 2 seeds."""
-        metric = Measure("score", name)
+    def mean(self, arm: str, name: str, score: str = "accuracy") -> stats.Interval | None:
+        """An arm's mean score over finished seeds and images; None with fewer than 2 seeds."""
+        metric = Measure("score", name, score)
         found = [
             (o, row)
             for o in self.outcomes[arm]
@@ -92,18 +109,28 @@ class Evidence:
 
     def at_least(self, arm: str, name: str) -> float | None:
         """Bound of an arm's accuracy where too few items were ever wrong for an interval; else None."""
-        wrong: dict[str, Chosen] = {}
-        means = []
-        for o in self.outcomes[arm]:
-            row = self.rows.by_image(o, Measure("score", name)) if o.state == "done" else None
-            if row is not None:
-                key = o.planned.sets[name]
-                wrong[key] = wrong.get(key, False) | (row < 1)
-                means.append(float(row.mean()))
+        wrong, means = self._wrong(arm, Measure("score", name))
         if not means or sum(self.rows.count(*one) for one in wrong.items()) >= stats.FEWEST_DISAGREEMENTS:
             return None
         items = sum(self.rows.count(key, np.ones_like(images)) for key, images in wrong.items())
         return stats.at_least(float(np.mean(means)), items)
+
+    def few_wrong(self, arm: str, metric: Measure) -> bool:
+        """Whether too few items ever counted against an arm for an interval of its score."""
+        wrong, _ = self._wrong(arm, metric)
+        return sum(self.rows.count(*one) for one in wrong.items()) < stats.FEWEST_DISAGREEMENTS
+
+    def _wrong(self, arm: str, metric: Measure) -> tuple[dict[str, Chosen], list[float]]:
+        """Key of a set → images (M,) that a finished trial of an arm was wrong on; each one's accuracy."""
+        wrong: dict[str, Chosen] = {}
+        means = []
+        for o in self.outcomes[arm]:
+            row = self.rows.by_image(o, metric) if o.state == "done" else None
+            if row is not None:
+                key = o.planned.sets[metric.set]
+                wrong[key] = wrong.get(key, False) | (row < 1)
+                means.append(float(row.mean()))
+        return wrong, means
 
     def gap(self, arm: str, name: str) -> stats.Interval | None:
         """An arm's local minus hidden accuracy over finished seeds; None with fewer than 2."""
@@ -119,21 +146,21 @@ class Evidence:
 
     def contrast(self, arm: str, reference: str, metric: Measure) -> Contrast:
         """Arm minus reference on their common replicates."""
-        broken = [(o, name) for name in (arm, reference) for o in self.outcomes[name] if o.own_fault]
-        if broken:
-            outcome, name = broken[0]
-            cause = outcome.record.cause if outcome.record else ""
-            whose = "" if name == arm else "the reference's "
-            number = sum(name == other for _, other in broken)
-            return Contrast(
-                None, reason=f"{whose}{number} of {len(self.outcomes[name])} seeds failed ({cause})"
-            )
-        by_replicate = {o.replicate: o for o in self.outcomes[reference]}
-        pairs = [
-            (other, o) for o in self.outcomes[arm] if (other := by_replicate.get(o.replicate)) is not None
-        ]
-        pairs = [(a, b) for a, b in pairs if {a.state, b.state} <= {"done", "diverged"}]
-        make: dict[str, Callable[[Pairs, Measure], Contrast]] = {
+        return self.weighed({reference: -1.0, arm: 1.0}, metric)
+
+    def weighed(self, weights: Mapping[str, float], metric: Measure) -> Contrast:
+        """Σ weight · score over arms, on the replicates that ended in all of them.
+
+        weights   add up to 0, so that what all arms have in common cancels out; the last of two is the arm
+        """
+        if reason := self._broken(list(weights)):
+            return Contrast(None, reason=reason, arms=len(weights))
+        by_arm = [{o.replicate: o for o in self.outcomes[label]} for label in weights]
+        common = [at for at in by_arm[-1] if all(at in found for found in by_arm)]
+        rows = tuple(tuple(found[at] for found in by_arm) for at in common)
+        every = Cells(tuple(weights.values()), rows)
+        cells = every.keep(lambda row: {o.state for o in row} <= {"done", "diverged"})
+        make: dict[str, Callable[[Cells, Measure], Contrast]] = {
             "score": self._on_scores,
             "gap": self._on_gap,
             "cost": self._on_cost,
@@ -141,25 +168,75 @@ class Evidence:
         }
         if metric.kind not in make:
             return Contrast(None, reason="not judged yet: bench does not know this metric")
-        found = make[metric.kind](pairs, metric)
-        sides = [[a for a, _ in pairs], [b for _, b in pairs]]
-        of_reference, of_arm = ([o for o in side if o.state == "done"] for side in sides)
-        little = [sum(bool(o.little_learned) for o in done) for done in (of_reference, of_arm)]
-        mixed = 0 < little[0] < len(of_reference) or 0 < little[1] < len(of_arm)
+        found = make[metric.kind](cells, metric)
+        if self.study.further_seeds and len(weights) == 2 and self.study.baseline in weights:
+            place = list(weights).index(self.study.baseline)
+            if metric.kind == "score":
+                found, cells = self._with_further(found, cells, metric, place)
+        mixed = any(0 < few < of for few, of in map(cells.little, range(len(weights))))
         return replace(
             found,
             reason=found.reason or (COLLAPSES if mixed else ""),
-            diverged=len(pairs) - len(of_arm),
-            diverged_reference=len(pairs) - len(of_reference),
-            little=little[1],
-            little_reference=little[0],
+            diverged=cells.diverged(1),
+            diverged_reference=cells.diverged(-1),
+            little=cells.most_little(1),
+            little_reference=cells.most_little(-1),
             mixed=mixed,
-            spreads=self._spreads(pairs, metric, found.seeds),
+            spreads=self._spreads(cells, metric, found.seeds) if len(weights) == 2 else None,
+            arms=len(weights),
+            scale=sum(weight**2 for weight in weights.values()),
         )
 
-    def _spreads(self, pairs: Pairs, metric: Measure, seeds: int) -> tuple[float, float] | None:
+    def _broken(self, labels: Sequence[str]) -> str:
+        """What the first arm that failed by itself failed of; labels: of a pair (reference, arm)."""
+        for label in reversed(labels):
+            if broken := [o for o in self.outcomes[label] if o.own_fault]:
+                cause = broken[0].record.cause if broken[0].record else ""
+                whose = "" if label == labels[-1] else "the reference's "
+                seeds = f"{len(broken)} of {len(self.outcomes[label])} seeds"
+                told = f"{whose}{seeds}" if len(labels) == 2 else f"{seeds} of {label}"
+                return f"{told} failed ({cause})"
+        return ""
+
+    def _with_further(
+        self, found: Contrast, cells: Cells, metric: Measure, place: int
+    ) -> tuple[Contrast, Cells]:
+        """With the baseline's further seeds in its mean; place: of the baseline, 0 or 1."""
+        ids = {row[place].planned.id for row in cells.rows}
+        trials = (o for o in self.outcomes[self.study.baseline] if o.planned.seed in self.study.further_seeds)
+        further = [o for o in trials if o.state in ("done", "diverged") and o.planned.id not in ids]
+        cells = replace(cells, further=tuple(further), further_of=place)
+        kept, _ = self._sums(cells, metric)
+        if not isinstance(found.test, stats.Interval) or not kept.rows:
+            return found, cells
+        key = kept.last[0].planned.sets.get(metric.set)
+        same = (self.rows.row(o, metric) for o in further if o.planned.sets.get(metric.set) == key)
+        more = [row for row in same if row is not None]
+        if not more:
+            return found, cells
+        known = ([self.rows.row(row[side], metric) for row in kept.rows] for side in (place, 1 - place))
+        baseline, arm = (np.stack([row for row in rows if row is not None]) for rows in known)
+        every = np.concatenate([baseline, np.stack(more)])
+        test = stats.with_further(arm, baseline, every, self._slope(metric))
+        test = replace(test, mean=-test.mean) if place else test
+        return replace(found, test=test, of_pairs=found.test), cells
+
+    def _slope(self, metric: Measure) -> float:
+        """How far all arms' seeds follow the baseline's."""
+        if metric not in self._slopes:
+            base = {o.replicate: self.value(o, metric) for o in self.outcomes[self.study.baseline]}
+            told = []
+            for label, trials in self.outcomes.items():
+                both = [(base.get(o.replicate), self.value(o, metric)) for o in trials]
+                known = [pair for pair in both if None not in pair]
+                if label != self.study.baseline and len(known) >= stats.FEWEST_SEEDS:
+                    told.append(tuple(np.array(known, dtype=float).T))
+            self._slopes[metric] = stats.slope(told)
+        return self._slopes[metric]
+
+    def _spreads(self, cells: Cells, metric: Measure, seeds: int) -> tuple[float, float] | None:
         """What single runs of two arms vary by, each arm by itself; None unless it is known of all seeds."""
-        both = [(self.value(a, metric), self.value(b, metric)) for a, b in pairs]
+        both = [(self.value(a, metric), self.value(b, metric)) for a, b in cells.rows]
         known = [(left, right) for left, right in both if left is not None and right is not None]
         if len(known) != seeds or seeds < 2:
             return None
@@ -179,116 +256,91 @@ class Evidence:
         row = self.rows.row(outcome, metric) if metric.kind == "score" else None
         return None if row is None else float(row.mean())
 
-    def combination(self, weights: Mapping[str, float], metric: Measure) -> tuple[stats.Interval | None, int]:
-        """Σ weight · score over arms, on the seeds finished in all of them: its interval, and how many seeds.
-
-        The weights of a contrast add up to 0, so that what all arms have in common cancels out.
-        """
-        by_arm = {arm: {o.replicate: o for o in self.outcomes[arm] if o.state == "done"} for arm in weights}
-        common = [o.replicate for o in next(iter(self.outcomes.values())) if metric.kind == "score"]
-        kept: list[Outcome] = []
-        rows: list[Doubles] = []
-        for replicate in common:
-            outcomes = {arm: found.get(replicate) for arm, found in by_arm.items()}
-            parts = [
-                w * row
-                for arm, w in weights.items()
-                if (o := outcomes[arm]) and (row := self.rows.row(o, metric)) is not None
-            ]
-            keys = {o.planned.sets.get(metric.set) for o in outcomes.values() if o}
-            if len(parts) == len(weights) and len(keys) == 1:
-                rows.append(np.sum(parts, axis=0))
-                kept.append(next(o for o in outcomes.values() if o))
-        return (self._interval(rows, kept, metric.set) if len(rows) > 1 else None), len(rows)
-
-    def _differences(
-        self, pairs: Pairs, metric: Measure, read: Callable[[Outcome, Measure], Doubles | None] | None = None
-    ) -> tuple[Pairs, list[Doubles]]:
-        kept, rows = [], []
+    def _sums(
+        self, cells: Cells, metric: Measure, read: Callable[[Outcome, Measure], Doubles | None] | None = None
+    ) -> tuple[Cells, list[Doubles]]:
+        """Σ weight · score of each replicate that was scored on one and the same set in every arm."""
+        kept, sums = [], []
         read = read or self.rows.row
-        for a, b in pairs:
-            left, right = read(a, metric), read(b, metric)
-            if left is None or right is None:
-                continue
-            if a.planned.sets.get(metric.set) != b.planned.sets.get(metric.set):
-                continue
-            kept.append((a, b))
-            rows.append(right - left)
-        return kept, rows
+        for row in cells.rows:
+            parts = [read(o, metric) for o in row]
+            known = [part for part in parts if part is not None]
+            if len(known) == len(row) and len({o.planned.sets.get(metric.set) for o in row}) == 1:
+                kept.append(row)
+                terms = (weight * part for weight, part in zip(cells.weights, known, strict=True))
+                sums.append(functools.reduce(np.add, terms))
+        return replace(cells, rows=tuple(kept)), sums
 
     def _interval(self, rows: Sequence[Doubles], of: Sequence[Outcome], name: str) -> stats.Interval | None:
         return interval(rows, of, name, self.study.folds)
 
-    def _item(self, pairs: Pairs, name: str) -> str:
+    def _item(self, cells: Cells, name: str) -> str:
         """What intervals on a set count: ``group`` where groups of images are known, else ``image``."""
-        known = any(self.rows.groups(b.planned.sets.get(name, "")) for _, b in pairs)
+        known = any(self.rows.groups(o.planned.sets.get(name, "")) for o in cells.last)
         return "group" if known else "image"
 
-    def _replicates(self, pairs: Pairs) -> int:
+    def _replicates(self, cells: Cells) -> int:
         """Seeds, or folds, that a comparison rests on."""
-        return len({o.planned.fold for _, o in pairs}) if self.study.folds else len(pairs)
+        return len({o.planned.fold for o in cells.last}) if self.study.folds else len(cells.rows)
 
-    def _disagreements(self, pairs: Pairs, metric: Measure) -> int:
-        """Items on which finished pairs are not equally right; with folds, of all folds' images.
+    def _disagreements(self, cells: Cells, metric: Measure) -> int:
+        """Items on which finished arms are not equally right; with folds, of all folds' images.
 
         A group is one where any of its images is.
         """
-        done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
-        kept, rows = self._differences(done, replace(metric, score="accuracy"), self.rows.by_image)
+        kept, sums = self._sums(cells.done, metric, self.rows.by_image)
         differs: dict[str, Chosen] = {}
-        for (_, b), row in zip(kept, rows, strict=True):
-            key = b.planned.sets[metric.set]
-            differs[key] = differs.get(key, False) | (row != 0)
+        for o, row in zip(kept.last, sums, strict=True):
+            key = o.planned.sets[metric.set]
+            differs[key] = differs.get(key, False) | (abs(row) > ROUNDING)
         return sum(self.rows.count(key, images) for key, images in differs.items())
 
-    def _on_scores(self, pairs: Pairs, metric: Measure) -> Contrast:
+    def _on_scores(self, cells: Cells, metric: Measure) -> Contrast:
         if metric.traits["interval"] == "none":
             return Contrast(None, reason=f"not judged: {metric.score} has a value, never a verdict")
-        kept, rows = self._differences(pairs, metric)
-        interval = self._interval(rows, [b for _, b in kept], metric.set)
-        finished, some = self._differences([(a, b) for a, b in kept if a.state == b.state == "done"], metric)
+        kept, rows = self._sums(cells, metric)
+        interval = self._interval(rows, kept.last, metric.set)
+        finished, some = self._sums(kept.done, metric)
         disagreements = self._disagreements(kept, metric)
-        seeds = self._replicates(kept)
-        counted = None if len(finished) < len(kept) else disagreements
+        seeds, unfinished = self._replicates(kept), len(finished.rows) < len(kept.rows)
+        counted = None if unfinished else disagreements
         return Contrast(
             interval,
             seeds,
             stats.untestable(interval, seeds, counted, self._item(kept, metric.set)),
             disagreements,
-            finished=self._interval(some, [b for _, b in finished], metric.set)
-            if len(finished) < len(kept)
-            else None,
+            finished=self._interval(some, finished.last, metric.set) if unfinished else None,
         )
 
-    def _on_gap(self, pairs: Pairs, metric: Measure) -> Contrast:
+    def _on_gap(self, cells: Cells, metric: Measure) -> Contrast:
         here, there = Measure("score", TEST), Measure("score", metric.set)
-        kept, _ = self._differences(pairs, here)
-        kept, hidden = self._differences(kept, there)
-        _, local = self._differences(kept, here)
-        interval = gap_interval(local, hidden, [b for _, b in kept], metric.set, self.study.folds)
+        kept, _ = self._sums(cells, here)
+        kept, hidden = self._sums(kept, there)
+        _, local = self._sums(kept, here)
+        interval = gap_interval(local, hidden, kept.last, metric.set, self.study.folds)
         disagreements = self._disagreements(kept, here) + self._disagreements(kept, there)
         seeds = self._replicates(kept)
         reason = stats.untestable(interval, seeds, disagreements, self._item(kept, metric.set))
         return Contrast(interval, seeds, reason, disagreements)
 
-    def _on_cost(self, pairs: Pairs, metric: Measure) -> Contrast:
-        done = [(a, b) for a, b in pairs if a.state == b.state == "done"]
-        kinds = {device(o) for pair in done for o in pair}
+    def _on_cost(self, cells: Cells, metric: Measure) -> Contrast:
+        done = cells.done
+        kinds = {device(o) + f" ({gang(o)} at once)" * (gang(o) > 1) for row in done.rows for o in row}
         if metric.score == "seconds" and len(kinds) > 1:
-            return Contrast(None, len(done), "more than one kind of device: " + ", ".join(sorted(kinds)))
-        costs = [(cost(a, metric.score), cost(b, metric.score)) for a, b in done]
-        known = [math.log(b / a) for a, b in costs if a and b]
+            return Contrast(None, len(done.rows), "more than one kind of device: " + ", ".join(sorted(kinds)))
+        values = [[self.value(o, metric) for o in row] for row in done.rows]
+        logs = [[value for value in row if value is not None] for row in values]
+        known = [np.dot(cells.weights, row) for row in logs if len(row) == len(cells.weights)]
         interval = stats.paired_t(np.array(known)) if len(known) > 1 else None
         return Contrast(interval, len(known), stats.untestable(interval, len(known)))
 
-    def _on_spread(self, pairs: Pairs, metric: Measure) -> Contrast:
+    def _on_spread(self, cells: Cells, metric: Measure) -> Contrast:
+        if len(cells.weights) != 2:
+            return Contrast(None, reason="not judged: a spread over seeds is of single arms")
         primary = parse(self.study.primary, self.study.sets)
-        values = []
-        for a, b in pairs:
-            left, right = self.rows.row(a, primary), self.rows.row(b, primary)
-            if a.state == b.state == "done" and left is not None and right is not None:
-                values.append((left.mean(), right.mean()))
+        rows = [[self.value(o, primary) for o in row] for row in cells.done.rows]
+        values = [row for row in rows if None not in row]
         if len(values) < stats.FEWEST_SEEDS:
             return Contrast(None, len(values), stats.untestable(None, len(values)))
-        reference, arm = np.array(values).T
+        reference, arm = np.array(values, dtype=float).T
         return Contrast(stats.brown_forsythe(reference, arm), len(values))

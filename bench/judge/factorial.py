@@ -1,106 +1,88 @@
-"""What a design of factors says beside its single arms: main effects, interactions, what is missed."""
+"""What a design compares: levels over all arms, steps, what is added and what is missed."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from bench.judge.evidence import Evidence
-from bench.judge.findings import Effect
-from bench.judge.measure import Measure, parse
+from bench.study import effects
+from bench.study.effects import Averaged
 from bench.study.read import Arm, Study
 
-ArmsByLevels = Mapping[tuple[tuple[str, str], ...], str]
-"""Levels of all factors, as (factor, level) in the order of the factors → arm."""
 
-
-@dataclass(frozen=True)
-class FactorEffect:
-    """A main effect (one level) or a two-way interaction (two) of a grid, on the primary metric."""
-
-    levels: tuple[tuple[str, str, str], ...]
-    """(factor, level, the baseline's level)."""
-    effect: Effect | None
-    """Pointwise, no verdict."""
-    seeds: int
-    """Finished in all cells."""
-    cells: int
-    blocks: int
-    """Settings of the other factors that it is averaged over."""
-
-
-def factor_effects(study: Study, evidence: Evidence) -> tuple[FactorEffect, ...]:
-    """Main effects, then two-way interactions, of a grid on the primary metric; none of other designs.
-
-    A main effect is the mean of a level's cells minus the mean of the same cells at the baseline's level; an
-    interaction is the effect of one level in the presence of another minus its effect without, averaged over
-    the other factors. Cells that the study excludes are left out together with their partners.
-    """
-    if study.design != "grid":
-        return ()
+def effects_of(study: Study) -> Iterator[Averaged]:
+    """Main effects, then interactions of two, that a grid or a screen tells."""
     reference = study.arm(study.baseline).levels
-    cells = {tuple(arm.levels.items()): arm.label for arm in study.arms}
-    metric = parse(study.primary, study.sets)
-    other = [
-        (factor, level)
-        for factor in reference
-        for level in dict.fromkeys(arm.levels[factor] for arm in study.arms)
-        if level != reference[factor]
-    ]
-    found = (
-        [_effect([one], reference, cells, evidence, metric) for one in other] if len(reference) > 1 else []
+    for levels in effects.every(study.design, study.arms, reference):
+        yield effects.averaged(levels, study.design, study.arms, reference)
+
+
+def untold(study: Study, asked: Iterable[tuple[str, str]]) -> list[Averaged]:
+    """Contrasts of a screen that nobody asked for, each number once: their spread over seeds is noise too.
+
+    asked   sides of the effects that somebody did ask for, on one metric
+    """
+    wanted = {sides for pair in asked for sides in (pair, pair[::-1])}
+    every = list(effects_of(study))
+    known = {column for one in every if effects.sides(one.levels) in wanted for column in _columns(one)}
+    found = []
+    for one in every:
+        clear = len(one.levels) == 1 or not any(len(alias) == 1 for _, alias in one.aliases)
+        if clear and _columns(one).isdisjoint(known):
+            known |= _columns(one)
+            found.append(one)
+    return found
+
+
+def _columns(one: Averaged) -> set[tuple[bool, ...]]:
+    """Which arms stand on one side, told from either: of one number the same."""
+    column = tuple(weight > 0 for weight in one.weights.values())
+    return {column, tuple(not above for above in column)}
+
+
+def main_effects(study: Study) -> list[effects.Sides]:
+    """The sides of every main effect of a screen: what it is for, so what it declares."""
+    if study.design != "screen":
+        return []
+    every = effects.every(study.design, study.arms, study.arm(study.baseline).levels)
+    return [effects.sides(levels) for levels in every if len(levels) == 1]
+
+
+def averaged(study: Study, arm: str, reference: str) -> Averaged | None:
+    """The effect that two labels are the sides of, told from the first; None where they are arms."""
+    if study.design not in effects.DESIGNS or not effects.is_side(reference):
+        return None
+    base = study.arm(study.baseline).levels
+    for levels in effects.every(study.design, study.arms, base):
+        sides = effects.sides(levels)
+        if (arm, reference) in (sides, sides[::-1]):
+            found = effects.averaged(levels, study.design, study.arms, base)
+            return found if (arm, reference) == sides else _turned(found)
+    return None
+
+
+def _turned(one: Averaged) -> Averaged:
+    """Told from the other side."""
+    weights = {label: -weight for label, weight in one.weights.items()}
+    return replace(one, weights=weights, aliases=tuple((-share, of) for share, of in one.aliases))
+
+
+def arms_of(study: Study, arm: str, reference: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The arms on the two sides of a comparison; of an effect those with a weight above and below 0."""
+    found = averaged(study, arm, reference)
+    weights: Mapping[str, float] = found.weights if found else {arm: 1.0, reference: -1.0}
+    return (
+        tuple(label for label, weight in weights.items() if weight > 0),
+        tuple(label for label, weight in weights.items() if weight < 0),
     )
-    pairs = [pair for pair in itertools.combinations(other, 2) if pair[0][0] != pair[1][0]]
-    found += [_effect(pair, reference, cells, evidence, metric) for pair in pairs]
-    return tuple(effect for effect in found if effect.cells)
 
 
-def _effect(
-    of: Sequence[tuple[str, str]],
-    reference: Mapping[str, str],
-    cells: ArmsByLevels,
-    evidence: Evidence,
-    metric: Measure,
-) -> FactorEffect:
-    """Effect of one level (main) or of two together (interaction)."""
-    coefficients, blocks = _coefficients(dict(of), reference, cells)
-    interval, seeds = evidence.combination(coefficients, metric)
-    levels = tuple((factor, level, reference[factor]) for factor, level in of)
-    return FactorEffect(levels, Effect.of(interval, metric.unit), seeds, len(coefficients), blocks)
-
-
-def _coefficients(
-    levels: Mapping[str, str], reference: Mapping[str, str], cells: ArmsByLevels
-) -> tuple[dict[str, float], int]:
-    """Arm → its weight, and over how many combinations of the other factors the effect is averaged."""
-    weights: dict[str, float] = {}
-    blocks = [block for block in _blocks(levels, reference, cells) if None not in block.values()]
-    for block in blocks:
-        for present, arm in block.items():
-            # + with all the levels; each level that is at its reference instead turns the sign
-            sign = (-1) ** (len(levels) - len(present))
-            assert arm is not None
-            weights[arm] = weights.get(arm, 0.0) + sign / len(blocks)
-    return weights, len(blocks)
-
-
-def _blocks(
-    levels: Mapping[str, str], reference: Mapping[str, str], cells: ArmsByLevels
-) -> Iterator[dict[frozenset[str], str | None]]:
-    """For each setting of the other factors: which of ``levels`` are present → the arm, if there is one."""
-    whole = [dict(cell) for cell in cells if all((factor, level) in cell for factor, level in levels.items())]
-    subsets = [frozenset(s) for n in range(len(levels) + 1) for s in itertools.combinations(levels, n)]
-    for cell in whole:
-        yield {
-            present: cells.get(
-                tuple(
-                    (factor, reference[factor] if factor in levels and factor not in present else level)
-                    for factor, level in cell.items()
-                )
-            )
-            for present in subsets
-        }
+def steps(study: Study) -> list[tuple[str, str]]:
+    """Each rung of a ladder with the one below it; none of other designs."""
+    if study.design != "ladder":
+        return []
+    return [(upper.label, lower.label) for lower, upper in itertools.pairwise(study.arms)]
 
 
 def full_arm(study: Study) -> Arm | None:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.judge.factorial import FactorEffect
+    from bench.judge.gates import GateRow
     from bench.judge.outcomes import Outcome
     from bench.judge.robustness import CorruptedSet
     from bench.judge.searched import Tuning
     from bench.judge.settings import Change
+    from bench.judge.tables.asked import Asked
     from bench.judge.tables.ensembles import EnsembleRow
-    from bench.judge.tables.factors import Ingredient
+    from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
     from bench.judge.tables.hidden import Looked
     from bench.judge.tables.noise import Noise
     from bench.judge.tables.trials import TrialNote
@@ -112,6 +113,22 @@ class NewRuns:
 
 
 @dataclass(frozen=True)
+class Rests:
+    """What the verdict on a comparison rests on, beside the difference itself."""
+
+    own: float
+    """Sd over seeds of the difference (of a cost, of its logarithm), as its own seeds show it."""
+    deciding: float
+    """The one that decides; larger where others of the study say so."""
+    freedom: float
+    """Its degrees of freedom, with those that others lend."""
+    p: float
+    """Two-sided, of "no difference", before Holm's correction."""
+    correlation: float | None = None
+    """Of the two arms' values over common seeds; None where one never varies, or seeds are no plain pairs."""
+
+
+@dataclass(frozen=True)
 class Seeds:
     """How an arm's planned trials ended."""
 
@@ -156,6 +173,14 @@ class Finding:
     unseen: Unseen | None = None
     """The same pair's effect on unseen families, when ``metric`` is the accuracy under known corruptions."""
     new_runs: NewRuns = NewRuns()
+    shrunk: Effect | None = None
+    """The effect drawn towards none, where it was decided before the last look; its ends are itself."""
+    bolder: bool = False
+    """The verdict is told by shared variance, and its interval reaches over the cut."""
+    rests: Rests | None = None
+    """None where nothing was tested, or spreads over seeds were."""
+    arms: int = 2
+    """It is told from; more than two: an effect that is averaged over arms."""
 
 
 def mean_of(trials: Iterable[Outcome], value: Callable[[Outcome], float | None]) -> Mean | None:
@@ -313,8 +338,41 @@ class Rules:
     """Share of seeds that may diverge although none of the replicates did."""
     looks: tuple[tuple[int, float], ...] = ()
     """(seeds, level) of each look that was declared."""
+    further_seeds: tuple[int, ...] = ()
+    """Of the baseline alone."""
     coarse: tuple[tuple[str, int], ...] = ()
     """(set, items) of declared comparisons whose δ is less than one item makes of the set's accuracy."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a screen compares: levels of factors, each over all arms."""
+
+    findings: tuple[Finding, ...]
+    """Every factor's, largest effect first."""
+    factors: int
+    arms: int
+    seeds: int
+    clear: bool
+    """Main effects are aliased with no interaction of two."""
+    separate: bool
+    """Neither are such interactions with one another."""
+    partial: bool
+    """Aliased only in part, as in a Plackett–Burman design."""
+
+    @property
+    def trials(self) -> int:
+        """Planned."""
+        return self.arms * self.seeds
+
+    @property
+    def one_at_a_time(self) -> tuple[int, int]:
+        """Seeds and trials by which the baseline and one arm per factor would tell each effect as surely.
+
+        Of seeds' variance σ² a contrast of A arms has 4σ²/(A·S), a pair with S′ seeds 2σ²/S′.
+        """
+        seeds = self.arms * self.seeds // 2
+        return seeds, (self.factors + 1) * seeds
 
 
 @dataclass(frozen=True)
@@ -352,19 +410,36 @@ class Document:
     """The baseline trained again (A/A); its finding is the noise floor, outside the family."""
     factor_effects: tuple[FactorEffect, ...] = ()
     ingredients: tuple[Ingredient, ...] = ()
+    screen: Screen | None = None
+    """Of a screen: what its effects are, and are not."""
+    ladder: tuple[Rung, ...] = ()
+    """Of a ladder: its steps, in the order written."""
     ensembles: tuple[EnsembleRow, ...] = ()
     noise: tuple[Noise, ...] = ()
     looked: tuple[Looked, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    gates: tuple[GateRow, ...] = ()
+    methods: tuple[str, ...] = ()
+    """Sentences for the methods of a paper."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Every arm's on the primary metric, best effect first."""
-        return tuple(arm.finding for arm in self.arms if arm.finding)
+        """On the primary metric: every arm's, best effect first; of a screen every factor's.
+
+        Of a ladder each step, in its order, then the last rung against the baseline.
+        """
+        if self.screen:
+            return self.screen.findings
+        whole = tuple(arm.finding for arm in self.arms if arm.finding)
+        steps = tuple(rung.step for rung in self.ladder if rung.step)
+        return (*steps, *whole[-1:]) if len(steps) > 1 else whole
 
     @property
     def comparisons(self) -> tuple[Finding, ...]:
-        """Every declared one, each once: on the primary metric, then of the claims."""
-        every = [*self.findings, *(pair for claim in self.claims for pair in claim.pairs)]
+        """Every declared one, each once: on the primary metric, then of the claims, then of gates."""
+        whole = (arm.finding for arm in self.arms if arm.finding)
+        every = [*self.findings, *whole, *(pair for claim in self.claims for pair in claim.pairs)]
+        every += [gate.finding for gate in self.gates]
         found: dict[tuple[str, str, str], Finding] = {}
         for one in every:
             found.setdefault((one.arm, one.reference, one.metric), one)

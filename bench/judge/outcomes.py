@@ -11,6 +11,7 @@ from bench.identity import identity
 from bench.judge.findings import LOCAL, Seeds
 from bench.plan import TEST, PlanFile, PlannedTrial, fingerprint
 from bench.recipe import Choice, Data, Recipe
+from bench.record import GANG
 from bench.store import UNREADABLE, Predictions, Record, Store
 from bench.study.read import Study
 
@@ -55,6 +56,11 @@ def device(outcome: Outcome) -> str:
     """Kind of device a trial ran on."""
     about = outcome.record.machine if outcome.record else {}
     return str(about.get("device_name") or about.get("device") or "unknown device")
+
+
+def gang(outcome: Outcome) -> int:
+    """Trials that took turns in its process, itself included: what it cost is a share."""
+    return int(outcome.record.machine.get(GANG) or 1) if outcome.record else 1
 
 
 def cost(outcome: Outcome, what: str) -> float | None:

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from bench.judge.findings import ArmRow, Document
 from bench.judge.measure import parse
 from bench.judge.outcomes import Outcome, said
+from bench.judge.tables.asked import positives
 from bench.judge.tables.noise import by_luck
 from bench.plan import TEST, PlanFile, PlannedSearch
+from bench.stats.binary import precision_recall, roc
 from bench.store import Store
 from bench.study.file import Range, Tune, ranges_of
 from bench.study.patch import look_up
@@ -28,6 +30,10 @@ from bench.tune.candidates import goodness
 
 MOST_ARMS = 24
 """Arms that figures show: the baseline, and the first of the table."""
+MOST_POSITIVE = 8
+"""Classes against the rest of which curves are drawn."""
+GRID = np.linspace(0, 1, 101)
+"""Rates at which curves of several trials are averaged."""
 MOST_CLASSES = 20
 """Classes of a confusion matrix that can still be read."""
 
@@ -110,6 +116,20 @@ class SearchPicture:
 
 
 @dataclass(frozen=True)
+class Operating:
+    """What an arm's thresholds can do for some classes against the rest, on Document.where."""
+
+    arm: str
+    positive: tuple[str, ...]
+    roc: tuple[tuple[float, float], ...]
+    """(false-positive rate, true-positive rate), mean over finished trials at equal false-positive rates."""
+    precision: tuple[tuple[float, float], ...]
+    """(recall, precision), mean over them at equal recall."""
+    share: float
+    """Of the images that are positive."""
+
+
+@dataclass(frozen=True)
 class Pictures:
     """Everything the figures show that a Document does not hold."""
 
@@ -122,6 +142,7 @@ class Pictures:
     curves: tuple[Curve, ...] = ()
     confusions: tuple[Confusion, ...] = ()
     searches: tuple[SearchPicture, ...] = ()
+    operating: tuple[Operating, ...] = ()
 
 
 def gather(study: Study, plan: PlanFile, store: Store, document: Document) -> Pictures:
@@ -139,6 +160,7 @@ def gather(study: Study, plan: PlanFile, store: Store, document: Document) -> Pi
         curves=tuple(curve for arm in arms for curve in _curves(arm, store)),
         confusions=tuple(confusion for confusion in confusions if confusion),
         searches=tuple(_searches(study, searches, document)) if study.tune else (),
+        operating=tuple(_operating(study, arms, primary.set or TEST, store)),
     )
 
 
@@ -189,6 +211,35 @@ def _confusion(label: str, trials: Iterable[Outcome], name: str, store: Store) -
     images = counts.sum(axis=1)
     shares = counts / np.maximum(images, 1)[:, None]
     return Confusion(label, tuple(classes), tuple(map(tuple, shares.tolist())), tuple(images.tolist()))
+
+
+def _operating(study: Study, arms: Sequence[ArmRow], name: str, store: Store) -> Iterator[Operating]:
+    """ROC and precision–recall of every arm, for the classes that the study asks about."""
+    classes = next((record.classes for arm in arms for record in arm.records), [])
+    for positive in positives(study, classes)[:MOST_POSITIVE]:
+        index = [k for k, label in enumerate(classes) if label in positive]
+        for arm in arms:
+            done = [o for o in arm.trials if o.state == "done"]
+            found = [said(o, store).get(o.planned.sets.get(name, "")) for o in done]
+            known = [one for one in found if one and one.probabilities.shape[1] == len(classes)]
+            truth = [np.isin(one.labels, index) for one in known]
+            if not known or not all(each.any() and not each.all() for each in truth):
+                continue
+            score = [one.probabilities[:, index].sum(1, dtype=np.float64) for one in known]
+            rates = np.mean([np.interp(GRID, *roc(*each)) for each in zip(score, truth, strict=True)], axis=0)
+            exact = [_at_recall(*precision_recall(*each)) for each in zip(score, truth, strict=True)]
+            yield Operating(
+                arm.label,
+                positive,
+                ((0.0, 0.0), *zip(GRID.tolist(), rates.tolist(), strict=True)),
+                tuple(zip(GRID[1:].tolist(), np.mean(exact, axis=0).tolist(), strict=True)),
+                float(np.mean([each.mean() for each in truth])),
+            )
+
+
+def _at_recall(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Precision at the highest threshold that reaches each recall of the grid but 0."""
+    return precision[np.searchsorted(recall, GRID[1:] - 1e-12)]
 
 
 def _searches(study: Study, searches: Sequence[PlannedSearch], document: Document) -> Iterator[SearchPicture]:

@@ -13,7 +13,6 @@ def kept(rulings: Rulings) -> Promise:
     declared, study = rulings.declared, rulings.study
     if declared is None:
         return Promise(known=False)
-    arms = rulings.evidence.outcomes
     gone = removed_claims(declared, study)
     return Promise(
         known=True,
@@ -22,7 +21,5 @@ def kept(rulings: Rulings) -> Promise:
         scored=tuple(f"{arm} against {other} on {metric}" for arm, other, metric in declared.scored),
         changes=tuple(changes(declared, study)),
         removed=tuple(rulings.finding(key) for key in removed_keys(declared, study)),
-        claims=tuple(
-            claims.judge(rulings, claim) for claim in gone if {*claim.better, *claim.than} <= set(arms)
-        ),
+        claims=tuple(claims.judge(rulings, claim) for claim in gone if rulings.knows(claim)),
     )

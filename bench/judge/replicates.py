@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +11,55 @@ from bench import stats
 from bench.judge.outcomes import Outcome
 from bench.judge.rows import Doubles
 from bench.study.file import Folds
+
+Row = tuple[Outcome, ...]
+"""One replicate of several arms; of a pair (reference, arm)."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Trials of several arms, replicate by replicate, and what is added up of them: Σ weight · score."""
+
+    weights: tuple[float, ...]
+    """Of each arm; they add up to 0. Of a reference and an arm −1 and 1."""
+    rows: tuple[Row, ...]
+    further: tuple[Outcome, ...] = ()
+    """Trials of one arm that no other arm has the replicates of."""
+    further_of: int = 0
+    """Its place."""
+
+    def keep(self, wanted: Callable[[Row], bool]) -> Cells:
+        """Some of the replicates."""
+        return replace(self, rows=tuple(filter(wanted, self.rows)))
+
+    @property
+    def done(self) -> Cells:
+        """The replicates that finished in every arm."""
+        return self.keep(lambda row: all(o.state == "done" for o in row))
+
+    @property
+    def last(self) -> list[Outcome]:
+        """One trial of each replicate."""
+        return [row[-1] for row in self.rows]
+
+    def side(self, sign: int) -> list[int]:
+        """Places of the arms whose weight is above 0, or below."""
+        return [i for i, weight in enumerate(self.weights) if weight * sign > 0]
+
+    def diverged(self, sign: int) -> int:
+        """Replicates in which an arm on that side diverged."""
+        more = sum(o.state == "diverged" for o in self.further if self.further_of in self.side(sign))
+        return more + sum(any(row[i].state == "diverged" for i in self.side(sign)) for row in self.rows)
+
+    def little(self, place: int) -> tuple[int, int]:
+        """Finished trials in which one arm learned little, and all of its finished ones."""
+        trials = [*(row[place] for row in self.rows), *(self.further if place == self.further_of else ())]
+        done = [o for o in trials if o.state == "done"]
+        return sum(bool(o.little_learned) for o in done), len(done)
+
+    def most_little(self, sign: int) -> int:
+        """Of the arm on that side that did it most often."""
+        return max((self.little(i)[0] for i in self.side(sign)), default=0)
 
 
 def interval(

@@ -61,7 +61,7 @@ def rows(study: Study, plan: PlanFile, store: Store) -> Iterator[Row]:
     A trial that is not done has its rows too, without values: whoever averages meets what is missing.
     """
     trials = [*_replicates(study, plan, store), *_candidates(plan, store)]
-    metrics = _metrics(trials) or [study.primary.rpartition(".")[2]]
+    metrics = _metrics(trials) or [study.primary.partition(".")[2]]
     for arm, role, planned, status, record in trials:
         head = (study.name, arm, planned.seed, planned.fold, role)
         tail = (status, record.training_s if record else None, planned.id)

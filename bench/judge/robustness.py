@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -102,24 +102,26 @@ def corrupted_sets(
 def unseen(
     beside: Beside, study: Study, evidence: Evidence, pair: tuple[str, str], name: str
 ) -> Unseen | None:
-    """Arm minus reference on the families that neither trains with; None where no family has scores.
+    """Arm minus reference on the families that no arm of them trains with; None where no family has scores.
 
-    Finished pairs. An item is a base image: its copies of those families are averaged.
+    pair   arm and reference, or the two sides of an effect averaged over arms
+
+    Finished replicates. An item is a base image: its copies of those families are averaged.
     """
     hidden = study.hidden.get(name)
     if not isinstance(hidden, Corrupted) or _mixes(hidden):
         return None
     families = _families(hidden, name, evidence.outcomes)
-    common = unseen_by_both(study, evidence, *pair, name)
+    common = unseen_by_all(study, evidence, beside.weights(*pair), name)
     effect = beside.effect(*pair, Measure("score", name, families=common)) if common else None
     return Unseen(effect, len(common), len(families))
 
 
-def unseen_by_both(study: Study, evidence: Evidence, arm: str, reference: str, name: str) -> tuple[str, ...]:
-    """The families of a corrupted set that neither of two arms trains with."""
+def unseen_by_all(study: Study, evidence: Evidence, labels: Iterable[str], name: str) -> tuple[str, ...]:
+    """The families of a corrupted set that none of these arms trains with."""
     hidden = study.hidden[name]
     assert isinstance(hidden, Corrupted)
-    known = seen(study.arm(arm).recipe) | seen(study.arm(reference).recipe)
+    known = frozenset().union(*(seen(study.arm(label).recipe) for label in labels))
     return tuple(f for f in _families(hidden, name, evidence.outcomes) if f not in known)
 
 

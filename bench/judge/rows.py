@@ -12,8 +12,9 @@ from bench import stats
 from bench.judge.copies import Copies, Counts, count
 from bench.judge.measure import Measure
 from bench.judge.outcomes import Outcome
-from bench.metrics import per_item
+from bench.metrics import per_item, right_answers
 from bench.plan import TEST
+from bench.registry import metrics
 from bench.store import UNREADABLE, Predictions, Store
 
 Doubles = NDArray[np.float64]
@@ -34,7 +35,8 @@ class Rows:
         self._labels: dict[str, NDArray[np.int64]] = {}
         self._groups: dict[str, NDArray[np.int32] | None] = {}
         """Key of a set → the group (M,) of each of its images; None where groups are not known."""
-        self._right: dict[tuple[str, str], Doubles] = {}
+        self._right: dict[tuple[str, str, str], Doubles] = {}
+        """Trial, key of a set, score → share of each image's copies that do not count against it, (M,)."""
         self._copies: dict[tuple[str, str], Copies] = {}
         self._made: dict[str, Counts] = {}
         self._classes = 0
@@ -54,9 +56,10 @@ class Rows:
             return
         for name, key in outcome.planned.sets.items():
             if key in found:
-                self._reduce(id, key, found[key], wanted.get(name, ()))
+                self._reduce(outcome, key, found[key], wanted.get(name, ()))
 
-    def _reduce(self, id: str, key: str, said: Predictions, scores: Sequence[str]) -> None:
+    def _reduce(self, outcome: Outcome, key: str, said: Predictions, scores: Sequence[str]) -> None:
+        id, classes = outcome.planned.id, outcome.record.classes if outcome.record else []
         items, first, place = np.unique(said.ids, return_index=True, return_inverse=True)
         groups = None if said.groups is None else said.groups[first]
         same = np.array_equal(self._items.setdefault(key, items), items)
@@ -68,9 +71,12 @@ class Rows:
             made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
             self._copies[id, key] = replace(copies, made=made)
         if "accuracy" in scores and (right := per_item("accuracy", replace(said, groups=None))) is not None:
-            self._right[id, key] = right
-        for score in scores:
-            phi = per_item(score, said)
+            self._right[id, key, "accuracy"] = right
+        for score in (one for name in scores for one in metrics.of_each(name, classes)):
+            if (answers := right_answers(score, said, classes)) is not None:
+                shares = np.bincount(place, answers, len(items)) / np.bincount(place, minlength=len(items))
+                self._right[id, key, score] = shares
+            phi = per_item(score, said, classes)
             if phi is not None:
                 self._rows[id, key, score] = phi
                 self._widths[key, score] = len(phi)
@@ -89,6 +95,11 @@ class Rows:
         keys = {o.planned.sets.get(name, "") for o in trials}
         known = ((key, labels) for key in keys if (labels := self.labels(key)) is not None)
         return sum(self.count(key, np.ones(len(labels), bool)) for key, labels in known)
+
+    def width(self, trials: Iterable[Outcome], metric: Measure) -> int:
+        """Items that a score of a set rests on, with folds of all of them; 0 where it has no interval."""
+        keys = {o.planned.sets.get(metric.set, "") for o in trials}
+        return sum(self._widths.get((key, metric.score), 0) for key in keys)
 
     def class_images(self, trials: Iterable[Outcome], name: str) -> dict[str, int]:
         """Images of each class in a set, with folds in all of them, that finished trials saw."""
@@ -115,16 +126,20 @@ class Rows:
         return self._rows.get((outcome.planned.id, key, metric.score))
 
     def by_image(self, outcome: Outcome, metric: Measure) -> Doubles | None:
-        """A finished trial's accuracy on each image (M,) of a set, copies averaged."""
+        """Whether a finished trial is right on each image (M,) of a set, as a score sees it; copies averaged.
+
+        Scores that are not of single classes see it as accuracy does.
+        """
         at = outcome.planned.id, outcome.planned.sets.get(metric.set, "")
         if metric.families:
             copies = self._copies.get(at)
             return copies.accuracy(metric.families) if copies else None
-        return self._right.get(at)
+        return self._right.get((*at, metric.score), self._right.get((*at, "accuracy")))
 
     def _chance(self, key: str, metric: Measure) -> Doubles | None:
         """What a diverged trial scores on every image; None where nothing is known to be chance."""
         chance = metric.traits.get("chance", 1 / self._classes if metric.unit == "points" else None)
+        chance = chance(self._classes) if callable(chance) else chance
         width = self._widths.get((key, metric.score))
         return None if chance is None or width is None else np.full(width, chance)
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import robustness
+from bench.judge import factorial, robustness
 from bench.judge.beside import Beside
 from bench.judge.declared import LATE, Declared, late_keys
 from bench.judge.evidence import Contrast, Evidence
 from bench.judge.family import Key, family_keys, hypotheses, mirror, pairs_of
-from bench.judge.findings import Effect, Finding, NewRuns, Unseen
+from bench.judge.findings import Effect, Finding, NewRuns, Rests, Unseen
 from bench.judge.measure import Measure, parse
+from bench.judge.sharing import lent, moderated
 from bench.plan import TEST
 from bench.registry import metrics
+from bench.study import effects
 from bench.study.read import Claim, Delta, Study
 
 WORDS = {
@@ -46,7 +49,8 @@ class Rulings:
     def __init__(self, study: Study, evidence: Evidence, declared: Declared | None = None) -> None:
         """declared: what was, before the first score; None: what the study says now."""
         self._declare(study, evidence, declared)
-        self._contrasts = [self._contrast(key) for key in self.keys]
+        contrasts = [self._contrast(key) for key in self.keys]
+        self._contrasts = moderated(self.keys, contrasts, self._untold(evidence))
         self._members = list(map(self._member, self.keys, self._contrasts))
         judged = zip(stats.judge(self._members), self._contrasts, strict=True)
         self._judgements = [settled(judgement, contrast) for judgement, contrast in judged]
@@ -81,7 +85,7 @@ class Rulings:
         if i is not None:
             return Ruling(self._contrasts[i], self._members[i], self._judgements[i], self._levels[i])
         i = self._places[mirror(key)]
-        contrast = self._contrast(key)
+        contrast = lent(self._contrast(key), self._contrasts[i])
         judgement = replace(self._judgements[i].mirrored(), reason=contrast.reason)
         return Ruling(contrast, self._member(key, contrast), judgement, self._levels[i])
 
@@ -104,7 +108,7 @@ class Rulings:
 
     def _unknown(self, key: Key) -> Contrast | None:
         """Of what the study can no longer tell, why."""
-        gone = [label for label in key[:2] if label not in self.evidence.outcomes]
+        gone = [label for label in self._arms(key) if label not in self.evidence.outcomes]
         renamed = self.declared.renamed(key[2], self.study) if self.declared else ""
         if gone:
             return Contrast(None, reason=f"not judged: {gone[0]} is no longer in the study")
@@ -112,8 +116,27 @@ class Rulings:
             return Contrast(None, reason=f"not judged: {renamed} is not the set that was declared")
         return None
 
+    def _untold(self, evidence: Evidence) -> dict[str, list[Contrast]]:
+        """By metric, contrasts of a screen that tell its effects of noise."""
+        found: dict[str, list[Contrast]] = {}
+        for metric in dict.fromkeys(key[2] for key in self.keys) if self.study.design == "screen" else ():
+            further = factorial.untold(self.study, [key[:2] for key in self.keys if key[2] == metric])
+            found[metric] = [evidence.weighed(one.weights, parse(metric, self.sets)) for one in further]
+        return found
+
+    def _arms(self, key: Key) -> tuple[str, ...]:
+        """The arms that a comparison is told from."""
+        return tuple(itertools.chain(*factorial.arms_of(self.study, *key[:2])))
+
+    def knows(self, claim: Claim) -> bool:
+        """Whether the study still has the arms of a claim."""
+        arms = claim.better if claim.than == () else {a for key in pairs_of(claim) for a in self._arms(key)}
+        return set(arms) <= set(self.evidence.outcomes)
+
     def _measured(self, key: Key, evidence: Evidence) -> Contrast:
         arm, reference, metric = key
+        if effect := factorial.averaged(self.study, arm, reference):
+            return evidence.weighed(effect.weights, parse(metric, self.sets))
         return evidence.contrast(arm, reference, parse(metric, self.sets))
 
     def _member(self, key: Key, contrast: Contrast) -> stats.Hypothesis:
@@ -130,6 +153,11 @@ class Rulings:
             return None
         return (self.delta.local if metric.set == TEST else self.delta.hidden) / 100
 
+    def found(self, key: Key) -> Finding | None:
+        """Of a comparison that was declared, or that came late; None of what nobody asked for."""
+        asked = {key, mirror(key)}
+        return self.finding(key) if asked & ({*self._places} | self._late) else None
+
     def finding(self, key: Key) -> Finding:
         """One comparison of the family, in words."""
         ruling, metric = self.ruling(key), parse(key[2], self.sets)
@@ -144,15 +172,36 @@ class Rulings:
         return Finding(
             *key,
             verdict=verdict,
-            detail="; ".join(filter(None, [detail, *_hardly(contrast)])),
+            detail="; ".join(filter(None, [detail, *_hardly(contrast), self._held(key)])),
             effect=effect,
             if_converges=conditional and effect is not None,
             dagger=judgement.dagger,
+            bolder=judgement.bolder,
             seeds=contrast.finished.seeds if conditional and contrast.finished else contrast.seeds,
             local=self._local(key) if _elsewhere(metric) and not gone else None,
             unseen=None if gone else self._unseen(key, contrast, metric),
             new_runs=self._new_runs(contrast, metric),
+            rests=self._rests(contrast),
+            shrunk=self._shrunk(key, contrast, metric),
+            arms=contrast.arms,
         )
+
+    def _held(self, key: Key) -> str:
+        """What an effect of a screen cannot be told from."""
+        effect = factorial.averaged(self.study, *key[:2])
+        return f"also holds {effects.told(effect.aliases)}" if effect and effect.aliases else ""
+
+    def _shrunk(self, key: Key, contrast: Contrast, metric: Measure) -> Effect | None:
+        """Of what was looked at once there is nothing to be drawn back."""
+        return None
+
+    def _rests(self, contrast: Contrast) -> Rests | None:
+        test = contrast.test
+        if contrast.reason or not isinstance(test, stats.Interval):
+            return None
+        own, deciding = (math.sqrt(one.seed_variance * one.seeds) for one in (test, test.deciding))
+        correlation = None if self.study.folds else contrast.correlation
+        return Rests(own, deciding, test.deciding.freedom_of_seeds, test.p(0), correlation)
 
     def _new_runs(self, contrast: Contrast, metric: Measure) -> NewRuns:
         """What one new run of each arm would differ by, or why that is not told."""
@@ -160,6 +209,8 @@ class Rulings:
         reason = contrast.reason
         if not reason and not isinstance(test, stats.Interval):
             reason = "a spread over seeds is of no single run"
+        elif not reason and contrast.arms > 2:
+            reason = "a mean over arms is of no single run"
         elif not reason and self.study.folds:
             reason = "folds share what they train on, and each is tested on other images"
         elif not reason and (contrast.diverged or contrast.diverged_reference):
@@ -172,7 +223,7 @@ class Rulings:
         if found is None:
             return NewRuns(reason="the difference never varies")
         above = found.above
-        effect = _spelled_out(found.mean, found.low, found.high, metric)
+        effect = spelled_out(found.mean, found.low, found.high, metric)
         return NewRuns(effect, 1 - above if metric.lower_is_better else above)
 
     def _local(self, key: Key) -> Effect | None:
@@ -212,7 +263,10 @@ class Rulings:
 
     def _unstable(self, key: Key, contrast: Contrast) -> str:
         arm, reference, _ = key
-        n, of = (len(self.evidence.outcomes[name]) for name in (arm, reference))
+        n, of = (
+            max(len(self.evidence.outcomes[name]) for name in names)
+            for names in factorial.arms_of(self.study, arm, reference)
+        )
         parts = (
             (contrast.diverged, f"{contrast.diverged}/{n} diverged"),
             (contrast.diverged_reference, f"of the reference {contrast.diverged_reference}/{of}"),
@@ -294,10 +348,10 @@ def _effect(
     if not isinstance(test, stats.Interval):
         return None
     half = test.half_width(level)
-    return _spelled_out(test.mean, test.mean - half, test.mean + half, metric)
+    return spelled_out(test.mean, test.mean - half, test.mean + half, metric)
 
 
-def _spelled_out(mean: float, low: float, high: float, metric: Measure) -> Effect:
+def spelled_out(mean: float, low: float, high: float, metric: Measure) -> Effect:
     """In the metric's unit; of costs the logarithms turned back into ratios."""
     if metric.kind == "cost":
         mean, low, high = math.exp(mean), math.exp(low), math.exp(high)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.identity import identity
-from bench.judge.outcomes import Outcome, Outcomes, device, trained
+from bench.judge.outcomes import Outcome, Outcomes, device, gang, trained
+from bench.recipe import Choice
+from bench.registry import augmentations
 from bench.study.read import Arm, Study
 
 NOTICED = 1.02
@@ -80,6 +83,39 @@ def changes(study: Study, order: Sequence[str]) -> tuple[Change, ...]:
     return tuple(found)
 
 
+def rungs(study: Study) -> list[str]:
+    """Of every arm, what it has and the one written before it has not; of the first nothing."""
+    return ["", *(added(lower, upper) for lower, upper in itertools.pairwise(study.arms))]
+
+
+def added(lower: Arm, upper: Arm) -> str:
+    """What an arm has that another one, which it builds on, has not: ``augment + cutmix, ema = 0.99``."""
+    before, after = flat(lower), flat(upper)
+    texts = []
+    for key in dict.fromkeys([*before, *after]):
+        was, now = before.get(key, "–"), after.get(key, "–")
+        if was != now:
+            further = _further(lower, upper) if key == "augment" else ""
+            texts.append(f"{key} + {further}" if further else f"{key} = {now}")
+    return ", ".join(texts)
+
+
+def _further(lower: Arm, upper: Arm) -> str:
+    """Augmentations that came in, where none went."""
+    before, after = lower.recipe.augment, upper.recipe.augment
+    kept = [one for one in after if one in before]
+    new = [one for one in after if one not in before]
+    return ", ".join(map(_short, new)) if kept == list(before) else ""
+
+
+def _short(choice: Choice) -> str:
+    """Its name, and the parameters that are not at their defaults."""
+    fields = augmentations[choice.name].schema.model_fields if choice.name in augmentations else {}
+    usual = {key: field.default for key, field in fields.items()}
+    own = {key: value for key, value in choice.params.items() if key not in usual or usual[key] != value}
+    return spell({"name": choice.name} | own)
+
+
 def confounds(study: Study, outcomes: Outcomes, order: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """What differs from the baseline beside an arm's own settings: steps, parameters, input size."""
     base = outcomes[study.baseline]
@@ -106,10 +142,15 @@ def confounds(study: Study, outcomes: Outcomes, order: Sequence[str]) -> tuple[t
 
 def cost_confounds(outcomes: Outcomes) -> tuple[str, ...]:
     """What makes times of this study hard to compare."""
-    kinds = sorted({device(o) for trials in outcomes.values() for o in trials if o.state == "done"})
-    if len(kinds) < 2:
-        return ()
-    return (f"trials ran on different kinds of device: {', '.join(kinds)}",)
+    done = [o for trials in outcomes.values() for o in trials if o.state == "done"]
+    kinds, sizes = sorted({device(o) for o in done}), [gang(o) for o in done]
+    found = [f"trials ran on different kinds of device: {', '.join(kinds)}"] if len(kinds) > 1 else []
+    if shared := sum(size > 1 for size in sizes):
+        found.append(
+            f"{shared} of {len(done)} trials took turns with others in one process, at most {max(sizes)} of "
+            "them: their seconds and images/s are of their own turns, their memory is that of all"
+        )
+    return tuple(found)
 
 
 def parameters(trials: Sequence[Outcome]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -33,6 +34,8 @@ MOST_MARKS = 24
 """Trials of an arm that are drawn one by one; more, as of a search, are counted."""
 BEACON = ".running.json"
 """File of the results folder in which a run says how far it is."""
+MOST_POINTS = 1000
+"""Evaluations of a running trial that are told, the last ones."""
 EVERY_S = 1.0
 """Seconds between two writings of it."""
 
@@ -63,6 +66,8 @@ class Board:
     """Latest news of each trial that runs."""
     since: dict[str, float] = field(default_factory=dict)
     """When it began, on ``clock``."""
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    """Validation accuracy at each evaluation of each trial that runs, since this run began."""
     clock: Callable[[], float] = time.monotonic
     began: float = 0.0
 
@@ -75,6 +80,9 @@ class Board:
             return
         self.running[event.trial] = event
         self.since.setdefault(event.trial, self.clock())
+        value = float(event.at.get("val_accuracy", math.nan))
+        if math.isfinite(value):
+            self.curves.setdefault(event.trial, []).append(value)
         self._set(event, "running")
 
     def end(self, event: Event) -> None:
@@ -118,6 +126,7 @@ class Board:
                 "seconds": round(self.clock() - self.since[event.trial], 1),
                 "text": event.text,
                 **event.at,
+                "curve": self.curves.get(event.trial, [])[-MOST_POINTS:],
             }
             for event in self.running.values()
         ]
@@ -148,6 +157,7 @@ class Board:
     def _forget(self, event: Event) -> None:
         self.running.pop(event.trial, None)
         self.since.pop(event.trial, None)
+        self.curves.pop(event.trial, None)
 
 
 def board(title: str, jobs: Sequence[Job], workers: int, standing: Iterable[Cell] = ()) -> Board:

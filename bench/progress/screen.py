@@ -89,6 +89,39 @@ def running_rows(running: Sequence[Mapping[str, Any]], width: int, most: int) ->
     return lines + ([f"  and {len(running) - most} more"] if len(running) > most else [])
 
 
+def curve_rows(running: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """Validation accuracy of each running trial over its evaluations, all on one scale; head line first."""
+    curves = {f"{trial['arm']} {trial['replicate']}": trial.get("curve", []) for trial in running}
+    values = [value for curve in curves.values() for value in curve]
+    if not values:
+        return ["no running trial was evaluated yet"]
+    low, high = min(values), max(values)
+    names = max(map(len, curves))
+    room = max(8, width - names - 34)
+    lines = [f"validation accuracy over evaluations, ▁ {100 * low:.1f} to █ {100 * high:.1f} %"]
+    for name, curve in curves.items():
+        drawn = "".join(_bar(value, low, high) for value in _thinned(curve, room))
+        if curve:
+            drawn += f"  now {100 * curve[-1]:.1f}, best {100 * max(curve):.1f}, of {len(curve)}"
+        lines.append(f"  {name:<{names}}  {drawn or 'none yet'}")
+    return lines
+
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def _bar(value: float, low: float, high: float) -> str:
+    share = (value - low) / (high - low) if high > low else 1.0
+    return BARS[min(len(BARS) - 1, int(share * len(BARS)))]
+
+
+def _thinned(curve: Sequence[float], most: int) -> list[float]:
+    """At most so many values: of each run of neighbours the last, so that the end is the end."""
+    if len(curve) <= most:
+        return list(curve)
+    return [curve[(i + 1) * len(curve) // most - 1] for i in range(most)]
+
+
 def _facts(trial: Mapping[str, Any]) -> list[str]:
     """What a running trial's line says, most important first."""
     if "epoch" not in trial:

@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from bench.execute import Event
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+SILENT_S = 2.0
+"""Seconds after which whoever reads a pipe is told what is waited for."""
+
+
 class Terminal:
     """Notes, counters and the progress of trials, in the form that fits where stderr goes."""
 
@@ -29,9 +34,12 @@ class Terminal:
         self.quiet, self.as_json = quiet or as_json, as_json
         self.live = sys.stderr.isatty() and not self.quiet
         self._screen: LiveTrials | None = None
+        self._said = 0
+        """Lines so far."""
 
     def note(self, text: str) -> None:
         """One line about what happens."""
+        self._said += 1
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
@@ -43,10 +51,36 @@ class Terminal:
             os.write(2, f"{text}\n".encode())
 
     @contextlib.contextmanager
+    def waiting(self, what: str | Callable[[], str]) -> Iterator[None]:
+        """Say once what is waited for, where it takes longer than ``SILENT_S`` and nothing else was said.
+
+        what   or what says it, called when it is to be said
+
+        Nothing on a terminal that is drawn anew.
+        """
+        if self.quiet or self.live:
+            yield
+            return
+        said = self._said
+
+        def say() -> None:
+            if self._said == said:
+                self.note(f"  {what if isinstance(what, str) else what()} …")
+
+        timer = threading.Timer(SILENT_S, say)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    @contextlib.contextmanager
     def counting(self, what: str, unit: str = "") -> Iterator[Count]:
         """A bar for one long count; anywhere but on a terminal, a line when it took long enough to matter."""
         if not self.live:
-            yield _PlainCount(self, what, unit)
+            with self.waiting(what):
+                yield _PlainCount(self, what, unit)
             return
         progress = _bar(_console())
         task = progress.add_task(what, total=None)
@@ -57,7 +91,8 @@ class Terminal:
     def trials(self, board: Board) -> Iterator[Trials]:
         """Progress over the jobs of ``board``, which is kept up to date."""
         if not self.live:
-            yield (JsonTrials if self.as_json else Trials)(self, board)
+            with self.waiting(lambda: _running(board)):
+                yield (JsonTrials if self.as_json else Trials)(self, board)
             return
         from rich.live import Live
 
@@ -171,6 +206,13 @@ class _PlainCount:
         if tenth > self.tenth:
             self.tenth = tenth
             self.terminal.note(f"  {self.what}  {done}/{total} {self.unit}".rstrip())
+
+
+def _running(board: Board) -> str:
+    """What a batch waits for: ``mine: 20 trials, 2 at once; none s0, flips s0 run``."""
+    named = [f"{event.arm} {event.replicate}" for event in list(board.running.values())[:4]]
+    begun = f"{', '.join(named)} run" if named else "starting workers"
+    return f"{board.title}: {board.total} trials, {board.workers} at once; {begun}"
 
 
 def _console() -> Console:

@@ -6,9 +6,10 @@ spell it. Nothing heavy is imported before a report is made.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bench.plan import PlanFile
     from bench.report.svg import Figure
     from bench.store import Store
+    from bench.study.gates import Gate
     from bench.study.read import Study
 
 FORMATS = ("md", "csv", "tex", "html", "svg")
@@ -46,6 +48,15 @@ def verdicts(document: Document) -> tuple[str, ...]:
     from bench.report import brief
 
     return brief.verdicts(document)
+
+
+def lost_gates(document: Document, further: Iterable[Gate]) -> tuple[str, ...]:
+    """A line for each gate that does not hold: the study's, and further ones about declared comparisons."""
+    from bench.judge import gates
+    from bench.report import brief
+
+    rows = [*document.gates, *(gates.look(gate, document.comparisons) for gate in further)]
+    return brief.gates([row for row in rows if row], document)
 
 
 def write_index(store: Store) -> Path:
@@ -151,11 +162,8 @@ def write_views(study: Study, plan: PlanFile, store: Store, document: Document) 
     document   as in ``files``
     """
     failures = []
-    views: tuple[Callable[[], Path], ...] = (
-        lambda: write_report(study, plan, store, document=document),
-        lambda: write_index(store),
-    )
-    for write in views:
+    report = functools.partial(write_report, study, plan, store, document=document)
+    for write in (report, functools.partial(write_index, store)):
         try:
             write()
         except OSError as error:
@@ -194,7 +202,9 @@ def ours(folder: Path) -> set[str]:
     """Tables and figures in a study's folder that a report left; not those that people put there."""
     from bench.judge.tables import TABLES
 
-    figures = "effects|seeds|cost|recall|curves|(local|corruptions|confusion|search)-[\\w-]+"
+    figures = (
+        "effects|ladder|seeds|cost|recall|curves|(local|corruptions|confusion|search|roc|precision)-[\\w-]+"
+    )
     wanted = rf"figures/({figures})\.svg|tables/({'|'.join(TABLES)})\.(csv|tex)"
     found = (path.relative_to(folder).as_posix() for path in folder.glob("*/*.*"))
     return {name for name in found if re.fullmatch(wanted, name, re.ASCII)}

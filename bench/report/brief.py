@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bench.judge.findings import Document, Finding
+from bench.judge.gates import GateRow
 from bench.report.cells import effect
 from bench.report.naming import plain
 
@@ -15,6 +18,12 @@ def verdicts(document: Document) -> tuple[str, ...]:
     if len(lines) > MOST:
         lines = [*lines[: MOST - 1], f"… and {len(lines) - MOST + 1} more in the report"]
     return tuple(lines)
+
+
+def gates(rows: Iterable[GateRow], document: Document) -> tuple[str, ...]:
+    """A line for each gate that does not hold, and why."""
+    lost = [row for row in rows if not row.passed]
+    return tuple(f"{plain(row.text)} — {_verdict(row.finding, document)}" for row in lost)
 
 
 def _verdict(finding: Finding, document: Document) -> str:

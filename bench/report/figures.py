@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from bench.judge.findings import LOCAL, ArmRow, Document, Effect, Finding
 from bench.judge.pictures import Pictures, trial_name
-from bench.report import grids, searching
+from bench.report import grids, operating, searching
 from bench.report.cells import effect, number, percent
+from bench.report.ladder import ladder
 from bench.report.naming import Names, file_part, plain, tone
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, labels, letters
 
@@ -24,13 +25,14 @@ BESIDE = 140
 def figures(document: Document, pictures: Pictures, *, cost: bool = True) -> list[Figure]:
     """Every figure that this study has, in the order of the page. ``cost=False``: none about time."""
     names = Names(document, pictures)
-    found = [effects(document, pictures, names), seeds(document, names)]
+    found = [ladder(document, names), effects(document, pictures, names), seeds(document, names)]
     found += list(hidden(document, names))
     found.append(costs(document, names, cost=cost))
     found.append(grids.recall(document, names))
     found += list(grids.corruptions(document, names))
     found += list(grids.confusions(document, pictures, names))
     found.append(grids.curves(document, pictures, names))
+    found += list(operating.curves(document, pictures, names))
     found += list(searching.searches(document, pictures, names))
     return [figure for figure in found if figure is not None]
 
@@ -40,7 +42,7 @@ def effects(document: Document, pictures: Pictures, names: Names) -> Figure | No
     rows = list(_effect_rows(document, pictures, names))
     if not rows or any(found.unit != "points" for _, _, found in rows):
         return None
-    noise = 100 * pictures.noise if pictures.noise is not None else 0.0
+    noise = 100 * pictures.noise if pictures.noise is not None and not document.screen else 0.0
     delta = document.rules.delta_local if document.where == LOCAL else document.rules.delta_hidden
     spans = [100 * v for _, _, found in rows for v in (found.low, found.high)]
     left, bottom = max(letters(name) for name, _, _ in rows) + 16, 16 + ROW * len(rows)
@@ -57,13 +59,14 @@ def effects(document: Document, pictures: Pictures, names: Names) -> Figure | No
         _effect_row(canvas, x, 8 + ROW * (i + 0.5), name, finding, found)
     said = [f"{name}: {effect(found)}, {finding.verdict}" for name, finding, found in rows]
     others = len(pictures.arms) - 1
+    against = "of each factor over all arms" if document.screen else f"against {names[document.baseline]}"
     equal = f"the largest of {others} equal arms' differences" if others > 1 else "an equal arm's difference"
     band = f"Band: how far {equal} would go by the luck of {document.over} alone (95 %, from the arms' "
     band = band + f"pooled spread): ±{noise:.1f} points. " if noise else ""
     return canvas.figure(
         (NARROW, bottom + 38),
         "effects",
-        f"Effect on {plain(document.rules.primary)}, against {names[document.baseline]}",
+        f"Effect on {plain(document.rules.primary)}, {against}",
         alt=f"Effects with 95 % intervals, in points. {'; '.join(said)}.",
         note=f"Point and line: mean difference and its 95 % interval. {band}Dashed: ±δ, what counts as a "
         f"difference that matters. ▲ helps, ▼ harmful, ● neither.{names.more}",
@@ -74,10 +77,13 @@ def _effect_rows(
     document: Document, pictures: Pictures, names: Names
 ) -> Iterator[tuple[str, Finding, Effect]]:
     """(name, finding, effect) of the arms shown, then of the baseline trained again."""
-    for finding in document.findings:
-        if finding.arm in pictures.arms and finding.effect:
-            other = "" if finding.reference == document.baseline else f" vs {names[finding.reference]}"
-            yield names[finding.arm] + other, finding, finding.effect
+    told = document.findings if document.screen else [arm.finding for arm in document.arms if arm.finding]
+    for finding in told:
+        if (document.screen or finding.arm in pictures.arms) and finding.effect:
+            plainly = document.screen or finding.reference == document.baseline
+            other = "" if plainly else f" vs {names[finding.reference]}"
+            name = cut(plain(finding.arm), 40) if document.screen else names[finding.arm]
+            yield name + other, finding, finding.effect
     again = document.again.finding if document.again else None
     if again and again.effect:
         yield "baseline again (A/A)", again, again.effect

@@ -34,6 +34,7 @@ def page(document: Document, figures: Sequence[Figure], *, cost: bool = True) ->
         d=document,
         t=tables(document, cost=cost),
         figures=figures,
+        slowdowns={arm.label: arm.slowdown if not document.ladder else None for arm in document.arms},
         cost=cost,
         name=lambda label: plain(document.called(label).name),
         style=_safe(style),

@@ -21,9 +21,10 @@ from bench.judge.declared import Declared
 from bench.machine import Machine
 from bench.plan import Plan, read_plan_file
 from bench.progress.terminal import Terminal
-from bench.report import USUAL, main_file, verdicts, write_views
+from bench.report import USUAL, lost_gates, main_file, verdicts, write_views
 from bench.run import declaring
 from bench.run.crew import Crew, Patience, crew
+from bench.run.gating import further_gate
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
@@ -47,6 +48,8 @@ class Options:
     """Causes of failed trials to run again."""
     until_decided: bool = False
     """Judge at the study's looks, and train each arm only until it is decided."""
+    gates: tuple[str, ...] = ()
+    """Further gates, beside those of the study: about comparisons that it declares."""
     patience: Patience = field(default_factory=Patience)
     """What is put up with before a trial, or the run, is given up."""
 
@@ -62,11 +65,13 @@ class Ending:
     failures: list[str] = field(default_factory=list)
     verdicts: tuple[str, ...] = ()
     """The report's, a line for each arm; none of a smoke run."""
+    gates: tuple[str, ...] = ()
+    """Those that do not hold, and why; none of a smoke run."""
 
     @property
     def exit_code(self) -> int:
-        """0: done, diverged trials are results; 1: trials failed."""
-        return 1 if self.counts["failed"] or self.failures else 0
+        """0: done, diverged trials are results; 1: trials failed; 3: all ended, and a gate does not hold."""
+        return 1 if self.counts["failed"] or self.failures else 3 if self.gates else 0
 
 
 def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal) -> Ending:
@@ -74,16 +79,19 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
 
     Raises UserError before the first trial.
     """
-    planning = Planning(
-        path,
-        machine,
-        smoked=options.smoke,
-        retry=options.retry,
-        until_decided=options.until_decided,
-        counting=terminal.counting,
-    )
-    study, store = planning.study, planning.store
-    plan = planning.plan()
+    with terminal.waiting(f"{path.stem}: reading the study, finding its images"):
+        planning = Planning(
+            path,
+            machine,
+            smoked=options.smoke,
+            retry=options.retry,
+            until_decided=options.until_decided,
+            counting=terminal.counting,
+        )
+        study, store = planning.study, planning.store
+        gates = tuple(further_gate(text, study) for text in options.gates)
+        plan = planning.plan()
+        planning.refuse_unknown_classes(plan)
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
@@ -99,7 +107,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         if plan.pending:
             search.check(study)
         if ahead:
-            check(study, ahead, machine, terminal)
+            with terminal.waiting(f"{study.name}: checking images and models"):
+                check(study, ahead, machine, terminal)
             plan = planning.account(machine, terminal)
         if not options.smoke:
             _say_late(declaring.keep(study, plan.file, store), study, terminal)
@@ -116,12 +125,15 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
         made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
-        document = build(study, made_of, store)
-        conduct.failures += write_views(study, made_of, store, document)
+        with terminal.waiting(f"{study.name}: writing the report"):
+            document = build(study, made_of, store)
+            conduct.failures += write_views(study, made_of, store, document)
     report = store.study_dir(study.name) / main_file(USUAL)
     counts = Counter(state for _, state, _ in states(plan, store))
     said = () if options.smoke else verdicts(document)
-    return Ending(report, counts, conduct.ran, time.perf_counter() - started, conduct.failures, said)
+    lost = () if options.smoke else lost_gates(document, gates)
+    took = time.perf_counter() - started
+    return Ending(report, counts, conduct.ran, took, conduct.failures, said, lost)
 
 
 class _Conduct:

@@ -15,6 +15,7 @@ from types import FrameType
 from bench.errors import UserError, shorten
 from bench.execute import Event, Executor, Job, Listener, Place, Terms
 from bench.execute.driver import unused_gpu
+from bench.execute.order import lonely
 from bench.machine import Machine
 from bench.progress.board import Beacon, Cell, board
 from bench.progress.terminal import Terminal, Trials
@@ -55,6 +56,7 @@ class Crew:
         """Called whenever a trial has ended."""
         self._stopping = False
         self._failed = 0
+        self._said: set[str] = set()
 
     def run(self, title: str, jobs: Sequence[Job], standing: Iterable[Cell] = ()) -> list[str]:
         """Run ``jobs``; return a line for each that failed. Every one of them ends with a record.
@@ -70,6 +72,7 @@ class Crew:
             raise KeyboardInterrupt("no further trial was begun")
         engage = executors[self.machine.executor].build({})
         self._executor = executor = engage(self._terms, jobs, self._executor)
+        self._say_lonely(jobs)
         failures: list[str] = []
         shown = board(title, jobs, min(executor.workers, len(jobs)), standing)
         with self.terminal.trials(shown) as screen:
@@ -82,6 +85,14 @@ class Crew:
             left = shown.total - shown.ended
             self._say_why(failures, f"{shown.ended} of {shown.total} trials ended, {left} are left")
         return failures
+
+    def _say_lonely(self, jobs: Sequence[Job]) -> None:
+        """Why some take no turns, where that was asked for; each reason once."""
+        asked = self.machine.gang
+        reasons = {lonely(job, self.place.device) for job in jobs} if asked > 1 else set()
+        for reason in sorted(reasons - self._said - {""}):
+            self.terminal.note(f"gang = {asked}: {reason}; they run one after the other")
+        self._said |= reasons
 
     def stop(self) -> None:
         """Begin no further trial; those that run end, or write a checkpoint."""
@@ -106,14 +117,16 @@ class Crew:
             job = by_id[event.trial]
             if (retry := self._another(executor, job, event)) is not None:
                 again.append(retry)
-                how = "alone, when the others are through" if retry.alone else "when the others are through"
-                screen.postponed(replace(event, kind="note", text=f"{event.text}; runs again {how}"))
-            elif event.cause in ("interrupted", "killed") and self._stopping:
+                how = "alone, " if retry.alone else "by itself, " if retry.apart else ""
+                text = f"{event.text}; runs again {how}when the others are through"
+                screen.postponed(replace(event, kind="note", text=text))
+            elif self._stopping and (event.apart or event.cause in ("interrupted", "killed")):
                 screen.postponed(replace(event, kind="note", text=event.text))
             else:
                 screen.ended(event)
                 self._judge(event, failures)
                 self.after_each()
+            screen.board.workers = max(1, min(executor.workers, screen.board.total))
             self._beacon.show(screen.board)
         return again
 
@@ -128,6 +141,8 @@ class Crew:
         """The next attempt of a trial that broke through no fault of its arm; None when there is none."""
         if self._stopping:
             return None
+        if event.apart:  # it took turns with others, and one of them broke
+            return replace(job, apart=True, alone=event.cause == "oom")
         if event.cause == "killed" and job.attempt < MOST_ATTEMPTS:
             return replace(job, attempt=job.attempt + 1)
         # With one worker it was alone already.
@@ -176,6 +191,8 @@ def crew(
     device = machine.device if elsewhere else device_of(machine)
     if device == "cpu" and machine.device == "auto" and (why := unused_gpu()):
         terminal.note(f"this machine's GPU is not used, trials run on the CPU: {why}; see bench doctor")
+    if machine.gang > 1 and not executors[machine.executor].traits.get("gangs", False):
+        terminal.note(f"gang = {machine.gang}: with --executor {machine.executor} trials take no turns")
     place = Place(results, machine.cache, device, keep_weights, machine.resident_bytes)
     hands = Crew(place, machine, terminal, patience, smoked=smoked)
     try:

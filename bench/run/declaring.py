@@ -36,14 +36,15 @@ def standing(study: Study, plan: PlanFile, store: Store) -> tuple[Declared, bool
     folder = store.study_dir(study.name)
     before = read_plan_file(folder / "plan.json") if (folder / "plan.json").is_file() else None
     there = read_declared(folder)
-    if there is not None and _scores_of(there.comparisons, (plan, before), store):
+    if there is not None and _scores_of(there.comparisons, study, (plan, before), store):
         return there, True
     if there is None and before is not None and not before.smoke:
-        then = declare(_last_run(study, before, store), later=True)
-        if seen := _scores_of(then.comparisons, (before,), store):
+        last = _last_run(study, before, store)
+        then = declare(last, later=True)
+        if seen := _scores_of(then.comparisons, last, (before,), store):
             return then.model_copy(update={"scored": tuple(seen)}), False
     now = declare(study)
-    now = now.model_copy(update={"scored": tuple(_scores_of(now.comparisons, (plan,), store))})
+    now = now.model_copy(update={"scored": tuple(_scores_of(now.comparisons, study, (plan,), store))})
     return (there, False) if there is not None and there.same(now) else (now, False)
 
 
@@ -55,8 +56,10 @@ def _last_run(study: Study, before: PlanFile, store: Store) -> Study:
         return study
 
 
-def _scores_of(keys: tuple[Key, ...], plans: tuple[PlanFile | None, ...], store: Store) -> list[Key]:
-    return list(dict.fromkeys(key for plan in plans if plan for key in scored(keys, plan, store)))
+def _scores_of(
+    keys: tuple[Key, ...], study: Study, plans: tuple[PlanFile | None, ...], store: Store
+) -> list[Key]:
+    return list(dict.fromkeys(key for plan in plans if plan for key in scored(keys, study, plan, store)))
 
 
 def late(declared: Declared, study: Study) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from bench.corruptions.families import fitting, refuse_too_many
 from bench.data.locator import DiskLocator
-from bench.errors import UserError
+from bench.errors import UserError, did_you_mean
 from bench.judge.findings import LOCAL
+from bench.metrics import score_of
 from bench.plan import TEST, VAL_SHIFT, Run, ScoredSet, Trial
 from bench.recipe import Corrupted, External
 from bench.registry import metrics as scores
@@ -43,8 +44,26 @@ def refuse(name: str, problems: Collection[str]) -> None:
 
 
 def decisive(study: Study) -> list[str]:
-    """Scores on sets that are to decide something."""
-    return sorted({study.primary, *(claim.metric for claim in study.claims)})
+    """Scores on sets that are to decide something, and those that are asked for by the names of classes."""
+    told = {f"{LOCAL}.{score}" for score in study.scores if not scores.needs_class(score)}
+    return sorted({study.primary, *study.judged_by, *told})
+
+
+def names_classes(study: Study) -> bool:
+    """Whether any of its scores is of a class by name."""
+    return any("(" in metric for metric in (*study.scores, *decisive(study)))
+
+
+def unknown_classes(study: Study, classes: Sequence[str]) -> Iterator[str]:
+    """Scores of the study that name a class it has not, in words.
+
+    classes   the study's
+    """
+    named = dict.fromkeys([*study.scores, *(metric.partition(".")[2] for metric in decisive(study))])
+    for score in (one for one in named if one in scores):
+        for name in scores.positive(score):
+            if name not in classes:
+                yield f'{score}: "{name}" is no class of the study; {did_you_mean(name, classes)}'
 
 
 def undefined(asked: Collection[str], scored: str, labels: Labels, classes: Sequence[str]) -> Iterator[str]:
@@ -56,13 +75,22 @@ def undefined(asked: Collection[str], scored: str, labels: Labels, classes: Sequ
     import numpy as np
 
     name = LOCAL if scored == TEST else scored
-    wanted = [metric for metric in scores if f"{name}.{metric.name}" in asked]
+    wanted = [score for of, _, score in (metric.partition(".") for metric in asked) if of == name]
     flat = np.full((len(labels), len(classes)), 1 / len(classes))
-    for metric in wanted:
-        if np.isnan(metric.build({})(flat, labels)):
+    found = len(np.unique(labels))
+    many = "one class" if found == 1 else f"{found} classes"
+    for score in (score for score in wanted if score in scores):
+        # Right answers for one of the clinic, that it is not undefined for want of an image called positive.
+        said = np.eye(len(classes))[labels] if scores[score].traits.get("asked") else flat
+        try:
+            undefined = np.isnan(score_of(score, said, labels, classes))
+        except UserError as error:
+            yield f"{name}.{score}: {error}"
+            continue
+        if undefined:
             present = ", ".join(f'"{classes[k]}"' for k in np.unique(labels))
             yield (
-                f"{name}.{metric.name} is undefined: this set has images of one class, {present}; "
+                f"{name}.{score} is undefined: this set has images of {many}, {present}; "
                 "choose another score of it"
             )
 

@@ -108,10 +108,20 @@ class Planning:
 
     def foresee(self, plan: Plan) -> None:
         """Refuse what a run would refuse and labels and names tell. Raises UserError that lists it all."""
+        self.refuse_unknown_classes(plan)
         standing = states(plan, self.store)
         ahead = [run for run, state, _ in standing if state in ("missing", "unscored")]
         waiting = self.untuned() if plan.pending else ()
         foresight.foresee(self.study, [*plan.pending, *waiting, *ahead], self._locator)
+
+    def refuse_unknown_classes(self, plan: Plan) -> None:
+        """Refuse a score of a class that finished trials do not know, which no further trial would tell."""
+        if not foresight.names_classes(self.study):
+            return
+        records = (self.store.read(run.trial.id) for run in plan.runs)
+        classes = next((record.classes for record in records if record and record.classes), None)
+        if classes is not None:
+            foresight.refuse(self.study.name, list(foresight.unknown_classes(self.study, classes)))
 
     def account(self, machine: Machine, terminal: Terminal) -> Plan:
         """Tell what became of the images of the baseline's first replicate, and plan with that."""
@@ -145,10 +155,15 @@ class Planning:
         before = read_plan_file(file) if file.is_file() else None
         if before and before.looks:
             seeds = look_seeds(study, before.looks, before)
-            self.study = study.model_copy(update={"seeds": seeds})
+            self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
             return before.looks
         if not now:
             return ()
+        if study.further_seeds:
+            raise UserError(
+                "--until decided gives the baseline as many seeds as its arms need\n"
+                "    leave baseline_seeds out, or run without --until decided"
+            )
         seeds = look_seeds(study, study.looks)
         neighbours = tuple(range(seeds[0], seeds[0] + len(study.seeds)))
         if study.folds or study.seeds != neighbours or seeds[-1] >= REPLICATE_SEEDS:
@@ -157,7 +172,7 @@ class Planning:
                 f"{' with folds' if study.folds else ''}\n"
                 f"    give seeds = 5, or neighbours as [100, 101, 102] below {REPLICATE_SEEDS}, and no folds"
             )
-        self.study = study.model_copy(update={"seeds": seeds})
+        self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
         self._refuse_scored(before)
         return study.looks
 
@@ -214,10 +229,11 @@ def _refuse_unjudged(study: Study, path: Path) -> None:
     """Raise UserError for what is to decide and can not: a score that never gets an interval."""
     judged = [score.name for score in scores if score.traits.get("interval") != "none"]
     claims = {f"[[claims]] number {n} metric": claim.metric for n, claim in enumerate(study.claims, 1)}
+    claims |= {f"gates number {n}": gate.metric for n, gate in enumerate(study.gates, 1)}
     wrong = []
     for where, metric in ({"primary": study.primary} | claims).items():
-        name = metric.rpartition(".")[2]
-        if name in scores and name not in judged:
+        name = metric.partition(".")[2]
+        if name in scores and scores[name].traits["interval"] == "none":
             problem = f"{name} has a value, never a verdict; known: {', '.join(judged)}"
             wrong.append(Mistake(where, shorten(metric), problem))
     if wrong:

@@ -6,6 +6,7 @@ differences are fractions, not percent. The formulas, and where they were checke
 """
 
 from bench.stats.few import at_least
+from bench.stats.further import slope, with_further
 from bench.stats.intervals import (
     Interval,
     Shared,
@@ -29,7 +30,7 @@ from bench.stats.power import (
     upper_sigma,
 )
 from bench.stats.prediction import FEWEST_TO_PREDICT, Prediction, prediction
-from bench.stats.sequential import LEVEL, levels, rejected_now
+from bench.stats.sequential import FUTILE, LEVEL, chance_of_verdict, levels, rejected_now, shrunk
 from bench.stats.verdicts import (
     FEWEST_DISAGREEMENTS,
     FEWEST_SEEDS,
@@ -53,6 +54,7 @@ __all__ = [
     "FEWEST_DISAGREEMENTS",
     "FEWEST_SEEDS",
     "FEWEST_TO_PREDICT",
+    "FUTILE",
     "JACKKNIFE",
     "LEVEL",
     "ClaimOutcome",
@@ -68,6 +70,7 @@ __all__ = [
     "at_least",
     "brown_forsythe",
     "by_group",
+    "chance_of_verdict",
     "claim_outcome",
     "convergence_outcome",
     "difference_of_gaps",
@@ -88,11 +91,14 @@ __all__ = [
     "rejected_now",
     "seeds_needed",
     "settle",
+    "shrunk",
     "sides",
+    "slope",
     "smallest_effect",
     "spread_seeds_needed",
     "two_way",
     "untestable",
     "upper_sigma",
+    "with_further",
     "word",
 ]

@@ -97,6 +97,11 @@ class Interval:
         """Upper end of the pointwise 95 % interval."""
         return self.mean + self.half_width()
 
+    def p_printed(self, value: float) -> float:
+        """p of the interval that is printed: under .05 where the wider of the two excludes ``value``."""
+        own = replace(self, shared=None) if self.shared else self
+        return max(own.p(value), self.p(value))
+
     def p(self, value: float) -> float:
         """Two-sided p for "the mean is ``value``": the α whose deciding interval ends there; 1 for V = 0."""
         if self.shared is not None:

@@ -66,6 +66,15 @@ class Hypothesis:
             return 1.0
         return self.test.p(cut)
 
+    def p_printed(self, cut: float | None) -> float:
+        """The same of the 95 % interval as it is printed, which may be wider than what decides."""
+        p = self.p(cut)
+        return (
+            max(p, self.test.p_printed(cut))
+            if p < 1 and cut is not None and isinstance(self.test, Interval)
+            else p
+        )
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -75,6 +84,8 @@ class Judgement:
     reason: str = ""
     dagger: bool = False
     """Holm is more cautious here than the 95 % interval alone would be."""
+    bolder: bool = False
+    """Told by variance that is shared, where the wider interval that is printed alone would not tell it."""
     zero: int = 0
     """1: above 0, −1: below 0, 0: neither."""
     delta: int = 0
@@ -93,8 +104,16 @@ class Judgement:
         zero, delta, minus = _turned(self.sides)
         alone = _turned(self.alone) if self.alone else None
         found = self.word if self.word == "unstable" else word(zero, delta, minus)
-        dagger = alone is not None and found != "unstable" and found != word(*alone)
-        return Judgement(found, self.reason, dagger, zero, delta, minus, alone)
+        turned = Judgement(found, self.reason, zero=zero, delta=delta, minus_delta=minus)
+        return turned if alone is None or found == "unstable" else turned.beside(alone)
+
+    def beside(self, alone: Sides) -> Judgement:
+        """The same, compared with what the 95 % interval alone would tell."""
+        pairs = list(zip(self.sides, alone, strict=True))
+        other = self.word != word(*alone)
+        dagger = other and any(more and not ours for ours, more in pairs)
+        bolder = other and any(ours and not more for ours, more in pairs)
+        return replace(self, dagger=dagger, bolder=bolder, alone=alone)
 
 
 def _turned(sides: Sides) -> Sides:
@@ -129,7 +148,7 @@ def sides(
 
     adjust  False: each for itself at .05, as its 95 % interval says
     """
-    raw = [member.p(cut) for member, cut in zip(family, cuts, strict=True)]
+    raw = [member.p(c) if adjust else member.p_printed(c) for member, c in zip(family, cuts, strict=True)]
     adjusted = list(raw)
     if adjust:
         everyone = holm(raw)
@@ -149,7 +168,7 @@ def judge(family: Sequence[Hypothesis]) -> list[Judgement]:
     """The verdict of every member, Holm at each of the cuts 0, δ and −δ."""
     members = [member for member in family if not member.never]
     judged = zip(_words(members, adjust=True), _words(members, adjust=False), strict=True)
-    found = iter([replace(ours, dagger=ours.word != plain.word, alone=plain.sides) for ours, plain in judged])
+    found = iter([ours.beside(plain.sides) for ours, plain in judged])
     nothing = Judgement("inconclusive")
     return [replace(nothing if member.never else next(found), reason=member.reason) for member in family]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -77,6 +77,7 @@ class _Builder:
         self._check_models(built.labels or [])
         self._check_labels(built.labels or [])
         self._check_different(built.arms)
+        self._check_ladder(built)
         return built
 
     def _base(self) -> Tree:
@@ -136,6 +137,7 @@ class _Builder:
 
     def _from_tables(self, base: Tree) -> Arms:
         tables: Tree = self.table.get("arms") or {}
+        ladder = self.table.get("design") == "ladder"
         arms = []
         for label, changes in tables.items():
             if not isinstance(changes, dict):
@@ -145,6 +147,7 @@ class _Builder:
             except PatchError as error:
                 self._add(f"[arms.{label}] {error.path}", None, str(error))
                 continue
+            base = tree if ladder else base  # each rung stands on the one before
             arms.append(self._arm(label, f"[arms.{label}]", tree))
         labels = list(tables)
         if "arms" in self.table and not labels:
@@ -170,9 +173,12 @@ class _Builder:
         design = self.table.get("design", "grid")
         if design not in get_args(DesignName):
             return Arms()  # StudyFile has said so
+        if design == "screen" and (problem := designs.screen_problem(factors)):
+            self._add(f"[factors] {problem[0]}".strip(), None, problem[1])
+            return Arms()
         sound = self._levels_are_sound(base, factors)
         chosen = self._chosen(factors, design)
-        labels = [designs.arm_label(factors, combination) for combination in chosen]
+        labels = [designs.arm_label(factors, combination, design) for combination in chosen]
         arms: list[Arm | None] = []
         for label, combination in zip(labels, chosen, strict=True) if sound else ():
             where = f"arm {shorten(label)}"
@@ -182,7 +188,8 @@ class _Builder:
                 self._add(f"{where} {error.path}", None, str(error))
                 continue
             arms.append(self._arm(label, where, tree, designs.levels_of(factors, combination)))
-        return Arms([arm for arm in arms if arm], labels or None, self._factor_baseline(factors, chosen))
+        baseline = self._factor_baseline(factors, dict(zip(labels, chosen, strict=True)))
+        return Arms([arm for arm in arms if arm], labels or None, baseline)
 
     def _chosen(self, factors: Sequence[designs.Factor], design: str) -> list[designs.Combination]:
         """The design's combinations without the excluded ones; empty when there are none or too many."""
@@ -194,7 +201,8 @@ class _Builder:
                 self._add(f"exclude[{number}]", None, "names no level: it would leave nothing")
         count, most = designs.count_combinations(factors, design), MOST_COMBINATIONS if rules else MOST_ARMS
         if count <= most:
-            every = designs.combinations(factors, design)
+            resolution = self.table.get("resolution", 4)
+            every = designs.combinations(factors, design, resolution)
             chosen = [c for c in every if not any(_matches(rule, factors, c) for rule in rules)]
             if not chosen:
                 self._add("exclude", None, "leaves no arm: the grid is empty")
@@ -234,29 +242,28 @@ class _Builder:
         return len(self.mistakes) == before
 
     def _factor_baseline(
-        self, factors: Sequence[designs.Factor], chosen: Sequence[designs.Combination]
+        self, factors: Sequence[designs.Factor], chosen: Mapping[str, designs.Combination]
     ) -> str:
         """Label of the arm that the others are measured against; empty when it is not clear."""
         if not chosen:
             return ""
         wanted, first = self.table.get("baseline"), tuple(0 for _ in factors)
-        labels = [designs.arm_label(factors, combination) for combination in chosen]
         if wanted is None:
-            if self.table.get("exclude") and first not in chosen:
+            if self.table.get("exclude") and first not in chosen.values():
                 self._add(
                     "exclude", None, "leaves out the baseline, the first levels; name another with `baseline`"
                 )
-            return labels[0]
+            return next(iter(chosen))
         if isinstance(wanted, dict):
             if not self._check_levels("baseline", wanted, factors):
                 return ""
             levels = designs.levels_of(factors, first) | wanted
-            for label, combination in zip(labels, chosen, strict=True):
+            for label, combination in chosen.items():
                 if designs.levels_of(factors, combination) == levels:
                     return label
             self._add("baseline", wanted, "no arm of the design has these levels")
-        elif isinstance(wanted, str) and wanted not in labels:
-            self._add("baseline", wanted, f"no such arm; {did_you_mean(wanted, labels)}")
+        elif isinstance(wanted, str) and wanted not in chosen:
+            self._add("baseline", wanted, f"no such arm; {did_you_mean(wanted, list(chosen))}")
         return str(wanted)
 
     # -- all arms ----------------------------------------------------------------------------------------
@@ -288,6 +295,11 @@ class _Builder:
                 problem = f"is the same recipe as {shorten(seen[content])}; an arm must change something"
                 self._add(f"arm {shorten(arm.label)}", None, problem)
             seen.setdefault(content, arm.label)
+
+    def _check_ladder(self, built: Arms) -> None:
+        ladder = self.table.get("design") == "ladder"
+        if ladder and built.labels and built.baseline in built.labels[1:]:
+            self._add("baseline", built.baseline, "a ladder begins at its first arm; leave it out")
 
     def _searched(self, label: str) -> str:
         """What is tuned of this arm beyond what is tuned of all: arms that start alike may end apart."""

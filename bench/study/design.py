@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import shorten
+from bench.study import screens
 from bench.study.patch import Tree, apply, is_index, normalise
 
 JOIN = " + "
+ADDITIVE = ("screen", "ladder")
+"""Designs whose arms are called by what they add to the recipe."""
 
 
 @dataclass(frozen=True)
@@ -147,19 +150,47 @@ Combination = tuple[int, ...]
 def count_combinations(factors: Sequence[Factor], design: str) -> int:
     """How many combinations a design has at most, without making them: a grid soon has millions."""
     sizes = [len(factor.levels) for factor in factors]
-    return math.prod(sizes) if design == "grid" else 2 + sum(sizes) + len(sizes)
+    counts = {"grid": math.prod(sizes), "screen": screens.MOST_RUNS, "ladder": 1 + sum(sizes)}
+    return counts.get(design, 2 + sum(sizes) + len(sizes))
 
 
-def combinations(factors: Sequence[Factor], design: str) -> list[Combination]:
-    """The combinations a design trains, baseline (or, leaving one out, the full recipe) first."""
+def combinations(factors: Sequence[Factor], design: str, resolution: int = 4) -> list[Combination]:
+    """The combinations a design trains, baseline (or, leaving one out, the full recipe) first.
+
+    resolution   of a screen
+    """
     sizes = [len(factor.levels) for factor in factors]
     first, last = tuple(0 for _ in sizes), tuple(size - 1 for size in sizes)
     if design == "grid":
         return list(itertools.product(*map(range, sizes)))
+    if design == "screen":
+        return list(screens.runs(len(factors), resolution))
+    if design == "ladder":
+        return list(_rungs(first, sizes))
     added = [first] + [_with(first, f, level) for f, size in enumerate(sizes) for level in range(1, size)]
     removed = [last] + [_with(last, f, 0) for f in range(len(sizes))]
     chosen = {"one-at-a-time": added, "leave-one-out": removed, "add-and-remove": added + removed}[design]
     return list(dict.fromkeys(chosen))
+
+
+def screen_problem(factors: Sequence[Factor]) -> tuple[str, str] | None:
+    """Why no screen can be made of these factors: where under ``[factors]``, and what is wrong."""
+    for factor in factors:
+        if len(factor.levels) != 2:
+            return factor.name, f"has {len(factor.levels)} levels; a screen takes factors of two"
+    if not 2 <= len(factors) <= screens.MOST_FACTORS:
+        return "", f"a screen takes 2 to {screens.MOST_FACTORS} factors, these are {len(factors)}"
+    return None
+
+
+def _rungs(first: Combination, sizes: Sequence[int]) -> Iterator[Combination]:
+    """Each with one more level than the one before, in the order written."""
+    at = first
+    yield at
+    for f, size in enumerate(sizes):
+        for level in range(1, size):
+            at = _with(at, f, level)
+            yield at
 
 
 def _with(base: Combination, position: int, level: int) -> Combination:
@@ -174,13 +205,20 @@ def levels_of(factors: Sequence[Factor], combination: Combination) -> dict[str, 
     return names
 
 
-def arm_label(factors: Sequence[Factor], combination: Combination) -> str:
-    """Levels joined by " + "; a level name that two factors share is written ``factor=level``."""
+def arm_label(factors: Sequence[Factor], combination: Combination, design: str = "grid") -> str:
+    """Levels joined by " + "; a level name that two factors share is written ``factor=level``.
+
+    Of a screen and a ladder, what is not at its first level: what was added to the recipe.
+    """
     shared = Counter(label for factor in factors for label in {level.label for level in factor.levels})
     parts = []
     for factor, index in zip(factors, combination, strict=True):
         label = factor.levels[index].label
-        if label:
+        if design in ADDITIVE and not index:
+            continue
+        if design in ADDITIVE and label == "on":
+            parts.append(factor.name)
+        elif label:
             parts.append(f"{factor.name}={label}" if shared[label] > 1 else label)
     return JOIN.join(parts) or "none"
 

@@ -15,7 +15,7 @@ from bench.errors import shorten
 from bench.recipe import Choice, Corrupted, Data, Frozen, Hidden, complete, repeated
 from bench.registry import pruners, samplers
 
-DesignName = Literal["grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
+DesignName = Literal["grid", "one-at-a-time", "leave-one-out", "add-and-remove", "screen", "ladder"]
 REPLICATE_SEEDS = 10_000
 """Seeds 0–9999 are replicates, 10000+ A/A runs, 20000+ tuning, 1020000+ finalists."""
 AGAIN_SEEDS = 10_000
@@ -26,6 +26,8 @@ FINAL_SEEDS = TUNING_SEEDS + REPLICATE_SEEDS * SEEDS_EACH
 """From here on finalists: beyond the tuning seeds of every ``tune.seed``, 0 to 9999."""
 FEWEST_PAIRS = 4
 """Seeds by which a signed-rank test can be significant at one-sided p = 0.1: ½⁴ = 0.06."""
+OF_SINGLE_ARMS = ("seed_sd", "converged")
+"""Metrics that no mean over arms has."""
 MOST_TUNED = 10
 """Settings tuned at once; a few candidates say nothing about more."""
 
@@ -81,8 +83,10 @@ class ClaimTable(Frozen):
     """One ``[[claims]]`` as written: ``better`` and ``than`` are an arm, a list of arms or globs."""
 
     says: str
-    better: str | list[str]
+    better: str | list[str] | None = None
     than: str | list[str] | None = None
+    effect: str | Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    """Instead of arms: a factor, or two of which the interaction is meant."""
     metric: str | None = None
     expect: Literal["better", "no gain", "no difference", "does not converge"] = "better"
     margin: Annotated[float, Field(ge=0)] = 0.0
@@ -91,7 +95,11 @@ class ClaimTable(Frozen):
 
     @model_validator(mode="after")
     def _fits(self) -> ClaimTable:
-        if self.expect != "does not converge" and self.than is None:
+        if self.effect is not None:
+            self._of_factors()
+        elif self.better is None:
+            raise ValueError("needs `better`, an arm, and `than`; or `effect`, a factor")
+        elif self.expect != "does not converge" and self.than is None:
             raise ValueError(f"needs `than`: the arm that {shorten(self.better)} is compared with")
         if self.expect == "does not converge" and self.than is not None:
             raise ValueError(
@@ -104,6 +112,14 @@ class ClaimTable(Frozen):
                 f'criterion = {self.criterion} goes with expect = "does not converge", not "{self.expect}"'
             )
         return self
+
+    def _of_factors(self) -> None:
+        arms = self.better if self.better is not None else self.than
+        if arms is not None:
+            raise ValueError(f"compares a factor's levels, so it takes no arms, here {shorten(arms)}")
+        if self.expect == "does not converge" or self.metric in OF_SINGLE_ARMS:
+            what = self.metric or self.expect
+            raise ValueError(f'"{what}" is about single arms: takes no `effect`, here {shorten(self.effect)}')
 
 
 class Ensemble(Frozen):
@@ -233,11 +249,17 @@ class StudyFile(Frozen):
     """Python files beside the study, whose components it may name."""
     baseline: str | dict[str, str] | None = None
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[int] | None = None
+    baseline_seeds: Annotated[int, Field(ge=2, le=1000)] | None = None
+    """Seeds of the baseline, more than the other arms'; its further ones have no pair."""
     replicates: Folds | None = None
     primary: str | None = None
+    scores: list[str] = Field(default_factory=list)
+    """Further scores to tell of every arm and set; one that needs a class and names none: of every class."""
     delta: Delta = Delta()
     looks: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (5, 8, 12)
     design: DesignName | None = None
+    resolution: Literal[3, 4] | None = None
+    """Of a screen; 4: main effects are clear of interactions of two."""
     exclude: list[dict[str, str]] = Field(default_factory=list)
     aa: bool = False
     keep_weights: bool = True
@@ -249,6 +271,8 @@ class StudyFile(Frozen):
     factors: dict[str, Any] | None = None
     tune: Tune | None = None
     claims: list[ClaimTable] = Field(default_factory=list)
+    gates: list[str] = Field(default_factory=list)
+    """What a run must find so that it ends well: ``ARM: not harmful on METRIC``."""
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
 
     _looks = field_validator("looks", mode="before")(_tuple)
@@ -278,6 +302,8 @@ def contradictions(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Rules between keys of a study file, whatever stands under them: (key, problem)."""
     if "seeds" in table and "replicates" in table:
         yield "replicates", "give seeds or replicates, never both"
+    if "baseline_seeds" in table and "replicates" in table:
+        yield "baseline_seeds", "goes with seeds; folds are the same of every arm"
     if "tune" in table and "replicates" in table:
         problem = "goes with seeds: in cross-validation every image is a test image of some fold"
         yield "[tune]", problem + ", and tuning must not see those"
@@ -286,7 +312,10 @@ def contradictions(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "arms" not in table and "factors" not in table:
         yield "[arms]", "is missing: give [arms] or [factors], what is compared"
     for key in ("design", "exclude"):
-        if key in table and "arms" in table and "factors" not in table:
-            yield key, "goes with [factors]; explicit [arms] are all trained"
+        alone = "arms" in table and "factors" not in table
+        if key in table and alone and (key, table[key]) != ("design", "ladder"):
+            yield key, "goes with [factors]; explicit [arms] are all trained (but for a ladder of them)"
+    if "resolution" in table and table.get("design") != "screen":
+        yield "resolution", 'goes with design = "screen"'
     if "exclude" in table and table.get("design", "grid") != "grid":
         yield "exclude", 'goes with design = "grid"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +14,11 @@ from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
 from bench.registry import Component, metrics, sources, use
+from bench.study import effects, gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
 from bench.study.file import (
+    REPLICATE_SEEDS,
     ClaimTable,
     Criterion,
     Delta,
@@ -26,6 +28,7 @@ from bench.study.file import (
     Tune,
     contradictions,
 )
+from bench.study.gates import Gate, Known
 from bench.study.patch import Tree
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
@@ -33,7 +36,7 @@ from bench.study.wording import mistake_of, problems_of
 
 __all__ = ["PATCHABLE_DATA", "Arm", "Claim", "Delta", "Ensemble", "Folds", "Study", "Tune", "load", "parse"]
 
-Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remove"]
+Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remove", "screen", "ladder"]
 RESERVED = ("trials", "reference", "smoke-runs", "index")
 LOCAL_SET = "test"
 """What a plan calls the local test set; a metric calls it ``local``."""
@@ -42,7 +45,10 @@ NOT_SETS = ("local", "test", "val", "val_shift", "gap", "cost")
 
 
 class Claim(Frozen):
-    """A statement the report judges. ``better`` and ``than`` are arm labels: lists and globs are expanded."""
+    """A statement the report judges. ``better`` and ``than`` are arm labels: lists and globs are expanded.
+
+    Of an effect of factors they are its sides, as ``study.effects`` calls them.
+    """
 
     says: str
     better: tuple[str, ...]
@@ -71,12 +77,17 @@ class Study(Frozen):
     hidden: dict[str, Hidden]
     val_shift: Hidden | None = None
     seeds: tuple[int, ...] = ()
+    further_seeds: tuple[int, ...] = ()
+    """That the baseline alone is trained with."""
     folds: Folds | None = None
     primary: str
     """The deciding metric, ``<set>.<score>``."""
+    scores: tuple[str, ...] = ()
+    """Further scores to tell, as the file names them."""
     delta: Delta = Delta()
     looks: tuple[int, ...] = (5, 8, 12)
     claims: tuple[Claim, ...] = ()
+    gates: tuple[Gate, ...] = ()
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
     tune: Tune | None = None
     aa: bool = False
@@ -88,6 +99,11 @@ class Study(Frozen):
     def sets(self) -> tuple[str, ...]:
         """Names of what finished trials are scored on: the local test set, where there is one, first."""
         return (*(LOCAL_SET,) * has_local(self.data), *self.hidden)
+
+    @property
+    def judged_by(self) -> list[str]:
+        """The metrics of claims and gates."""
+        return [*(claim.metric for claim in self.claims), *(gate.metric for gate in self.gates)]
 
     def arm(self, label: str) -> Arm:
         """The arm of that label; KeyError when there is none."""
@@ -138,6 +154,8 @@ class _Reader:
         """Names, also of broken sets: what refers to them is no further mistake."""
         self.sets: tuple[str, ...] = ()
         """Whose scores can be asked for: ``local`` where there are local test images, then hidden sets."""
+        self._claimed: dict[frozenset[effects.Levels], effects.Levels] = {}
+        """Interactions that a screen cannot tell apart → the one that a claim is about."""
 
     def study(self, name: str, file: str) -> Study:
         for key, problem in contradictions(self.table):
@@ -154,10 +172,17 @@ class _Reader:
         primary = written.primary or next((f"{h}.accuracy" for h in self.hidden), "local.accuracy")
         if written.primary or self.hidden:  # without either _check_local has said what is missing
             self._check_metric("primary", primary, self.sets)
+        for score in written.scores:
+            if (problem := metrics.problem(score)) and not metrics.needs_class(score):
+                self._add("scores", score, f"{problem}   (bench list metrics)")
+            elif not problem and not _told(metrics[score]):
+                self._add("scores", score, "is no share with an interval; the table of every score has it")
         claims = [
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
+        must = list(self._gates(written, built, primary))
+        self._check_seeds(written)
         self._check_fill(built)
         self._check_spare(written, built)
         self._check_tune(written, built)
@@ -167,15 +192,32 @@ class _Reader:
         return Study(
             name=name,
             baseline=built.baseline,
-            design="arms" if written.arms is not None else written.design or "grid",
+            design=written.design or ("arms" if written.arms is not None else "grid"),
             arms=tuple(built.arms),
             recipe=next(arm.recipe for arm in built.arms if arm.label == built.baseline),
             seeds=_seeds(written),
+            further_seeds=self._further_seeds(written),
             folds=written.replicates,
             primary=primary,
+            scores=tuple(dict.fromkeys(written.scores)),
             claims=tuple(claims),
+            gates=tuple(must),
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
+
+    def _further_seeds(self, written: StudyFile) -> tuple[int, ...]:
+        """The baseline's own, on from the largest seed of all arms."""
+        seeds = _seeds(written)
+        return tuple(range(max(seeds) + 1, max(seeds) + 1 + (written.baseline_seeds or 0) - len(seeds)))
+
+    def _check_seeds(self, written: StudyFile) -> None:
+        every = (*_seeds(written), *self._further_seeds(written))
+        if written.baseline_seeds is not None and written.baseline_seeds <= len(_seeds(written)):
+            problem = f"must be more than the {len(_seeds(written))} seeds of every arm, or left out"
+            self._add("baseline_seeds", written.baseline_seeds, problem)
+        elif every[-1] >= REPLICATE_SEEDS and written.baseline_seeds is not None:
+            problem = f"goes up to seed {every[-1]}; seeds of replicates are 0 to {REPLICATE_SEEDS - 1}"
+            self._add("baseline_seeds", written.baseline_seeds, problem)
 
     def _add(self, path: str, found: Any, problem: str) -> None:
         self.mistakes.append(Mistake(path, "" if found is None else shorten(found), problem))
@@ -286,29 +328,81 @@ class _Reader:
                 problem = "is made of local test images, and [data] split has test = 0; give test a share"
                 self._add(f"[hidden.{name}] kind", "corrupted", problem)
 
-    def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
-        of, _, score = metric.partition(".")
-        if metric in special or (of in sets and score in metrics):
+    def _gates(self, written: StudyFile, built: Arms, primary: str) -> Iterator[Gate]:
+        if built.labels is None:
             return
-        examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
-        hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
-        self._add(path, metric, f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})")
+        baseline = built.baseline if built.arms else ""
+        known = Known(built.labels, baseline, primary, lambda metric: metric_problem(metric, self.sets))
+        for text in written.gates:
+            try:
+                yield gates.parse(text, known)
+            except ValueError as error:
+                self._add("gates", text, str(error))
+
+    def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
+        if problem := _metric_problem(metric, sets, special):
+            self._add(path, metric, problem)
 
     def _claim(self, table: str, claim: ClaimTable, built: Arms, primary: str) -> Claim:
         unconverged = claim.expect == "does not converge"
         metric = claim.metric or ("converged" if unconverged else primary)
-        gaps = [f"gap.{h}" for h in self.hidden if "local" in self.sets]
-        special = [*gaps, "cost.seconds", "cost.epochs", "seed_sd", "converged"]
-        if claim.metric:
-            self._check_metric(f"{table} metric", metric, self.sets, special)
+        if claim.metric and (problem := metric_problem(metric, self.sets, "converged")):
+            self._add(f"{table} metric", metric, problem)
         if unconverged != (metric == "converged"):
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
-        better = self._labels(f"{table} better", claim.better, built)
+        written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
+        if claim.effect is not None:
+            better, than = self._sides(f"{table} effect", claim.effect, built)
+            return Claim(better=better, than=than, metric=metric, **written)
+        better = self._labels(f"{table} better", claim.better or [], built)
         than = self._labels(f"{table} than", claim.than, built) if claim.than is not None else ()
         if better == than and len(better) == 1:
             self._add(f"{table} than", claim.than, "compares an arm with itself")
-        written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
         return Claim(better=better, than=than, metric=metric, **written)
+
+    def _sides(
+        self, path: str, wanted: str | list[str], built: Arms
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a claim about a factor, or about two, compares; nothing when nobody knows the arms."""
+        base = next((arm for arm in built.arms if arm.label == built.baseline), None)
+        design = self.table.get("design", "grid")
+        if built.labels is None or base is None or len(built.arms) < len(built.labels):
+            return (), ()
+        names = [wanted] if isinstance(wanted, str) else wanted
+        if "factors" not in self.table or design not in effects.DESIGNS:
+            self._add(path, wanted, f"goes with [factors] of a {' or a '.join(effects.DESIGNS)}")
+            return (), ()
+        for factor in names:
+            if factor not in base.levels:
+                self._add(path, factor, f"no such factor; {did_you_mean(factor, base.levels)}")
+                return (), ()
+        if len(set(names)) < len(names):
+            self._add(path, wanted, "is no interaction of a factor with itself; name two factors")
+            return (), ()
+        return self._told_apart(path, names, built.arms, base)
+
+    def _told_apart(
+        self, path: str, names: Sequence[str], arms: Sequence[Arm], base: Arm
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The sides of every effect of these factors, if the design tells it at all."""
+        design, found = self.table.get("design", "grid"), []
+        if len(base.levels) == 1:
+            found = [(arm.label, base.label) for arm in arms if arm.label != base.label]
+        for levels in effects.every(design, arms, base.levels):
+            if {factor for factor, _, _ in levels} != set(names):
+                continue
+            effect = effects.averaged(levels, design, arms, base.levels)
+            found.append(effects.sides(levels))
+            if not effect.weights:
+                self._add(path, effects.name(levels), "is in no arm together with what it is compared with")
+            if len(levels) > 1 and (of := next((a for _, a in effect.aliases if len(a) == 1), None)):
+                problem = f"this screen cannot tell it from what {effects.name(of)} does alone"
+                self._add(path, effects.name(levels), f"{problem}; leave out resolution = 3, or use a grid")
+            twin = self._claimed.setdefault(frozenset({levels, *(a for _, a in effect.aliases)}), levels)
+            if len(levels) > 1 and twin != levels:
+                problem = f"this screen cannot tell it from {effects.name(twin)}, which is claimed above"
+                self._add(path, effects.name(levels), f"{problem}: the two are one number")
+        return tuple(dict.fromkeys(a for a, _ in found)), tuple(dict.fromkeys(b for _, b in found))
 
     def _labels(self, path: str, wanted: str | list[str], built: Arms) -> tuple[str, ...]:
         """Arms that a name, a list of names or globs mean; nothing is said when nobody knows the arms."""
@@ -342,6 +436,9 @@ class _Reader:
         if tune.epochs is not None and any(stage.steps for arm in built.arms for stage in arm.recipe.stages):
             where = "[tune] epochs"
             self._add(where, tune.epochs, "shortens stages given in epochs; some are given in steps")
+        tuned = tune.metric.partition(".")[2]
+        if tuned in metrics and metrics[tuned].traits.get("asked"):
+            self._add("[tune] metric", tune.metric, "is told in reports, not while searching; use val.auc")
         spaces = [("[tune.space]", tune.space, built.arms)]
         for pattern, space in tune.arms.items():
             labels = self._labels("[tune.arms]", pattern, built)
@@ -359,6 +456,31 @@ class _Reader:
             clashes = (space_clash(arm, tune) for arm in built.arms)
             if clash := next(filter(None, clashes), None):
                 self._add("[tune.space]", None, clash)
+
+
+def metric_problem(metric: str, sets: Sequence[str], *further: str) -> str:
+    """Why nothing can be compared by ``metric``; empty where it can.
+
+    sets      of a study: ``local`` where there is one, then its hidden sets
+    further   metrics that are known here alone
+    """
+    gaps = [f"gap.{name}" for name in sets if name != "local" and "local" in sets]
+    return _metric_problem(metric, sets, [*gaps, "cost.seconds", "cost.epochs", "seed_sd", *further])
+
+
+def _metric_problem(metric: str, sets: Sequence[str], special: Sequence[str]) -> str:
+    of, _, score = metric.partition(".")
+    if metric in special or (of in sets and score in metrics):
+        return ""
+    if of in sets and (metrics.needs_class(score) or "(" in score):
+        return metrics.problem(score)
+    examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
+    hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
+    return f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})"
+
+
+def _told(score: Component) -> bool:
+    return score.traits.get("interval") != "none" and score.traits.get("unit") == "share"
 
 
 def _matching(labels: Sequence[str], pattern: str) -> list[str]:

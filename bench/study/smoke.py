@@ -32,10 +32,21 @@ def smoke(study: Study) -> Study:
         "hidden": {name: _hidden(hidden) for name, hidden in study.hidden.items()},
         "val_shift": study.val_shift and _hidden(study.val_shift),
         "seeds": study.seeds[:1],
+        "further_seeds": (),
         "folds": study.folds and study.folds.model_copy(update={"k": 2}),
         "tune": study.tune and _tune(study.tune),
+        "primary": _metric(study.primary),
+        "scores": tuple(score for score in study.scores if "(" not in score),
+        "gates": (),
+        "claims": tuple(one.model_copy(update={"metric": _metric(one.metric)}) for one in study.claims),
     }
     return study.model_copy(update=changes)
+
+
+def _metric(metric: str) -> str:
+    """Accuracy in place of a score that names classes: drawn images have others."""
+    of, _, score = metric.partition(".")
+    return f"{of}.accuracy" if "(" in score else metric
 
 
 def _tune(tune: Tune) -> Tune | None:

@@ -71,8 +71,9 @@ class Batches:
         self._augment = pipeline.build(recipe.augment, size_px=height, channels=channels, device=device)
         self._draws = bool(recipe.augment) and recipe.augment_mode == "dynamic"
         self._batch_size, self._seed, self._device = recipe.batch_size, seed, device
-        in_blocks = self._draws and self._augment.leading
-        self._block = block_steps(device, recipe.batch_size, height) if in_blocks else 1
+        self.turn = block_steps(device, recipe.batch_size, height)
+        """Steps after which trials that share a process take turns."""
+        self._block = self.turn if self._draws and self._augment.leading else 1
         self.begun = 0
         """Epochs begun, over the whole trial."""
         weights = self._deck.class_weights

@@ -40,16 +40,18 @@ class Checkpoint:
         identity: Mapping[str, object],
         note: Callable[[str], None] = lambda text: None,
         stop: Callable[[], bool] = lambda: False,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Nothing is read or written yet.
 
         identity   what must be the same for training to continue, as numbers, text and dicts of them
         note       told what the person may want to know
         stop       asked at each offer whether training is to end there
+        now        seconds of training; several trials that take turns write no more often than one alone
         """
         self.path, self._identity, self._note, self._stop = path, dict(identity), note, stop
-        self._seconds_per_byte = SECONDS_PER_BYTE
-        self._since = time.perf_counter()
+        self._seconds_per_byte, self._now = SECONDS_PER_BYTE, now
+        self._since = now()
 
     def read(self, device: str) -> Snapshot | None:
         """What was kept, its tensors on ``device``; None where there is nothing to continue from."""
@@ -84,21 +86,21 @@ class Checkpoint:
             rest = "continues from there" if self._write(state) else "starts again"
             last = state["history"][-1]
             raise Interrupted(f"stopped in stage {last['stage']} after epoch {last['epoch']}; {rest}")
-        since = time.perf_counter() - self._since
+        since = self._now() - self._since
         return _bytes(state) * self._seconds_per_byte <= SHARE * since and self._write(state)
 
     def _write(self, state: Snapshot) -> bool:
         """Write and remember how long it took; False, and a note, where the disk refuses."""
-        now, size = time.perf_counter(), _bytes(state)
+        begun, size = self._now(), _bytes(state)
         content = {"format": FORMAT, "identity": self._identity, **state}
         try:
             write_whole(self.path, lambda file: torch.save(content, file))
         except (OSError, RuntimeError) as error:  # RuntimeError: how torch tells of a disk that is full
             self._note(f"no checkpoint written to {self.path}: {str(error).partition(chr(10))[0]}")
-            self._since = time.perf_counter()
+            self._since = self._now()
             return False
-        self._since = time.perf_counter()
-        self._seconds_per_byte = (self._since - now) / max(size, 1)
+        self._since = self._now()
+        self._seconds_per_byte = (self._since - begun) / max(size, 1)
         return True
 
 

@@ -8,6 +8,7 @@ import errno
 import functools
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
@@ -34,29 +35,68 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Names of glibc's malloc.h."""
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What torch keeps once per process, as a value."""
+
+    threads: int
+    conv_tf32: bool
+    matmul_tf32: bool
+    benchmark: bool
+    """cuDNN tries its kernels and takes the fastest."""
+    deterministic: bool
+
+    @classmethod
+    def present(cls) -> Settings:
+        """As they are now."""
+        return cls(
+            torch.get_num_threads(),
+            torch.backends.cudnn.allow_tf32,
+            torch.backends.cuda.matmul.allow_tf32,
+            torch.backends.cudnn.benchmark,
+            torch.are_deterministic_algorithms_enabled(),
+        )
+
+    @classmethod
+    def of(cls, recipe: Recipe, device: str) -> Settings:
+        """As ``recipe`` wants them on ``device``; what it does not say stays as it is.
+
+        fp32 means fp32: torch lets cuDNN use TF32 unless told otherwise.
+        """
+        now, tf32 = cls.present(), recipe.precision == "tf32"
+        exact = recipe.deterministic and device != "cpu"
+        if device == "cpu":
+            keep_freed_memory()
+        elif exact:
+            prepare_cublas()
+        return cls(
+            recipe.cpu_threads if device == "cpu" else now.threads,
+            tf32,
+            tf32,
+            not recipe.deterministic,
+            exact or now.deterministic,
+        )
+
+    def apply(self) -> None:
+        """Make torch heed them."""
+        if self.threads != torch.get_num_threads():  # a change may build its pool of threads anew
+            torch.set_num_threads(self.threads)
+        torch.backends.cudnn.allow_tf32 = self.conv_tf32
+        torch.backends.cuda.matmul.allow_tf32 = self.matmul_tf32
+        torch.backends.cudnn.benchmark = self.benchmark
+        if self.deterministic != torch.are_deterministic_algorithms_enabled():  # a change may import inductor
+            torch.use_deterministic_algorithms(self.deterministic)
+
+
 @contextlib.contextmanager
 def computing(recipe: Recipe, device: str) -> Iterator[None]:
-    """Set what the recipe says and put everything back afterwards.
-
-    fp32 means fp32: torch lets cuDNN use TF32 unless told otherwise.
-    """
-    threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
-    before = cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, cudnn.benchmark
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    if device == "cpu":
-        torch.set_num_threads(recipe.cpu_threads)
-        keep_freed_memory()
-    cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = recipe.precision == "tf32"
-    cudnn.benchmark = not recipe.deterministic
-    if recipe.deterministic and device != "cpu":
-        prepare_cublas()
-        torch.use_deterministic_algorithms(True)
+    """Set what the recipe says and put everything back afterwards."""
+    before = Settings.present()
+    Settings.of(recipe, device).apply()
     try:
         yield
     finally:
-        cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, cudnn.benchmark = before
-        torch.use_deterministic_algorithms(deterministic)
-        torch.set_num_threads(threads)
+        before.apply()
 
 
 def prepare_cublas() -> None:

@@ -12,6 +12,7 @@ them on at every replay, so an epoch's ``torch.manual_seed`` holds for replays t
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -107,7 +108,10 @@ class CudaRecorder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        current = torch.cuda.current_stream(device)
+        # the default stream cannot be recorded; that of a stance can
+        shared = current == torch.cuda.default_stream(device)
+        self._stream = torch.cuda.Stream(device) if shared else current  # type: ignore[no-untyped-call]
 
     def aside(self, step: Step, images: Tensor, targets: Tensor) -> Tensor:
         """Take an ordinary step with (B, C, H, W) and (B, K) on the stream that is recorded later."""
@@ -124,7 +128,7 @@ class CudaRecorder:
         before, current = generator.clone_state(), torch.cuda.current_stream(self._device)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.device(self._device), torch.cuda.graph(graph, stream=self._stream):
+            with torch.cuda.device(self._device), torch.cuda.graph(graph, stream=self._stream), _holding():
                 work()
         except BaseException:
             # A recording that broke off leaves the generator waiting for its end, and dropout would fail; and
@@ -133,6 +137,18 @@ class CudaRecorder:
             generator.graphsafe_set_state(before)
             raise
         return graph.replay
+
+
+@contextlib.contextmanager
+def _holding() -> Iterator[None]:
+    """Collect no garbage: to destroy the recording of an ended trial could break this one."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from bench import metrics
 from bench.data.images import Development
 from bench.data.streamed import placed
 from bench.errors import UserError
-from bench.evaluate import predict
+from bench.evaluate import predicted
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.batches import Batches
@@ -23,10 +22,9 @@ from bench.train.device import room_for_images
 from bench.train.outcome import Best, Diverged, Fit, Hooks, Placing, Progress, Pruned
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
+from bench.train.turns import Turns, finish
 
-__all__ = ["Diverged", "Fit", "Hooks", "Progress", "fit"]
-
-NO_HOOKS = Hooks()
+__all__ = ["Diverged", "Fit", "Hooks", "Progress", "fit", "training"]
 
 
 def fit(
@@ -35,16 +33,25 @@ def fit(
     recipe: Recipe,
     seed: int,
     device: str,
-    hooks: Hooks = NO_HOOKS,
+    hooks: Hooks | None = None,
 ) -> Fit:
+    """``training`` from start to end; torch's own generators are put back afterwards."""
+    generators = [torch.device(device)] if device != "cpu" else []
+    with torch.random.fork_rng(devices=generators):
+        return finish(training(network, development, recipe, seed, device, hooks or Hooks()))
+
+
+def training(
+    network: Network, development: Development, recipe: Recipe, seed: int, device: str, hooks: Hooks
+) -> Turns[Fit]:
     """Train ``network`` as ``recipe`` says; afterwards it is on ``device`` with the best weights of all.
 
     Best: highest validation accuracy; at a tie, lower validation loss. A stage starts from the best weights
     so far with a fresh optimizer and schedule; its patience counts from its own best evaluation.
 
     hooks    with a checkpoint, an interrupted run continues: on one CPU with the same end bit for bit
-    random   order, augmentation and dropout from ``seed``, by purpose and epoch; torch's own generators are
-             put back afterwards
+    random   order, augmentation and dropout from ``seed``, by purpose and epoch; dropout draws from torch's
+             own generators, which whoever takes the turns keeps for this training alone
 
     Raises Diverged for a loss that is not finite.
     """
@@ -53,16 +60,14 @@ def fit(
             f'stages: train is "none" in all {len(recipe.stages)}; give one "head", "top:N" or "all"'
         )
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    generators = [torch.device(device)] if device != "cpu" else []
     loop = _Loop(network, development, recipe, seed, device, hooks)
-    with torch.random.fork_rng(devices=generators):
-        try:
-            for position, stage in enumerate(recipe.stages):
-                if stage.train != "none" and not loop.has_done(position):
-                    loop.train(position, stage)
-        except Diverged as diverged:
-            diverged.fit = loop.fit()
-            raise
+    try:
+        for position, stage in enumerate(recipe.stages):
+            if stage.train != "none" and not loop.has_done(position):
+                yield from loop.train(position, stage)
+    except Diverged as diverged:
+        diverged.fit = loop.fit()
+        raise
     return loop.fit()
 
 
@@ -84,7 +89,8 @@ class _Loop:
         self.batches = Batches(development.train, self.classes, recipe, seed, device, room)
         self.val = placed(development.val, device, room - self.batches.split.resident_bytes)
         self.val_labels = development.val.labels
-        self.placing = Placing(self.batches.split.nbytes, self.val.nbytes, room)
+        there = self.batches.split.resident_bytes + self.val.resident_bytes  # some by another's doing
+        self.placing = Placing(self.batches.split.nbytes, self.val.nbytes, max(room, there))
         self.best = Best()
         self.history: list[dict[str, Any]] = []
         self.stages: list[dict[str, Any]] = []
@@ -92,7 +98,8 @@ class _Loop:
         """Steps done, over the whole trial."""
         self.earlier_s = 0.0
         """Seconds of training before the checkpoint that this run continued from."""
-        self.started = time.perf_counter()
+        self.clock = hooks.clock
+        self.started = self.clock.now()
         self._noted: set[str] = set()
         self._kept = hooks.checkpoint.read(device) if hooks.checkpoint else None
         """What that checkpoint holds, until its stage is taken up."""
@@ -107,21 +114,22 @@ class _Loop:
         """Whether the run that this one continues ended that stage."""
         return any(stage["stage"] == position + 1 for stage in self.stages)
 
-    def train(self, position: int, stage: Stage) -> None:
+    def train(self, position: int, stage: Stage) -> Turns[None]:
         """One stage, leg by leg (what lies between two evaluations); then back to the best weights."""
         legs = _legs(stage, self.batches.per_epoch)
         weights = self.batches.class_weights
         stepper = Stepper(self.network, self.recipe, stage, sum(legs), weights, self._note)
         own_best, since_best = Best(), 0
         earlier = self._take_up(position, stepper)
-        for entry in earlier:
-            since_best = 0 if own_best.take(entry) else since_best + 1
+        for known in earlier:
+            since_best = 0 if own_best.take(known) else since_best + 1
         batches = self.batches.of_stage(position, stepper.done % self.batches.per_epoch)
         for leg, steps in enumerate(legs[len(earlier) :], len(earlier) + 1):
-            entry = {"stage": position + 1, "epoch": leg, **self._leg(stepper, batches, steps, position)}
-            entry |= self._validate(stepper, position)
+            done = yield from self._leg(stepper, batches, steps, position)
+            scores = yield from self._validate(stepper, position)
+            entry: dict[str, Any] = {"stage": position + 1, "epoch": leg, **done, **scores}
             stepper.val_losses.append(entry["val_loss"])
-            entry["seconds"] = time.perf_counter() - self.started
+            entry["seconds"] = self.clock.now() - self.started
             self.history.append(entry)
             self.best.take(entry, stepper.evaluated)
             self._tell(entry, len(legs))
@@ -147,19 +155,23 @@ class _Loop:
 
     def _leg(
         self, stepper: Stepper, batches: Iterator[tuple[Tensor, Tensor]], steps: int, position: int
-    ) -> dict[str, Any]:
+    ) -> Turns[dict[str, Any]]:
         """Train ``steps`` steps; what they tell stays on the device until the end, the leg's only read.
+
+        Others get their turn after each block of steps, so also before this one waits for the device.
 
         batches   images (B, C, H, W) and targets (B, K) on the device
         """
         set_modes(self.network)
-        told, begun, images = torch.empty(steps, 2, device=self.device), time.perf_counter(), 0
+        told, begun, images = torch.empty(steps, 2, device=self.device), self.clock.now(), 0
         for i in range(steps):
             batch = next(batches)
             told[i] = stepper(*batch)
             images += len(batch[1])
+            if (i + 1) % self.batches.turn == 0 or i + 1 == steps:
+                yield from self.clock.pause()
         losses, hits = told.T.tolist()
-        seconds = time.perf_counter() - begun
+        seconds = self.clock.now() - begun
         for i, loss in enumerate(losses):
             if not math.isfinite(loss):
                 rate = stepper.learning_rate(stepper.done - steps + i)
@@ -173,9 +185,11 @@ class _Loop:
             "images_per_s": images / seconds,
         }
 
-    def _validate(self, stepper: Stepper, position: int) -> dict[str, float]:
+    def _validate(self, stepper: Stepper, position: int) -> Turns[dict[str, float]]:
         """Scores of the present weights on validation."""
-        probabilities = predict(stepper.evaluated, self.val, self.device, precision=self.recipe.precision)
+        said = predicted(stepper.evaluated, self.val, self.device, precision=self.recipe.precision)
+        yield from self.clock.pause()
+        probabilities = said.cpu().numpy()
         scores = {
             f"val_{name}": metric(probabilities, self.val_labels)
             for name, metric in (

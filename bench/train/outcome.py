@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from bench.models.network import Network
+from bench.train.turns import Clock
 
 if TYPE_CHECKING:
     from bench.train.checkpoint import Checkpoint
@@ -44,6 +45,8 @@ class Hooks:
     """Told what the person may want to know, each text once."""
     resident_bytes: int = 0
     """Images that the device may keep; 0: as ``device.room_for_images`` finds."""
+    clock: Clock = field(default_factory=Clock)
+    """Tells the seconds of training."""
 
 
 @dataclass(frozen=True)

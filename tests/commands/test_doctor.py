@@ -22,7 +22,10 @@ def test_a_machine_that_can_write_is_well(tmp_path: Path):
     assert f"path       @gone → {tmp_path / 'gone'}  (missing)" in lines
     assert any(line.startswith("libraries  python ") and " torch " in line for line in lines)
     assert any(line.startswith(f"results    {tmp_path / 'new' / 'results'}  ") for line in lines)
-    assert any(line.startswith("executor   local, workers chosen per device, ray ") for line in lines)
+    assert any(
+        line.startswith("executor   local, workers chosen per device, gang chosen per device, ray ")
+        for line in lines
+    )
     assert any(line.startswith("           fp32, bf16") for line in lines)
     assert list(tmp_path.iterdir()) == [tmp_path / "here"], "looking leaves nothing behind"
 
@@ -50,6 +53,13 @@ def test_a_gpu_that_torch_cannot_use_is_a_problem(tmp_path: Path, monkeypatch: p
     assert (
         "problem    gpu: there is one that torch cannot use: The NVIDIA driver on your system is too" in text
     )
+
+
+def test_whether_processes_share_a_gpus_processors_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    assert doctor._mps().startswith("mps        off")
+    (tmp_path / "control").touch()
+    assert doctor._mps().startswith("mps        its daemon runs")
 
 
 def test_a_run_at_work_is_named(tmp_path: Path):

@@ -10,8 +10,9 @@ import torch
 from tiny import FLIPS, HIDDEN, machine_in, write_study
 
 from bench.commands.plan import plan_json
-from bench.commands.probe import ArmCost, StageCost, _length, added, as_data, as_text, probe
+from bench.commands.probe import ArmCost, StageCost, _length, added, as_data, as_text, probe, workers_for
 from bench.errors import UserError
+from bench.execute.look import Gpu
 from bench.models.cost import Block
 from bench.progress.terminal import Terminal
 from bench.recipe import Stage
@@ -140,6 +141,14 @@ def test_an_arm_that_finds_too_little_memory_says_so_whatever_the_error_is_calle
     monkeypatch.setattr("bench.train.loop.fit", broke)
     costs = probe(write_study(tmp_path), machine_in(tmp_path), False, QUIET)
     assert [cost.problem for cost in costs] == ["out of memory with batch_size = 32"] * 2
+
+
+def test_hours_are_those_of_the_workers_that_a_run_begins_with(tmp_path: Path) -> None:
+    costs, gpus = [replace(COST, reserved_mb=1_000.0)], [Gpu("0", 8_000)]
+    assert workers_for(costs, machine_in(tmp_path), gpus) == 4
+    assert workers_for([replace(costs[0], graph=True)], machine_in(tmp_path), gpus) == 1, "trials take turns"
+    assert workers_for([replace(costs[0], graph=True)], machine_in(tmp_path, gang=1), gpus) == 4
+    assert workers_for(costs, machine_in(tmp_path, workers=3), gpus) == 3
 
 
 def test_the_text_says_what_top_counts_what_stages_train_and_what_it_sums_to() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,10 @@ def test_what_is_kept_has_a_limit_and_the_longest_unused_goes_first(
     provide.development(trials[2], tmp_path)
     assert sum(size for size, _ in provide._kept.values()) == provide.KEPT_BYTES
     assert provide.development(trials[0], tmp_path) is first
-    assert provide.development(trials[1], tmp_path) is not second
+    assert provide.development(trials[1], tmp_path) is second, "which somebody holds"
+    let_go = weakref.ref(second)
+    del second
+    assert let_go() is None
 
 
 def test_what_is_larger_than_the_limit_is_not_kept(

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from samples import as_images, noise
 
+from bench.data import resident as module
 from bench.data.images import Samples
 from bench.data.resident import Resident, statistics
 
@@ -68,3 +71,16 @@ def test_a_batch_on_a_gpu_equals_the_one_on_the_host() -> None:
     images, index = as_images(noise(6), [0, 1] * 3), torch.tensor([3, 1])
     there = Resident(images, "cuda").batch(index.cuda()).cpu()
     torch.testing.assert_close(there, Resident(images, "cpu").batch(index), rtol=0, atol=0)
+
+
+def test_trials_that_hold_the_same_images_at_the_same_time_share_one_copy() -> None:
+    samples = Samples(noise(6), np.zeros(6, np.int64), np.arange(6, dtype=np.uint64))
+    one, other = module.resident(samples, "cpu"), module.resident(samples, "cpu")
+    assert one is other
+    assert module.resident(samples, "cpu", room=0) is one, "it takes no further room"
+    assert module.resident(samples.take(np.arange(4)), "cpu") is not one
+    assert module.resident(samples.take(np.arange(4)), "cpu", room=0) is None
+    assert one is not None
+    gone = weakref.ref(one)
+    del one, other
+    assert gone() is None, "it ends with the last of them"

@@ -26,6 +26,7 @@ from bench.execute.slots import (
     remember_peaks,
     remembered_peaks,
     share_out,
+    worth,
 )
 from bench.machine import Machine
 from bench.plan import Trial
@@ -137,7 +138,7 @@ def test_what_a_probe_measured_is_remembered_in_the_cache(
     assert remembered_peaks(setting.cache) == {}
 
 
-def worker_in_a_thread(place: Place, slot: str) -> _Worker:
+def worker_in_a_thread(place: Place, slot: str, beside: bool) -> _Worker:
     """Ends each job as done at once."""
     ours, theirs = multiprocessing.Pipe()
 
@@ -179,9 +180,54 @@ def test_an_idle_worker_beyond_the_slots_is_let_go(tmp_path: Path) -> None:
 
     executor = Local(["0"], Place(tmp_path, tmp_path))
     pipes = [Pipe(), Pipe()]
-    executor._crew = [_Worker(None, pipes[0], "0"), _Worker(None, pipes[1], "0", job=object())]  # type: ignore[arg-type]
+    executor._crew = [_Worker(None, pipes[0], "0"), _Worker(None, pipes[1], "0", {"a": object()})]  # type: ignore[arg-type]
     assert executor._free_slots() == []
     assert [pipe.closed for pipe in pipes] == [True, False], "the one at work keeps the slot"
+
+
+def recorded(job: Job, reserved_mb: float, gang: int, images_per_s: float) -> Record:
+    """Of a trial with recorded steps that took turns with so many."""
+    recipe = job.run.trial.recipe.model_copy(update={"graph": True})
+    machine: dict[str, object] = {"device": "cuda"} | ({"gang": gang} if gang > 1 else {})
+    done = {"recipe": recipe.model_dump(mode="json"), "timings": {"images_per_s": images_per_s}}
+    return on_gpu(job, reserved_mb, machine=machine, **done)
+
+
+def test_trials_take_turns_as_memory_allows_and_as_long_as_it_pays(job: Job, tmp_path: Path) -> None:
+    recipe = job.run.trial.recipe.model_copy(update={"graph": True})
+    trial, place = replace(job.run.trial, recipe=recipe), Place(tmp_path, tmp_path, "cuda")
+    gpus = [Gpu("0", 8_000), Gpu("1", 6_000)]
+
+    def room(*records: Record, gang: int = 0, asked: Trial = trial) -> tuple[int, list[str]]:
+        rooms = Rooms(place, gpus, gang)
+        for record in records:
+            rooms._learn(record)
+        return rooms.seats([asked]), rooms.slots([asked])
+
+    assert room() == (1, ["0", "1"]), "nothing is known"
+    remember_peaks(place.cache, {about(trial): 1_000.0})
+    assert room() == (1, ["0", "1"]), "memory is, but not what one does by itself"
+    alone = recorded(job, 1_000, 1, 12_000)
+    # 5,700 - 700 = 5,000 MB of the smaller one: five of 1,000 MB; doubled once, then as it pays
+    assert room(alone) == (2, ["0", "1"])
+    both = recorded(job, 1_900, 2, 20_000)
+    assert room(alone, both) == (4, ["0", "1"]), "and what two reserve together is not what one does"
+    assert room(alone, both, recorded(job, 3_500, 4, 21_000)) == (2, ["0", "1"])
+    slow = recorded(job, 1_900, 2, 12_500)
+    # 1,000 + 700 = 1,700 MB: four processes on one, three on the other
+    assert room(alone, slow) == (1, ["0", "1", "0", "1", "0", "1", "0"])
+    assert room(alone, both, gang=1)[0] == 1
+    assert room(gang=3)[1] == ["0", "1"], "a person who asks gets turns, not processes"
+    assert room(on_gpu(job, 1_000), asked=job.run.trial)[0] == 1, "its steps are not recorded"
+
+
+def test_what_nobody_measured_is_tried_once_what_it_is_compared_with_was() -> None:
+    assert worth({}, 8) == 1
+    assert worth({"a": {1: [10.0]}}, 8) == 2
+    assert worth({"a": {1: [10.0]}}, 1) == 1
+    assert worth({"a": {1: [10.0]}, "b": {2: [90.0]}}, 8) == 2, "other trials are no measure"
+    assert worth({"a": {1: [10.0, 10.0], 2: [11.0], 4: [11.1]}}, 8) == 2
+    assert worth({"a": {1: [10.0], 2: [18.0], 4: [30.0], 8: [45.0]}}, 8) == 8
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -118,11 +118,11 @@ def test_before_its_first_trial_on_a_gpu_a_worker_tells_cublas_to_repeat_its_sum
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     seen: list[str | None] = []
 
-    def run_trial(*given: object) -> None:
+    def trial_turns(*given: object) -> None:
         seen.append(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
         raise KeyError
 
-    monkeypatch.setattr("bench.execute.work.run_trial", run_trial)
+    monkeypatch.setattr("bench.execute.work.trial_turns", trial_turns)
     monkeypatch.setattr("bench.execute.records.provenance.machine", lambda device: {"device": device})
     for device in ("cpu", "cuda"):
         assert work(job, Place(tmp_path / device, tmp_path, device), lambda event: None).cause == "error"

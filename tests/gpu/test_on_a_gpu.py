@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import machine_in, write_study
+from tiny import FLIPS, machine_in, write_study
 
 import bench.augment  # noqa: F401
 from bench.augment.pipeline import build
 from bench.execute import Event, Job, Place
+from bench.execute.inline import Inline
 from bench.execute.local import Local
 from bench.execute.work import work
 from bench.recipe import Choice
@@ -39,9 +40,9 @@ TOLERANCE = 1e-3
 """Of pixels in [0, 1]: the bar for an operation on a GPU."""
 
 
-def jobs(folder: Path, **changes: Any) -> list[Job]:
-    """Trials of a study of two arms, their recipe changed."""
-    study = write_study(folder)
+def jobs(folder: Path, arms: str = FLIPS, **changes: Any) -> list[Job]:
+    """Trials of a study of ``none`` and ``arms``, their recipe changed."""
+    study = write_study(folder, arms=arms)
     study.write_text(study.read_text().replace("steps = 2", "steps = 12, eval_every = 3"))
     runs = prepare(study, machine_in(folder)).runs
     recipes = [run.trial.recipe.model_copy(update=changes) for run in runs]
@@ -117,6 +118,19 @@ def test_two_workers_share_a_device_and_record_what_they_reserved(tmp_path: Path
         assert DEVICE == "cpu" or record.memory["reserved_mb"] >= record.memory["peak_mb"]
 
 
+def test_trials_that_take_turns_end_as_one_by_one(tmp_path: Path) -> None:
+    """Each with its own stream, generator and recording, on one copy of the images."""
+    arms = 'mixed = { augment = ["randaugment", "mixup"], ema = 0.9 }\nflips = { augment = ["flip"] }'
+    together = jobs(tmp_path, arms, deterministic=True, graph=True)
+    for name, gang in (("alone", 1), ("gang", 3)):
+        ends = Inline(place(tmp_path, name), gang).run(together, QUIET)
+        assert [event.kind for event in ends] == ["done"] * 3
+    assert {r.machine.get("gang") for r in Store(tmp_path / "gang").records()} == {3}
+    for job in together:
+        parted, whole = (losses(place(tmp_path, name), job) for name in ("gang", "alone"))
+        assert parted == pytest.approx(whole, rel=1e-5)
+
+
 def test_a_trial_that_runs_out_of_memory_says_so_and_the_next_one_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +139,7 @@ def test_a_trial_that_runs_out_of_memory_says_so_and_the_next_one_does_not(
 
     one, other = jobs(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("bench.execute.work.run_trial", hungry)
+        patch.setattr("bench.execute.work.trial_turns", hungry)
         assert work(one, place(tmp_path, "r"), QUIET).cause == "oom"
     assert work(other, place(tmp_path, "r"), QUIET).kind == "done"
 

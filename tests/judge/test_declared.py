@@ -202,12 +202,12 @@ def test_only_what_was_scored_on_the_set_of_a_metric_counts(make_world):
     w.finish("base", 0)
     w.finish("b", 1)
     keys = [("b", "base", "heavy.accuracy"), ("b", "base", "seed_sd")]
-    assert scored(keys, w.plan, w.store) == [], "no seed has both"
+    assert scored(keys, w.study, w.plan, w.store) == [], "no seed has both"
     w.diverge("b", 0)
-    assert scored(keys, w.plan, w.store) == keys
+    assert scored(keys, w.study, w.plan, w.store) == keys
     w.keys = lambda fold=None: {"test": "a" * 64, "heavy": "d" * 64}
     w.finish("b", 0)
-    assert scored(keys, w.plan, w.store) == keys[1:], "heavy is another set there"
+    assert scored(keys, w.study, w.plan, w.store) == keys[1:], "heavy is another set there"
 
 
 def test_a_damaged_file_is_an_error_that_says_what_is_lost(world):

@@ -135,7 +135,7 @@ def test_a_claim_about_it_is_inconclusive(pair):
 def test_with_looks_it_gets_no_further_seeds(make_world):
     w = make_world(seeds=tuple(range(8)))
     w.arm("none", 1.0)
-    w.arm("same", 1.02, ["blur"])
+    w.arm("same", 1.12, ["blur"])
     for label in w.skills:
         for seed in range(5):
             w.finish(label, seed)

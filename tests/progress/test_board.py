@@ -7,6 +7,7 @@ from boards import Clock, cells
 
 from bench.execute import Event
 from bench.progress.board import BEACON, Beacon, Board, Cell, read_beacon, row
+from bench.progress.screen import curve_rows
 
 
 def event(trial: str, kind: str = "epoch", **changes: object) -> Event:
@@ -95,3 +96,23 @@ def test_a_beacon_that_cannot_be_written_or_read_is_no_error(tmp_path: Path, clo
     assert read_beacon(tmp_path) is None
     (tmp_path / BEACON).write_text("{")
     assert read_beacon(tmp_path) is None
+
+
+def test_a_trial_that_runs_is_told_with_its_curve_until_it_ends(clock: Clock) -> None:
+    board = Board("s", 2, clock=clock)
+    at = {"stage": 1, "stages": 1, "epoch": 1, "epochs": 4, "loss": 1.0, "images_per_s": 1.0}
+    for value in (0.25, 0.5, float("nan"), 1.0):
+        board.listen(event("a0", at={**at, "val_accuracy": value}))
+    (told,) = board.as_data()["running"]
+    assert told["curve"] == [0.25, 0.5, 1.0]
+    assert curve_rows([told, {"arm": "b", "replicate": "s0"}], 60) == [
+        "validation accuracy over evaluations, ▁ 25.0 to █ 100.0 %",
+        "  a s0  ▁▃█  now 100.0, best 100.0, of 3",
+        "  b s0  none yet",
+    ]
+    long = {"arm": "a", "replicate": "s1", "curve": [i / 100 for i in range(101)]}
+    drawn = curve_rows([long], 60)[1].split()[2]
+    assert (len(drawn), drawn[-1], list(drawn)) == (22, "█", sorted(drawn))
+    assert curve_rows([], 60) == ["no running trial was evaluated yet"]
+    board.end(event("a0", "done"))
+    assert board.curves == {}

@@ -1,6 +1,7 @@
 import io
 import json
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -112,3 +113,55 @@ def test_a_signal_is_answered_at_once(capfd: pytest.CaptureFixture[str], monkeyp
         assert isinstance(screen, LiveTrials)
         terminal.alert("stopping")
         assert screen.banner == "stopping", "drawn with the rest, a quarter of a second later"
+
+
+class Impatient:
+    """A timer that goes off at once."""
+
+    def __init__(self, seconds: float, say: Callable[[], None]) -> None:
+        self.seconds, self.say = seconds, say
+
+    def start(self) -> None:
+        assert self.seconds < 3, "within three seconds"
+        self.say()
+
+    def cancel(self) -> None:
+        pass
+
+
+def test_who_reads_a_pipe_is_told_what_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bench.progress.terminal.threading.Timer", Impatient)
+    terminal, board = Terminal(), Board("mine", 12, 2)
+    with terminal.waiting("starting"), terminal.counting("reading cells"), terminal.trials(board):
+        pass
+    board.listen(event("epoch"))
+    with terminal.trials(board):
+        pass
+    assert capsys.readouterr().err.splitlines() == [
+        "  starting …",
+        "  reading cells …",
+        "  mine: 12 trials, 2 at once; starting workers …",
+        "  mine: 12 trials, 2 at once; flips s1 run …",
+    ]
+    with Terminal(quiet=True).waiting("starting"):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_what_was_said_meanwhile_is_answer_enough(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    timers: list[Impatient] = []
+
+    class Kept(Impatient):
+        def start(self) -> None:
+            timers.append(self)
+
+    monkeypatch.setattr("bench.progress.terminal.threading.Timer", Kept)
+    terminal = Terminal()
+    with terminal.waiting("starting"):
+        terminal.note("a line")
+        timers[0].say()
+    assert capsys.readouterr().err == "a line\n"

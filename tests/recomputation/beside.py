@@ -1,8 +1,9 @@
 """Differences that were not declared: which of them Holm over the arms of their set leaves standing."""
 
+from . import screens
 from .comparisons import Comparison, difference
 from .corrupted import unseen
-from .family import Family, claimed, mirrored
+from .family import Family, mirrored
 from .formulas import holm
 
 Pair = tuple[str, str]
@@ -14,8 +15,7 @@ class Beside:
     def __init__(self, family: Family) -> None:
         self.family, self.study = family, family.study
         names = [(arm, self.study.baseline, "") for arm in self.study.arms if arm != self.study.baseline]
-        for claim in self.study.file.get("claims", []):
-            names += claimed(self.study, claim)
+        names += self.family.members
         self.pairs: list[Pair] = []
         for arm, reference, _ in names:
             if not {(arm, reference), (reference, arm)} & {*self.pairs}:
@@ -47,6 +47,7 @@ class Beside:
 
     def _p(self, pair: Pair, name: str, new: bool) -> float:
         if not new:
-            return difference(self.study, *pair, name).p(0.0)
+            effect = screens.compare(self.study, (*pair, f"{name}.accuracy"))
+            return (effect or difference(self.study, *pair, name)).p(0.0)
         found = unseen(self.study, *pair, name)
         return found[2].p(0.0) if found and found[2] else 1.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 DIGITS = 10  # significant ones of a number in tables/*.csv
-FEWER = {"luck": 7}  # of what is integrated numerically
+FEWER = {"luck": 7, "p": 7}  # of what is integrated numerically
 
 
 @dataclass

@@ -35,13 +35,13 @@ class Comparison:
     spreads: tuple[float, float] | None = None
     p_spread: float = 1.0
 
-    def p(self, cut: float) -> float:
-        """For "the benefit is `cut`"."""
+    def p(self, cut: float, printed: bool = False) -> float:
+        """For "the benefit is `cut`"; by what decides, or by the interval as it is printed."""
         if self.reason:
             return 1.0
         if self.effect is None:
             return self.p_spread if cut == 0 else 1.0
-        return self.effect.p(self.sign * cut)
+        return (self.effect.p_printed if printed else self.effect.p)(self.sign * cut)
 
     @property
     def few(self) -> bool:

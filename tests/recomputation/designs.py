@@ -1,13 +1,16 @@
-"""Grids of factors: what a level changes, over all settings of the others."""
+"""What a level changes over all settings of the others, in grids and screens; ladders rung by rung."""
 
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from . import screens
+from .family import Family
 from .formulas import two_way
 from .records import Study
 from .replicates import rows as rows_of
+from .rows import Row, effect, verdict
 
 
 def _levels(study: Study) -> dict[str, list[str]]:
@@ -58,4 +61,50 @@ def main_effects(study: Study) -> list[dict[str, Any]]:
                     "seeds": len(seeds),
                 }
             )
+    return rows
+
+
+def factor_rows(study: Study, family: Family) -> list[Row]:
+    """Of a screen: its effects, of interactions that are one column the first."""
+    names, rows, told = screens.factors(study), [], set()
+    aliases = screens.aliases(study)
+    for sides, weights in screens.effects(study).items():
+        column = tuple(weight > 0 for weight in weights.values())
+        turned = tuple(not one for one in column)
+        if sides[1] == screens.BOTH and {column, turned} & told:
+            continue
+        told.add(column)
+        name = (*sides, study.primary)
+        asked = name in family.members
+        found = family.verdict(name) if asked else None
+        one = found.comparison if found else screens.compare(study, name)
+        assert one is not None
+        row: Row = {"effect_of": _against(names, sides)} | effect("effect", one)
+        if any((*each, study.primary) in family.members for each in screens.effects(study)):
+            row |= verdict(found)
+        row |= {"aliases": ", ".join(aliases[sides]) or None}
+        rows.append(row | {"blocks": len(weights) // 2, "cells": len(weights), "seeds": one.seeds})
+    return rows
+
+
+def _against(names: dict[str, list[str]], sides: tuple[str, str]) -> str:
+    wanted = sides[0].split(" × ") if sides[1] == screens.BOTH else [sides[0].removeprefix("with ")]
+    return " × ".join(
+        f"{name} {on} against {off}" for name, (off, on) in names.items() if screens.value(name, on) in wanted
+    )
+
+
+def ladder_rows(study: Study, family: Family) -> list[Row]:
+    """Rung by rung: against the one below, and against the first."""
+    if study.file.get("design") != "ladder":
+        return []
+    rows, below = [], None
+    for arm in study.arms:
+        row: Row = {"arm": arm}
+        for stem, reference in (("step", below), ("whole", study.baseline if below else None)):
+            found = family.verdict((arm, reference, study.primary)) if reference else None
+            row |= effect(f"{stem}_effect", found and found.comparison, stem=f"{stem}_")
+            row |= {f"{stem}_{key}": value for key, value in verdict(found).items()}
+        rows.append(row)
+        below = arm
     return rows

@@ -1,15 +1,17 @@
 """The declared comparisons of a study, judged together: Holm at each cut, verdicts, what claims get."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
 from scipy import stats
 
+from . import screens
 from .comparisons import Comparison, compare
 from .formulas import LEVEL, POWER, fewest, holm
 from .records import Study
+from .sharing import shared
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Verdict:
     """Its interval is at 1 − this."""
     look: int | None = None
     """As many of each arm's seeds as it was last seen with; None: all."""
+    shrunk: float | None = None
+    """What is left of an early look's effect, of a ratio its logarithm."""
 
 
 def claimed(study: Study, claim: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -43,6 +47,8 @@ def claimed(study: Study, claim: dict[str, Any]) -> list[tuple[str, str, str]]:
 
     if claim.get("expect") == "does not converge":
         return []
+    if "effect" in claim:
+        return screens.claimed(study, claim)
     metric = claim.get("metric", study.primary)
     return [
         (arm, other, metric)
@@ -79,20 +85,49 @@ class Family:
     def members(self) -> dict[tuple[str, str, str], Comparison]:
         """Each hypothesis once, as first written, whichever of its arms is named first."""
         study = self.study
-        names = [(arm, study.baseline, study.primary) for arm in study.arms if arm != study.baseline]
+        names = [(*pair, study.primary) for pair in screens.declared(study)]
         for claim in study.file.get("claims", []):
             names += claimed(study, claim)
         found: dict[tuple[str, str, str], Comparison] = {}
         for name in names:
             if not (study.mirrored_once and mirrored(name) in found):
-                found[name] = self.comparison(name)
-        return found
+                found[name] = self._plain(name)
+        return self._lent(found)
+
+    def _lent(
+        self, found: dict[tuple[str, str, str], Comparison], look: int | None = None
+    ) -> dict[tuple[str, str, str], Comparison]:
+        """With the seed variance that comparisons lend each other."""
+        if not self.study.shares:
+            return found
+        pairs = {name: one for name, one in found.items() if name[:2] not in screens.sides(self.study)}
+        averaged = {name: one for name, one in found.items() if name not in pairs}
+        lent = shared(pairs) | screens.shared(self.study, averaged, look)
+        return {name: lent[name] for name in found}
 
     def comparison(self, name: tuple[str, str, str]) -> Comparison:
         """Of two arms, in the order that is asked for."""
+        if name in self.members:
+            return self.members[name]
         if name not in self.compared:
-            self.compared[name] = compare(self.study, *name)
+            self.compared[name] = self._turned(name)
         return self.compared[name]
+
+    def _turned(self, name: tuple[str, str, str], look: int | None = None) -> Comparison:
+        """What is declared from the other side."""
+        plain, declared = self._plain(name, look), self.members[mirrored(name)].effect
+        effect = plain.effect
+        if effect and declared and declared.by:
+            effect = replace(effect, by=replace(declared.by, mean=effect.mean))
+        return replace(plain, effect=effect)
+
+    def _plain(self, name: tuple[str, str, str], look: int | None = None) -> Comparison:
+        """By its own seeds alone; as many of each arm's as a look had."""
+        return screens.compare(self.study, name, look) or compare(self.study, *name, look=look)
+
+    def shrunk(self, name: tuple[str, str, str]) -> float | None:
+        """An effect of an early look drawn back; None where there was but one look."""
+        return None
 
     def at(self, cut: float | str) -> dict[tuple[str, str, str], float]:
         """Adjusted p-values at a cut: a number, or `delta` and `-delta`, each member's own."""
@@ -131,7 +166,7 @@ class Family:
         if not self._has(member, cut):
             return 0
         where = self._cut(member, cut)
-        p = self.at(cut)[name] if strict else member.p(where)
+        p = self.at(cut)[name] if strict else member.p(where, printed=True)
         if p >= (member.level if strict else LEVEL):
             return 0
         return 1 if member.benefit > where else -1
@@ -163,11 +198,21 @@ class Family:
     def _verdict(self, name: tuple[str, str, str]) -> Verdict:
         word = self.word(name)
         one = self.comparison(name)
-        detail = one.reason or (self.detail(one) if word == "inconclusive" else "")
+        parts = [
+            one.reason or (self.detail(one) if word == "inconclusive" else ""),
+            screens.held(self.study, name[:2]),
+        ]
+        detail = "; ".join(filter(None, parts))
         if word in WORDS["seed_sd"] and one.spreads:
             detail = f"its sd over seeds is {points(abs(one.benefit))} apart"
-        return Verdict(
-            one, word, word != self.word(name, strict=False), detail, self.level(name), self.seen(name)
+        dagger = word != self.word(name, strict=False) and self._held_back(name)
+        return Verdict(one, word, dagger, detail, self.level(name), self.seen(name), self.shrunk(name))
+
+    def _held_back(self, name: tuple[str, str, str]) -> bool:
+        """Whether the printed interval alone would say more at some cut."""
+        return any(
+            self.side(name, cut, strict=False) and not self.side(name, cut, strict=True)
+            for cut in (0.0, "delta", "-delta")
         )
 
     def level(self, name: tuple[str, str, str]) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, stats
@@ -23,6 +23,10 @@ class Effect:
     seeds: int
     items: tuple[int, ...]
     """The number of items of each set that the mean is of: one, or two of a gap."""
+    lent: float = 0.0
+    """Degrees of freedom that other comparisons add to the seeds'."""
+    by: "Effect | None" = None
+    """What decides in its place."""
 
     @property
     def variance(self) -> float:
@@ -31,16 +35,27 @@ class Effect:
     def quantile(self, alpha: float) -> float:
         """Cochran and Cox's q at this two-sided level."""
         w = self.v_seed / self.variance if self.variance else 1.0
-        of_seeds, of_items = stats.t.isf(alpha / 2, [self.seeds - 1, min(self.items) - 1])
+        of_seeds, of_items = stats.t.isf(alpha / 2, [self.seeds - 1 + self.lent, min(self.items) - 1])
         return float(w * of_seeds + (1 - w) * of_items)
+
+    def half(self, level: float = LEVEL) -> float:
+        """Half the interval at 1 − level, the wider one where something else decides."""
+        own = self.quantile(level) * math.sqrt(self.variance)
+        return max(own, self.by.half(level)) if self.by else own
 
     def ends(self, level: float = LEVEL) -> tuple[float, float]:
         """Of the interval at 1 − level."""
-        half = self.quantile(level) * math.sqrt(self.variance)
+        half = self.half(level)
         return self.mean - half, self.mean + half
+
+    def p_printed(self, cut: float) -> float:
+        """Of the wider interval."""
+        return max(replace(self, by=None).p(cut), self.p(cut))
 
     def p(self, cut: float) -> float:
         """Two-sided, for "the difference is cut"."""
+        if self.by:
+            return self.by.p(cut)
         if not self.variance:
             return 1.0
         apart = abs(self.mean - cut) / math.sqrt(self.variance)
@@ -51,17 +66,23 @@ class Effect:
 
     def with_seeds(self, seeds: int) -> "Effect":
         """The same noise, over another number of seeds."""
+        if self.by:
+            return self.by.with_seeds(seeds)
         fixed = max(0.0, self.v_item - self.v_both)
-        return Effect(self.mean, self.v_seed * self.seeds / seeds, fixed, 0.0, seeds, self.items)
+        seed = self.v_seed * self.seeds / seeds
+        return replace(self, v_seed=seed, v_item=fixed, v_both=0.0, seeds=seeds)
 
     @property
     def freedom(self) -> float:
         """Welch and Satterthwaite's ν of the variance."""
-        parts = self.v_seed**2 / (self.seeds - 1) + self.v_item**2 / (min(self.items) - 1)
-        return max(self.seeds - 1.0, self.variance**2 / parts) if parts else self.seeds - 1.0
+        own = self.seeds - 1.0 + self.lent
+        parts = self.v_seed**2 / own + self.v_item**2 / (min(self.items) - 1)
+        return max(own, self.variance**2 / parts) if parts else own
 
     def detectable(self, alpha: float) -> float:
         """The difference that is found four times in five at this two-sided level."""
+        if self.by:
+            return self.by.detectable(alpha)
         freedom = self.freedom
         needed, error = self.quantile(alpha), math.sqrt(self.variance)
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy import optimize, special, stats
 
+from . import screens
 from .comparisons import Comparison, cost, pairs
 from .family import Family, claimed
 from .formulas import LEVEL
@@ -57,7 +58,7 @@ def new_runs(study: Study, one: Comparison, look: int | None = None) -> tuple[fl
 
 def comparisons(study: Study, order: list[str]) -> list[tuple[str, str, str]]:
     """On the primary metric, then of the claims; each once."""
-    names = [(arm, study.baseline, study.primary) for arm in order[1:]]
+    names = [(*pair, study.primary) for pair in screens.told(study, order)]
     for claim in study.file.get("claims", []):
         names += claimed(study, claim)
     return list(dict.fromkeys(names))
@@ -67,6 +68,8 @@ def prediction(study: Study, family: Family, order: list[str]) -> list[Row]:
     """A row for each declared comparison."""
     rows = []
     for name in comparisons(study, order):
+        if name[:2] in screens.sides(study):
+            continue  # a mean over arms is of no single run
         one = family.comparison(name)
         found = new_runs(study, one, family.seen(name))
         row: Row = {"arm": name[0], "reference": name[1], "metric": name[2], "seeds": one.seeds}
@@ -81,6 +84,32 @@ def prediction(study: Study, family: Family, order: list[str]) -> list[Row]:
             row |= dict(zip(("new_runs", "new_runs_low", "new_runs_high"), ends, strict=True))
             row["better"] = better
         rows.append(row)
+    return rows
+
+
+def evidence(study: Study, family: Family, order: list[str]) -> list[Row]:
+    """What the verdicts on declared comparisons rest on."""
+    rows = []
+    for name in comparisons(study, order):
+        one = family.comparison(name)
+        if one.effect is None or one.p(0.0) == 1.0 == one.p(1.0):
+            continue  # a spread, or too few errors
+        by = one.effect.by or one.effect
+        correlation = None
+        if not study.folds and name[:2] not in screens.sides(study):
+            both = pairs(study, one.arm, one.reference, first=family.seen(name))
+            a, b = (np.array(own_values(trials, one.metric)) for trials in both)
+            correlation = float(np.corrcoef(a, b)[0, 1])
+        row: Row = {"arm": name[0], "reference": name[1], "metric": name[2], "seeds": one.seeds}
+        row |= {
+            "sd": math.sqrt(one.effect.v_seed * one.seeds),
+            "deciding_sd": math.sqrt(by.v_seed * one.seeds),
+        }
+        row |= {"freedom": one.seeds - 1 + by.lent, "correlation": correlation}
+        drawn = family.shrunk(name)
+        if drawn is not None and one.unit == "ratio":
+            drawn = math.exp(drawn)
+        rows.append(row | {"p": max(one.p(0.0), 1e-15), "shrunk": drawn})
     return rows
 
 

@@ -147,6 +147,7 @@ class Study:
         """What no definition here is for yet."""
         finals = [trial for part in (self.arms, self.shared) for trials in part.values() for trial in trials]
         reasons = {
+            "further seeds of the baseline": bool(self.file.get("baseline_seeds")),
             "the baseline trained again": bool(self.plan.get("again")),
             "trials that are not done": not all(trial.done for trial in finals),
             "trials that learned little": any(trial.record.get("little_learned") for trial in finals),
@@ -188,6 +189,11 @@ class Study:
     def mirrored_once(self) -> bool:
         """Whether a comparison told from both sides is one hypothesis: so in all but old reports."""
         return "declared.json" in (self.folder / "report.md").read_text(encoding="utf-8")
+
+    @cached_property
+    def shares(self) -> bool:
+        """Whether comparisons lend each other the variance of their seeds: so in all but old reports."""
+        return self.has("evidence")
 
     @property
     def folds(self) -> int | None:

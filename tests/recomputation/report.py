@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import corrupted, looks, searched, settings
+from . import corrupted, looks, methods, searched, settings
 from .columns import (
     COSTS,
     FACTORS,
@@ -38,6 +38,9 @@ CONSTANTS = (
     "below 1 is better",
     "its interval is at 1 − the level",
     "(Nadeau & Bengio 2003)",
+    "(Nadeau and Bengio 2003)",
+    "(Holm 1979)",
+    "at 0 and at the difference called relevant",
     "inside 95 times in 100",
 )
 """Numbers of the method, not of this study."""
@@ -83,6 +86,7 @@ class Report:
             self.plain_table("What each arm changed", self.tables.settings(), SETTINGS),
             self.fixed(),
             self.made(),
+            methods.section(self.tables),
             *self.outlook(),
             *([] if study.folds else [self.plain_table("Noise", self.tables.noise(), NOISE)]),
             self.provenance(),
@@ -161,6 +165,18 @@ class Report:
                 "why not": said("why_not"),
             }
             found.append(self.plain_table("Would it help again?", self.tables.prediction(), columns))
+        if self.study.has("evidence"):
+            rests: Columns = {
+                "arm": self.label,
+                "against": lambda row: self.label({"arm": row["reference"]}),
+                "metric": said("metric"),
+                f"sd over {self.over}": number("sd", 100),
+                "the sd that decides": number("deciding_sd", 100),
+                "degrees of freedom": number("freedom"),
+                "correlation of pairs": number("correlation"),
+                f"common {self.over}": number("seeds"),
+            }
+            found.append(self.plain_table("What verdicts rest on", self.tables.evidence(), rests))
         if self.study.has("hidden"):
             found.append(self.plain_table("Looks at hidden sets", self.tables.hidden(), HIDDEN))
         return found

@@ -23,6 +23,12 @@ def finding(study: Study, beside: Beside, found: Verdict, indent: str = "") -> L
         texts += [_shown(found, study.mark), text(f", {{}} {over}{'s' * (one.seeds != 1)}", one.seeds)]
     if found.detail:
         texts.append(found.detail[0].upper() + found.detail[1:] if one.effect else found.detail[1:])
+    if found.shrunk is not None:
+        early = "Decided at an early look, where effects seem larger than they are: "
+        ratio = one.unit == "ratio"
+        unit = " points" if one.unit == "points" else ""
+        value = float(np.exp(found.shrunk)) if ratio else found.shrunk * (100 if unit else 1)
+        texts.append(text(f"{early}{'×' * ratio}{{}}{unit} when drawn back", value))
     if study.has("prediction"):
         texts += _new_runs(study, found)
     kind = one.metric.partition(".")[0]

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import corrupted, designs, outlook, settings, tuning
+from . import corrupted, designs, outlook, screens, settings, tuning
 from .beside import Beside
 from .claims import claims
 from .comparisons import Comparison, compare, difference
@@ -48,7 +48,14 @@ class Tables:
         """The baseline, then the others, best effect first."""
         study = self.study
         others = [arm for arm in study.arms if arm != study.baseline]
-        return [study.baseline, *sorted(others, key=lambda arm: (-self.main(arm).benefit, arm))]
+        by_effect = self._seen if study.file.get("design") == "screen" else lambda arm: self.main(arm).benefit
+        if study.file.get("design") == "ladder":
+            return [study.baseline, *others]
+        return [study.baseline, *sorted(others, key=lambda arm: (-by_effect(arm), arm))]
+
+    def _seen(self, arm: str) -> float:
+        """By which the arms of a screen are ordered, for none is judged."""
+        return screens.seen(self.study, arm)
 
     def main(self, arm: str) -> Comparison:
         """The arm's comparison with the baseline on the primary metric."""
@@ -73,10 +80,11 @@ class Tables:
                 one = mean(f"{name}_accuracy", self.values(arm, name, "accuracy"))
                 row |= {k.replace("_accuracy_", "_"): v for k, v in one.items()}
                 row |= self.interval(arm, name, f"{name}_")
-            found = None if base else self.family.verdict((arm, study.baseline, study.primary))
+            alone = base or study.file.get("design") == "screen"
+            found = None if alone else self.family.verdict((arm, study.baseline, study.primary))
             row |= effect("effect", found and found.comparison, found.level if found else 0.05, stem="")
             row |= verdict(found)
-            row |= {"reference": None if base else study.baseline}
+            row |= {"reference": None if alone else study.baseline}
             row |= self._gap(arm) if study.gap_set else {}
             row |= self._worst(arm)
             row |= mean("ece", self.values(arm, study.primary_set, "ece"))
@@ -173,7 +181,11 @@ class Tables:
         return claims(self.study, self.family)
 
     def factors(self) -> list[Row]:
-        return designs.main_effects(self.study)
+        rows = designs.factor_rows(self.study, self.family)
+        return rows or designs.main_effects(self.study)
+
+    def ladder(self) -> list[Row]:
+        return designs.ladder_rows(self.study, self.family)
 
     def ensembles(self) -> list[Row]:
         rows = []
@@ -219,6 +231,9 @@ class Tables:
 
     def prediction(self) -> list[Row]:
         return outlook.prediction(self.study, self.family, self.order)
+
+    def evidence(self) -> list[Row]:
+        return outlook.evidence(self.study, self.family, self.order)
 
     def hidden(self) -> list[Row]:
         return outlook.looks(self.study, self.order)

@@ -15,7 +15,7 @@ def columns(table: str) -> int:
     return len(re.sub(r"p\{[^}]*\}", "p", wanted))
 
 
-USUAL = ("arms", "prediction", "scores", "costs", "classes", "hidden", "noise")
+USUAL = ("arms", "prediction", "evidence", "scores", "costs", "classes", "hidden", "noise")
 
 
 def test_every_row_has_as_many_cells_as_the_table_has_columns(make_world):
@@ -30,7 +30,7 @@ def test_every_row_has_as_many_cells_as_the_table_has_columns(make_world):
         lines = table.splitlines()
         start = lines.index(r"\toprule") + 1
         body = [line for line in lines[start:-2] if line != r"\midrule"]
-        assert len(body) >= (2 if name in ("prediction", "hidden") else 3), name
+        assert len(body) >= (2 if name in ("prediction", "evidence", "hidden") else 3), name
         for line in body:
             assert line.endswith(r" \\")
             assert len(re.findall(r"(?<!\\)&", line)) + 1 == columns(table), line

@@ -14,10 +14,9 @@ from tuned import tuned
 
 from bench.corruptions.families import families_of
 from bench.errors import UserError
-from bench.judge.factorial import FactorEffect
 from bench.judge.findings import Effect, Mean
 from bench.judge.tables.ensembles import EnsembleRow
-from bench.judge.tables.factors import Ingredient
+from bench.judge.tables.factors import FactorEffect, Ingredient
 from bench.recipe import Corrupted
 from bench.report import build, differs, files, markdown, ours, parse_formats, present, write_report
 from bench.report.page import page as spell

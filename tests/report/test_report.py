@@ -39,7 +39,7 @@ def test_made_twice_it_is_the_same_to_the_byte(world):
     assert before == {path: path.read_bytes() for path in first.parent.rglob("*") if path.is_file()}
     assert first == world.store.root / "tiny" / "report.md"
     there = {path.stem for path in (first.parent / "tables").iterdir() if path.suffix == ".csv"}
-    usual = "arms claims classes costs hidden noise prediction results scores settings trials"
+    usual = "arms claims classes costs evidence hidden noise prediction results scores settings trials"
     assert " ".join(sorted(there)) == usual
 
 
@@ -241,6 +241,22 @@ def test_trials_of_different_devices_are_marked(make_world):
     assert document.cost_confounds == ("trials ran on different kinds of device: Example CPU, Example GPU",)
     assert document.claims[0].outcome == "inconclusive"
     assert document.claims[0].pairs[0].detail == "more than one kind of device: Example CPU, Example GPU"
+
+
+def test_trials_that_took_turns_are_marked_and_their_seconds_not_compared(make_world):
+    w = make_world(claims=(Claim(says="fast", better=("b",), than=("a",), metric="cost.seconds"),))
+    w.arm("a", 1.0)
+    w.arm("b", 1.5, ["flip"])
+    for seed in w.seeds:
+        w.finish("a", seed)
+        w.finish("b", seed, machine={"device_name": "Example CPU", "gang": 4})
+    document = build(w.study, w.plan, w.store)
+    (said,) = document.cost_confounds
+    assert said.startswith(f"{len(w.seeds)} of {2 * len(w.seeds)} trials took turns with others")
+    assert "at most 4 of them: their seconds" in said
+    assert document.claims[0].outcome == "inconclusive"
+    detail = document.claims[0].pairs[0].detail
+    assert detail == "more than one kind of device: Example CPU, Example CPU (4 at once)"
 
 
 def test_smoke_runs_and_drawn_images_are_called_what_they_are(world):

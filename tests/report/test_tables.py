@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 from tuned import tuned
 
-from bench.judge.factorial import FactorEffect
 from bench.judge.findings import Effect, Mean
 from bench.judge.settings import Change
 from bench.judge.tables import TABLES, arms, tables
 from bench.judge.tables.ensembles import EnsembleRow
-from bench.judge.tables.factors import Ingredient
+from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
 from bench.judge.tables.table import Column, Table
 from bench.recipe import Corrupted
 from bench.report import build, differs, files, present, write_report
@@ -33,6 +32,7 @@ def everything(make_world):
     plan = tuned(w)
     w.finish_all(but=[("b", 2)])
     w.diverge("b", 2)
+    w.extra["scores"] = ("specificity(monocyte)",)
     w.extra["hidden"] = {"heavy": Corrupted(kind="corrupted", profile="micro-c", families=("jpeg",))}
     document = build(w.study, plan, w.store)
     finding, effect = document.findings[0], Effect(0.05, 0.01, 0.09)
@@ -44,6 +44,7 @@ def everything(make_world):
             changes=(Change("b", "augment", "[]", "[flip]"),),
             tuning=replace(document.tuning, shared=True),
             factor_effects=(FactorEffect((("augment", "flip", "none"),), effect, 3, 4, 2),),
+            ladder=(Rung("a", "", None, None), Rung("b", "augment + flip", finding, finding)),
             ingredients=(Ingredient("augment", "flip", finding, None),),
             ensembles=(EnsembleRow("pair", "b", 2, (0.9, 0.8), (THREE_OF_FIVE, None)),),
         ),

@@ -124,14 +124,14 @@ def test_without_weights_an_added_set_waits_for_rescore(tmp_path: Path) -> None:
 def test_a_trial_that_breaks_is_a_record_with_its_traceback_and_the_study_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = working.run_trial
+    train = working.trial_turns
 
     def breaks(trial, sets, setting):  # type: ignore[no-untyped-def]
         if trial.recipe.augment:
             raise RuntimeError("a bug")
         return train(trial, sets, setting)
 
-    monkeypatch.setattr(working, "run_trial", breaks)
+    monkeypatch.setattr(working, "trial_turns", breaks)
     study = write_study(tmp_path)
     ending = go(study, tmp_path)
     assert (ending.exit_code, dict(ending.counts)) == (1, {"done": 1, "failed": 1})
@@ -151,7 +151,7 @@ def test_running_out_of_memory_is_told_from_a_bug(tmp_path: Path, monkeypatch: p
     def too_large(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(working, "run_trial", too_large)
+    monkeypatch.setattr(working, "trial_turns", too_large)
     go(write_study(tmp_path), tmp_path)
     assert {r.cause for r in Store(tmp_path / "results").records()} == {"oom"}
 

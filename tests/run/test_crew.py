@@ -36,7 +36,8 @@ class Scripted:
                 return
             listen(replace(ended(job, "done", ""), kind="started"))
             how = self.script(job)
-            failed = replace(ended(job, "failed", f"{how}: so it goes"), cause=how)
+            failed = replace(ended(job, "failed", f"{how}: so it goes"), cause=how.removeprefix("apart "))
+            failed = replace(failed, apart=how.startswith("apart "))
             yield ended(job, "done", "") if how == "done" else failed
 
     def stop(self) -> None:
@@ -98,6 +99,45 @@ def test_an_error_is_not_tried_again(jobs: list[Job], tmp_path: Path) -> None:
     hands, executor = crew_with(lambda job: "error", tmp_path)
     assert len(hands.run("s", jobs)) == 4
     assert len(executor.batches) == 1
+
+
+def test_those_that_took_turns_with_one_that_broke_run_by_themselves(jobs: list[Job], tmp_path: Path) -> None:
+    def script(job: Job) -> str:
+        if job.apart or job.run.trial.replicate.seed == 1:
+            return "done"
+        return "apart oom" if job.run.arm == "flips" else "apart "
+
+    hands, executor = crew_with(script, tmp_path)
+    assert hands.run("s", jobs) == []
+    assert [labels(batch) for batch in executor.batches[1:]] == [["flips 0 #1"], ["none 0 #1"]]
+    assert [batch[0].alone for batch in executor.batches[1:]] == [True, False], (
+        "memory did not suffice for one"
+    )
+
+
+def test_one_that_others_took_along_is_no_failure_of_a_run_that_stops(
+    jobs: list[Job], tmp_path: Path
+) -> None:
+    hands, _ = crew_with(lambda job: hands.stop() or "apart ", tmp_path)  # type: ignore[func-returns-value]
+    with pytest.raises(KeyboardInterrupt, match="0 of 4 trials ended"):
+        hands.run("s", jobs)
+    assert hands._failed == 0
+
+
+def test_who_asks_for_turns_hears_why_there_are_none(
+    jobs: list[Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Place(tmp_path / "results", tmp_path / "cache", "cuda")
+    hands = Crew(place, machine_in(tmp_path, gang=4), Terminal())
+    hands._say_lonely(jobs)
+    hands._say_lonely(jobs)
+    said = capsys.readouterr().err
+    assert said.count("gang = 4: without graph = true trials of one process wait for each other's") == 1
+    Crew(place, machine_in(tmp_path), Terminal())._say_lonely(jobs)
+    assert capsys.readouterr().err == ""
+    machine = machine_in(tmp_path, executor="ray", gang=2, device="cpu")
+    with crew(machine, tmp_path, Terminal(), keep_weights=False, smoked=False):
+        assert "gang = 2: with --executor ray trials take no turns" in capsys.readouterr().err
 
 
 def test_too_many_failures_end_the_run_with_all_of_them(jobs: list[Job], tmp_path: Path) -> None:

@@ -56,13 +56,13 @@ def go(study: Path, folder: Path, options: Options = Options()) -> Ending:  # no
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids of the trials that were trained meanwhile."""
     ids: list[str] = []
-    train = working.run_trial
+    train = working.trial_turns
 
     def watched(trial, *rest):  # type: ignore[no-untyped-def]
         ids.append(trial.id)
         return train(trial, *rest)
 
-    monkeypatch.setattr(working, "run_trial", watched)
+    monkeypatch.setattr(working, "trial_turns", watched)
     return ids
 
 

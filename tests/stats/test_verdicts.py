@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from bench.stats import (
     Hypothesis,
     Interval,
     Judgement,
+    Shared,
     SpreadTest,
     claim_outcome,
     convergence_outcome,
@@ -192,3 +195,16 @@ def test_what_no_data_could_ever_test_makes_nobody_more_cautious():
     alone, silent = judge([close, never])
     assert (alone, silent.word, silent.reason) == (judge([close])[0], "inconclusive", never.reason)
     assert judge([close, Hypothesis(None, reason="failed")])[0] != alone
+
+
+def test_a_verdict_by_shared_variance_is_bolder_than_its_interval_and_never_marked_as_held_back():
+    """Own noise of three degrees of freedom reaches over 0; the shared one, larger but known better, not."""
+    own = Interval(0.02, 6e-5, 0.0, 0.0, 4, 100)
+    told = replace(own, shared=Shared(7e-5, 20.0))
+    assert own.low < 0
+    assert told.low < 0, "the wider one is printed"
+    assert told.p_printed(0) == own.p(0) > 0.05 > told.p(0)
+    (found,) = judge([Hypothesis(told)])
+    assert (found.word, found.bolder, found.dagger) == ("helps", True, False)
+    turned = found.mirrored()
+    assert (turned.word, turned.bolder, turned.dagger) == ("harmful", True, False)

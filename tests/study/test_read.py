@@ -5,6 +5,7 @@ import pytest
 from studies import ARMS, complaint, mistake, read, text
 
 from bench.errors import UserError
+from bench.plan import replicates_of
 from bench.recipe import Corrupted, External, Shifted, Split
 from bench.study.file import Delta
 from bench.study.read import Claim, load, parse
@@ -451,3 +452,25 @@ def test_the_order_of_mistakes_does_not_depend_on_hashing():
         for seed in ("1", "2")
     }  # fmt: skip
     assert outputs == {refused(EVERYTHING_WRONG) + "\n"}
+
+
+# -- more seeds of the baseline ------------------------------------------------------------------------------
+
+
+def test_the_baseline_alone_has_further_seeds_on_from_the_largest():
+    study = parse(text().replace("seeds = 2", "seeds = [3, 7]\nbaseline_seeds = 5"), name="tiny", file="x")
+    assert (study.seeds, study.further_seeds) == ((3, 7), (8, 9, 10))
+    assert {len(replicates_of(study, arm.label)) for arm in study.arms} == {2, 5}
+    assert len(replicates_of(study, study.baseline)) == 5
+
+
+@pytest.mark.parametrize(
+    ("seeds", "problem"),
+    [
+        ("seeds = 5\nbaseline_seeds = 5", "must be more than the 5 seeds of every arm"),
+        ("seeds = [9997]\nbaseline_seeds = 4", "goes up to seed 10000; seeds of replicates are 0 to 9999"),
+        ('replicates = { kind = "folds", k = 5 }\nbaseline_seeds = 9', "goes with seeds"),
+    ],
+)
+def test_further_seeds_that_cannot_be_are_refused(seeds: str, problem: str):
+    assert problem in refused(text().replace("seeds = 2", seeds))

@@ -228,13 +228,12 @@ def test_writing_waits_until_it_costs_a_fiftieth_of_the_time_since_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
 
     def slowly(path: Path, fill: object) -> None:
         clock[0] += 3.0
 
     monkeypatch.setattr(module, "write_whole", slowly)
-    kept = Checkpoint(tmp_path / "checkpoint.pt", IDENTITY)
+    kept = Checkpoint(tmp_path / "checkpoint.pt", IDENTITY, now=lambda: clock[0])
     state = {"weights": torch.empty(50_000_000)}  # 200 MB: a second, as long as nothing is known
     offered = {}
     for now in (1.0, 49.9, 50.1, 100.0, 203.0, 203.2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -222,6 +223,7 @@ def test_a_recording_that_breaks_off_leaves_the_stream_and_the_generator_and_tel
     fakes = {
         "Stream": lambda device: "recorded",
         "current_stream": lambda device: streams[-1],
+        "default_stream": lambda device: "ordinary",
         "set_stream": streams.append,
         "device": lambda device: contextlib.nullcontext(),
         "CUDAGraph": object,
@@ -237,6 +239,7 @@ def test_a_recording_that_breaks_off_leaves_the_stream_and_the_generator_and_tel
 
     def step(images: Tensor, targets: Tensor) -> Tensor:
         if streams[-1] == "recorded":
+            assert not gc.isenabled()
             raise RuntimeError("Cannot copy between CPU and CUDA tensors during CUDA graph capture")
         return images.sum()
 
@@ -244,7 +247,15 @@ def test_a_recording_that_breaks_off_leaves_the_stream_and_the_generator_and_tel
         graphed(step, torch.zeros(1, 1, 1, 1), torch.ones(1, 3))
     assert streams == ["ordinary", "recorded", "ordinary"]
     assert restored == ["before"]
+    assert gc.isenabled()
     assert notes == [f"{CANNOT_RECORD} (Cannot copy between CPU and CUDA tensors during CUDA graph capture)"]
+
+
+def test_steps_are_recorded_on_the_stream_of_their_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "of the stance")
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda device: "ordinary")
+    monkeypatch.setattr(torch.cuda, "Stream", pytest.fail)
+    assert CudaRecorder(torch.device("cuda", 0))._stream == "of the stance"
 
 
 on_a_gpu = [

@@ -13,8 +13,9 @@ from bench.evaluate import predict
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.device import computing
-from bench.train.loop import Diverged, Hooks, Progress, _legs, fit
+from bench.train.loop import Diverged, Hooks, Progress, _legs, fit, training
 from bench.train.outcome import Best
+from bench.train.turns import Clock
 
 Make = Callable[..., Recipe]
 Build = Callable[..., Network]
@@ -345,11 +346,27 @@ def test_a_task_is_learned_from_views(development: Development, recipe: Make, ne
 
 
 def test_images_per_second_counts_images_and_not_their_views(
-    development: Development, recipe: Make, network: Build, monkeypatch: pytest.MonkeyPatch
+    development: Development, recipe: Make, network: Build
 ) -> None:
     """A clock that runs a second per reading: 64 images between two readings, whatever is made of them."""
-    ticks = itertools.count()
-    monkeypatch.setattr("bench.train.loop.time.perf_counter", lambda: float(next(ticks)))
+
+    class Ticking(Clock):
+        ticks = itertools.count()
+
+        def now(self) -> float:
+            return float(next(self.ticks))
+
     for augment in ([], [JSD]):
         chosen = recipe(augment=augment, stages=[{"train": "all", "epochs": 1}])
-        assert fit(network(chosen), development, chosen, 0, "cpu").history[0]["images_per_s"] == 64
+        done = fit(network(chosen), development, chosen, 0, "cpu", Hooks(clock=Ticking()))
+        assert done.history[0]["images_per_s"] == 64
+
+
+def test_others_get_their_turn_after_each_block_of_steps_and_before_this_one_waits(
+    development: Development, recipe: Make, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.train.batches.block_steps", lambda *given: 3)
+    chosen = recipe(stages=[{"train": "all", "epochs": 2}])
+    turns = training(network(chosen), development, chosen, 0, "cpu", Hooks())
+    # 64 images, batches of 16: after three steps, after the fourth, and once validation is asked for
+    assert sum(1 for _ in turns) == 2 * 3

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,6 +53,21 @@ def test_static_copies_differ_from_their_image_and_from_each_other(recipe: Make,
     small = kept.images[kept.labels == 1]
     assert len(small) == len(np.unique(small, axis=0)) == 9
     assert np.array_equal(cells.images, before), "the split itself is not written into"
+
+
+@pytest.mark.parametrize("given", [{"balance": "upsample-static"}, STATIC], ids=str)
+def test_pictures_that_are_many_lie_in_a_file_that_nobody_else_sees(
+    given: dict[str, object], recipe: Make, cells: Samples, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    here, _ = made(cells, recipe(**given))
+    monkeypatch.setattr("bench.train.materialise.COPIED_BYTES", 1000)
+    monkeypatch.setattr("bench.train.materialise.BLOCK", 5)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    there, _ = made(cells, recipe(**given))
+    assert type(here.images) is np.ndarray
+    assert isinstance(there.images, np.memmap)
+    assert np.array_equal(here.images, there.images)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_copy_is_the_image_turned_mirrored_and_zoomed_by_its_own_stream(recipe: Make, cells: Samples):

@@ -20,7 +20,7 @@ from bench.progress.terminal import Terminal
 from bench.run import conductor
 from bench.run.conductor import Ending, Options, run_study
 from bench.store import Store
-from bench.trial import Result, run_trial
+from bench.trial import Result, trial_turns
 
 STUDY = """\
 question = "Which optimizer, each at its best?"
@@ -145,9 +145,9 @@ def test_what_went_wrong_in_a_search_shows(tmp_path: Path, monkeypatch: pytest.M
     def breaking(trial: Trial, *rest: object) -> Result:
         if trial.role == "tune" and trial.recipe.optimizer.name == "lion":
             raise RuntimeError("a bug of Lion")
-        return run_trial(trial, *rest)  # type: ignore[arg-type]
+        return trial_turns(trial, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(working, "run_trial", breaking)
+    monkeypatch.setattr(working, "trial_turns", breaking)
     arms = 'sgd = { optimizer = { name = "sgd", lr = 1e-1 } }\nlion = { optimizer = "lion" }\n'
     own = '[tune.arms.sgd]\n"optimizer.lr" = { low = 1e-9, high = 1e20, log = true }\n'
     own += '[tune.arms.adam]\n"optimizer.lr" = { low = 1e-6, high = 5e-3, log = true }\n'
@@ -179,7 +179,7 @@ def test_a_failed_candidate_is_tried_again_when_asked(
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(working, "run_trial", too_large)
+        patched.setattr(working, "trial_turns", too_large)
         assert go(write(tmp_path), tmp_path).exit_code == 1, "the replicates fail as well"
     assert go(tmp_path / "tuned.toml", tmp_path).ran == 0
     ending = go(tmp_path / "tuned.toml", tmp_path, Options(retry=("oom",)))
@@ -194,9 +194,9 @@ def test_a_report_of_a_search_that_goes_on_says_so(tmp_path: Path, monkeypatch: 
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
-        return run_trial(*arguments)  # type: ignore[arg-type]
+        return trial_turns(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(working, "run_trial", interrupted)
+    monkeypatch.setattr(working, "trial_turns", interrupted)
     with pytest.raises(KeyboardInterrupt):
         go(write(tmp_path), tmp_path)
     from bench.judge.used import as_used

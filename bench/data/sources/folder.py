@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.data.classes import one_form
-from bench.data.content import Asked, Located
+from bench.data.content import Asked, Listing, Located, Stamped
 from bench.data.image_files import (
     READ,
     SYSTEM_FILES,
@@ -53,21 +52,26 @@ class ImageFile(NamedTuple):
     @property
     def relative(self) -> str:
         """Path below the source folder, with forward slashes."""
-        below = f"{self.class_name}/{self.name}"
-        return f"{self.side}/{below}" if self.side else below
+        return "/".join(filter(None, (self.side, self.class_name, self.name)))
 
 
 @dataclass
 class _ClassFolder:
     name: str
-    files: list[ImageFile] = field(default_factory=list)
+    files: list[Stamped] = field(default_factory=list)
+    """Images below the source folder: plain tuples, for there may be a million."""
     other: Counter[str] = field(default_factory=Counter)
     """What else lies there, by kind: no image of it is read."""
+    own: bool = False
+    """Some image lies right here, in no folder inside."""
+    sides: bool = False
+    """Paths of images begin with a side."""
 
-    @property
-    def own(self) -> bool:
-        """Whether some image lies right here, in no folder inside."""
-        return any("/" not in file.name for file in self.files)
+    def ordered(self) -> list[Stamped]:
+        """Its images by name, those of one name by side."""
+        if not self.sides:
+            return sorted(self.files)
+        return sorted(self.files, key=lambda file: file[0].split("/", 2)[::-2])
 
     @property
     def problem(self) -> str:
@@ -81,17 +85,16 @@ class _ClassFolder:
 def locate(asked: Asked) -> Located:
     """Known by the names and bytes of its images: what else lies in the folder does not matter."""
     scanned = _scan(asked.path, between=asked.data.groups == BETWEEN)
-    files = _images(scanned)
     other: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for of in scanned:  # a class has a folder on each side
         other[one_form(of.name)] += of.other
     found = located(
         asked,
-        [(file.relative, file.size, file.mtime_ns) for file in files],
-        [file.class_name for file in files],
+        Listing(file for of in scanned for file in of.ordered()),
+        [name for of in scanned for name in [of.name] * len(of.files)],
         skipped={name: dict(sorted(kinds.items())) for name, kinds in sorted(other.items()) if kinds},
     )
-    return found._replace(official=bool(files[0].side))
+    return found._replace(official=any(of.sides for of in scanned))
 
 
 @sources.register("folder", path="folder", locate=locate)
@@ -141,23 +144,18 @@ def list_images(folder: Path, *, between: bool = False) -> list[ImageFile]:
     Hidden names and files of other types are left out. Raises UserError when there is no class folder, or
     one has no image. One class is enough here: a hidden set may hold just that.
     """
-    return _images(_scan(folder, between=between))
+    return [_image_file(of, file) for of in _scan(folder, between=between) for file in of.ordered()]
 
 
-def _images(scanned: Iterable[_ClassFolder]) -> list[ImageFile]:
-    """By class, name and side; ``scanned`` is by class already, of which each is there once."""
-    found: list[ImageFile] = []
-    for of in scanned:
-        if of.files and of.files[0].side:
-            of.files.sort(key=operator.attrgetter("side"))
-        found += sorted(of.files, key=operator.attrgetter("name"))
-    return found
+def _image_file(of: _ClassFolder, file: Stamped) -> ImageFile:
+    side, below = file[0].split("/", 1) if of.sides else ("", file[0])
+    return ImageFile(of.name, below[len(of.name) + 1 :], *file[1:], side)
 
 
 def _scan(folder: Path, *, between: bool) -> list[_ClassFolder]:
     """Class folders, of every side where there are sides; named ``OUTSIDE``: what lies beside them."""
     inside, outside = _entries(folder)
-    classes = {entry.name: _scan_class(entry.path, entry.name, between) for entry in inside}
+    classes = {entry.name: _scan_class(entry.path, entry.name, between, f"{entry.name}/") for entry in inside}
     if _are_sides(classes):
         classes = {}
         for side in inside:
@@ -165,6 +163,7 @@ def _scan(folder: Path, *, between: bool) -> list[_ClassFolder]:
                 known = classes.setdefault(of.name, _ClassFolder(of.name))
                 known.files += of.files
                 known.other += of.other
+                known.sides = True
     _check(folder, list(classes.values()))
     scanned = [*classes.values(), *([outside] if outside.other else [])]
     return sorted(scanned, key=lambda of: of.name)
@@ -198,10 +197,7 @@ def _scan_side(side: os.DirEntry[str], outside: _ClassFolder, between: bool) -> 
     """The class folders of a side; what lies beside them is counted with ``outside``."""
     inside, beside = _entries(Path(side.path))
     outside.other += beside.other
-    classes = [_scan_class(entry.path, entry.name, between) for entry in inside]
-    for of in classes:
-        of.files = [file._replace(side=side.name) for file in of.files]
-    return classes
+    return [_scan_class(entry.path, entry.name, between, f"{side.name}/{entry.name}/") for entry in inside]
 
 
 def _check(folder: Path, classes: list[_ClassFolder]) -> None:
@@ -218,13 +214,13 @@ def _check(folder: Path, classes: list[_ClassFolder]) -> None:
         )
 
 
-def _scan_class(folder: str, class_name: str, between: bool, inside: str = "") -> _ClassFolder:
-    """What a class folder holds, or a folder ``inside`` it (``P1/``).
+def _scan_class(folder: str, class_name: str, between: bool, below: str) -> _ClassFolder:
+    """What a class folder holds, or a folder inside it, whose path ``below`` the source ends with a slash.
 
     Every image is asked for its size and time, for one that is written anew in its place leaves no trace in
     its folder; through the open folder, which spares the system the way to it, 300,000 times.
     """
-    found = _ClassFolder(class_name)
+    found, within = _ClassFolder(class_name), list[Stamped]()
     files = found.files
     opened = os.open(folder, os.O_RDONLY) if os.scandir in os.supports_fd else None
     try:
@@ -235,16 +231,18 @@ def _scan_class(folder: str, class_name: str, between: bool, inside: str = "") -
                     found.other[SYSTEM_FILES] += 1
                 elif is_image(name) and entry.is_file():
                     stat = entry.stat()
-                    files.append(ImageFile(class_name, inside + name, stat.st_size, stat.st_mtime_ns))
+                    files.append((below + name, stat.st_size, stat.st_mtime_ns))
                 elif between and entry.is_dir():
-                    inner = _scan_class(f"{folder}/{name}", class_name, between=False, inside=f"{name}/")
-                    files += inner.files
+                    inner = _scan_class(f"{folder}/{name}", class_name, False, f"{below}{name}/")
+                    within += inner.files
                     found.other += inner.other
                 else:
                     found.other[_kind(folder, entry)] += 1
     finally:
         if opened is not None:
             os.close(opened)
+    found.own = bool(files)
+    found.files += within
     return found
 
 

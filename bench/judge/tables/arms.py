@@ -42,21 +42,23 @@ FIRST = ("parameters", "train_seconds", "time_ratio")
 
 def table(d: Document, cost: bool) -> Table:
     """Best effect first; the baseline again, where it was trained again, last."""
-    others = any(finding.reference != d.baseline for finding in d.findings)
+    others = any(arm.finding.reference != d.baseline for arm in d.arms if arm.finding)
     against = Column(
         "reference", "against", "text", lambda a: a.finding and d.called(a.finding.reference).name
     )
+    findings = finding_columns(
+        f"Δ {d.rules.primary} vs baseline",
+        lambda a: a.finding,
+        mark=lambda a: "§" if d.tuned_apart and a is not d.again else "",
+    )
+    judged = any(arm.finding for arm in d.arms) or d.again or not d.screen
     gap = Column("gap", f"gap to {d.gap_set}", "within", lambda a: a.gap, PERCENT)
     columns = (
         arm_column(d, lambda a: a.label),
         filed("baseline", lambda a: a.is_baseline),
         *(_accuracy(name, f"{name}_accuracy", f"{name}_") for name in d.sets),
-        *finding_columns(
-            f"Δ {d.rules.primary} vs baseline",
-            lambda a: a.finding,
-            mark=lambda a: "§" if d.tuned_apart and a is not d.again else "",
-        ),
-        against if others else replace(against, where="file"),
+        *(column if judged else replace(column, where="file") for column in findings),
+        against if others and judged else replace(against, where="file"),
         gap if d.gap_set else replace(gap, where="file"),
         Column("worst_class", "worst class", "text", lambda a: a.worst and a.worst[0], after=_of_images),
         filed("worst_images", lambda a: a.worst and a.class_images.get(a.worst[0])),
@@ -65,7 +67,13 @@ def table(d: Document, cost: bool) -> Table:
         Column("seeds", d.over, "text", lambda a: str(a.seeds)),
         *(column if column.key in FIRST else replace(column, where="file") for column in SIZES),
     )
-    return Table("Arms, best effect first", columns, [*d.arms, *([d.again] if d.again else [])], _note(d))
+    title = "Arms, rung by rung" if d.ladder else "Arms, best effect first"
+    return Table(
+        "Arms, best first" if d.screen else title,
+        columns,
+        [*d.arms, *([d.again] if d.again else [])],
+        _note(d),
+    )
 
 
 def _of_images(arm: ArmRow) -> str:
@@ -90,6 +98,11 @@ def _note(d: Document) -> str:
         f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
         "interval alone would say more."
     )
+    if any(finding.bolder for finding in d.comparisons):
+        note += (
+            " Verdicts follow the noise that comparisons share (What verdicts rest on), also where an "
+            "interval, which is printed at its widest, reaches over the cut."
+        )
     for name, items in rules.coarse:
         note += f" On {name} δ is less than one of its {items} items makes, {100 / items:.2g} points."
     if any(one and one.interval and one.interval.one_sided for arm in d.arms for one in arm.accuracies):

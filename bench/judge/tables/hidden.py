@@ -47,4 +47,4 @@ def table(d: Document, cost: bool) -> Table | None:
 
 def _declared(comparisons: Iterable[Finding], name: str) -> int:
     """Comparisons on a score of the set, or on the gap to it."""
-    return sum(f.metric == f"gap.{name}" or f.metric.rpartition(".")[0] == name for f in comparisons)
+    return sum(f.metric == f"gap.{name}" or f.metric.partition(".")[0] == name for f in comparisons)

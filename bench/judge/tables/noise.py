@@ -69,7 +69,7 @@ def measure_noise(study: Study, plan: PlanFile, evidence: Evidence) -> Iterable[
     metrics = [Measure("score", name) for name in study.sets]
     for metric in dict.fromkeys([*metrics, *([primary] if primary.kind == "score" else [])]):
         contrasts = [evidence.contrast(label, study.baseline, metric) for label in others]
-        intervals = (contrast.of_finished for contrast in contrasts)
+        intervals = (contrast.of_pairs or contrast.of_finished for contrast in contrasts)
         found = [one for one in intervals if one and one.seeds >= stats.FEWEST_SEEDS]
         if found:
             sigma, f = zip(*map(stats.measured, found), strict=True)

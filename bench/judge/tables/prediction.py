@@ -7,7 +7,7 @@ from bench.judge.tables.table import Column, Table, arm_column
 
 
 def table(d: Document, cost: bool) -> Table | None:
-    """A row for each declared comparison."""
+    """A row for each declared comparison of two arms."""
     columns = (
         arm_column(d),
         Column("reference", "against", "arm", lambda f: d.called(f.reference)),
@@ -23,5 +23,6 @@ def table(d: Document, cost: bool) -> Table | None:
         "arm's run is the better one. Wider than the interval of an effect, which is about means over many "
         "runs: what helps on average may lose a single pair."
     )
-    rows: list[Finding] = [f for f in d.comparisons if cost or f.metric != "cost.seconds"]
+    pairs = (f for f in d.comparisons if f.arms == 2)
+    rows: list[Finding] = [f for f in pairs if cost or f.metric != "cost.seconds"]
     return Table("Would it help again?", columns, rows, note) if rows else None

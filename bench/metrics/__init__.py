@@ -6,7 +6,7 @@ whole numbers in [0, K). Classes that no label names are left out of means over 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.registry import UNREAD, Component, metrics
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from bench.metrics.clinic import Clinical
     from bench.store import Predictions
 
     Probabilities = NDArray[np.floating[Any]]
@@ -30,7 +31,7 @@ SMALLEST = 2.0**-24
 
 def versions() -> dict[str, int | str]:
     """Every metric that can be computed here, and the version of what it computes."""
-    return {metric.name: _version(metric) for metric in metrics if metric.origin != UNREAD}
+    return {metric.name: _version(metric) for metric in metrics.stored() if metric.origin != UNREAD}
 
 
 def _version(metric: Component) -> int | str:
@@ -38,12 +39,12 @@ def _version(metric: Component) -> int | str:
 
 
 def score_all(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
-    """Every registered metric by name; one that is undefined here (AUC with one class) is left out.
+    """Every metric that is stored, by name; one that is undefined here (AUC with one class) is left out.
 
     probabilities   (N, K)
     labels          (N,)
     """
-    scores = {metric.name: _score_of(metric)(probabilities, labels) for metric in metrics}
+    scores = {metric.name: _score_of(metric)(probabilities, labels) for metric in metrics.stored()}
     return {name: score for name, score in scores.items() if score == score}
 
 
@@ -74,15 +75,46 @@ def problems(classes: int) -> Iterator[str]:
             yield f"metric {metric.name}: of {len(labels)} images of {classes} classes it {wrong}"
 
 
-def per_item(name: str, said: Predictions) -> NDArray[np.float64] | None:
+def per_item(name: str, said: Predictions, classes: Sequence[str] = ()) -> NDArray[np.float64] | None:
     """One value per item, (M,), that say how much a score hangs on it; None where it has no interval there.
 
     Items are images, copies together, or where they are known (``said.groups``) groups of images.
 
+    classes   names of the K classes, which scores of the clinic are asked for by
+
     Of bench's own metrics they are computed; of others taken from what was kept, for a report has no code.
     """
     metric = metrics[name]
+    if metric.traits.get("asked"):
+        one: Clinical = metric.build({})
+        items = said.ids if said.groups is None else said.groups
+        return one.items(one.answers(said.probabilities, said.labels, classes), items)
     return said.per_item.get(f"{name} {_version(metric)}") if metric.origin else _computed(metric, said)
+
+
+def right_answers(name: str, said: Predictions, classes: Sequence[str]) -> NDArray[np.bool_] | None:
+    """Which images (N,) do not count against a score of the clinic; None where that is as for accuracy."""
+    metric = metrics[name]
+    one: Clinical | None = metric.build({}) if metric.traits.get("asked") else None
+    return (
+        None
+        if one is None or one.right is None
+        else one.right(one.answers(said.probabilities, said.labels, classes))
+    )
+
+
+def score_of(name: str, probabilities: Probabilities, labels: Labels, classes: Sequence[str]) -> float:
+    """One score, of the clinic too; nan where it is undefined. Raises UserError for a class there is not.
+
+    probabilities   (N, K)
+    labels          (N,)
+    classes         names of the K classes
+    """
+    metric = metrics[name]
+    if not metric.traits.get("asked"):
+        return _score_of(metric)(probabilities, labels)
+    one: Clinical = metric.build({})
+    return one.score(one.answers(probabilities, labels, classes))
 
 
 def kept_per_item(said: Predictions) -> dict[str, NDArray[np.float64]]:

@@ -1,0 +1,62 @@
+"""The seed variance that comparisons on one metric lend each other (docs/method.md, "Shared variance")."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from scipy import optimize, special
+
+from .comparisons import Comparison
+from .formulas import Effect
+
+Name = tuple[str, str, str]
+
+
+def shared(members: Mapping[Name, Comparison]) -> dict[Name, Comparison]:
+    """The same comparisons, with what decides those that are quieter than the others."""
+    found = dict(members)
+    for metric in {name[2] for name in members}:
+        told = {
+            name: one.effect
+            for name, one in members.items()
+            if name[2] == metric and one.effect and not one.reason
+        }
+        arms = {arm for name in told for arm in name[:2]}
+        for name, effect in lend(told, len(arms) - 1).items():
+            found[name] = replace(members[name], effect=effect)
+    return found
+
+
+def lend(effects: Mapping[Name, Effect], independent: int) -> dict[Name, Effect]:
+    """Smyth's moments of log s², each with its own degrees of freedom."""
+    logs, noise, freedoms = [], [], []
+    for one in effects.values():
+        if one.v_seed:
+            d = one.seeds - 1
+            logs.append(math.log(one.v_seed * one.seeds) - float(special.psi(d / 2)) + math.log(d / 2))
+            noise.append(_trigamma(d / 2))
+            freedoms.append(d)
+    K = len(logs)
+    if K < 2:
+        return {}
+    middle = float(np.mean(logs))
+    more = float(np.var(logs, ddof=1)) - float(np.mean(noise))
+    most = (min(K, independent) - 1) * float(np.mean(freedoms)) / 2
+    freedom, variance = most, math.exp(middle)
+    if more > 0:
+        free = math.exp(optimize.brentq(lambda x: math.log(_trigamma(math.exp(x)) / more), -30.0, 30.0))
+        freedom = min(most, 2 * free)
+        variance = math.exp(middle + float(special.psi(free)) - math.log(free))
+    found = {}
+    for name, one in effects.items():
+        d, s2 = one.seeds - 1, one.v_seed * one.seeds
+        posterior = (freedom * variance + d * s2) / (freedom + d)
+        if freedom > 0 and s2 < posterior:
+            by = replace(one, v_seed=posterior / one.seeds, lent=freedom)
+            found[name] = replace(one, by=by)
+    return found
+
+
+def _trigamma(x: float) -> float:
+    return float(special.zeta(2, x))
