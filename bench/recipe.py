@@ -221,6 +221,9 @@ class Data(Frozen):
     drop_classes: tuple[ClassName, ...] = ()
     """Classes whose images are left out, as if they were not there."""
 
+    val_images: Annotated[int, Field(ge=1)] | None = None
+    """Images that validation is filled up to, with what ``limit`` leaves over; None: it is not."""
+
     @model_validator(mode="before")
     @classmethod
     def _fill_of_bars(cls, value: Any) -> Any:

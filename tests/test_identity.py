@@ -225,3 +225,12 @@ def test_a_record_that_todays_types_cannot_read_is_from_before_them(tmp_path: Pa
         rooms = slots.Rooms(Place(tmp_path, tmp_path), ())
         rooms._learn(trained.model_copy(update=gpu))
         assert len(rooms._known) == peaks
+
+
+def test_filling_validation_up_makes_another_trial_and_leaves_the_test_images() -> None:
+    (images, test), (filled, same) = (
+        data_keys(Data(source="synthetic", limit=200, val_images=count)) for count in (None, 100)
+    )
+    assert filled != images
+    assert same == test
+    assert data_keys(Data(source="synthetic", limit=200)) == (images, test)

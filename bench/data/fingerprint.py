@@ -23,7 +23,7 @@ SPLIT_VERSION = 1
 PINNED = ("bloodmnist", "synthetic")
 """Sources whose images are known beforehand: no near-copies come in bursts there, so nothing need be read."""
 
-NOT_WHICH: tuple[str, ...] = ("fit", "fill")
+NOT_WHICH: tuple[str, ...] = ("fit", "fill", "val_images")
 """Keys of ``[data]``, added since version 1, that leave open which images are test images."""
 
 

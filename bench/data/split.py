@@ -102,6 +102,8 @@ def sides(images: Images, data: Data, replicate: Replicate, findings: Findings) 
     # A patient's images stay together; one that resembles another patient's does not join the two, for a few
     # accidents of the hash would make one group of all patients. Its copy in training goes.
     train = train[~np.isin(alike[train], alike[val])]
+    spare = _left_over(rest, train, val, alike, together, data)
+    val = _filled_up(val, spare, together, images, data, replicate)
     needed = {"train": train, "validation": val, "test": test}
     if not len(test) and not _shares(data).test:
         del needed["test"]
@@ -229,6 +231,37 @@ def _drawn(
             drawn = [min(mine, key=wholes.sizes.__getitem__)]
         val.update(drawn)
     return wholes.images(allowed - val), wholes.images(val)
+
+
+def _left_over(rest: Index, train: Index, val: Index, alike: Index, together: Index, data: Data) -> Index:
+    """Positions that the limit left over and validation may have beside its own.
+
+    None that belongs together with, or is a duplicate of, a training image; and no duplicate of an image that
+    validation would then count a second time.
+    """
+    if data.limit is None or data.val_images is None:
+        return rest[:0]
+    known = np.isin(rest, val) | np.isin(alike[rest], alike[val])
+    known |= np.isin(alike[rest], alike[train]) | np.isin(together[rest], together[train])
+    return rest[~known]
+
+
+def _filled_up(
+    val: Index, spare: Index, together: Index, images: Images, data: Data, replicate: Replicate
+) -> Index:
+    """Validation with as many spare images, drawn by the seed, as make it ``val_images``.
+
+    Classes in the proportions of what is spare, whole groups.
+    """
+    missing = (data.val_images or 0) - len(val)
+    if missing <= 0 or not len(spare):
+        return val
+    wholes = Wholes.of(spare, together, images)
+    strata = wholes.by_class(replicate.split_seed, "spare")
+    counts = [wholes.count(mine) for mine in strata]
+    rooms = counts if missing >= sum(counts) else _apportion(counts, missing, at_least=0)
+    more = [wholes.fill(mine, room) for mine, room in zip(strata, rooms, strict=True)]
+    return np.sort(np.concatenate([val, wholes.images(_flat(more))]))
 
 
 def _limited(strata: list[tuple[Wholes, list[int]]], limit: int, at_least: int) -> list[list[int]]:

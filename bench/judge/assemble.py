@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import accounts, claims, gates, ledger, methods, promise, robustness, settings
+from bench.judge import claims, gates, ledger, methods, origins, promise, robustness, settings
+from bench.judge.beside import Beside
 from bench.judge.declared import read_declared
 from bench.judge.evidence import Evidence
 from bench.judge.family import references, wanted_scores
@@ -17,14 +18,13 @@ from bench.judge.findings import (
     Effect,
     Finding,
     Mean,
-    Provenance,
     Rules,
     mean_of,
 )
 from bench.judge.folder import looked
 from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse
-from bench.judge.outcomes import Outcome, Outcomes, cost, count, device, read_outcomes
+from bench.judge.outcomes import Outcome, Outcomes, cost, count, read_outcomes
 from bench.judge.rulings import Rulings
 from bench.judge.tables import asked, ensembles, factors, noise, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
@@ -64,7 +64,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         findings.setdefault(label, rulings.finding((label, reference, study.primary)))
     order = _order(study, evidence, findings)
     names = _metrics(outcomes)
-    measured = _Measured(study, evidence, names, gap_set)
+    measured = _Measured(study, evidence, rulings.beside, names, gap_set)
     document = Document(
         study=study.name,
         question=study.question,
@@ -79,14 +79,14 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         arms=tuple(measured.row(label, findings.get(label)) for label in order),
         claims=tuple(claims.judge(rulings, claim) for claim in study.claims),
         promise=promise.kept(rulings),
-        corrupted=robustness.corrupted_sets(study, evidence, order),
+        corrupted=robustness.corrupted_sets(study, evidence, rulings.beside, order),
         notes=trials.notes({label: outcomes[label] for label in order}, evidence.rows.unreadable),
         fixed=settings.shared(study),
         changes=settings.changes(study, order),
         confounds=settings.confounds(study, outcomes, order) + _untuned(plan),
         cost_confounds=settings.cost_confounds(outcomes),
         not_judged=tuple(_not_judged(study)),
-        provenance=_provenance(study, plan, outcomes, evidence),
+        provenance=origins.of_results(study, plan, outcomes, evidence),
         tuning=ledger.ledger(written, plan, store, evidence),
         again=_again(measured, plan, store),
         factor_effects=factors.find_effects(study, evidence, rulings),
@@ -173,6 +173,8 @@ class _Measured:
 
     study: Study
     evidence: Evidence
+    beside: Beside | None
+    """None: differences are told as they are, of the baseline trained again."""
     metrics: tuple[str, ...]
     gap_set: str | None
 
@@ -222,7 +224,10 @@ class _Measured:
     def _effect(self, label: str, name: str) -> Effect | None:
         if label == self.study.baseline:
             return None
-        contrast = self.evidence.contrast(label, self.study.baseline, Measure("score", name))
+        measure = Measure("score", name)
+        if self.beside:
+            return self.beside.effect(label, self.study.baseline, measure)
+        contrast = self.evidence.contrast(label, self.study.baseline, measure)
         return Effect.of(contrast.of_finished, few=contrast.few)
 
     def _gap(self, label: str, name: str) -> Mean | None:
@@ -268,7 +273,7 @@ def _again(measured: _Measured, plan: PlanFile, store: Store) -> ArmRow | None:
         dagger=False,
         seeds=contrast.seeds,
     )
-    return replace(measured, evidence=both).row(label, finding)
+    return replace(measured, evidence=both, beside=None).row(label, finding)
 
 
 def _untuned(plan: PlanFile) -> tuple[tuple[str, str], ...]:
@@ -284,53 +289,3 @@ def _not_judged(study: Study) -> Iterable[str]:
     """What the study asks for and this report does not judge, never silently."""
     if study.ensembles and study.folds:
         yield "ensembles: no two folds' models are tested on the same images"
-
-
-def _sets(plan: PlanFile) -> Iterable[tuple[str, str]]:
-    """What each scored set is called, and its key; one for each fold where they differ."""
-    trials = next((arm.trials for arm in plan.arms if arm.trials), ())  # none while every arm is tuned
-    for name in trials[0].sets if trials else ():
-        called = LOCAL if name == TEST else name
-        keys = {trial.fold: trial.sets[name] for trial in trials}
-        if len(set(keys.values())) == 1:
-            yield called, trials[0].sets[name]
-        else:
-            yield from ((f"{called}, fold {fold}", key) for fold, key in keys.items())
-
-
-def _independent(study: Study) -> Iterable[str]:
-    """Sets of images that may belong together without the study saying which do."""
-    local = [LOCAL] * (TEST in study.sets)
-    local += [name for name, hidden in study.hidden.items() if hidden.kind == "corrupted"]
-    if study.data.groups is None and study.data.source != "synthetic":
-        yield from local
-    for name, hidden in study.hidden.items():
-        if hidden.kind == "external" and hidden.groups is None:
-            yield name
-
-
-def _provenance(study: Study, plan: PlanFile, outcomes: Outcomes, evidence: Evidence) -> Provenance:
-    records = [o.record for trials in outcomes.values() for o in trials if o.record]
-    libraries: dict[str, set[str]] = {}
-    for record in records:
-        for name, version in record.libraries.items():
-            libraries.setdefault(name, set()).add(version)
-    sizes = {key: size for record in records for key, size in record.sizes.items()}
-    done = [o for trials in outcomes.values() for o in trials if o.record]
-    sets = tuple((name, key, sizes.get(key), evidence.rows.groups(key)) for name, key in _sets(plan))
-    return Provenance(
-        source=study.data.source,
-        synthetic=study.data.source == "synthetic",
-        data_fingerprint=plan.data_fingerprint,
-        sets=sets,
-        grouped=tuple(dict.fromkeys(name.partition(",")[0] for name, _, _, groups in sets if groups)),
-        independent=tuple(_independent(study)),
-        missed=plan.shares.missed if plan.shares else (),
-        classes=tuple(next((record.classes for record in records if record.classes), [])),
-        libraries=tuple((name, ", ".join(sorted(found))) for name, found in sorted(libraries.items())),
-        commits=tuple(sorted({record.commit for record in records if record.commit})),
-        machines=tuple(sorted({device(o) for o in done})),
-        attempts=sum(record.attempts > 1 for record in records),
-        images=tuple(line for account in plan.accounts for line in accounts.lines(account)),
-        outside=tuple((f"{one.kind} {one.name}", one.origin) for one in plan.components),
-    )

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.judge.gates import GateRow
-    from bench.judge.ledger import Tuning
     from bench.judge.outcomes import Outcome
     from bench.judge.robustness import CorruptedSet
+    from bench.judge.searched import Tuning
     from bench.judge.settings import Change
     from bench.judge.tables.asked import Asked
     from bench.judge.tables.ensembles import EnsembleRow
@@ -42,6 +42,8 @@ class Effect:
     """The arms disagree on too few items for an interval: the ends are the mean, and are not told."""
     one_sided: bool = False
     """Too few items were ever wrong for an interval: the lower end is a one-sided bound, the upper one 1."""
+    dagger: bool = False
+    """Of what was not declared: the interval excludes 0, corrected over the arms of its set it would not."""
 
     @classmethod
     def of(cls, interval: Interval | None, unit: str = "points", *, few: bool = False) -> Effect | None:
@@ -300,8 +302,8 @@ class Provenance:
     data_fingerprint: str
     sets: tuple[tuple[str, str, int | None, int | None], ...]
     """(name, key, images, groups) of every scored set, of each fold's; groups where they are known."""
-    grouped: tuple[str, ...]
-    """Sets in which groups of images count."""
+    grouped: tuple[tuple[str, str], ...]
+    """(set, what they are called) of the sets in which groups of images count: ``patients``, ``groups``."""
     independent: tuple[str, ...]
     """Sets whose images are taken as independent, since nothing says which belong together; none drawn."""
     missed: tuple[str, ...]
@@ -451,6 +453,18 @@ class Document:
     def class_images(self, name: str) -> int | None:
         """Images that the recall of a class is over; None where no predictions tell."""
         return next((arm.class_images[name] for arm in self.arms if name in arm.class_images), None)
+
+    @property
+    def items(self) -> str:
+        """What intervals are over beside seeds: ``images``, unless groups of one kind count in every set."""
+        words = {word for _, word in self.provenance.grouped}
+        every = {name for name, _ in self.provenance.grouped} == set(self.sets)
+        return words.pop() if every and len(words) == 1 else "images"
+
+    @property
+    def tuned_apart(self) -> bool:
+        """Whether arms that are compared had their settings chosen each by a search of its own."""
+        return self.tuning is not None and sum(bool(arm.chosen) for arm in self.tuning.arms) > 1
 
     @property
     def unit(self) -> str:

@@ -150,9 +150,8 @@ def _tuning(d: Document) -> Iterator[str]:
 
 def _judging(study: Study, d: Document) -> Iterator[str]:
     rules, over = d.rules, "folds" if study.folds else "seeds"
-    items = (
-        "images" if not d.provenance.grouped else f"images (groups of them in {_and(d.provenance.grouped)})"
-    )
+    grouped = [name for name, _ in d.provenance.grouped]
+    items = f"images (groups of them in {_and(grouped)})" if grouped else "images"
     known = d.promise.known and not d.promise.later
     yield f"What decides is {rules.primary}{', declared before the first score' if known else ''}."
     if study.folds:

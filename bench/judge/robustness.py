@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from bench.recipe import Corrupted, Recipe
 from bench.registry import augmentations
 from bench.study.read import Study
 from bench.study.resolve import with_parts
+
+if TYPE_CHECKING:
+    from bench.judge.beside import Beside
 
 SMALLEST_LOSS = 0.01
 """Balanced error that a family must add to the baseline's clean one: a ratio to less is a ratio to noise."""
@@ -81,22 +85,26 @@ class CorruptedSet:
     """Families that ``relative_error`` is over: those that cost the baseline something."""
 
 
-def corrupted_sets(study: Study, evidence: Evidence, order: Sequence[str]) -> tuple[CorruptedSet, ...]:
+def corrupted_sets(
+    study: Study, evidence: Evidence, beside: Beside, order: Sequence[str]
+) -> tuple[CorruptedSet, ...]:
     """Every corrupted hidden set of a study, arms in ``order``."""
     found = []
     for name, hidden in study.hidden.items():
         if isinstance(hidden, Corrupted):
             by_kind = kinds_of(_families(hidden, name, evidence.outcomes))
             kinds = tuple((kind, family) for kind, members in by_kind.items() for family in members)
-            one = _Set(study, evidence, name, kinds, severities_of(hidden))
+            one = _Set(study, evidence, beside, name, kinds, severities_of(hidden))
             found.append(one.mixed(order) if _mixes(hidden) else one.by_family(order))
     return tuple(found)
 
 
-def unseen(study: Study, evidence: Evidence, weights: Mapping[str, float], name: str) -> Unseen | None:
-    """Arms weighed on the families that none of them trains with; None where no family has scores.
+def unseen(
+    beside: Beside, study: Study, evidence: Evidence, pair: tuple[str, str], name: str
+) -> Unseen | None:
+    """Arm minus reference on the families that no arm of them trains with; None where no family has scores.
 
-    weights   as ``Evidence.weighed`` takes them: of an arm and its reference 1 and −1
+    pair   arm and reference, or the two sides of an effect averaged over arms
 
     Finished replicates. An item is a base image: its copies of those families are averaged.
     """
@@ -104,13 +112,17 @@ def unseen(study: Study, evidence: Evidence, weights: Mapping[str, float], name:
     if not isinstance(hidden, Corrupted) or _mixes(hidden):
         return None
     families = _families(hidden, name, evidence.outcomes)
-    known = frozenset().union(*(seen(study.arm(label).recipe) for label in weights))
-    common = tuple(family for family in families if family not in known)
-    effect = None
-    if common:
-        contrast = evidence.weighed(weights, Measure("score", name, families=common))
-        effect = Effect.of(contrast.of_finished, few=contrast.few)
+    common = unseen_by_all(study, evidence, beside.weights(*pair), name)
+    effect = beside.effect(*pair, Measure("score", name, families=common)) if common else None
     return Unseen(effect, len(common), len(families))
+
+
+def unseen_by_all(study: Study, evidence: Evidence, labels: Iterable[str], name: str) -> tuple[str, ...]:
+    """The families of a corrupted set that none of these arms trains with."""
+    hidden = study.hidden[name]
+    assert isinstance(hidden, Corrupted)
+    known = frozenset().union(*(seen(study.arm(label).recipe) for label in labels))
+    return tuple(f for f in _families(hidden, name, evidence.outcomes) if f not in known)
 
 
 def unknown(recipe: Recipe) -> tuple[str, ...]:
@@ -172,6 +184,7 @@ class _Set:
 
     study: Study
     evidence: Evidence
+    beside: Beside
     name: str
     kinds: tuple[tuple[str, str], ...]
     """(kind, family), by kind."""
@@ -209,9 +222,8 @@ class _Set:
         trials = self.evidence.outcomes[label]
         effect, new = None, None
         if label != baseline:
-            contrast = self.evidence.contrast(label, baseline, Measure("score", self.name))
-            effect = Effect.of(contrast.of_finished, few=contrast.few)
-            new = unseen(self.study, self.evidence, {baseline: -1.0, label: 1.0}, self.name)
+            effect = self.beside.effect(label, baseline, Measure("score", self.name))
+            new = unseen(self.beside, self.study, self.evidence, (label, baseline), self.name)
         return CorruptedArm(
             label=label,
             seen=known,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from bench import stats
 from bench.judge import factorial, robustness
+from bench.judge.beside import Beside
 from bench.judge.declared import LATE, Declared, late_keys
 from bench.judge.evidence import Contrast, Evidence
 from bench.judge.family import Key, family_keys, hypotheses, mirror, pairs_of
@@ -62,6 +63,7 @@ class Rulings:
         """The family, each hypothesis once: what a study says later, or no longer, does not change it."""
         self._places = {key: i for i, key in enumerate(self.keys)}
         self._cut: dict[float, Sequence[int]] = {}
+        self.beside = Beside(self)
         self._late = frozenset(late_keys(declared, study)) if declared else frozenset()
 
     @property
@@ -225,18 +227,16 @@ class Rulings:
         return NewRuns(effect, 1 - above if metric.lower_is_better else above)
 
     def _local(self, key: Key) -> Effect | None:
-        contrast = self._measured((*key[:2], "local.accuracy"), self.evidence)
-        if contrast.diverged or contrast.diverged_reference or not isinstance(contrast.test, stats.Interval):
+        contrast = self.beside.contrast(key[0], key[1], Measure("score", TEST))
+        if contrast.diverged or contrast.diverged_reference:
             return None
-        return Effect.of(contrast.test, few=contrast.few)
+        return self.beside.effect(key[0], key[1], Measure("score", TEST))
 
     def _unseen(self, key: Key, contrast: Contrast, metric: Measure) -> Unseen | None:
         """The part of an effect on accuracy that is no likeness of augmentation and corruption."""
         if metric != Measure("score", metric.set) or contrast.diverged or contrast.diverged_reference:
             return None
-        effect = factorial.averaged(self.study, *key[:2])
-        weights = effect.weights if effect else {key[1]: -1.0, key[0]: 1.0}
-        return robustness.unseen(self.study, self.evidence, weights, metric.set)
+        return robustness.unseen(self.beside, self.study, self.evidence, key[:2], metric.set)
 
     def came_late(self, claim: Claim) -> bool:
         """Whether a claim was made after scores, or is about a set that is another one by now."""

@@ -100,14 +100,15 @@ def fewer(value: Mean) -> str:
 def effect(value: Effect) -> str:
     """``+12.1 [9.2, 15.0]`` points, ``×1.18 [1.10, 1.27]``; in another unit ``+0.121 [0.092, 0.150]``.
 
-    Without an interval ``+0.2 (too few errors)``.
+    Without an interval ``+0.2 (too few errors)``; with † where it is told from 0 by itself alone.
     """
     if value.unit == "ratio":
         return f"×{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
     scale, digits = 100 if value.unit == "points" else 1, precision(value)
     middle, low, high = (number(scale * part, digits) for part in (value.mean, value.low, value.high))
     sign = "+" if middle[0] != MINUS and middle.strip("0.") else ""
-    return f"{sign}{middle} " + ("(too few errors)" if value.few else f"[{low}, {high}]")
+    span = "(too few errors)" if value.few else f"[{low}, {high}]"
+    return f"{sign}{middle} {span}" + "†" * value.dagger
 
 
 def chance(value: float) -> str:

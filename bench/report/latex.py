@@ -17,7 +17,7 @@ SPECIAL = {
     ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
     "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "Δ": r"$\Delta$", "δ": r"$\delta$", "σ": r"$\sigma$",
     "†": r"$\dagger$", "‡": r"$\ddagger$", "…": r"\dots{}", "–": "--", "—": "---", "→": r"$\to$",
-    "≥": r"$\ge$", "≤": r"$\le$", "·": r"$\cdot$",
+    "§": r"\S{}", "≥": r"$\ge$", "≤": r"$\le$", "·": r"$\cdot$",
 }  # fmt: skip
 WIDE = {"prose": "p{5cm}", "verdict": "p{3.2cm}"}
 """Columns whose text may take several lines."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.judge.findings import Document
-from bench.judge.ledger import Tuning
 from bench.judge.pictures import Axis, Pictures, SearchPicture, Tried
+from bench.judge.searched import Tuning
 from bench.report.naming import Names, plain
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, spelled
 from bench.tune.space import EDGE

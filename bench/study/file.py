@@ -194,6 +194,9 @@ class Tune(Frozen):
     """An arm's best candidates that are trained again; only these runs choose. 0: the candidates choose."""
     final_seeds: Annotated[int, Field(ge=1, le=100)] = 4
     """Fresh seeds, each with a split of its own, that every finalist is trained with."""
+    val_images: Annotated[int, Field(ge=1)] | None = None
+    """Images that the validation of candidates and finalists is filled up to, with what ``[data] limit`` left
+    over. None: as ``[data]`` says."""
     shared: bool = False
     """Also train every arm with the baseline's tuned values."""
     arms: dict[str, dict[str, Range]] = Field(default_factory=dict)

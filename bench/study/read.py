@@ -184,6 +184,7 @@ class _Reader:
         must = list(self._gates(written, built, primary))
         self._check_seeds(written)
         self._check_fill(built)
+        self._check_spare(written, built)
         self._check_tune(written, built)
         self._check_ensembles(written, built)
         if self.mistakes:
@@ -280,6 +281,18 @@ class _Reader:
                 self.table["data"]["fill"],
                 'goes with fit = "pad", which no arm has; leave it out',
             )
+
+    def _check_spare(self, written: StudyFile, built: Arms) -> None:
+        """``val_images`` takes from what a limit leaves over."""
+        if not built.arms or any(arm.data.limit is not None for arm in built.arms):
+            return
+        asked = {"[data]": written.data.val_images, "[tune]": written.tune and written.tune.val_images}
+        for table, count in asked.items():
+            if count is not None:
+                problem = (
+                    "is filled up with what [data] limit leaves over, and no arm has a limit; leave it out"
+                )
+                self._add(f"{table} val_images", count, problem)
 
     def _check_hidden(self, written: StudyFile) -> None:
         for name in self.hidden:

@@ -16,14 +16,16 @@ from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.plan import Plan, PlannedSearch
+from bench.plan import Plan
 from bench.store import Record
 from bench.study.file import Tune
 from bench.study.read import Arm
-from bench.tune.candidates import Standing, goodness, standings
+from bench.tune.candidates import Standing, finals, goodness, standings
 from bench.tune.propose import distributions, to_optuna
 
 # A view holds no value that was made up: what diverged is a failure here, a sampler is told a worst value.
+FINALISTS = ", finalists"
+"""What the name of an arm has behind it: its best candidates, trained with fresh seeds."""
 STATES = {
     "done": TrialState.COMPLETE,
     "diverged": TrialState.FAIL,
@@ -59,24 +61,31 @@ def _update(
 ) -> None:
     storage = RDBStorage(f"sqlite:///{file}")
     try:
+        told: dict[str, tuple[str, list[Standing]]] = {}
         for search in plan.searches:
-            _Mirror(storage, search, tune, arms[search.arm]).update(standings(search, read, tune.metric))
+            told[search.arm] = search.arm, standings(search, read, tune.metric)
+            if search.finalists:
+                told[search.arm + FINALISTS] = search.arm, finals(search, read, tune.metric)
+        for name in set(optuna.get_all_study_names(storage)) - set(told):
+            optuna.delete_study(study_name=name, storage=storage)
+        for name, (arm, found) in told.items():
+            _Mirror(storage, name, tune, arms[arm]).update(found)
     finally:
         storage.engine.dispose()
 
 
 class _Mirror:
-    """One arm's search as an Optuna study; the words "study" and "trial" are Optuna's here."""
+    """An arm's candidates, or finalists, as an Optuna study; "study" and "trial" are Optuna's words here."""
 
-    def __init__(self, storage: RDBStorage, search: PlannedSearch, tune: Tune, arm: Arm) -> None:
-        self.storage, self.search, self.tune = storage, search, tune
+    def __init__(self, storage: RDBStorage, name: str, tune: Tune, arm: Arm) -> None:
+        self.storage, self.name, self.tune = storage, name, tune
         self.kinds = distributions(tune, arm)
         self.study = self._open()
 
     def _open(self) -> optuna.Study:
         return optuna.create_study(
             storage=self.storage,
-            study_name=self.search.arm,
+            study_name=self.name,
             direction="maximize" if goodness(1.0, self.tune.metric) > 0 else "minimize",
             sampler=RandomSampler(seed=0),  # never used: every trial is enqueued
             load_if_exists=True,
@@ -86,14 +95,15 @@ class _Mirror:
         """Bring every candidate to where its records are."""
         trials = self.study.get_trials(deepcopy=False)
         if len(trials) > len(found) or not all(map(self._agrees, trials, found)):
-            optuna.delete_study(study_name=self.search.arm, storage=self.storage)
+            optuna.delete_study(study_name=self.name, storage=self.storage)
             self.study, trials = self._open(), []
         self.study.set_user_attr("metric", self.tune.metric)
-        for each, trial in zip(found, [*trials, *[None] * (len(found) - len(trials))], strict=True):
+        known = [*trials, *[None] * (len(found) - len(trials))]
+        for number, (each, trial) in enumerate(zip(found, known, strict=True)):
             if trial is None:
                 self._ask(each)
             if each.state != "missing" and (trial is None or not trial.state.is_finished()):
-                self._tell(each)
+                self._tell(number, each)
 
     def _agrees(self, trial: FrozenTrial, each: Standing) -> bool:
         same = trial.params == to_optuna(each.candidate.values, self.kinds)
@@ -104,12 +114,15 @@ class _Mirror:
         )
 
     def _ask(self, each: Standing) -> None:
-        attributes: dict[str, Any] = {"trials": json.dumps([trial.id for trial in each.candidate.trials])}
+        attributes: dict[str, Any] = {
+            "candidate": each.candidate.number,
+            "trials": json.dumps([trial.id for trial in each.candidate.trials]),
+        }
         self.study.enqueue_trial(to_optuna(each.candidate.values, self.kinds), user_attrs=attributes)
         self.study.ask(self.kinds)
 
-    def _tell(self, each: Standing) -> None:
-        number = each.candidate.number
+    def _tell(self, number: int, each: Standing) -> None:
+        """number: of Optuna's trial, which a finalist shares with no candidate."""
         if each.state == "done":
             self.study.tell(number, each.value)
             return

@@ -256,7 +256,10 @@ class _Way:
     ) -> tuple[Candidate, Standing]:
         """A candidate trained with these seeds, and how it stands; what it lacks is pending from now on."""
         tried = space.tuned(self.found.arm, values)
-        short = tried.model_copy(update={"recipe": space.shortened(tried.recipe, self._tune.epochs)})
+        changes: dict[str, Any] = {"recipe": space.shortened(tried.recipe, self._tune.epochs)}
+        if self._tune.val_images is not None:
+            changes["data"] = tried.data.model_copy(update={"val_images": self._tune.val_images})
+        short = tried.model_copy(update=changes)
         runs = self._planner.candidates(short, seeds, number)
         candidate = Candidate(number=number, values=values, trials=tuple(map(planned_trial, runs)))
         records = {trial.id: telling(self._read(trial.id), self._tune.metric) for trial in candidate.trials}

@@ -189,6 +189,45 @@ def test_a_limit_above_what_there_is_changes_nothing() -> None:
     assert sides(images, DATA.model_copy(update={"limit": 5000})) == sides(images, DATA)
 
 
+def test_validation_is_filled_up_with_what_the_limit_left_over() -> None:
+    ids = np.random.default_rng(0).integers(0, 2**64, 1000, dtype=np.uint64)
+    images = with_hashes(ids, [0] * 700 + [1] * 200 + [2] * 100, phash=ids)
+    limited = DATA.model_copy(update={"limit": 90})
+    filled = limited.model_copy(update={"val_images": 200})
+    few, many = sides(images, limited), sides(images, filled)
+    assert many[0] == few[0], "training has the same images"
+    assert few[1] < many[1]
+    assert len(many[1]) == 200
+    assert many[2] == few[2]
+    assert not many[1] & (many[0] | many[2])
+    counts = np.bincount(development(images, filled, SEED).val.labels)
+    assert np.abs(counts - 200 * np.array([0.7, 0.2, 0.1])).max() <= 1
+
+
+def test_each_seed_draws_spare_images_of_its_own_and_more_than_there_are_are_all() -> None:
+    images = apart(1000)
+    filled = DATA.model_copy(update={"limit": 90, "val_images": 200})
+    assert sides(images, filled)[1] != sides(images, filled, Replicate(1))[1]
+    train, val, test = sides(images, filled.model_copy(update={"val_images": 5000}))
+    assert train | val | test == set(images.ids.tolist())
+
+
+def test_without_a_limit_nothing_is_spare() -> None:
+    images = apart(400)
+    assert sides(images, DATA.model_copy(update={"val_images": 300})) == sides(images, DATA)
+
+
+@settings(max_examples=25, deadline=None)
+@given(untidy(), st.sampled_from(["keep", "drop"]), st.integers(0, 3))
+def test_spare_images_are_no_duplicates_of_training_or_test_images(
+    images: Images, outliers: str, seed: int
+) -> None:
+    data = DATA.model_copy(update={"outliers": outliers, "limit": 20, "val_images": 30})
+    made = development(images, data, Replicate(seed))
+    test = test_indices(images, data, Replicate(seed))
+    assert groups_on_two_sides(images, made, test) == []
+
+
 def test_a_limit_without_room_for_every_class_is_an_error() -> None:
     with pytest.raises(UserError, match=r"limit = 7 is too small: .* at least 8 images"):
         development(apart(400, classes=4), DATA.model_copy(update={"limit": 7}), SEED)
@@ -422,3 +461,20 @@ def test_a_burst_that_moves_a_share_by_less_than_a_hundredth_does_not_matter() -
         phash = np.concatenate([plain, plain[:1] ^ np.uint64(1), plain[:1] ^ np.uint64(2)])
         images = with_hashes(np.arange(count), [0] * (count - 2) + [0, 0], phash=phash)
         assert bursts(images, find(images)) is matters
+
+
+def test_spare_images_come_as_whole_groups_none_of_which_training_has() -> None:
+    images = apart(1000)
+    patient = np.random.default_rng(1).integers(0, 90, 1000).astype(np.int32)
+    images = replace(images, groups=patient)
+    filled = DATA.model_copy(update={"limit": 150, "val_images": 300})
+    train, val, test = (
+        {int(patient[place]) for place in np.flatnonzero(np.isin(images.ids, list(side)))}
+        for side in sides(images, filled)
+    )
+    assert not train & val
+    assert not test & (train | val)
+    made = development(images, filled, SEED)
+    held = np.isin(patient, list(val))
+    assert set(made.val.ids.tolist()) == set(images.ids[held].tolist()), "whole groups"
+    assert 250 < len(made.val) <= 300

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from bench.judge.findings import Effect
-from bench.judge.ledger import TunedArm, _order, _settled
+from bench.judge.ledger import _order, _settled
+from bench.judge.searched import TunedArm
 from bench.plan import Candidate
 from bench.tune.candidates import Standing
 

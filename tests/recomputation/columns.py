@@ -27,8 +27,11 @@ def halved(key: str, low: str, high: str, one_sided: bool = True) -> Callable[[R
     return cell
 
 
-def interval(key: str, low: str, high: str, unit: str = "points") -> Callable[[Row], Cell]:
-    """A difference, with its interval where there is one."""
+def interval(key: str, low: str, high: str, unit: str = "points", dagger: str = "") -> Callable[[Row], Cell]:
+    """A difference, with its interval where there is one.
+
+    dagger  column that says whether † stands behind it
+    """
     times = 100 if unit == "points" else 1
 
     def cell(row: Row) -> Cell:
@@ -36,7 +39,8 @@ def interval(key: str, low: str, high: str, unit: str = "points") -> Callable[[R
             return None
         if row[low] is None:
             return text("{} (too few errors)", times * row[key])
-        return text("{} [{}, {}]", *(times * row[name] for name in (key, low, high)))
+        mark = "†" * (row.get(dagger) == "yes")
+        return text("{} [{}, {}]" + mark, *(times * row[name] for name in (key, low, high)))
 
     return cell
 

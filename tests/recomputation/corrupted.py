@@ -115,6 +115,12 @@ def unseen(study: Study, arm: str, reference: str, name: str) -> tuple[int, int,
     return len(families), len(taken.families), on_score(study, first, second, name, "accuracy")
 
 
+def both(study: Study, arm: str, reference: str, name: str) -> tuple[Comparison, Comparison | None]:
+    """The difference on all families, and on those that neither arm trains with."""
+    found = unseen(study, arm, reference, name)
+    return difference(study, arm, reference, name), found[2] if found else None
+
+
 class _Part(Trial):
     """A trial of which a set has some families alone."""
 

@@ -163,6 +163,11 @@ class Study:
             for arm in self.plan.get(part) or []
         }
 
+    @property
+    def mark(self) -> str:
+        """What stands behind the effect of arms that were tuned apart."""
+        return "§" if sum(search.chosen is not None for search in self.searches) > 1 else ""
+
     def has(self, table: str) -> bool:
         """Whether the report has a table: reports that are older than it lack its sentences too."""
         return (self.folder / "tables" / f"{table}.csv").exists()

@@ -13,6 +13,7 @@ from .columns import (
     chance,
     halved,
     interval,
+    marked,
     number,
     number_marked,
     of_new_runs,
@@ -105,7 +106,7 @@ class Report:
     # -- sentences ---------------------------------------------------------------------------------
 
     def finding(self, found: Verdict, indent: str = "") -> Line:
-        return finding(self.study, found, indent)
+        return finding(self.study, self.tables.beside, found, indent)
 
     def first_screen(self) -> Section:
         study, tables = self.study, self.tables
@@ -121,12 +122,19 @@ class Report:
             texts.append(text(f"Looked at after {listed} seeds", *study.looks))
             texts.append(text(f"at levels {listed}:", *looks.levels(len(study.looks))))
         texts += self._coarse()
+        if study.mark:  # simulated (docs/method.md): no record tells it
+            luck = "11 to 14" if any(search.finalists for search in study.searches) else "15 to 24"
+            texts.append(
+                f"of equal arms tuned like these {luck} % exclude zero in simulation, where 5 % should"
+            )
         lines.append(Line("Per cent. ± is half the 95 % interval", texts))
         columns: Columns = {"arm": self.label}
         for name in study.sets:
             columns[f"{name} %"] = halved(f"{name}_accuracy", f"{name}_low", f"{name}_high")
         columns |= {
-            f"{self._delta} vs baseline": interval("effect", "low", "high", self.unit),
+            f"{self._delta} vs baseline": lambda row: self._apart(
+                interval("effect", "low", "high", self.unit)(row)
+            ),
             "verdict": lambda row: (
                 row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
             ),
@@ -138,6 +146,10 @@ class Report:
             **COSTS,
         }
         return Section("", lines, [Table("arms", tables.arms(), columns, "arm")])
+
+    def _apart(self, cell: Cell) -> Cell:
+        """The effect of a comparison, marked where both arms were tuned."""
+        return marked(cell, f" {self.study.mark}") if cell and self.study.mark else cell
 
     def outlook(self) -> list[Section]:
         """New runs, and looks at hidden sets."""
@@ -213,17 +225,18 @@ class Report:
         note: list[Text | str] = [text(severities[:-2], *taken.severities)]
         counts = (own[0]["relative_be_families"], len(taken.families))
         note += [text("({} of {})", *counts)]
+        new = "effect_unseen_dagger"
         columns: Columns = {
             "arm": self.label,
             "clean %": spread("clean"),
             "all families %": spread("all"),
-            "Δ vs baseline": interval("effect", "effect_low", "effect_high"),
+            "Δ vs baseline": interval("effect", "effect_low", "effect_high", dagger="effect_dagger"),
             "unseen families %": lambda row: behind(
                 spread("unseen")(row) if row["unseen"] is not None else None,
                 len(taken.families) - len(taken.seen(row["arm"])),
             ),
             "Δ unseen vs baseline": lambda row: behind(
-                interval("effect_unseen", "effect_unseen_low", "effect_unseen_high")(row),
+                interval(*(f"effect_unseen{end}" for end in ("", "_low", "_high")), dagger=new)(row),
                 row["unseen_by_both"],
             ),
             "BE": number("be"),
@@ -345,7 +358,9 @@ class Report:
             unit = f", {UNITS[score]}" if score in UNITS else ""
             columns[score.replace("_", " ") + unit] = spread(score, 1.0 if unit else 100.0)
         columns["accuracy, 95 % interval"] = halved("accuracy", "accuracy_low", "accuracy_high")
-        columns["Δ accuracy vs baseline"] = interval("effect", "effect_low", "effect_high")
+        columns["Δ accuracy vs baseline"] = interval(
+            "effect", "effect_low", "effect_high", dagger="effect_dagger"
+        )
         return Section("Every set and score", tables=[Table("scores", self.tables.scores(), columns, "set")])
 
     def costs(self) -> Section:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import corrupted
+from .beside import Beside
 from .columns import chance
 from .comparisons import Comparison, difference
 from .family import Verdict
@@ -11,7 +12,7 @@ from .printed import Line, Text, text
 from .records import LOCAL, Study
 
 
-def finding(study: Study, found: Verdict, indent: str = "") -> Line:
+def finding(study: Study, beside: Beside, found: Verdict, indent: str = "") -> Line:
     """A verdict in a sentence."""
     one = found.comparison
     dagger = "†" if found.dagger else ""
@@ -19,7 +20,7 @@ def finding(study: Study, found: Verdict, indent: str = "") -> Line:
     texts: list[Text | str] = []
     over = "fold" if study.folds else "seed"
     if one.effect is not None:
-        texts += [_shown(found), text(f", {{}} {over}{'s' * (one.seeds != 1)}", one.seeds)]
+        texts += [_shown(found, study.mark), text(f", {{}} {over}{'s' * (one.seeds != 1)}", one.seeds)]
     if found.detail:
         texts.append(found.detail[0].upper() + found.detail[1:] if one.effect else found.detail[1:])
     if found.shrunk is not None:
@@ -32,32 +33,35 @@ def finding(study: Study, found: Verdict, indent: str = "") -> Line:
         texts += _new_runs(study, found)
     kind = one.metric.partition(".")[0]
     if kind in study.file.get("hidden", {}):
-        texts += _clause("Locally ", difference(study, one.arm, one.reference, LOCAL))
+        local = difference(study, one.arm, one.reference, LOCAL)
+        texts += _clause("Locally ", local, beside.dagger((one.arm, one.reference), LOCAL, local))
         if one.metric.endswith(".accuracy"):
-            texts += _unseen(study, one)
+            texts += _unseen(study, beside, one)
     return Line(start, texts)
 
 
-def _clause(start: str, one: Comparison) -> list[Text | str]:
+def _clause(start: str, one: Comparison, dagger: bool) -> list[Text | str]:
     """A further difference in accuracy that a sentence tells."""
     if one.effect is None:
         return []
     if one.few:
         return [text(start + "{} (too few errors)", 100 * one.effect.mean)]
     ends = (one.effect.mean, *one.effect.ends())
-    return [text(start + "{} [{}, {}]", *(100 * end for end in ends))]
+    return [text(start + "{} [{}, {}]" + "†" * dagger + ".", *(100 * end for end in ends))]
 
 
-def _unseen(study: Study, one: Comparison) -> list[Text | str]:
+def _unseen(study: Study, beside: Beside, one: Comparison) -> list[Text | str]:
     """What is left of a difference on the families of corruption that neither arm trains with."""
-    found = corrupted.unseen(study, one.arm, one.reference, one.metric.partition(".")[0])
+    name = one.metric.partition(".")[0]
+    found = corrupted.unseen(study, one.arm, one.reference, name)
     if found is None:
         return []
     families, of, rest = found
     if not families:
         return [text("At least one of the two trains with something like each of its {} families", of)]
     counted = text("On the {} of {} families that neither trains with", families, of)
-    return [counted, *_clause(": ", rest)] if rest else [counted]
+    dagger = beside.dagger((one.arm, one.reference), name, rest, new=True)
+    return [counted, *_clause(": ", rest, dagger)] if rest else [counted]
 
 
 def _new_runs(study: Study, verdict: Verdict) -> list[Text | str]:
@@ -79,13 +83,13 @@ def _new_runs(study: Study, verdict: Verdict) -> list[Text | str]:
     ]
 
 
-def _shown(found: Verdict) -> Text:
+def _shown(found: Verdict, mark: str) -> Text:
     one = found.comparison
     assert one.effect is not None
     times = 100 if one.unit == "points" else 1
     if one.few:
-        return text(f"**{{}}** (too few errors) {one.unit}", times * one.effect.mean)
+        return text(f"**{{}}** (too few errors) {one.unit}{mark}", times * one.effect.mean)
     values = (one.effect.mean, *one.effect.ends(found.level))
     if one.unit == "ratio":
-        return text("×{} [{}, {}]", *(float(np.exp(value)) for value in values))
-    return text(f"**{{}}** [{{}}, {{}}] {one.unit}", *(times * value for value in values))
+        return text("×{} [{}, {}]" + mark, *(float(np.exp(value)) for value in values))
+    return text(f"**{{}}** [{{}}, {{}}] {one.unit}{mark}", *(times * value for value in values))

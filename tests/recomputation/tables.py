@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from . import corrupted, designs, outlook, screens, settings, tuning
+from .beside import Beside
 from .claims import claims
 from .comparisons import Comparison, compare, difference
 from .family import Family, clopper_pearson
@@ -28,6 +29,7 @@ class Tables:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.family = LookedFamily(study) if study.looks else Family(study)
+        self.beside = Beside(self.family)
         self._scores: dict[tuple[str, str], dict[str, float]] = {}
 
     def scored(self, trial: Trial, name: str) -> dict[str, float]:
@@ -160,9 +162,9 @@ class Tables:
                     row |= mean(score, self.values(arm, name, score))
                 row |= self.interval(arm, name, "accuracy_")
                 base = self.study.baseline
-                rows.append(
-                    row | effect("effect", None if arm == base else difference(self.study, arm, base, name))
-                )
+                one = None if arm == base else difference(self.study, arm, base, name)
+                row |= {"effect_dagger": _yes(one, self.beside.dagger((arm, base), name, one))}
+                rows.append(row | effect("effect", one))
         return rows
 
     def classes(self) -> list[Row]:
@@ -251,7 +253,13 @@ class Tables:
         ]
 
     def robustness(self) -> list[Row]:
-        return corrupted.robustness(self.study, self.order)
+        rows, base = corrupted.robustness(self.study, self.order), self.study.baseline
+        for row in rows:
+            pair, name = (row["arm"], base), row["set"]
+            against, new = (None, None) if row["effect"] is None else corrupted.both(self.study, *pair, name)
+            row["effect_dagger"] = _yes(against, self.beside.dagger(pair, name, against))
+            row["effect_unseen_dagger"] = _yes(new, self.beside.dagger(pair, name, new, new=True))
+        return rows
 
     def families(self) -> list[Row]:
         return corrupted.families(self.study, self.order)
@@ -273,3 +281,8 @@ class Tables:
 
     def results(self) -> list[Row]:
         return tuning.results(self.study, self.scored)
+
+
+def _yes(one: Comparison | None, dagger: bool) -> str | None:
+    """Of a difference that there is."""
+    return None if one is None or one.effect is None else "yes" if dagger else "no"

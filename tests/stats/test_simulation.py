@@ -16,7 +16,7 @@ from simulation import (
     simulate,
 )
 
-from bench.judge.ledger import SEARCH_LUCK
+from bench.judge.searched import SEARCH_LUCK
 
 STUDIES = 100
 

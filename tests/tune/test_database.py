@@ -94,3 +94,22 @@ def test_it_can_be_rebuilt_from_the_records(desk: Desk, tmp_path: Path, harm: st
         assert content(file) != whole
     show(desk, file)
     assert content(file) == whole
+
+
+def test_finalists_are_a_study_of_their_own_and_go_with_it(tmp_path: Path):
+    desk = Desk(read(TEXT.replace("finalists = 0", "finalists = 2\nfinal_seeds = 2")), objective)
+    plan, file = desk.finish(), tmp_path / "search.db"
+    show(desk, file)
+    (search, _) = plan.searches
+    study = optuna.load_study(study_name="adam, finalists", storage=f"sqlite:///{file}")
+    trials = study.get_trials()
+    assert [trial.user_attrs["candidate"] for trial in trials] == [one.number for one in search.finalists]
+    assert study.best_trial.user_attrs["candidate"] == search.chosen
+    before = content(file, "adam, finalists")
+    show(desk, file)
+    assert content(file, "adam, finalists") == before
+
+    without = Desk(read(TEXT), objective)
+    without.finish()
+    show(without, file)
+    assert set(optuna.get_all_study_names(f"sqlite:///{file}")) == {one.arm for one in plan.searches}

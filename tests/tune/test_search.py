@@ -49,6 +49,23 @@ def test_every_arms_candidates_are_paired():
     assert [a / b for a, b in zip(adam, lion, strict=True)] == pytest.approx([10.0] * 12, rel=2e-3)
 
 
+def test_a_search_may_look_at_more_validation_images_than_replicates_have():
+    plain = read(f"{ARMS}[tune]\n{SPACE}", data="limit = 200")
+    more = read(f"{ARMS}[tune]\nval_images = 500\n{SPACE}", data="limit = 200")
+    before, now = Desk(plain, hill), Desk(more, hill)
+    finals, finals_now = before.finish().runs, now.finish().runs
+    assert {run.trial.data.val_images for run in now.asked} == {500}
+    assert not {run.trial.id for run in now.asked} & {run.trial.id for run in before.asked}
+    assert [run.trial.id for run in finals_now] == [run.trial.id for run in finals], "replicates stay"
+    assert {run.trial.data.val_images for run in finals_now} == {None}
+
+
+def test_more_validation_images_without_a_limit_are_a_mistake():
+    said = complaint(f"{ARMS}[tune]\nval_images = 500\n{SPACE}")
+    assert "[tune] val_images = 500" in said
+    assert "no arm has a limit" in said
+
+
 def test_candidates_see_no_held_out_set_and_no_replicates_seed():
     text = '[hidden.heavy]\nkind = "corrupted"\n'
     desk = Desk(study("candidates = 3\nseeds = 2\nseed = 1", text), hill)

@@ -46,7 +46,11 @@ def table(d: Document, cost: bool) -> Table:
     against = Column(
         "reference", "against", "text", lambda a: a.finding and d.called(a.finding.reference).name
     )
-    findings = finding_columns(f"Δ {d.rules.primary} vs baseline", lambda a: a.finding)
+    findings = finding_columns(
+        f"Δ {d.rules.primary} vs baseline",
+        lambda a: a.finding,
+        mark=lambda a: "§" if d.tuned_apart and a is not d.again else "",
+    )
     judged = any(arm.finding for arm in d.arms) or d.again or not d.screen
     gap = Column("gap", f"gap to {d.gap_set}", "within", lambda a: a.gap, PERCENT)
     columns = (
@@ -88,8 +92,8 @@ def _note(d: Document) -> str:
     rules, over = d.rules, d.over
     note = (
         "Per cent. ± is half the 95 % interval of an accuracy or a gap, [ ] that of a difference, over new "
-        f"{over} and new images; ECE: expected calibration error. A diverged {over[:-1]} counts as chance in "
-        f"a verdict and is left out of a mean. Verdicts: Holm over {rules.family} declared "
+        f"{over} and new {d.items}; ECE: expected calibration error. A diverged {over[:-1]} counts as chance "
+        f"in a verdict and is left out of a mean. Verdicts: Holm over {rules.family} declared "
         f"comparison{'s' * (rules.family != 1)} (claims included); δ = {rules.delta_local} "
         f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
         "interval alone would say more."
@@ -103,9 +107,15 @@ def _note(d: Document) -> str:
         note += f" On {name} δ is less than one of its {items} items makes, {100 / items:.2g} points."
     if any(one and one.interval and one.interval.one_sided for arm in d.arms for one in arm.accuracies):
         note += " ≥: a one-sided 95 % bound, where too few items were ever wrong for an interval."
-    if d.provenance.grouped:
+    for word in dict.fromkeys(word for _, word in d.provenance.grouped):
+        sets = ", ".join(name for name, of in d.provenance.grouped if of == word)
+        note += f" On {sets} {word} count where images do elsewhere, so there new {word}."
+    if d.tuned_apart and d.tuning:
+        least, most = (f"{100 * share:.0f}" for share in d.tuning.luck)
         note += (
-            f" In {', '.join(d.provenance.grouped)} groups of images (patients) count, so there new groups."
+            " § each arm's settings were chosen by a search of its own: of equal arms tuned like these "
+            f"{least} to {most} % exclude zero in simulation, where 5 % should (Tuning); every other "
+            "difference between arms is as lucky."
         )
     if rules.looks:
         seeds, levels = (", ".join(f"{one:g}" for one in each) for each in zip(*rules.looks, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.judge.findings import ArmRow, Document, Effect, Mean
 from bench.judge.robustness import CorruptedArm, CorruptedSet
-from bench.judge.tables.table import PERCENT, Column, Table, arm_column, filed
+from bench.judge.tables.table import HOLM, PERCENT, Column, Table, arm_column, filed
 
 SET = Column("set", "set", "text", lambda row: row[0].name)
 
@@ -23,6 +23,8 @@ def robustness(d: Document, cost: bool) -> Table | None:
         Column("effect", "Δ vs baseline", "effect", lambda row: row[1].effect),
         Column("unseen", "unseen families %", "mean", lambda row: row[1].unseen_mean, PERCENT, after=_own),
         Column("effect_unseen", "Δ unseen vs baseline", "effect", _unseen, after=_by_both),
+        filed("effect_dagger", lambda row: row[1].effect and row[1].effect.dagger),
+        filed("effect_unseen_dagger", lambda row: effect.dagger if (effect := _unseen(row)) else None),
         filed("unseen_by_both", lambda row: row[1].unseen and row[1].unseen.families),
         Column("be", "BE", "number", lambda row: row[1].error, 1, 2),
         Column("relative_be", "relative BE", "number", lambda row: row[1].relative_error, 1, 2),
@@ -69,6 +71,11 @@ def _family(i: int, arm: ArmRow, heading: str) -> Column:
     return Column(arm.label, heading, "average", accuracy, PERCENT, after=mark)
 
 
+def _any_dagger(one: CorruptedSet) -> bool:
+    effects = (effect for arm in one.arms for effect in (arm.effect, arm.unseen and arm.unseen.effect))
+    return any(effect.dagger for effect in effects if effect)
+
+
 def _note(d: Document, one: CorruptedSet) -> str:
     severities = "severity" if len(one.severities) == 1 else "severities"
     return (
@@ -78,7 +85,8 @@ def _note(d: Document, one: CorruptedSet) -> str:
         "like this family, which may be all that its gain is; unseen are the others, their number in "
         "brackets. Two arms' unseen means may be of different families: Δ unseen is over those that neither "
         "the arm nor the baseline trains with, in brackets. Δ is of finished pairs, pointwise, over new "
-        f"{d.over} and new base images (an image's copies averaged), and no verdict. BE: balanced error over "
+        f"{d.over} and new base images (an image's copies averaged), and no verdict."
+        f"{HOLM * _any_dagger(one)} BE: balanced error over "
         "the baseline's, mean over families; below 1 is better. Relative BE: the same of what a family adds "
         f"to the clean error, over families that cost the baseline at least 1 point ({one.costly} of "
         f"{len(one.families)})."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench.judge.findings import ArmRow, Document, Mean
-from bench.judge.tables.table import PERCENT, Column, Table, arm_column
+from bench.judge.tables.table import HOLM, PERCENT, Column, Table, arm_column, filed
 
 
 def table(d: Document, cost: bool) -> Table:
@@ -22,12 +22,15 @@ def table(d: Document, cost: bool) -> Table:
             stem="accuracy_",
         ),
         Column("effect", "Δ accuracy vs baseline", "effect", lambda row: row[1].effects[row[0]]),
+        filed("effect_dagger", lambda row: effect.dagger if (effect := row[1].effects[row[0]]) else None),
     )
     note = (
         f"Per cent{' where no unit is said' * bool(d.units)}, mean ± standard deviation over finished "
-        f"{d.over}; the interval is over {d.over} and images. Δ is of finished pairs, pointwise, and no "
-        "verdict: only what was declared has one."
+        f"{d.over}; the interval is over {d.over} and {d.items}. Δ is of finished pairs, pointwise, and no "
+        f"verdict: only what was declared has one."
     )
+    effects = [arm.effects[name] for name in d.sets for arm in d.arms]
+    note += HOLM * any(effect.dagger for effect in effects if effect)
     return Table("Every set and score", columns, [(name, arm) for name in d.sets for arm in d.arms], note)
 
 

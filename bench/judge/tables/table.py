@@ -29,6 +29,11 @@ TEXT = ("arm", "name", "text", "prose", "code", "link", "verdict")
 """Kinds that are words; all others are numbers, which sort by value and stand to the right."""
 PERCENT = 100.0
 """What a share is multiplied with where it is printed."""
+HOLM = (
+    " † its interval alone excludes zero: its verdict does not, or Holm over the arms compared on the set "
+    "would not, so nothing is said by it."
+)
+"""What a dagger behind a difference means that was not declared."""
 FEWER = "(n/m): a mean over n of the arm's m {}."
 
 
@@ -114,15 +119,23 @@ def arm_column(document: Document, of: Callable[[Any], str] = lambda row: row.ar
 
 
 def finding_columns(
-    heading: str, of: Callable[[Any], Finding | None], stem: str = ""
+    heading: str,
+    of: Callable[[Any], Finding | None],
+    stem: str = "",
+    mark: Callable[[Any], str] = lambda row: "",
 ) -> tuple[Column, Column, Column]:
-    """Effect, verdict and detail of a finding. stem: how their names begin in files."""
+    """Effect, verdict and detail of a finding.
+
+    stem  how their names begin in files
+    mark  what stands behind an effect
+    """
 
     def part(name: str) -> Callable[[Any], Any]:
         return lambda row: getattr(of(row), name, None)
 
     def after(row: Any) -> str:
-        return "if it converges" if part("if_converges")(row) else ""
+        words = "if it converges" if part("if_converges")(row) else ""
+        return " ".join(filter(None, (mark(row) if part("effect")(row) else "", words)))
 
     return (
         Column(f"{stem}effect", heading, "effect", part("effect"), after=after, stem=stem),

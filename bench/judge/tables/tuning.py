@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.judge.findings import Document
-from bench.judge.ledger import TunedArm, Tuning
+from bench.judge.searched import TunedArm, Tuning
 from bench.judge.settings import spell
 from bench.judge.tables.table import PERCENT, Column, Table, arm_column, filed
 from bench.tune.candidates import Standing
