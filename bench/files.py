@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,6 +25,23 @@ Counting = Callable[[str], AbstractContextManager[Count]]
 def uncounted(what: str) -> Iterator[Count]:
     """Counts nothing, for whoever has nobody to tell."""
     yield lambda done, of: None
+
+
+def content_of(path: Path | str) -> bytes:
+    """All of a file. Raises OSError, also for a pipe, which would be waited for, or an endless device."""
+    with open(path, "rb", opener=_regular) as file:
+        return file.read()
+
+
+def _regular(path: str, flags: int) -> int:
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else a pipe without a writer holds on here
+    kind = os.fstat(handle).st_mode
+    if stat.S_ISREG(kind):
+        return handle
+    os.close(handle)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, "is a folder", path)
+    raise OSError(errno.EINVAL, "is a pipe, a socket or a device, not a file", path)
 
 
 def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], object], *, safe: bool = True) -> None:

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from bench.errors import UserError, shorten
-from bench.files import move, sync_folder, write_whole
+from bench.files import content_of, move, sync_folder, write_whole
 from bench.recipe import HIDDEN_NAME
 from bench.record import ID, Record, equal_view, why_unreadable
 from bench.study.read import RESERVED
@@ -50,8 +50,11 @@ MOST_ATTEMPTS = 3
 PER_ITEM = "per_item "
 VALIDATION = "val"
 """Key of the validation images among a trial's predictions; the others are fingerprints."""
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What reading predictions raises where their file is torn or foreign."""
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, MemoryError, OverflowError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What reading predictions raises where their file is torn or foreign: a flipped byte may ask for any."""
 PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
 
@@ -127,6 +130,11 @@ class Store:
                 names = sorted(entry.name for entry in entries if ID.fullmatch(entry.name))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise UserError(
+                f"{self.root / 'trials'} cannot be read: {error.strerror}\n"
+                "    it is the folder of all trials: move away what is there, or give another --results"
+            ) from None
         return [name for name in names if os.path.exists(f"{self.root}/trials/{name}/record.json")]
 
     def read(self, id: str) -> Record | None:
@@ -145,12 +153,11 @@ class Store:
 
     def _load(self, id: str) -> Record | Damage | None:
         try:
-            with open(self.trial_dir(id) / "record.json", "rb") as file:
-                content = file.read()
+            content = content_of(self.trial_dir(id) / "record.json")
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except IsADirectoryError:
-            return Damage(id, "is a folder")
+        except OSError as error:  # a link to itself, a pipe, another's file
+            return Damage(id, error.strerror or "cannot be read")
         try:
             record = Record.model_validate_json(content)
         except ValidationError as error:
@@ -242,14 +249,19 @@ class Store:
 
     def history(self, id: str) -> list[dict[str, Any]]:
         """One table per evaluation of validation, in order, up to the first line that is damaged."""
-        path, found = self.trial_dir(id) / "history.jsonl", []
-        if not path.is_file():
-            return []
-        for line in path.read_text("utf-8", errors="replace").splitlines():
+        found: list[dict[str, Any]] = []
+        try:
+            text = content_of(self.trial_dir(id) / "history.jsonl").decode("utf-8", errors="replace")
+        except OSError:
+            return found
+        for line in text.splitlines():
             try:
-                found.append(json.loads(line))
-            except ValueError:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(entry, dict):
+                break
+            found.append(entry)
         return found
 
     def write_text(self, path: Path, text: str) -> None:
@@ -281,6 +293,11 @@ class Store:
             raise UserError(
                 f"another bench run is working in the results folder {self.root}\n"
                 "    wait until it ends (bench status shows how far it is), or use another --results FOLDER"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"cannot lock the results folder: {self.root / '.lock'}: {error.strerror}\n"
+                "    delete it, whatever it is: the next run makes it again"
             ) from None
         try:
             yield

@@ -30,15 +30,25 @@ def status(
     store = store_of(machine, smoked=smoked)
     names = [path.stem for path in studies] or planned(store)
     beacon = read_beacon(store.root)
-    standing = {name: _standing(read_plan(name, store), store, beacon) for name in names}
+    standing: dict[str, States] = {}
+    damaged: dict[str, str] = {}
+    for name in names:
+        try:
+            standing[name] = _standing(read_plan(name, store), store, beacon)
+        except UserError as error:
+            if len(names) == 1:
+                raise
+            damaged[name] = str(error).partition("\n")[0]
     if as_json:
-        counts = {name: _counts(of) for name, of in standing.items()}
+        counts: dict[str, Any] = {name: _counts(of) for name, of in standing.items()}
+        counts |= {name: {"damaged": why} for name, why in damaged.items()}
         return json.dumps({"studies": counts, "running": beacon}, indent=1, ensure_ascii=False)
     if not names:
         return f"{store.root} holds no study yet; bench run STUDY makes one"
     width, height = shutil.get_terminal_size((100, 40))
     widest = max(map(len, names))
-    lines = [f"{name:<{widest}}  {_sentence(_counts(of))}" for name, of in standing.items()]
+    told = {name: _sentence(_counts(of)) for name, of in standing.items()} | damaged
+    lines = [f"{name:<{widest}}  {told[name]}" for name in names]
     if len(names) == 1:
         lines += ["", *grid_lines([cell for cell, _ in standing[names[0]]], width, height)]
     lines += _at_work(beacon, width, height)

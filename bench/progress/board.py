@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.execute import Event, Job
-from bench.files import write_whole
+from bench.files import content_of, write_whole
 
 CellState = Literal[
     "done", "little learned", "diverged", "failed", "pruned", "running", "unscored", "missing", "unknown"
@@ -221,7 +221,7 @@ def read_beacon(results: Path) -> dict[str, Any] | None:
     except OSError:  # a folder that cannot be written: believe the file
         pass
     try:
-        found = json.loads((results / BEACON).read_text())
-    except (OSError, ValueError):
+        found = json.loads(content_of(results / BEACON))
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
