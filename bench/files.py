@@ -27,9 +27,14 @@ def uncounted(what: str) -> Iterator[Count]:
     yield lambda done, of: None
 
 
+def opened(path: Path | str) -> IO[bytes]:
+    """A file to read. Raises OSError, also for a pipe, which would be waited for, or an endless device."""
+    return open(path, "rb", opener=_regular)
+
+
 def content_of(path: Path | str) -> bytes:
-    """All of a file. Raises OSError, also for a pipe, which would be waited for, or an endless device."""
-    with open(path, "rb", opener=_regular) as file:
+    """All of a file. Raises OSError as ``opened`` does."""
+    with opened(path) as file:
         return file.read()
 
 

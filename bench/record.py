@@ -13,7 +13,7 @@ from bench.recipe import Data, Frozen, Recipe
 
 SCHEMA_VERSION = 1
 ID = re.compile(r"[0-9a-f]{8,64}")
-NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts")
+NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts", "files")
 """Fields in which two equal results may differ."""
 GANG = "gang"
 """Key of ``machine`` where trials took turns in one process: the most that did while this one trained."""
@@ -81,6 +81,8 @@ class Record(Frozen):
     """``device``, ``device_name`` and what else tells computers apart; ``gang`` where it was shared."""
     commit: str = ""
     attempts: Annotated[int, Field(ge=1)] = 1
+    files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """File beside the record → its size and SHA-256; two where a run was cut short that changed it."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -38,6 +38,11 @@ def record(**changes: object) -> Record:
     return Record(**(fields | changes))
 
 
+def without_sums(found: Record | None) -> Record | None:
+    """The record as it was given to the store, which adds the checksums of its files."""
+    return found and found.model_copy(update={"files": {}})
+
+
 def predictions(seed: int = 0) -> Predictions:
     rng = np.random.default_rng(seed)
     return Predictions(
@@ -55,7 +60,7 @@ def test_what_is_written_reads_back_equal(store: Store, tmp_path: Path):
     weights.write_bytes(b"weights")
     history = [{"epoch": 1, "val_accuracy": 0.5}, {"epoch": 2, "val_accuracy": 0.75}]
     store.write(record(), history=history, predictions={"local": predictions()}, weights_file=weights)
-    assert store.read(ID) == record()
+    assert without_sums(store.read(ID)) == record()
     assert store.history(ID) == history
     back = store.predictions(ID)["local"]
     for name in ("probabilities", "labels", "ids"):
@@ -127,7 +132,7 @@ def test_a_crash_at_any_file_leaves_no_half_a_trial(
     assert store.read(ID) is None
     monkeypatch.undo()
     store.write(record(seed=1), history=[], predictions={"local": predictions(1)})
-    assert store.read(ID) == record(seed=1)
+    assert without_sums(store.read(ID)) == record(seed=1)
 
 
 def test_a_crash_while_a_file_is_filled_leaves_the_old_one_and_no_litter(store: Store):
@@ -174,7 +179,7 @@ def test_replacing_a_record_leaves_nothing_of_the_old_one(store: Store, tmp_path
     store.write(record(), history=[{"a": 1}], predictions={"local": predictions()}, weights_file=weights)
     failed = record(status="failed", cause="oom", scores={}, recalls={}, sizes={})
     store.write(failed, history=[], predictions={})
-    assert store.read(ID) == failed
+    assert without_sums(store.read(ID)) == failed
     assert (store.predictions(ID), store.history(ID)) == ({}, [])
     assert not store.weights_path(ID).exists()
 
@@ -372,7 +377,7 @@ def test_a_folder_in_place_of_a_record_is_damage(store: Store):
     assert store.read(ID) is None
     assert store.damaged() == [Damage(ID, "is a folder")]
     store.write(record(), history=[], predictions={})
-    assert store.read(ID) == record()
+    assert without_sums(store.read(ID)) == record()
 
 
 @pytest.mark.parametrize(
@@ -412,7 +417,7 @@ def test_what_is_no_file_is_damage_and_is_not_waited_for(store: Store, kind: str
     if kind != "link to itself":  # which is nothing to list
         assert "not a file" in store.damaged()[0].reason
     store.write(record(), history=[{"step": 2}], predictions={})
-    assert (store.read(ID), store.history(ID)) == (record(), [{"step": 2}])
+    assert (without_sums(store.read(ID)), store.history(ID)) == (record(), [{"step": 2}])
 
 
 @pytest.mark.parametrize("line", ["null", "7", "[" * 200_000])

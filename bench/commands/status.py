@@ -97,6 +97,8 @@ def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> St
         words = _failure(record) if state == "failed" and record else state
         if state == "done" and record and (names := lacks(record)):
             words = f"done without {', '.join(names)}"
+        if record and state != "running" and (part := store.lost(record, whole=False)):
+            state, words = "missing", f"missing, for its {part} is gone or damaged"
         standing.append((Cell(trial.id, label, state), words))
     return standing
 
