@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +21,11 @@ Count = Callable[[int, int], None]
 """Is told (done, of) while something long goes on."""
 Counting = Callable[[str], AbstractContextManager[Count]]
 """Opens such a counter for something that may take a while, named."""
+
+PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+"""A file that is not complete yet."""
+OLD_S = 60.0
+"""Seconds after which nobody writes it any more."""
 
 
 @contextlib.contextmanager
@@ -75,6 +82,17 @@ def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], object], *, s
         raise
     if safe:
         sync_folder(path.parent)
+
+
+def sweep(*folders: Path, older_s: float = OLD_S) -> None:
+    """Remove what ``write_whole`` had begun in processes that were killed; a younger one may be at work."""
+    now = time.time()
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            names = os.listdir(folder)
+            for part in (folder / name for name in names if PART.fullmatch(name)):
+                if now - part.stat().st_mtime > older_s:
+                    part.unlink()
 
 
 def hand_over(path: Path, content: bytes) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.errors import shorten
+from bench.files import sweep
 from bench.plan import Plan
 from bench.progress.terminal import Terminal
 from bench.store import Store
@@ -11,10 +12,13 @@ from bench.store import Store
 def forget_lost(plan: Plan, store: Store, terminal: Terminal) -> bool:
     """Take away records whose history or predictions are gone or changed, and say so; whether there were any.
 
-    A verdict would quietly go without such a seed.
+    A verdict would quietly go without such a seed. What killed runs had begun to write goes too.
     """
     lost: dict[str, list[str]] = {}
+    home = store.study_dir(plan.study.name)
+    sweep(store.root, home, home / "tables", home / "figures")
     for id in sorted(plan.file.ids):
+        sweep(store.trial_dir(id))
         record = store.read(id)
         if record is not None and (part := store.lost(record, whole=True)):
             store.forget(id)
