@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 PARTS = ("train", "val", "test")
 """In the order of ``images.TRAIN``, ``VAL`` and ``TEST``: 0, 1, 2."""
 WANTED = [f"{part}{what}" for part in ("", *(f"{p}_" for p in PARTS)) for what in ("images", "labels")]
+
+FREE_LABELS = 10_000
+"""Labels below this may leave gaps: a hidden set has a few of many classes."""
 
 Shape = tuple[int, ...]
 
@@ -139,6 +144,8 @@ def opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise UserError(f"{path} is damaged or no npz: {error}; save it again with numpy.savez") from None
+    except MemoryError:
+        raise UserError(f"{path} holds an array that no memory here can take; save it again") from None
     except ValueError as error:
         pickled = "allow_pickle" in str(error) or "pickled" in str(error)
         what = "holds Python objects, which are never loaded" if pickled else f"is damaged: {error}"
@@ -156,12 +163,26 @@ def _shapes(path: Path) -> dict[str, Shape]:
                 old = header.read_magic(file) == (1, 0)
                 read = header.read_array_header_1_0 if old else header.read_array_header_2_0
                 shapes[name], _, dtype = read(file)
+                _check_size(path, members.getinfo(f"{name}.npy"), file.tell(), shapes[name], dtype)
             if dtype.hasobject:
                 raise UserError(
                     f"{path}: {name} holds Python objects, which are never loaded\n"
                     "    save plain number arrays with numpy.savez"
                 )
     return shapes
+
+
+def _check_size(path: Path, info: zipfile.ZipInfo, head: int, shape: Shape, dtype: np.dtype[Any]) -> None:
+    """Raise UserError for a header that promises what is not there, and for more than any memory holds."""
+    told = math.prod(shape) * dtype.itemsize
+    what = f"{path}: {info.filename.removesuffix('.npy')} of shape {shape}"
+    if not dtype.hasobject and head + told != info.file_size:
+        raise UserError(f"{what} is damaged: it holds {info.file_size - head} bytes instead of {told}")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else told
+    if told > memory:
+        raise UserError(
+            f"{what} takes {told / 1e9:.0f} GB of memory, and this machine has {memory / 1e9:.0f}"
+        )
 
 
 def _columns(path: Path, parts: list[str]) -> dict[str, Callable[[], npt.ArrayLike]]:
@@ -215,6 +236,12 @@ def _labels(path: Path, part: str, shapes: dict[str, Shape]) -> Labels:
     if not whole or labels.min() < 0:
         example = shorten(int(labels.min()) if whole else labels[:5].tolist())
         raise UserError(f"{path}: {part}labels holds {example}; labels are whole numbers from 0")
+    most = max(FREE_LABELS, sum(shape[0] for name, shape in shapes.items() if name.endswith("images")))
+    if labels.max() >= most:
+        raise UserError(
+            f"{path}: {part}labels goes up to {labels.max():.0f} with {len(np.unique(labels))} different ones\n"
+            "    each number up to the largest would be a class: number the classes from 0 without gaps: np.unique(labels, return_inverse=True)[1]"
+        )
     return labels.astype(np.int64)
 
 
@@ -250,6 +277,10 @@ def _as_uint8(path: Path, arrays: list[npt.NDArray[Any]]) -> list[Pixels]:
     if all(array.dtype == np.uint8 for array in arrays):
         return arrays
     kinds = {array.dtype.kind for array in arrays}
+    if not kinds <= set("biuf"):
+        raise UserError(
+            f"{path}: pixels are {arrays[0].dtype}, which are no numbers; save uint8 from 0 to 255"
+        )
     low, high = min(float(array.min()) for array in arrays), max(float(array.max()) for array in arrays)
     if kinds <= {"f"} and 0 <= low <= high <= 1:
         return [np.round(array * np.float64(255)).astype(np.uint8) for array in arrays]
