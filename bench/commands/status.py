@@ -13,7 +13,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
-from bench.progress.board import Cell, CellState, read_beacon
+from bench.progress.board import Cell, CellState, held, read_beacon
 from bench.progress.screen import curve_rows, duration, grid_lines, running_rows
 from bench.run.planning import lacks, store_of
 from bench.store import Record, Store
@@ -43,6 +43,8 @@ def status(
         counts: dict[str, Any] = {name: _counts(of) for name, of in standing.items()}
         counts |= {name: {"damaged": why} for name, why in damaged.items()}
         return json.dumps({"studies": counts, "running": beacon}, indent=1, ensure_ascii=False)
+    if not names and held(store.root):
+        return f"{store.root} holds no study yet; a run is at work that is still reading images and checking"
     if not names:
         return f"{store.root} holds no study yet; bench run STUDY makes one"
     width, height = shutil.get_terminal_size((100, 40))
@@ -69,7 +71,10 @@ def read_plan(name: str, store: Store) -> PlanFile:
     """``plan.json`` of a study that was run. Raises UserError when it never was."""
     file = store.study_dir(name) / "plan.json"
     if not file.is_file():
-        raise UserError(f"{store.root} holds no study {name!r}; bench run makes it")
+        at_work = (
+            "a run is at work there, which may be about to" if held(store.root) else "bench run makes it"
+        )
+        raise UserError(f"{store.root} holds no study {name!r}; {at_work}")
     return read_plan_file(file)
 
 

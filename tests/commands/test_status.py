@@ -131,6 +131,15 @@ def test_five_thousand_records_are_told_in_little_more_than_it_takes_to_read_the
     assert planning < 5 * reading
 
 
+def test_the_first_seconds_of_a_run_are_told_from_a_folder_without_studies(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    with Store(machine.results).lock():
+        assert "a run is at work that is still reading" in status([], machine, as_json=False)
+        with pytest.raises(UserError, match="holds no study 'tiny'; a run is at work there"):
+            status([Path("tiny")], machine, as_json=False)
+    assert "bench run STUDY makes one" in status([], machine, as_json=False)
+
+
 def test_a_damaged_study_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, machine, _ = planned(tmp_path)
     store = Store(machine.results)
