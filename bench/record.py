@@ -81,7 +81,7 @@ class Record(Frozen):
     """``device``, ``device_name`` and what else tells computers apart; ``gang`` where it was shared."""
     commit: str = ""
     attempts: Annotated[int, Field(ge=1)] = 1
-    files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    files: dict[str, list[str]] = Field(default_factory=dict)
     """File beside the record → its size and SHA-256; two where a run was cut short that changed it."""
 
     @model_validator(mode="after")

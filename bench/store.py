@@ -152,7 +152,7 @@ class Store:
             write_whole(folder / PREDICTIONS, _archive(predictions))
         if weights_file is not None:
             move(weights_file, self.weights_path(record.id))
-        files = {part: (_sum_of(folder / part),) for part in PARTS if (folder / part).is_file()}
+        files = {part: [_sum_of(folder / part)] for part in PARTS if (folder / part).is_file()}
         self._write_record(record.model_copy(update={"files": files}))
         if record.cause not in CONTINUED:
             (folder / "checkpoint.pt").unlink(missing_ok=True)
@@ -174,10 +174,10 @@ class Store:
         """Write them; the record with their checksum. Where this is cut short, the old record knows both."""
         content, before = _archive(predictions), self.read(record.id)
         if before is not None and before.files:
-            known = (*before.files.get(PREDICTIONS, ()), _sum(content))
+            known = [*before.files.get(PREDICTIONS, []), _sum(content)]
             self._write_record(before.model_copy(update={"files": before.files | {PREDICTIONS: known}}))
         write_whole(self.trial_dir(record.id) / PREDICTIONS, content)
-        sums = record.files and record.files | {PREDICTIONS: (_sum(content),)}
+        sums = record.files and record.files | {PREDICTIONS: [_sum(content)]}
         return record.model_copy(update={"files": sums})
 
     def lost(self, record: Record, *, whole: bool) -> str:
