@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import secrets
@@ -34,7 +35,7 @@ def uncounted(what: str) -> Iterator[Count]:
     yield lambda done, of: None
 
 
-def opened(path: Path | str) -> IO[bytes]:
+def opened(path: Path | str) -> io.BufferedReader:
     """A file to read. Raises OSError, also for a pipe, which would be waited for, or an endless device."""
     return open(path, "rb", opener=_regular)
 

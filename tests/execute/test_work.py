@@ -149,7 +149,7 @@ def test_whatever_a_component_raises_is_a_record_that_steers_no_terminal(
     def broken(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr("bench.execute.work.run_trial", broken)
+    monkeypatch.setattr("bench.execute.work.trial_turns", broken)
     place = Place(tmp_path / "results", tmp_path / "cache")
     event = work(job, place, lambda event: None)
     assert (event.kind, event.cause) == ("failed", cause)

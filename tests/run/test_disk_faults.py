@@ -23,7 +23,7 @@ from bench.errors import UserError
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Options, run_study
 from bench.store import Store, equal_view
-from bench.trial import run_trial
+from bench.trial import trial_turns
 
 STUDY = """\
 question = "Does a flip help?"
@@ -80,10 +80,10 @@ def repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def once(trial: Any, *rest: Any) -> Any:
         if trial.id not in known:
-            known[trial.id] = run_trial(trial, *rest)
+            known[trial.id] = yield from trial_turns(trial, *rest)
         return known[trial.id]
 
-    monkeypatch.setattr("bench.execute.work.run_trial", once)
+    monkeypatch.setattr("bench.execute.work.trial_turns", once)
 
 
 @pytest.fixture
