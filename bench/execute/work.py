@@ -96,7 +96,10 @@ class Gang:
                 continue
             except StopIteration as end:
                 event: Event = end.value
-            except (Exception, SystemExit) as error:  # sys.exit of somebody's code ends its trial, not the run
+            except (
+                Exception,
+                SystemExit,
+            ) as error:  # sys.exit of somebody's code ends its trial, not the run
                 if len(self._members) > 1 and not _by_itself(error):
                     yield from self._break(member, error)
                     return
