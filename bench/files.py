@@ -107,7 +107,7 @@ def hand_over(path: Path, content: bytes) -> Path:
 
 def move(source: Path, target: Path) -> None:
     """Move a finished file, to the disk before to its name. Raises OSError."""
-    with open(source, "rb+") as file:
+    with open(source, "rb+") as file, _named(target):
         os.fsync(file.fileno())
     if source.parent == target.parent:
         os.replace(source, target)
@@ -117,6 +117,16 @@ def move(source: Path, target: Path) -> None:
     source.unlink()
 
 
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give an error of a handle the name of its file, which a person is told."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut, where the system can."""
     try:
@@ -124,6 +134,7 @@ def sync_folder(folder: Path) -> None:
     except OSError:  # Windows has no handle of a folder
         return
     try:
-        os.fsync(handle)
+        with _named(folder):
+            os.fsync(handle)
     finally:
         os.close(handle)
