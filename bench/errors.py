@@ -26,12 +26,19 @@ class Mistake:
 
     def __str__(self) -> str:
         found = f" = {self.found}" if self.found else ""
-        return f"  {_printable(self.path + found)}\n    {_printable(self.problem)}"
+        return f"  {printable(self.path + found)}\n    {printable(self.problem)}"
 
 
-def _printable(line: str) -> str:
-    """``line`` with control characters escaped: a key or a name in a file must not steer a terminal."""
+def printable(line: str) -> str:
+    """``line`` with control characters escaped, those that turn text round too: no text steers a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def told_by(text: str, most: int) -> str:
+    """A text of somebody else's, its lines ``printable``; of more than ``most`` characters, begin and end."""
+    if len(text) > most:
+        text = f"{text[: most // 2]}\n… {len(text) - most // 2 * 2} characters …\n{text[-(most // 2) :]}"
+    return "\n".join(map(printable, text.expandtabs().split("\n")))
 
 
 def mistakes_error(file: str, mistakes: Sequence[Mistake]) -> UserError:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
+import re
 import secrets
 import shutil
+import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,11 +23,38 @@ Count = Callable[[int, int], None]
 Counting = Callable[[str], AbstractContextManager[Count]]
 """Opens such a counter for something that may take a while, named."""
 
+PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+"""A file that is not complete yet."""
+OLD_S = 60.0
+"""Seconds after which nobody writes it any more."""
+
 
 @contextlib.contextmanager
 def uncounted(what: str) -> Iterator[Count]:
     """Counts nothing, for whoever has nobody to tell."""
     yield lambda done, of: None
+
+
+def opened(path: Path | str) -> io.BufferedReader:
+    """A file to read. Raises OSError, also for a pipe, which would be waited for, or an endless device."""
+    return open(path, "rb", opener=_regular)
+
+
+def content_of(path: Path | str) -> bytes:
+    """All of a file. Raises OSError as ``opened`` does."""
+    with opened(path) as file:
+        return file.read()
+
+
+def _regular(path: str, flags: int) -> int:
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else a pipe without a writer holds on here
+    kind = os.fstat(handle).st_mode
+    if stat.S_ISREG(kind):
+        return handle
+    os.close(handle)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, "is a folder", path)
+    raise OSError(errno.EINVAL, "is a pipe, a socket or a device, not a file", path)
 
 
 def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], object], *, safe: bool = True) -> None:
@@ -53,6 +85,17 @@ def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], object], *, s
         sync_folder(path.parent)
 
 
+def sweep(*folders: Path, older_s: float = OLD_S) -> None:
+    """Remove what ``write_whole`` had begun in processes that were killed; a younger one may be at work."""
+    now = time.time()
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            names = os.listdir(folder)
+            for part in (folder / name for name in names if PART.fullmatch(name)):
+                if now - part.stat().st_mtime > older_s:
+                    part.unlink()
+
+
 def hand_over(path: Path, content: bytes) -> Path:
     """Write a file that a person asked for; returns its path. Raises UserError where that fails."""
     try:
@@ -64,7 +107,7 @@ def hand_over(path: Path, content: bytes) -> Path:
 
 def move(source: Path, target: Path) -> None:
     """Move a finished file, to the disk before to its name. Raises OSError."""
-    with open(source, "rb+") as file:
+    with open(source, "rb+") as file, _named(target):
         os.fsync(file.fileno())
     if source.parent == target.parent:
         os.replace(source, target)
@@ -74,6 +117,16 @@ def move(source: Path, target: Path) -> None:
     source.unlink()
 
 
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give an error of a handle the name of its file, which a person is told."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut, where the system can."""
     try:
@@ -81,6 +134,7 @@ def sync_folder(folder: Path) -> None:
     except OSError:  # Windows has no handle of a folder
         return
     try:
-        os.fsync(handle)
+        with _named(folder):
+            os.fsync(handle)
     finally:
         os.close(handle)

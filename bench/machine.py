@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
+from bench.files import content_of
 from bench.registry import executors
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -111,7 +112,7 @@ def load(start: Path, overrides: Mapping[str, Any] | None = None) -> Machine:
 
 def _from_file(file: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text("utf-8"))
+        table = tomllib.loads(content_of(file).decode())
     except (
         ValueError,
         RecursionError,

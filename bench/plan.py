@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, ValidationError
 
 from bench.errors import UserError
+from bench.files import content_of
 from bench.identity import identity
 from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
 from bench.registry import Component, augmentations, losses, models, optimizers, schedules, sources
@@ -390,9 +391,9 @@ def planned_trial(run: Run) -> PlannedTrial:
 def read_plan_file(path: Path) -> PlanFile:
     """``plan.json``. Raises UserError when it is damaged."""
     try:
-        return PlanFile.model_validate_json(path.read_text("utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        problem = str(error).splitlines()[0]
+        return PlanFile.model_validate_json(content_of(path))
+    except (ValidationError, OSError) as error:
+        problem = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{path} is damaged ({problem}); delete it, bench run writes it again") from None
 
 

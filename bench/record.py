@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from bench.recipe import Data, Frozen, Recipe
 
 SCHEMA_VERSION = 1
 ID = re.compile(r"[0-9a-f]{8,64}")
-NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts")
+NOT_COMPARED = ("timings", "memory", "machine", "commit", "attempts", "files")
 """Fields in which two equal results may differ."""
 GANG = "gang"
 """Key of ``machine`` where trials took turns in one process: the most that did while this one trained."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+SHARES = ("accuracy", "balanced_accuracy", "worst_recall", "macro_f1", "auc", "ece")
+"""Scores of bench that lie between 0 and 1; one of another's may lie anywhere."""
 Whole = Annotated[int, Field(ge=0)]
 
 
@@ -52,7 +55,7 @@ class Record(Frozen):
     classes: list[str] = Field(default_factory=list)
     scores: dict[str, dict[str, Finite]] = Field(default_factory=dict)
     """Key of the scored set → score → value, 0 to 1; a score undefined on a set is left out."""
-    recalls: dict[str, dict[str, Finite]] = Field(default_factory=dict)
+    recalls: dict[str, dict[str, Share]] = Field(default_factory=dict)
     """Key of the scored set → class → share of its images that were recognised."""
     sizes: dict[str, Whole] = Field(default_factory=dict)
     """Key of the scored set → images."""
@@ -78,6 +81,16 @@ class Record(Frozen):
     """``device``, ``device_name`` and what else tells computers apart; ``gang`` where it was shared."""
     commit: str = ""
     attempts: Annotated[int, Field(ge=1)] = 1
+    files: dict[str, list[str]] = Field(default_factory=dict)
+    """File beside the record → its size and SHA-256; two where a run was cut short that changed it."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for key, scores in {**self.scores, "validation": self.validation}.items():
+            for name in SHARES:
+                if not 0 <= scores.get(name, 0) <= 1:
+                    raise ValueError(f"{name} of {key} is {scores[name]:g}, which lies outside 0 to 1")
+        return self
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -118,9 +131,9 @@ def why_unreadable(content: bytes, error: ValidationError) -> str:
     """Why a record cannot be read, one line."""
     try:
         version = json.loads(content).get("schema_version")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return "is not a whole JSON table"
     if version != SCHEMA_VERSION:
         return f"has schema_version {version}, this bench reads {SCHEMA_VERSION}"
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{'.'.join(map(str, first['loc'])) or 'scores'}: {first['msg']}"

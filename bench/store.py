@@ -7,29 +7,26 @@ torch nor pandas, and numpy only where predictions are touched: ``bench status``
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from bench.errors import UserError, shorten
-from bench.files import move, sync_folder, write_whole
+from bench.files import content_of, move, opened, sync_folder, write_whole
+from bench.predictions import UNREADABLE, Predictions, read_predictions, save_predictions
 from bench.recipe import HIDDEN_NAME
 from bench.record import ID, Record, equal_view, why_unreadable
 from bench.study.read import RESERVED
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = [
     "CONTINUED",
@@ -47,42 +44,9 @@ CONTINUED = ("killed", "timeout", "interrupted")
 """Causes of failure after which the next attempt continues from the checkpoint."""
 MOST_ATTEMPTS = 3
 """Of a trial that the machine keeps failing."""
-PER_ITEM = "per_item "
 VALIDATION = "val"
 """Key of the validation images among a trial's predictions; the others are fingerprints."""
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What reading predictions raises where their file is torn or foreign."""
-PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a trial said about one scored set. Copies of a base image share its id and class."""
-
-    probabilities: NDArray[np.float16]
-    """(N, K), rows sum to 1 up to rounding."""
-    labels: NDArray[np.int64]
-    """(N,)"""
-    ids: NDArray[np.uint64]
-    """(N,)"""
-    conditions: NDArray[np.int16] | None = None
-    """(N,): what was done to each image of a corrupted set, an index of ``condition_names``."""
-    condition_names: tuple[str, ...] = ()
-    per_item: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    """Name and version of a metric from outside → (M,) how much its score hangs on each item."""
-    groups: NDArray[np.int32] | None = None
-    """(N,) number of each image's group (patient), where groups are known."""
-
-    def __post_init__(self) -> None:
-        for name, array, kind in (("conditions", self.conditions, "int16"), ("groups", self.groups, "int32")):
-            if array is not None and (array.dtype.name != kind or array.shape != self.labels.shape):
-                raise ValueError(f"{name} are {kind} (N,), got {array.dtype} {array.shape}")
-        found = [(a.dtype.name, a.ndim) for a in (self.probabilities, self.labels, self.ids)]
-        if found != [("float16", 2), ("int64", 1), ("uint64", 1)]:
-            raise ValueError(f"predictions need float16 (N, K), int64 (N,), uint64 (N,), got {found}")
-        lengths = [len(a) for a in (self.probabilities, self.labels, self.ids)]
-        if len(set(lengths)) > 1:
-            raise ValueError(f"probabilities, labels and ids differ in length: {lengths}")
+HISTORY, PREDICTIONS, WEIGHTS = PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
 
 @dataclass(frozen=True)
@@ -118,7 +82,7 @@ class Store:
 
     def weights_path(self, id: str) -> Path:
         """Where a trial's weights are, if they were kept."""
-        return self.trial_dir(id) / "weights.safetensors"
+        return self.trial_dir(id) / WEIGHTS
 
     def ids(self) -> list[str]:
         """Ids that have a record, readable or not, sorted."""
@@ -127,6 +91,11 @@ class Store:
                 names = sorted(entry.name for entry in entries if ID.fullmatch(entry.name))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise UserError(
+                f"{self.root / 'trials'} cannot be read: {error.strerror}\n"
+                "    it is the folder of all trials: move away what is there, or give another --results"
+            ) from None
         return [name for name in names if os.path.exists(f"{self.root}/trials/{name}/record.json")]
 
     def read(self, id: str) -> Record | None:
@@ -145,12 +114,11 @@ class Store:
 
     def _load(self, id: str) -> Record | Damage | None:
         try:
-            with open(self.trial_dir(id) / "record.json", "rb") as file:
-                content = file.read()
+            content = content_of(self.trial_dir(id) / "record.json")
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except IsADirectoryError:
-            return Damage(id, "is a folder")
+        except OSError as error:  # a link to itself, a pipe, another's file
+            return Damage(id, error.strerror or "cannot be read")
         try:
             record = Record.model_validate_json(content)
         except ValidationError as error:
@@ -179,12 +147,13 @@ class Store:
         for old in (*(folder / part for part in PARTS), *folder.glob(".*.part")):
             old.unlink(missing_ok=True)
         lines = "".join(json.dumps(line, allow_nan=True) + "\n" for line in history)
-        write_whole(folder / "history.jsonl", lines.encode())
+        write_whole(folder / HISTORY, lines.encode())
         if predictions:
-            self._write_predictions(record.id, predictions)
+            write_whole(folder / PREDICTIONS, _archive(predictions))
         if weights_file is not None:
             move(weights_file, self.weights_path(record.id))
-        self.rewrite(record)
+        files = {part: [_sum_of(folder / part)] for part in PARTS if (folder / part).is_file()}
+        self._write_record(record.model_copy(update={"files": files}))
         if record.cause not in CONTINUED:
             (folder / "checkpoint.pt").unlink(missing_ok=True)
 
@@ -193,10 +162,46 @@ class Store:
 
         predictions   of every set that it speaks of, where what is kept of them changes too
         """
-        if predictions is not None:  # first: the old record speaks of the same sets, should this be cut short
-            self._write_predictions(record.id, predictions)
+        if predictions is not None:
+            record = self._replace_predictions(record, predictions)
+        self._write_record(record)
+
+    def _write_record(self, record: Record) -> None:
         text = record.model_dump_json(indent=1) + "\n"
         write_whole(self.trial_dir(record.id) / "record.json", text.encode())
+
+    def _replace_predictions(self, record: Record, predictions: Mapping[str, Predictions]) -> Record:
+        """Write them; the record with their checksum. Where this is cut short, the old record knows both."""
+        content, before = _archive(predictions), self.read(record.id)
+        if before is not None and before.files:
+            known = [*before.files.get(PREDICTIONS, []), _sum(content)]
+            self._write_record(before.model_copy(update={"files": before.files | {PREDICTIONS: known}}))
+        write_whole(self.trial_dir(record.id) / PREDICTIONS, content)
+        sums = record.files and record.files | {PREDICTIONS: [_sum(content)]}
+        return record.model_copy(update={"files": sums})
+
+    def lost(self, record: Record, *, whole: bool) -> str:
+        """The history or predictions that a record speaks of and that are gone or changed; "" for neither.
+
+        whole   look at all their bytes, not at their sizes alone
+
+        Nothing is known of records from before checksums. Weights may go: nothing is made of them alone.
+        """
+        for part in (HISTORY, PREDICTIONS):
+            sums = record.files.get(part)
+            if sums and not _fits(self.trial_dir(record.id) / part, sums, whole=whole):
+                return part
+        return ""
+
+    def has_weights(self, record: Record) -> bool:
+        """Whether a trial's weights are there, as they were written."""
+        file, sums = self.weights_path(record.id), record.files.get(WEIGHTS)
+        return file.is_file() and (sums is None or _fits(file, sums, whole=True))
+
+    def forget(self, id: str) -> None:
+        """Take a record away: the trial is missing from here on, and trained again by the next run."""
+        _remove(self.trial_dir(id) / "record.json")
+        sync_folder(self.trial_dir(id))
 
     def add_scores(
         self,
@@ -217,7 +222,7 @@ class Store:
             raise ValueError(f"trial {id} was scored on {again[0]} before; a held-out set is scored once")
         # Predictions first: a superset of what the old record speaks of, should this be cut short.
         everything = dict(self.predictions(id)) | dict(predictions)
-        self._write_predictions(id, everything)
+        record = self._replace_predictions(record, everything)
         fields = record.model_dump() | {"metrics": record.common_metrics(metrics)}
         for name, added in tables.items():
             fields[name] |= added
@@ -225,31 +230,32 @@ class Store:
         self.rewrite(record)
         return record
 
-    def _write_predictions(self, id: str, predictions: Mapping[str, Predictions]) -> None:
-        file = self.trial_dir(id) / "predictions.npz"
-        write_whole(file, lambda stream: _save_predictions(stream, predictions))
-
     def predictions(self, id: str) -> dict[str, Predictions]:
         """What a trial said, by key of the scored set; empty where it stored none."""
         import numpy as np
 
-        path = self.trial_dir(id) / "predictions.npz"
+        path = self.trial_dir(id) / PREDICTIONS
         if not path.is_file():
             return {}
         with np.load(path, allow_pickle=False) as file:
             keys = dict.fromkeys(name.rpartition("/")[0] for name in file.files)
-            return {key: _read_predictions(file, key) for key in keys}
+            return {key: read_predictions(file, key) for key in keys}
 
     def history(self, id: str) -> list[dict[str, Any]]:
         """One table per evaluation of validation, in order, up to the first line that is damaged."""
-        path, found = self.trial_dir(id) / "history.jsonl", []
-        if not path.is_file():
-            return []
-        for line in path.read_text("utf-8", errors="replace").splitlines():
+        found: list[dict[str, Any]] = []
+        try:
+            text = content_of(self.trial_dir(id) / HISTORY).decode("utf-8", errors="replace")
+        except OSError:
+            return found
+        for line in text.splitlines():
             try:
-                found.append(json.loads(line))
-            except ValueError:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(entry, dict):
+                break
+            found.append(entry)
         return found
 
     def write_text(self, path: Path, text: str) -> None:
@@ -282,6 +288,11 @@ class Store:
                 f"another bench run is working in the results folder {self.root}\n"
                 "    wait until it ends (bench status shows how far it is), or use another --results FOLDER"
             ) from None
+        except OSError as error:
+            raise UserError(
+                f"cannot lock the results folder: {self.root / '.lock'}: {error.strerror}\n"
+                "    delete it, whatever it is: the next run makes it again"
+            ) from None
         try:
             yield
         finally:
@@ -296,40 +307,28 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
-    images = str(file[f"{key}/images_of"]) if f"{key}/images_of" in file else key
-    probabilities, labels, ids = file[f"{key}/probabilities"], file[f"{images}/labels"], file[f"{images}/ids"]
-    head = f"{key}/{PER_ITEM}"
-    per_item = {name.removeprefix(head): file[name] for name in file if name.startswith(head)}
-    names = tuple(file[f"{key}/condition_names"].tolist()) if f"{key}/conditions" in file else ()
-    conditions, groups = file.get(f"{key}/conditions"), file.get(f"{images}/groups")
-    return Predictions(probabilities, labels, ids, conditions, names, per_item, groups)
+def _archive(predictions: Mapping[str, Predictions]) -> bytes:
+    stream = io.BytesIO()
+    save_predictions(stream, predictions)
+    return stream.getvalue()
 
 
-def _save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -> None:
-    import numpy as np
-
-    arrays: dict[str, Any] = {}
-    written: dict[str, Predictions] = {}
-    for key, prediction in predictions.items():
-        arrays[f"{key}/probabilities"] = prediction.probabilities
-        # Ids do not compress, and a corrupted set mostly has the local test's images, in their order.
-        if like := next((k for k, other in written.items() if _same_images(prediction, other)), None):
-            arrays[f"{key}/images_of"] = np.array(like)
-        else:
-            arrays |= {f"{key}/labels": prediction.labels, f"{key}/ids": prediction.ids}
-            if prediction.groups is not None:
-                arrays[f"{key}/groups"] = prediction.groups
-            written[key] = prediction
-        if prediction.conditions is not None:
-            arrays[f"{key}/conditions"] = prediction.conditions
-            arrays[f"{key}/condition_names"] = np.array(prediction.condition_names)
-        arrays |= {f"{key}/{PER_ITEM}{name}": values for name, values in prediction.per_item.items()}
-    np.savez_compressed(file, **arrays)
+def _sum(content: bytes) -> str:
+    """Size and SHA-256: most damage shows in the size, which costs nothing to ask for."""
+    return f"{len(content)} {hashlib.sha256(content).hexdigest()}"
 
 
-def _same_images(a: Predictions, b: Predictions) -> bool:
-    import numpy as np
+def _sum_of(file: Path) -> str:
+    with opened(file) as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return f"{stream.tell()} {digest}"
 
-    pairs: Any = (a.ids, b.ids), (a.labels, b.labels), (a.groups, b.groups)
-    return all(np.array_equal(one, other) for one, other in pairs)  # None equals None only
+
+def _fits(file: Path, sums: Sequence[str], *, whole: bool) -> bool:
+    """Whether a file is one of those that were summed up."""
+    try:
+        if not whole:
+            return file.is_file() and str(file.stat().st_size) in {known.partition(" ")[0] for known in sums}
+        return _sum_of(file) in sums
+    except OSError:
+        return False

@@ -34,6 +34,7 @@ ORDER = (
     "stats",
     "leftovers",
     "store",
+    "predictions",
     "plan",
     "study",
     "corruptions",

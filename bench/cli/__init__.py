@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import data, helping, looking, running
-from bench.errors import UserError
+from bench.errors import UserError, printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -77,7 +77,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(error, file=sys.stderr)
+        print("\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):

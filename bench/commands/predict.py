@@ -21,7 +21,7 @@ from bench.progress.terminal import Terminal
 from bench.recipe import Data
 from bench.record import Record
 from bench.run.crew import device_of
-from bench.store import VALIDATION, Predictions, Store
+from bench.store import UNREADABLE, VALIDATION, Predictions, Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,9 +174,14 @@ def _stored(record: Record, name: str, store: Store) -> Predictions:
         raise UserError(
             f'--scored "{name}": trial {record.id} was not scored on it; {did_you_mean(name, known)}'
         )
-    found = store.predictions(record.id).get(known[name])
+    try:
+        found = store.predictions(record.id).get(known[name])
+    except UNREADABLE:
+        found = None
     if found is None:
-        raise UserError(f"{store.trial_dir(record.id)} holds no predictions of {name}; put the file back")
+        raise UserError(
+            f"{store.trial_dir(record.id)} holds no predictions of {name} that can be read; put the file back"
+        )
     return found
 
 

@@ -28,7 +28,7 @@ class Wanted:
 
 
 def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, reference: bool) -> int:
-    """Write (or check, or print without costs) the reports; return how many are stale.
+    """Write (or check, or print without costs) the reports; return how many are stale or cannot be made.
 
     reference   with check and no study named: look at the committed results instead
     A name that ends in ``.toml`` or holds a slash is a file: its stem names the study.
@@ -39,7 +39,15 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
     names = [Path(name).stem if name.endswith(".toml") else name for name in studies] or planned(store)
     if not names and not asked.check:
         raise UserError(f"{store.root} holds no study to report on; bench run STUDY makes one")
-    stale = sum(_one(name, store, asked) for name in names)
+    stale = 0
+    for name in names:
+        try:
+            stale += _one(name, store, asked)
+        except UserError as error:  # the others have reports all the same
+            if len(names) == 1:
+                raise
+            print(f"{name}: {error}", file=sys.stderr)
+            stale += 1
     if asked.check:
         print(f"{len(names)} reports of {store.root} checked, {stale} stale", file=sys.stderr)
     elif not asked.no_cost:

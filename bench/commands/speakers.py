@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,7 +57,10 @@ def speakers_of(wanted: str, store: Store, terminal: Terminal, *, with_weights: 
 
 def arms_of(store: Store) -> list[tuple[PlanFile, PlannedArm]]:
     """Every arm of every planned study of a results folder, with its study."""
-    plans = [read_plan(name, store) for name in planned(store)]
+    plans = []
+    for name in planned(store):
+        with contextlib.suppress(UserError):  # damaged: it has no say
+            plans.append(read_plan(name, store))
     return [
         (plan, arm)
         for plan in plans

@@ -13,7 +13,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
-from bench.progress.board import Cell, CellState, read_beacon
+from bench.progress.board import Cell, CellState, held, read_beacon
 from bench.progress.screen import curve_rows, duration, grid_lines, running_rows
 from bench.run.planning import lacks, store_of
 from bench.store import Record, Store
@@ -30,15 +30,27 @@ def status(
     store = store_of(machine, smoked=smoked)
     names = [path.stem for path in studies] or planned(store)
     beacon = read_beacon(store.root)
-    standing = {name: _standing(read_plan(name, store), store, beacon) for name in names}
+    standing: dict[str, States] = {}
+    damaged: dict[str, str] = {}
+    for name in names:
+        try:
+            standing[name] = _standing(read_plan(name, store), store, beacon)
+        except UserError as error:
+            if len(names) == 1:
+                raise
+            damaged[name] = str(error).partition("\n")[0]
     if as_json:
-        counts = {name: _counts(of) for name, of in standing.items()}
+        counts: dict[str, Any] = {name: _counts(of) for name, of in standing.items()}
+        counts |= {name: {"damaged": why} for name, why in damaged.items()}
         return json.dumps({"studies": counts, "running": beacon}, indent=1, ensure_ascii=False)
+    if not names and held(store.root):
+        return f"{store.root} holds no study yet; a run is at work that is still reading images and checking"
     if not names:
         return f"{store.root} holds no study yet; bench run STUDY makes one"
     width, height = shutil.get_terminal_size((100, 40))
     widest = max(map(len, names))
-    lines = [f"{name:<{widest}}  {_sentence(_counts(of))}" for name, of in standing.items()]
+    told = {name: _sentence(_counts(of)) for name, of in standing.items()} | damaged
+    lines = [f"{name:<{widest}}  {told[name]}" for name in names]
     if len(names) == 1:
         lines += ["", *grid_lines([cell for cell, _ in standing[names[0]]], width, height)]
     lines += _at_work(beacon, width, height)
@@ -59,7 +71,10 @@ def read_plan(name: str, store: Store) -> PlanFile:
     """``plan.json`` of a study that was run. Raises UserError when it never was."""
     file = store.study_dir(name) / "plan.json"
     if not file.is_file():
-        raise UserError(f"{store.root} holds no study {name!r}; bench run makes it")
+        at_work = (
+            "a run is at work there, which may be about to" if held(store.root) else "bench run makes it"
+        )
+        raise UserError(f"{store.root} holds no study {name!r}; {at_work}")
     return read_plan_file(file)
 
 
@@ -87,6 +102,8 @@ def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> St
         words = _failure(record) if state == "failed" and record else state
         if state == "done" and record and (names := lacks(record)):
             words = f"done without {', '.join(names)}"
+        if record and state != "running" and (part := store.lost(record, whole=False)):
+            state, words = "missing", f"missing, for its {part} is gone or damaged"
         standing.append((Cell(trial.id, label, state), words))
     return standing
 

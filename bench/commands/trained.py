@@ -18,6 +18,7 @@ from bench.study.code import run_in
 from bench.study.read import Study, parse
 from bench.study.smoke import smoke
 from bench.study.told import told
+from bench.study.toml import text_of
 from bench.tune import search
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ def run_of(record: Record, store: Store, machine: Machine) -> Run:
 def _planned(record: Record, store: Store) -> Iterator[PlanFile]:
     """The studies that hold a trial."""
     for file in sorted(store.root.glob("*/plan.json")):
-        planned = read_plan_file(file)
+        try:
+            planned = read_plan_file(file)
+        except UserError:  # damaged: it has no say
+            continue
         arms = [*planned.arms, *planned.shared, *([planned.again] if planned.again else [])]
         if any(trial.id == record.id for arm in arms for trial in arm.trials):
             yield planned
@@ -90,7 +94,7 @@ def _as_run(planned: PlanFile, store: Store) -> Study:
     needed = any(component.kind in ("source", "model") for component in planned.components)
     folder = (store.root / planned.file).resolve().parent
     outside = run_in(folder) if needed else told(planned.components)
-    study = parse(file.read_text("utf-8-sig"), name=planned.study, file=str(file), outside=outside)
+    study = parse(text_of(file), name=planned.study, file=str(file), outside=outside)
     return smoke(study) if planned.smoke else study
 
 

@@ -78,6 +78,8 @@ class Asked:
                 f"{shown}: there is no {path}\n"
                 f"    the nearest folder that exists is {near}; a path starts from the study file's folder"
             )
+        if not (path.is_dir() or path.is_file()):
+            raise UserError(f"{shown}: {path} is a pipe, a socket or a device; give a file or a folder")
         if self.takes != "any" and path.is_dir() != (self.takes == "folder"):
             raise UserError(
                 f"{shown}: {path} is not a {self.takes}; {name}: takes the path of a {self.takes}"

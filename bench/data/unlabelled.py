@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.data.arrays import pixels_of
 from bench.data.image_files import SUFFIXES, read_image, shown
 from bench.data.images import Pixels
 from bench.data.locator import DiskLocator
 from bench.data.reader import open_source
 from bench.data.sources.csv_table import read_table
-from bench.data.sources.npz import opened, pixels_of
+from bench.data.sources.npz import opened
 from bench.data.tables import FILE
 from bench.errors import UserError, shorten
 from bench.machine import Machine

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from bench.execute.jobs import Engage, Event, Job, Listener, Place
+from bench.errors import UserError
+from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms
 from bench.execute.order import may_join
 from bench.registry import executors
 
@@ -13,7 +14,16 @@ from bench.registry import executors
 @executors.register("inline", where="this process", gangs=True)
 def inline() -> Engage:
     """Trials one after the other in the process of ``bench run``: for debugging, and all one core needs."""
-    return lambda terms, jobs, before: before or Inline(terms.place, max(1, terms.machine.gang))
+
+    def engage(terms: Terms, jobs: Sequence[Job], before: Executor | None) -> Executor:
+        if terms.timeout_s is not None:
+            raise UserError(
+                "--timeout cannot end a trial of executor inline, which runs in this very process\n"
+                "    take --executor local, whose workers can be ended, or leave --timeout out"
+            )
+        return before or Inline(terms.place, max(1, terms.machine.gang))
+
+    return engage
 
 
 class Inline:

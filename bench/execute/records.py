@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import metrics, provenance
+from bench.errors import told_by
 from bench.execute.jobs import Event, Job, Place
 from bench.plan import Trial
 from bench.record import GANG
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 MACHINE_CAUSES = ("killed", "timeout", "interrupted")
 """Failures that say nothing about the arm: run again by the next run."""
+MOST_LINE, MOST_MESSAGE, MOST_TRACEBACK = 400, 4000, 40_000
+"""Characters of an error that are kept: someone's code may raise any text."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of a disk, not of a trial."""
 Cause = Literal["oom", "killed", "timeout", "error", "interrupted"]
@@ -102,7 +105,7 @@ def _with_earlier(
     return before.scores | result.scores, earlier | result.predictions, before.common_metrics(now)
 
 
-def cause_of(error: Exception) -> Cause:
+def cause_of(error: BaseException) -> Cause:
     """``interrupted`` for a disk that is full or gone, ``oom``, else ``error``: a bug or a bad setting."""
     from bench.train.device import is_out_of_memory
 
@@ -115,13 +118,14 @@ def cause_of(error: Exception) -> Cause:
 def write_failure(job: Job, place: Place, cause: Cause, message: str, traceback: str = "") -> Event:
     """Record of a trial that broke."""
     store = Store(place.results)
+    message, traceback = told_by(message, MOST_MESSAGE), told_by(traceback, MOST_TRACEBACK)
     before = store.read(job.run.trial.id)
     # A finished trial stays finished: what broke was scoring an added set, or training it once more.
     if before is None or before.status in ("failed", "pruned"):
         fields = base(job, place)
         record = Record(**fields, status="failed", cause=cause, message=message, traceback=traceback)
         store.write(record, history=[], predictions={})
-    return replace(ended(job, "failed", f"{cause}: {message}".partition("\n")[0]), cause=cause)
+    return replace(ended(job, "failed", f"{cause}: {message}"), cause=cause)
 
 
 def write_killed(job: Job, place: Place, message: str) -> Event:
@@ -132,8 +136,10 @@ def write_killed(job: Job, place: Place, message: str) -> Event:
 def ended(job: Job, kind: Literal["done", "diverged", "failed"], text: str, *, little: bool = False) -> Event:
     """The last event of a job.
 
+    text     of which the first line is told, for it may be an error's of somebody else's code
     little   done, but little was learned
     """
+    text = told_by(text.partition("\n")[0], MOST_LINE).replace("\n", " ")
     trial, replicate = job.run.trial, job.run.trial.replicate
     return Event(
         kind,

@@ -96,7 +96,10 @@ class Gang:
                 continue
             except StopIteration as end:
                 event: Event = end.value
-            except Exception as error:
+            except (
+                Exception,
+                SystemExit,
+            ) as error:  # sys.exit of somebody's code ends its trial, not the run
                 if len(self._members) > 1 and not _by_itself(error):
                     yield from self._break(member, error)
                     return
@@ -110,7 +113,7 @@ class Gang:
             member.turns.close()
         self._members = []
 
-    def _break(self, broken: _Member, error: Exception) -> Iterator[Event]:
+    def _break(self, broken: _Member, error: Exception | SystemExit) -> Iterator[Event]:
         """End all, for one broke: after the error of a device nobody can say whose numbers it spared."""
         members = self._members
         self.close()
@@ -175,7 +178,7 @@ class Gang:
         return replace(ended(job, "done", text, little=bool(record.little_learned)), spent=bool(broken))
 
 
-def _by_itself(error: Exception) -> bool:
+def _by_itself(error: Exception | SystemExit) -> bool:
     """Whether it says nothing about those beside it: a stop, or a disk that they meet themselves."""
     return isinstance(error, Interrupted) or cause_of(error) == "interrupted"
 
@@ -204,7 +207,7 @@ def _scores(job: Job, scores: dict[str, dict[str, float]]) -> str:
     return "  ".join(f"{'local' if name == 'test' else name} {100 * value:.1f}" for name, value in shown)
 
 
-def _failed(job: Job, place: Place, error: Exception) -> Event:
+def _failed(job: Job, place: Place, error: Exception | SystemExit) -> Event:
     message = str(error) or type(error).__name__
     if isinstance(error, Interrupted):
         # Stopping a study often must not use up the attempts that a trial has.
@@ -213,5 +216,5 @@ def _failed(job: Job, place: Place, error: Exception) -> Event:
     if not isinstance(error, UserError):
         message = f"{type(error).__name__}: {message}"
     if job.missing:  # the trial itself is done and stays so
-        return ended(job, "failed", f"not scored: {message}".partition("\n")[0])
+        return ended(job, "failed", f"not scored: {message}")
     return write_failure(job, place, cause_of(error), message, traceback.format_exc())

@@ -11,7 +11,7 @@ from bench.errors import UserError, did_you_mean
 from bench.judge.findings import LOCAL
 from bench.plan import TEST, Plan, Replicate, Run, ScoredSet
 from bench.progress.terminal import Terminal
-from bench.store import Predictions, Record, Store
+from bench.store import UNREADABLE, Predictions, Record, Store
 
 if TYPE_CHECKING:
     from bench.data.images import Index, Samples
@@ -162,10 +162,14 @@ class _Done:
     def predictions(self, label: str, replicate: Replicate) -> Predictions:
         """What the arm's trial said. Raises UserError when it is not stored."""
         run = self._runs[label, replicate]
-        found = self.store.predictions(run.trial.id).get(self._scored(run).key)
+        try:
+            found = self.store.predictions(run.trial.id).get(self._scored(run).key)
+        except UNREADABLE:
+            found = None
         if found is None:
             raise UserError(
-                f"{self.store.trial_dir(run.trial.id)} holds no predictions.npz of {_shown(self.name)}\n"
+                f"{self.store.trial_dir(run.trial.id)} holds no predictions.npz of {_shown(self.name)} "
+                "that can be read\n"
                 "    put it back, or delete the folder and run the study again"
             )
         return found

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from bench.errors import UserError
+from bench.files import content_of
 from bench.judge.factorial import arms_of
 from bench.judge.family import Key, family_keys, hypotheses, mirror
 from bench.judge.findings import LOCAL
@@ -84,10 +85,10 @@ def read_declared(folder: Path) -> Declared | None:
     """A study's ``declared.json``; None where there is none. Raises UserError when it is damaged."""
     file = folder / FILE
     try:
-        return Declared.model_validate_json(file.read_text("utf-8"))
+        return Declared.model_validate_json(content_of(file))
     except FileNotFoundError:
         return None
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
+    except (ValidationError, OSError) as error:
         raise UserError(
             f"{file} is damaged ({str(error).splitlines()[0]})\n"
             "    it cannot be made again: take it from a copy, or delete it, and the report says that what "

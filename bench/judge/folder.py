@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.errors import UserError
+from bench.files import content_of
 from bench.judge.findings import LOCAL, Mean
 from bench.judge.tables.hidden import Looked
 from bench.judge.tables.table import PERCENT, Column, Table
@@ -51,10 +53,20 @@ class Look:
 
 def entries(store: Store) -> list[Entry]:
     """Every study that has a folder, by name."""
-    found = []
+    return sound(store)[0]
+
+
+def sound(store: Store) -> tuple[list[Entry], list[str]]:
+    """Every study that has a folder, by name; and the folders of which the plan is damaged."""
+    found, damaged = [], []
     for file in sorted(store.root.glob("*/plan.json")):
-        found.append(_entry(read_plan_file(file), _question(file.parent / "study.toml"), store))
-    return found
+        try:
+            plan = read_plan_file(file)
+        except UserError:
+            damaged.append(file.parent.name)
+            continue
+        found.append(_entry(plan, _question(file.parent / "study.toml"), store))
+    return found, damaged
 
 
 def _entry(plan: PlanFile, question: str, store: Store) -> Entry:
@@ -80,8 +92,8 @@ def looked(plan: PlanFile, store: Store) -> tuple[Looked, ...]:
 def _question(file: Path) -> str:
     """A study file's question, without checking the rest of the file."""
     try:
-        return str(tomllib.loads(file.read_text("utf-8")).get("question", ""))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return str(tomllib.loads(content_of(file).decode()).get("question", ""))
+    except (OSError, ValueError, RecursionError):  # of TOML and of UTF-8
         return "(its study.toml cannot be read)"
 
 

@@ -8,6 +8,7 @@ from bench.store import Store
 from bench.study.read import Study, parse
 from bench.study.smoke import smoke
 from bench.study.told import told
+from bench.study.toml import text_of
 
 
 def as_used(plan: PlanFile, store: Store) -> Study:
@@ -15,5 +16,5 @@ def as_used(plan: PlanFile, store: Store) -> Study:
     file = store.study_dir(plan.study) / "study.toml"
     if not file.is_file():
         raise UserError(f"{file} is missing; bench run writes it")
-    study = parse(file.read_text("utf-8"), name=plan.study, file=str(file), outside=told(plan.components))
+    study = parse(text_of(file), name=plan.study, file=str(file), outside=told(plan.components))
     return smoke(study) if plan.smoke else study

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.execute import Event, Job
-from bench.files import write_whole
+from bench.files import content_of, write_whole
 
 CellState = Literal[
     "done", "little learned", "diverged", "failed", "pruned", "running", "unscored", "missing", "unknown"
@@ -207,21 +207,27 @@ class Beacon:
         self.path.unlink(missing_ok=True)
 
 
-def read_beacon(results: Path) -> dict[str, Any] | None:
-    """What the run at work in ``results`` says; None where none is at work, or it says nothing yet."""
+def held(results: Path) -> bool | None:
+    """Whether a run is at work in ``results``; None where nobody can tell, as in a folder of another's."""
     from filelock import FileLock, Timeout
 
-    if not (results / BEACON).exists():
-        return None
+    if not (results / ".lock").is_file():
+        return False
     try:
         with FileLock(results / ".lock").acquire(timeout=0):
-            return None  # left behind by a run that was killed
+            return False
     except Timeout:
-        pass
-    except OSError:  # a folder that cannot be written: believe the file
-        pass
+        return True
+    except OSError:
+        return None
+
+
+def read_beacon(results: Path) -> dict[str, Any] | None:
+    """What the run at work in ``results`` says; None where none is at work, or it says nothing yet."""
+    if not (results / BEACON).exists() or held(results) is False:
+        return None  # left behind by a run that was killed
     try:
-        found = json.loads((results / BEACON).read_text())
-    except (OSError, ValueError):
+        found = json.loads(content_of(results / BEACON))
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

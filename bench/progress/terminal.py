@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from bench.errors import printable
 from bench.execute import Event
 from bench.files import Count
 from bench.progress.board import MARKS, Board
@@ -41,7 +42,7 @@ class Terminal:
         """One line about what happens."""
         self._said += 1
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
 
     def alert(self, text: str) -> None:
         """One line from a signal's handler, where Python's own streams may be in the middle of another."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,7 +163,8 @@ def write_views(study: Study, plan: PlanFile, store: Store, document: Document) 
     """
     failures = []
     report = functools.partial(write_report, study, plan, store, document=document)
-    for write in (report, functools.partial(write_index, store)):
+    writers: tuple[Callable[[], Path], ...] = (report, functools.partial(write_index, store))
+    for write in writers:
         try:
             write()
         except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.judge.folder import Entry, boards, entries, looks, looks_table, places, studies_table
+from bench.judge.folder import Entry, boards, looks, looks_table, places, sound, studies_table
 from bench.judge.tables.hidden import LOOKED
 from bench.report.text import grid, md
 from bench.store import Store
@@ -20,14 +20,20 @@ NO_COMPARISON = (
 def write_index(store: Store) -> Path:
     """Write ``index.md`` and return its path."""
     path = store.root / "index.md"
-    store.write_text(path, markdown(entries(store)))
+    store.write_text(path, markdown(*sound(store)))
     return path
 
 
-def markdown(studies: Sequence[Entry]) -> str:
-    """The page, always the same bytes."""
+def markdown(studies: Sequence[Entry], damaged: Sequence[str] = ()) -> str:
+    """The page, always the same bytes.
+
+    damaged   folders of studies whose plan cannot be read
+    """
     found, seen = list(boards(places(studies))), looks(studies)
-    parts = ["# Studies", grid(studies_table(studies)), "## Best arms"]
+    parts = ["# Studies", grid(studies_table(studies))]
+    if damaged:
+        parts.append(f"Left out, for their `plan.json` is damaged: {md(', '.join(damaged))}.")
+    parts.append("## Best arms")
     for board in found:
         parts += [md(board.title), grid(board), board.note]
     parts.append(NO_COMPARISON if found else "No trial has finished.")

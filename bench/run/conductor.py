@@ -25,6 +25,7 @@ from bench.report import USUAL, lost_gates, main_file, verdicts, write_views
 from bench.run import declaring
 from bench.run.crew import Crew, Patience, crew
 from bench.run.gating import further_gate
+from bench.run.lost import forget_lost
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
@@ -99,6 +100,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     started = time.perf_counter()
     with store.lock():
         _refuse_foreign_folder(plan, path, store)
+        if forget_lost(plan, store, terminal):
+            plan = planning.plan()
         rescored = add_metrics(plan.file.ids, store, terminal)
         if rescored.written and plan.searches:
             plan = planning.plan()  # candidates may be judged now that could not be before
@@ -283,7 +286,7 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
         elif state == "done" and record and options.rescore and lacks(record):
             jobs.setdefault(run.trial.id, Job(run, attempt=record.attempts + 1))
         elif state == "unscored" and record is not None:
-            if store.weights_path(run.trial.id).is_file():
+            if store.has_weights(record):
                 jobs.setdefault(run.trial.id, Job(run, missing=missing_sets(run, record)))
             elif options.rescore:
                 jobs.setdefault(run.trial.id, Job(run, attempt=record.attempts + 1))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.files import content_of
 from bench.study.patch import Tree
 
 DEEPEST = 32
@@ -35,7 +36,8 @@ def text_of(path: Path) -> str:
             raise UserError(f"{path}: no such file; {hint}")
         if path.is_dir():
             raise UserError(f"{path}: is a folder, not a study file; name one of the .toml files in it")
-        return path.read_text("utf-8-sig")  # some editors put a mark before UTF-8
+        text = content_of(path).decode("utf-8-sig")  # some editors put a mark before UTF-8
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"

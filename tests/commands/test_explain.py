@@ -245,8 +245,13 @@ def test_without_weights_the_rest_is_shown(copy: Store, home: Path, plan: Plan) 
     assert {len(card.pictures) for group in page.groups for card in group.cards} == {1}
 
 
-def test_predictions_that_are_gone_are_named(copy: Store, plan: Plan, pair: Pair) -> None:
-    (copy.trial_dir(pair.arm.run.trial.id) / "predictions.npz").unlink()
+@pytest.mark.parametrize("torn", [False, True])
+def test_predictions_that_are_gone_or_torn_are_named(copy: Store, plan: Plan, pair: Pair, torn: bool) -> None:
+    file = copy.trial_dir(pair.arm.run.trial.id) / "predictions.npz"
+    content = file.read_bytes()
+    file.unlink()
+    if torn:
+        file.write_bytes(content[:200])
     with pytest.raises(
         UserError, match=rf"{pair.arm.run.trial.id} holds no predictions.npz of the local test"
     ):

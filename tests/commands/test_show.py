@@ -106,7 +106,9 @@ def test_a_failed_trial_shows_its_cause_and_traceback(machine: Machine):
 
 def test_as_data_it_is_the_record(machine: Machine):
     show(machine, record())
-    assert Record.model_validate(json.loads(trial(ID, machine, as_json=True))) == record()
+    found = Record.model_validate(json.loads(trial(ID, machine, as_json=True)))
+    assert list(found.files) == ["history.jsonl"]
+    assert found.model_copy(update={"files": {}}) == record()
 
 
 def test_the_first_digits_must_tell_one_trial(machine: Machine):

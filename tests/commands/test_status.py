@@ -9,6 +9,7 @@ from tiny import FLIPS, HIDDEN, machine_in, write_study
 
 from bench import metrics
 from bench.commands.plan import plan_text
+from bench.commands.report import Wanted, reports
 from bench.commands.status import status
 from bench.errors import UserError
 from bench.execute import Event, Job, Place
@@ -128,3 +129,36 @@ def test_five_thousand_records_are_told_in_little_more_than_it_takes_to_read_the
     planning = time.process_time() - begun
     assert looking < 2 * reading
     assert planning < 5 * reading
+
+
+def test_the_first_seconds_of_a_run_are_told_from_a_folder_without_studies(tmp_path: Path) -> None:
+    machine = machine_in(tmp_path)
+    with Store(machine.results).lock():
+        assert "a run is at work that is still reading" in status([], machine, as_json=False)
+        with pytest.raises(UserError, match="holds no study 'tiny'; a run is at work there"):
+            status([Path("tiny")], machine, as_json=False)
+    assert "bench run STUDY makes one" in status([], machine, as_json=False)
+
+
+def test_a_damaged_study_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, machine, _ = planned(tmp_path)
+    store = Store(machine.results)
+    for name, harm in (("broken", {"plan.json": b"["}), ("cut", {"study.toml": b'question = "\xff"'})):
+        plan = (store.root / "tiny" / "plan.json").read_text()
+        store.write_text(store.root / name / "plan.json", plan.replace('"study":"tiny"', f'"study":"{name}"'))
+        for file, content in harm.items():
+            (store.root / name / file).write_bytes(content)
+    store.write_text(store.root / "tiny" / "study.toml", (tmp_path / "tiny.toml").read_text())
+    first, _, last = status([], machine, as_json=False).splitlines()
+    assert first.startswith(f"broken  {store.root / 'broken' / 'plan.json'} is damaged (")
+    assert last == "tiny    2 missing"
+    told = json.loads(status([], machine, as_json=True))["studies"]
+    assert (list(told["broken"]), told["tiny"]) == (["damaged"], {"missing": 2})
+    with pytest.raises(UserError, match="is damaged"):
+        status([Path("broken")], machine, as_json=False)
+    assert reports([], machine, Wanted(("md", "csv")), reference=False) == 2
+    said = capsys.readouterr()
+    assert "broken: " in said.err
+    assert "is not UTF-8 text" in said.err
+    assert said.out.splitlines() == [str(store.root / "tiny" / "report.md"), str(store.root / "index.md")]
+    assert "Left out, for their `plan.json` is damaged: broken." in (store.root / "index.md").read_text()

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from bench import cli
 from bench.commands import doctor
 from bench.commands.components import components
+from bench.errors import UserError
 from bench.registry import executors
 from bench.store import Store
 
@@ -48,3 +49,10 @@ def test_a_registered_executor_is_known_wherever_one_is_named(tmp_path: Path) ->
 def test_help_says_where_each_executor_runs_trials(name: str) -> None:
     shown = CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "300"}).output
     assert f"{name} ({executors[name].traits['where']})" in shown
+
+
+def test_inline_has_no_way_to_end_a_trial_that_hangs(tmp_path: Path) -> None:
+    options = ["--executor", "inline", "--timeout", "5s", "--results", str(tmp_path / "results")]
+    done = CliRunner().invoke(cli.app, ["run", str(write_study(tmp_path)), *options, "--device", "cpu"])
+    assert isinstance(done.exception, UserError)
+    assert "take --executor local" in str(done.exception)

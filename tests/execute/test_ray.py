@@ -17,7 +17,6 @@ from tiny import HIDDEN, machine_in, write_study
 from bench.errors import UserError
 from bench.execute import Event, Executor, Job, Place
 from bench.execute.inline import Inline
-from bench.execute.local import Local
 from bench.run.planning import prepare
 from bench.store import Store, equal_view
 
@@ -62,27 +61,22 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
         Ray(Cluster("auto"), Place(tmp_path, tmp_path))
 
 
-def test_inline_local_and_ray_give_equal_records_and_the_same_bits(ray: Ray, folder: Path) -> None:
-    jobs = jobs_of(folder, steps=8, seeds=2)
-    stores = [Store(ray._place.results)]
+def test_inline_and_ray_give_equal_records_and_the_same_bits(ray: Ray, folder: Path) -> None:
+    """Of inline and local tests/run/test_conductor.py says the same."""
+    jobs, place = jobs_of(folder, steps=8, seeds=2), Place(folder / "inline", folder / "cache")
     assert ray.workers == 2
-    assert [event.kind for event in ray.run(jobs, QUIET)] == ["done"] * 4
-    for name in ("inline", "local"):
-        setting = Place(folder / name, folder / "cache")
-        executor: Executor = Inline(setting) if name == "inline" else Local(["", ""], setting)
+    executors: tuple[Executor, ...] = (ray, Inline(place))
+    for executor in executors:
         assert [event.kind for event in executor.run(jobs, QUIET)] == ["done"] * 4
-        executor.close()
-        stores.append(Store(setting.results))
-    for job in jobs:
-        id = job.run.trial.id
-        by_ray, *others = [store.read(id) for store in stores]
+    first, second = Store(ray._place.results), Store(place.results)
+    for id in [job.run.trial.id for job in jobs]:
+        by_ray, other = first.read(id), second.read(id)
         assert by_ray is not None
-        for store, other in zip(stores[1:], others, strict=True):
-            assert other is not None
-            assert equal_view(by_ray) == equal_view(other)
-            assert stores[0].history(id)[-1]["val_loss"] == store.history(id)[-1]["val_loss"]
-            for key, predictions in stores[0].predictions(id).items():
-                assert np.array_equal(predictions.probabilities, store.predictions(id)[key].probabilities)
+        assert other is not None
+        assert equal_view(by_ray) == equal_view(other)
+        assert first.history(id)[-1]["val_loss"] == second.history(id)[-1]["val_loss"]
+        for key, predictions in first.predictions(id).items():
+            assert np.array_equal(predictions.probabilities, second.predictions(id)[key].probabilities)
 
 
 def test_news_of_a_trial_comes_in_order(ray: Ray, folder: Path) -> None:

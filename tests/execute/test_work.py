@@ -128,3 +128,34 @@ def test_before_its_first_trial_on_a_gpu_a_worker_tells_cublas_to_repeat_its_sum
         assert work(job, Place(tmp_path / device, tmp_path, device), lambda event: None).cause == "error"
     assert seen == [None, ":4096:8"]
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+
+
+@pytest.mark.parametrize(
+    ("raised", "cause", "told"),
+    [
+        (SystemExit(0), "error", "SystemExit: 0"),
+        (
+            ValueError("\x1b]0;mine\x07\x1b[31mred \u202e turned"),
+            "error",
+            r"\x1b]0;mine\x07\x1b[31mred \u202e turned",
+        ),
+        (ValueError("x" * 100_000), "error", "… 96012 characters …"),
+    ],
+    ids=["sys.exit", "escapes", "long"],
+)
+def test_whatever_a_component_raises_is_a_record_that_steers_no_terminal(
+    tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch, raised: BaseException, cause: str, told: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("bench.execute.work.trial_turns", broken)
+    place = Place(tmp_path / "results", tmp_path / "cache")
+    event = work(job, place, lambda event: None)
+    assert (event.kind, event.cause) == ("failed", cause)
+    record = Store(place.results).read(job.run.trial.id)
+    assert record is not None
+    assert told in record.message
+    for text, most in ((event.text, 450), (record.message, 4100), (record.traceback, 40_100)):
+        assert len(text) < most
+        assert all(line.isprintable() for line in text.split("\n"))

@@ -169,6 +169,7 @@ def test_inline_and_local_workers_give_equal_records_and_the_same_bits(tmp_path:
         assert one is not None
         assert other is not None
         assert equal_view(one) == equal_view(other)
+        assert first.history(id)[-1]["val_loss"] == second.history(id)[-1]["val_loss"]
         for key, predictions in first.predictions(id).items():
             assert np.array_equal(predictions.probabilities, second.predictions(id)[key].probabilities)
 

@@ -52,10 +52,10 @@ def test_a_path_that_cannot_be_is_said():
 
 
 def test_a_file_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def refuse(*_: Any, **__: Any) -> str:
+    def refuse(*_: Any) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr("bench.study.toml.content_of", refuse)
     (tmp_path / "x.toml").touch()
     with pytest.raises(UserError, match=r"x\.toml: cannot be read: Permission denied"):
         load(tmp_path / "x.toml")

@@ -53,7 +53,7 @@ shared = true
 [tune.space]
 "optimizer.lr" = { around = "recipe", times = 10, log = true }
 """
-KILLS = int(os.environ.get("BENCH_CHAOS_KILLS", "3"))
+KILLS = int(os.environ.get("BENCH_CHAOS_KILLS", "2"))
 
 
 def write(folder: Path, text: str = STUDY, **changes: str) -> Path:

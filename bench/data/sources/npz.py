@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.data.arrays import Shape, pixels_of, size_of
 from bench.data.content import Asked, Located
 from bench.data.reader import Reader, once
 from bench.errors import UserError, shorten
@@ -25,7 +28,8 @@ PARTS = ("train", "val", "test")
 """In the order of ``images.TRAIN``, ``VAL`` and ``TEST``: 0, 1, 2."""
 WANTED = [f"{part}{what}" for part in ("", *(f"{p}_" for p in PARTS)) for what in ("images", "labels")]
 
-Shape = tuple[int, ...]
+FREE_LABELS = 10_000
+"""Labels below this may leave gaps: a hidden set has a few of many classes."""
 
 
 LOOK = 1
@@ -62,7 +66,7 @@ def _look(path: Path) -> dict[str, Any]:
     shapes = _shapes(path)
     parts = _parts(path, shapes)
     labels = [_labels(path, part, shapes) for part in parts]
-    height, width, _ = _size(path, shapes[f"{parts[0]}images"])
+    height, width, _ = size_of(path, shapes[f"{parts[0]}images"])
     cropped = 1 - min(height, width) / max(height, width)
     count = sum(map(len, labels))
     return {
@@ -87,7 +91,7 @@ def npz(path: Path, classes: tuple[str, ...] | None = None) -> Reader:
     shapes = _shapes(path)
     parts = _parts(path, shapes)
     images = [f"{part}images" for part in parts]
-    sizes = {_size(path, shapes[name]) for name in images}
+    sizes = {size_of(path, shapes[name]) for name in images}
     sides = [_labels(path, part, shapes) for part in parts]
     if len(sizes) > 1:
         raise UserError(f"{path}: its images have the shapes {sorted(sizes)}, train, val and test must agree")
@@ -139,6 +143,8 @@ def opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise UserError(f"{path} is damaged or no npz: {error}; save it again with numpy.savez") from None
+    except MemoryError:
+        raise UserError(f"{path} holds an array that no memory here can take; save it again") from None
     except ValueError as error:
         pickled = "allow_pickle" in str(error) or "pickled" in str(error)
         what = "holds Python objects, which are never loaded" if pickled else f"is damaged: {error}"
@@ -156,12 +162,26 @@ def _shapes(path: Path) -> dict[str, Shape]:
                 old = header.read_magic(file) == (1, 0)
                 read = header.read_array_header_1_0 if old else header.read_array_header_2_0
                 shapes[name], _, dtype = read(file)
+                _check_size(path, members.getinfo(f"{name}.npy"), file.tell(), shapes[name], dtype)
             if dtype.hasobject:
                 raise UserError(
                     f"{path}: {name} holds Python objects, which are never loaded\n"
                     "    save plain number arrays with numpy.savez"
                 )
     return shapes
+
+
+def _check_size(path: Path, info: zipfile.ZipInfo, head: int, shape: Shape, dtype: np.dtype[Any]) -> None:
+    """Raise UserError for a header that promises what is not there, and for more than any memory holds."""
+    told = math.prod(shape) * dtype.itemsize
+    what = f"{path}: {info.filename.removesuffix('.npy')} of shape {shape}"
+    if not dtype.hasobject and head + told != info.file_size:
+        raise UserError(f"{what} is damaged: it holds {info.file_size - head} bytes instead of {told}")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else told
+    if told > memory:
+        raise UserError(
+            f"{what} takes {told / 1e9:.0f} GB of memory, and this machine has {memory / 1e9:.0f}"
+        )
 
 
 def _columns(path: Path, parts: list[str]) -> dict[str, Callable[[], npt.ArrayLike]]:
@@ -215,52 +235,15 @@ def _labels(path: Path, part: str, shapes: dict[str, Shape]) -> Labels:
     if not whole or labels.min() < 0:
         example = shorten(int(labels.min()) if whole else labels[:5].tolist())
         raise UserError(f"{path}: {part}labels holds {example}; labels are whole numbers from 0")
+    most = max(FREE_LABELS, sum(shape[0] for name, shape in shapes.items() if name.endswith("images")))
+    if labels.max() >= most:
+        different = len(np.unique(labels))
+        raise UserError(
+            f"{path}: {part}labels goes up to {labels.max():.0f} with {different} different ones\n"
+            "    each number up to the largest would be a class: number them from 0 without gaps, as with\n"
+            "    np.unique(labels, return_inverse=True)[1]"
+        )
     return labels.astype(np.int64)
-
-
-def _size(path: Path, shape: Shape) -> tuple[int, int, int]:
-    """(N, H, W) or (N, H, W, C) → (H, W, C) with C 1 or 3."""
-    full = (*shape, 1) if len(shape) == 3 else shape
-    if len(shape) == 5 or (len(shape) == 4 and len(set(shape[1:])) == 1 and shape[3] > 3):
-        raise UserError(
-            f"{path}: images of shape {shape} are volumes, as MedMNIST's 3D sets; classified are images\n"
-            "    save one slice of each: (N, H, W)"
-        )
-    if len(full) != 4 or full[3] not in (1, 3) or 0 in full[1:]:
-        hint = "; channels come last: transpose it to (N, H, W, C)" if len(full) == 4 else ""
-        raise UserError(
-            f"{path}: images of shape {shape}, needed is (N, H, W), (N, H, W, 1) or (N, H, W, 3){hint}"
-        )
-    return full[1], full[2], full[3]
-
-
-def pixels_of(path: Path, arrays: list[npt.NDArray[Any]]) -> list[Pixels]:
-    """Arrays of a file, (N, H, W) or (N, H, W, C) each, as (N, H, W, C) uint8. Raises UserError."""
-    shapes = [_size(path, array.shape) for array in arrays]
-    return [array.reshape(-1, *shape) for array, shape in zip(_as_uint8(path, arrays), shapes, strict=True)]
-
-
-def _as_uint8(path: Path, arrays: list[npt.NDArray[Any]]) -> list[Pixels]:
-    """Pixels as 0 to 255, exactly: whole numbers from 0 to 255 stay; floats from 0 to 1 are ×255, rounded.
-
-    One rule for all parts of a file. Raises UserError for anything else, also for NaN.
-    """
-    import numpy as np
-
-    if all(array.dtype == np.uint8 for array in arrays):
-        return arrays
-    kinds = {array.dtype.kind for array in arrays}
-    low, high = min(float(array.min()) for array in arrays), max(float(array.max()) for array in arrays)
-    if kinds <= {"f"} and 0 <= low <= high <= 1:
-        return [np.round(array * np.float64(255)).astype(np.uint8) for array in arrays]
-    whole = kinds <= {"f", "i", "u"} and 0 <= low <= high <= 255
-    if whole and all(np.array_equal(array, np.floor(array)) for array in arrays):
-        return [array.astype(np.uint8) for array in arrays]
-    types = ", ".join(sorted({str(array.dtype) for array in arrays}))
-    raise UserError(
-        f"{path}: pixels are {types} from {low:g} to {high:g}\n"
-        "    allowed are uint8, whole numbers from 0 to 255, or floats from 0 to 1"
-    )
 
 
 def _lookup(load: Callable[[], list[Pixels]], sides: list[Labels]) -> Callable[[int], Pixels]:

@@ -132,7 +132,7 @@ def _shards(path: Path) -> list[_Shard]:
     require()
     import pyarrow.parquet as pq
 
-    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if p.is_file())
     files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     if not files:
         raise UserError(f"{path}: no .parquet file there or below")

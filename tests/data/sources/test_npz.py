@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,17 @@ def test_one_rule_holds_for_all_parts_of_a_file(tmp_path: Path) -> None:
         ({"images": np.zeros((6, 9, 9, 9, 1), np.uint8), "labels": [0] * 6}, "are volumes, as MedMNIST's 3D"),
         ({"images": PIXELS, "labels": np.zeros((6, 1, 1))}, r"shape \(6, 1, 1\), needed is"),
         ({"images": PIXELS, "labels": [0, 1, 2, 0, 1, -1]}, "holds -1"),
+        (
+            {"images": PIXELS, "labels": np.array([0, 1, 2, 0, 1, 4_000_000_000])},
+            "labels goes up to 4000000000 with 4 different ones.*\n.*without gaps",
+        ),
+        (
+            {"images": PIXELS, "labels": np.array([0, 1, 2, 0, 1, 2**63], np.uint64)},
+            "up to 9223372036854775808 ",
+        ),
+        ({"images": PIXELS, "labels": [0, 1, 2, 0, 1, np.inf]}, "up to inf with 4"),
+        ({"images": PIXELS.astype(str), "labels": [0] * 6}, "pixels are <U3, which are no numbers"),
+        ({"images": PIXELS * 1j, "labels": [0] * 6}, "pixels are complex128, which are no numbers"),
         ({"images": PIXELS, "labels": [0, 1, 2, 0, 1, 0.5]}, "whole numbers from 0"),
         ({"images": PIXELS.transpose(0, 3, 1, 2), "labels": [0] * 6}, "channels come last"),
         ({"images": PIXELS[:, 0, 0], "labels": [0] * 6}, r"images of shape \(6, 3\)"),
@@ -224,3 +238,34 @@ SIZES = (("train", 3), ("val", 1), ("test", 2))
 def test_what_is_wrong_with_an_npz_is_said_when_a_study_is_planned(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="several labels an image, as ChestMNIST"):
         located(write(tmp_path, images=PIXELS, labels=np.eye(6)))
+
+
+@pytest.mark.parametrize("shape", [(10**9, 224, 224), (7, 9, 9)])
+def test_a_header_that_promises_what_is_not_there_is_damage_before_memory_is_taken(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    labels = io.BytesIO()
+    np.save(labels, np.zeros(6, np.int64))
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("images.npy", header.getvalue() + bytes(6 * 9 * 9))
+        archive.writestr("labels.npy", labels.getvalue())
+    with pytest.raises(UserError, match="is damaged: it holds 486 bytes instead of"):
+        npz(tmp_path / "x.npz")
+
+
+def test_an_archive_that_unpacks_to_more_than_memory_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, images=PIXELS, labels=[0] * 6)
+    monkeypatch.setattr("os.sysconf", lambda name: 10)
+    with pytest.raises(UserError, match=r"of shape \(6, .* of memory, and this machine has 0"):
+        npz(file)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.npz")
+    with pytest.raises(UserError, match="is a pipe, a socket or a device"):
+        locate("npz:x.npz", Data(source="npz:x.npz"), Machine(), tmp_path)

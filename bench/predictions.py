@@ -1,0 +1,91 @@
+"""What a trial said about images, as ``predictions.npz`` has it. Imports numpy where arrays are touched."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PER_ITEM = "per_item "
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, MemoryError, OverflowError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What reading predictions raises where their file is torn or foreign: a flipped byte may ask for any."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a trial said about one scored set. Copies of a base image share its id and class."""
+
+    probabilities: NDArray[np.float16]
+    """(N, K), rows sum to 1 up to rounding."""
+    labels: NDArray[np.int64]
+    """(N,)"""
+    ids: NDArray[np.uint64]
+    """(N,)"""
+    conditions: NDArray[np.int16] | None = None
+    """(N,): what was done to each image of a corrupted set, an index of ``condition_names``."""
+    condition_names: tuple[str, ...] = ()
+    per_item: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Name and version of a metric from outside → (M,) how much its score hangs on each item."""
+    groups: NDArray[np.int32] | None = None
+    """(N,) number of each image's group (patient), where groups are known."""
+
+    def __post_init__(self) -> None:
+        for name, array, kind in (("conditions", self.conditions, "int16"), ("groups", self.groups, "int32")):
+            if array is not None and (array.dtype.name != kind or array.shape != self.labels.shape):
+                raise ValueError(f"{name} are {kind} (N,), got {array.dtype} {array.shape}")
+        found = [(a.dtype.name, a.ndim) for a in (self.probabilities, self.labels, self.ids)]
+        if found != [("float16", 2), ("int64", 1), ("uint64", 1)]:
+            raise ValueError(f"predictions need float16 (N, K), int64 (N,), uint64 (N,), got {found}")
+        lengths = [len(a) for a in (self.probabilities, self.labels, self.ids)]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"probabilities, labels and ids differ in length: {lengths}")
+
+
+def read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
+    """What was said of one set, out of an opened archive. Raises one of UNREADABLE."""
+    images = str(file[f"{key}/images_of"]) if f"{key}/images_of" in file else key
+    probabilities, labels, ids = file[f"{key}/probabilities"], file[f"{images}/labels"], file[f"{images}/ids"]
+    head = f"{key}/{PER_ITEM}"
+    per_item = {name.removeprefix(head): file[name] for name in file if name.startswith(head)}
+    names = tuple(file[f"{key}/condition_names"].tolist()) if f"{key}/conditions" in file else ()
+    conditions, groups = file.get(f"{key}/conditions"), file.get(f"{images}/groups")
+    return Predictions(probabilities, labels, ids, conditions, names, per_item, groups)
+
+
+def save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -> None:
+    """Write an archive of every set, the same bytes for the same content."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {}
+    written: dict[str, Predictions] = {}
+    for key, prediction in predictions.items():
+        arrays[f"{key}/probabilities"] = prediction.probabilities
+        # Ids do not compress, and a corrupted set mostly has the local test's images, in their order.
+        if like := next((k for k, other in written.items() if _same_images(prediction, other)), None):
+            arrays[f"{key}/images_of"] = np.array(like)
+        else:
+            arrays |= {f"{key}/labels": prediction.labels, f"{key}/ids": prediction.ids}
+            if prediction.groups is not None:
+                arrays[f"{key}/groups"] = prediction.groups
+            written[key] = prediction
+        if prediction.conditions is not None:
+            arrays[f"{key}/conditions"] = prediction.conditions
+            arrays[f"{key}/condition_names"] = np.array(prediction.condition_names)
+        arrays |= {f"{key}/{PER_ITEM}{name}": values for name, values in prediction.per_item.items()}
+    np.savez_compressed(file, **arrays)
+
+
+def _same_images(a: Predictions, b: Predictions) -> bool:
+    import numpy as np
+
+    pairs: Any = (a.ids, b.ids), (a.labels, b.labels), (a.groups, b.groups)
+    return all(np.array_equal(one, other) for one, other in pairs)  # None equals None only

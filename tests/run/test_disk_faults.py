@@ -1,0 +1,163 @@
+"""Whatever write of a tuned study fails: a message or a note, and the next run ends as if nothing had.
+
+CI tries one write in forty, ``DEEP=1`` every one. Trials are not trained anew: each gives what it gave first.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import functools
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import machine_in
+
+from bench.commands.report import Wanted, reports
+from bench.errors import UserError
+from bench.progress.terminal import Terminal
+from bench.run.conductor import Options, run_study
+from bench.store import Store, equal_view
+from bench.trial import trial_turns
+
+STUDY = """\
+question = "Does a flip help?"
+seeds = 2
+
+[data]
+source = "synthetic"
+size_px = 16
+n_images = 120
+
+[recipe]
+model = { name = "custom_cnn", widths = [4], dense = 8 }
+batch_size = 32
+stages = [{ train = "all", steps = 2 }]
+
+[arms]
+none = {}
+flips = { augment = ["flip"] }
+
+[tune]
+candidates = 1
+finalists = 0
+[tune.space]
+batch_size = { choices = [16, 32] }
+"""
+DEEP = bool(os.environ.get("DEEP"))
+SHARE = 1 if DEEP else 40
+CALLS = ("fsync", "replace", "mkdir")
+
+
+class Faults:
+    """Counts the calls that write, and lets one of them fail as on a full disk."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self.fails = 0, -1
+        for name in CALLS:
+            monkeypatch.setattr(os, name, functools.partial(self.call, getattr(os, name), name))
+        monkeypatch.setattr(builtins, "open", functools.partial(self.call, open, "open"))
+
+    def call(self, real: Callable[..., Any], name: str, *given: Any, **named: Any) -> Any:
+        if name == "open" and not set(given[1] if len(given) > 1 else "r") & set("wxa+"):
+            return real(*given, **named)
+        self.count += 1
+        if self.count == self.fails:
+            where = None if name == "fsync" else str(given[0])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where)
+        return real(*given, **named)
+
+
+@pytest.fixture
+def repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every trial gives what it gave the first time."""
+    known: dict[str, Any] = {}
+
+    def once(trial: Any, *rest: Any) -> Any:
+        if trial.id not in known:
+            known[trial.id] = yield from trial_turns(trial, *rest)
+        return known[trial.id]
+
+    monkeypatch.setattr("bench.execute.work.trial_turns", once)
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
+    return Faults(monkeypatch)
+
+
+def go(folder: Path) -> int:
+    return run_study(folder / "tuned.toml", machine_in(folder), Options(), Terminal(quiet=True)).exit_code
+
+
+def said(folder: Path) -> bool:
+    """Whether a run ends, or with what the command line can tell: a message, a file that is not written."""
+    try:
+        go(folder)
+    except UserError:
+        return True
+    except OSError as error:
+        return error.errno == errno.ENOSPC and bool(error.filename)
+    return True
+
+
+def printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    reports(["tuned"], machine_in(folder), Wanted(("md",), no_cost=True), reference=False)
+    return capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("repeated")
+def test_whatever_write_fails_the_next_run_ends_as_a_quiet_one(
+    tmp_path: Path, faults: Faults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet, torn = tmp_path / "quiet", tmp_path / "torn"
+    for folder in (quiet, torn):
+        folder.mkdir()
+        (folder / "tuned.toml").write_text(STUDY)
+    assert go(quiet) == 0
+    shutil.rmtree(quiet / "results")
+    shutil.rmtree(quiet / "cache")
+    faults.count = 0
+    assert go(quiet) == 0
+    writes = faults.count
+    assert writes > 50
+    expected = {record.id: equal_view(record) for record in Store(quiet / "results").records()}
+    report = printed(quiet, capsys)
+    numbers = random.Random(0).sample(range(1, writes + 1), writes // SHARE)
+    for number in sorted(numbers):
+        for old in ("results", "cache"):
+            shutil.rmtree(torn / old, ignore_errors=True)
+        faults.count, faults.fails = 0, number
+        assert said(torn), f"write {number}: nothing to tell"
+        assert faults.count >= number
+        faults.fails = -1
+        assert go(torn) == 0, number
+        store = Store(torn / "results")
+        assert {record.id: equal_view(record) for record in store.records()} == expected, number
+        assert all(not store.lost(record, whole=True) for record in store.records())
+        assert printed(torn, capsys) == report, number
+
+
+def test_what_a_killed_run_had_begun_to_write_goes_with_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tuned.toml").write_text(STUDY.replace("seeds = 2", "seeds = 1"))
+    assert go(tmp_path) == 0
+    results = tmp_path / "results"
+    trial = Store(results).trial_dir(Store(results).ids()[0])
+    begun = [folder / ".record.json.01234567.part" for folder in (results, results / "tuned", trial)]
+    young = results / ".index.md.76543210.part"
+    for part in (*begun, young):
+        part.write_text("{")
+    for part in begun:
+        os.utime(part, (0, 0))
+    assert go(tmp_path) == 0
+    assert not any(part.exists() for part in begun)
+    assert young.exists(), "another process may be at it"

@@ -1,0 +1,120 @@
+"""Files of finished trials are lost: the next run finds it, says so, and ends as if it had not been."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import HIDDEN, machine_in, write_study
+
+from bench.commands.status import status
+from bench.progress.terminal import Terminal
+from bench.run.conductor import Ending, Options, run_study
+from bench.store import Store, equal_view
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study of two trials that was run."""
+    folder = tmp_path_factory.mktemp("lost")
+    assert go(folder).ran == 2
+    return folder
+
+
+def go(folder: Path, hidden: str = "") -> Ending:
+    study = write_study(folder, hidden=hidden)
+    return run_study(study, machine_in(folder), Options(), Terminal())
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("part", ["predictions.npz", "history.jsonl"])
+@pytest.mark.parametrize("harm", [Path.unlink, cut, flip])
+def test_what_is_lost_of_a_trial_is_found_said_and_made_again(
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    part: str,
+    harm: Callable[[Path], None],
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store, whole = Store(folder / "results"), Store(finished / "results")
+    id = store.ids()[0]
+    harm(store.trial_dir(id) / part)
+    told = status([], machine_in(folder), as_json=False)
+    assert (f"1 missing, for its {part} is gone or damaged" in told) == (harm is not flip), "by its size"
+    assert go(folder).ran == 1
+    said = f'{part} of 1 trials is gone or damaged; they are trained again: ["{id}"]'
+    assert said in capsys.readouterr().err
+    assert [equal_view(record) for record in store.records()] == [equal_view(r) for r in whole.records()]
+    assert {*store.predictions(id)} == {*whole.predictions(id)}
+    assert go(folder).ran == 0
+
+
+def test_weights_may_be_deleted_and_damaged_ones_score_nothing(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    first, second = store.ids()
+    flip(store.weights_path(first))
+    store.weights_path(second).unlink()
+    assert go(folder).ran == 0
+    assert go(folder, HIDDEN).ran == 0
+    assert "2 trials have no weights to score the new sets from" in capsys.readouterr().err
+
+
+def test_a_record_from_before_checksums_is_as_it_was(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    for record in store.records():
+        store.rewrite(record.model_copy(update={"files": {}}))
+        cut(store.trial_dir(record.id) / "history.jsonl")
+    assert go(folder, HIDDEN).ran == 2
+    assert all(record.files == {} and len(record.scores) == 2 for record in store.records())
+
+
+def test_replacing_predictions_may_be_cut_short_anywhere(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(shutil.copytree(finished / "results", tmp_path / "copy"))
+    record = store.records()[0]
+    more = store.predictions(record.id) | {"f" * 64: store.predictions(record.id)["val"]}
+
+    class Stop(Exception):  # noqa: N818 - stands in for a power cut
+        pass
+
+    from bench import store as module
+
+    write = module.write_whole
+    for left in range(3):
+
+        def until(path: Path, content: bytes) -> None:
+            nonlocal left
+            if not left:
+                raise Stop
+            left -= 1
+            write(path, content)
+
+        monkeypatch.setattr(module, "write_whole", until)
+        with pytest.raises(Stop):
+            store.rewrite(record, more)
+        found = store.read(record.id)
+        assert found is not None
+        assert store.lost(found, whole=True) == ""
+    monkeypatch.setattr(module, "write_whole", write)
+    store.rewrite(record, more)
+    found = store.read(record.id)
+    assert found is not None
+    assert len(found.files["predictions.npz"]) == 1
+    assert store.lost(found, whole=True) == ""
