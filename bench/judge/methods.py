@@ -159,6 +159,11 @@ def _judging(study: Study, d: Document) -> Iterator[str]:
     else:
         how = "from the variance components of seeds and images with Cochran and Cox's degrees of freedom"
     yield f"Differences are paired; their 95 % intervals are over new {over} and new {items}, {how}."
+    if rules.family > 1:
+        yield (
+            f"Comparisons on one metric share their variance over {over} (Smyth 2004), which decides where a "
+            "comparison's own is smaller."
+        )
     many = "one comparison" if rules.family == 1 else f"{rules.family} comparisons"
     yield (
         f"Verdicts are corrected for {many} (Holm 1979), at 0 and at the difference called relevant, "

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import bench  # noqa: F401 - fills the registries
+from bench.metrics import score_of
 from bench.registry import losses, metrics, optimizers, schedules
 
 
@@ -94,11 +95,12 @@ class TestMetric:
         rng = np.random.default_rng(0)
         labels = rng.integers(0, 4, 40)
         probabilities = rng.dirichlet(np.ones(4), 40)
-        metric, order = metrics[name].build({}), rng.permutation(40)
-        value = metric(probabilities, labels)
+        asked = f"{name}(b)" if "positive" in metrics[name].schema.model_fields else name
+        order = rng.permutation(40)
+        value = score_of(asked, probabilities, labels, "abcd")
         assert isinstance(value, float)
         assert np.isfinite(value)
-        assert metric(probabilities[order], labels[order]) == pytest.approx(value, abs=1e-12)
+        assert score_of(asked, probabilities[order], labels[order], "abcd") == pytest.approx(value, abs=1e-12)
 
 
 @pytest.mark.parametrize("registry", [optimizers, schedules, losses, metrics], ids=lambda r: r.kind)

@@ -40,6 +40,7 @@ CONSTANTS = (
     "(Nadeau & Bengio 2003)",
     "(Nadeau and Bengio 2003)",
     "(Holm 1979)",
+    "(Smyth 2004)",
     "at 0 and at the difference called relevant",
     "inside 95 times in 100",
 )
