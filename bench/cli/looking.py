@@ -81,7 +81,13 @@ def explain(
         str, typer.Option("--arm", help="Arm to look at.  \\[default: the first with finished trials]")
     ] = "",
     against: Annotated[str, typer.Option("--against", help="Arm beside it.  \\[default: the baseline]")] = "",
-    scored: Annotated[str, typer.Option("--set", help="local, or the name of a hidden set.")] = "local",
+    scored: Annotated[
+        str,
+        typer.Option(
+            "--set",
+            help="local, or the name of a hidden set.  \\[default: local, or the first there is]",
+        ),
+    ] = "",
     seed: Annotated[
         int | None,
         typer.Option(

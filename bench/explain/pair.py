@@ -24,7 +24,7 @@ class Asked:
 
     arm: str = ""
     against: str = ""
-    set: str = LOCAL
+    set: str = ""
     seed: int | None = None
     fold: int | None = None
     smoked: bool = False
@@ -233,6 +233,7 @@ def _arm(plan: Plan, label: str, option: str) -> str:
 
 def _set(plan: Plan, name: str) -> str:
     known = [LOCAL if each == TEST else each for each in plan.study.sets]
+    name = name or known[0]
     if name not in known and (name != TEST or LOCAL not in known):
         raise UserError(f'--set "{name}" is not a set of {plan.study.name}; {did_you_mean(name, known)}')
     return TEST if name == LOCAL else name

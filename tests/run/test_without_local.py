@@ -10,6 +10,7 @@ from tiny import HIDDEN, machine_in, write_study
 from bench.commands.plan import plan_text
 from bench.data import provide
 from bench.errors import UserError
+from bench.explain.pair import Asked, gather
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Options, run_study
 from bench.run.planning import prepare
@@ -40,6 +41,7 @@ def test_all_images_train_or_validate_and_the_hidden_set_is_all_that_a_report_sh
     assert "other-lab %" in report
     for absent in ("local %", "| local |", "Set local", "gap to"):
         assert absent not in report, absent
+    assert gather(prepare(study, machine), Asked(), Store(machine.results)).set == "other-lab"
 
 
 @pytest.mark.parametrize(
