@@ -77,6 +77,7 @@ class FakeLocator:
         """Everything of ``[data]`` but how the source is written."""
         unset = {"groups"} if data.groups is None else set()
         unset |= {"fit", "fill"} if data.fit == "crop" else set()
+        unset |= {"val_images"} if data.val_images is None else set()
         return fingerprint(
             [
                 source.fingerprint,
