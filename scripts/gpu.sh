@@ -7,9 +7,10 @@
 #     scripts/gpu.sh --cells SOURCE          images for the study, such as folder:/data/cells; else drawn ones
 #     scripts/gpu.sh --rehearse              every step in tiny form on a CPU; fails if one cannot run
 #
-# OUT (default gpu-results) and PYTHON (default python3) come from the environment. Ends with 1 when a step failed.
+# OUT (default gpu-results) and PYTHON (default .venv/bin/python, else python3) come from the environment. Ends with 1 when a step failed.
 set -u
 cd "$(dirname "$0")/.." || exit 2
+[ -x .venv/bin/python ] && [ -z "${PYTHON:-}" ] && PYTHON="$PWD/.venv/bin/python"
 PYTHON="${PYTHON:-python3}" OUT="${OUT:-gpu-results}" WHEELS="" CELLS="synthetic" REHEARSE="" ONLY=""
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -31,8 +32,9 @@ if [ -n "$WHEELS" ]; then # a wheel is a zip file; an unpacked one needs no pip
     for wheel in "$WHEELS"/*.whl; do "$PYTHON" -m zipfile -e "$wheel" "$WORK/site" || exit 2; done
     PYTHONPATH="$PYTHONPATH:$WORK/site"
 fi
-# nothing of this machine's settings, nothing left behind in its cache
-export PYTHONPATH BENCH_CACHE="$WORK/cache" PYTHONDONTWRITEBYTECODE=1 CUBLAS_WORKSPACE_CONFIG=:4096:8
+# Nothing of this machine's settings, nothing left behind in its cache. Without bytecode every step compiles torch anew.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPATH BENCH_CACHE="$WORK/cache" CUBLAS_WORKSPACE_CONFIG=:4096:8
 
 step() { # NAME SECONDS COMMAND...: within its seconds, and what is left of all
     name="$1" most="$2" && shift 2

@@ -31,7 +31,7 @@ SYSTEM_FILES = "system files"
 
 def is_image(name: str) -> bool:
     """Whether a file of this name is taken for an image."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    return name.lower().endswith(SUFFIXES)
 
 
 def is_system(name: str) -> bool:
