@@ -26,6 +26,7 @@ from bench.recipe import Recipe
 from bench.train.device import computing
 from bench.train.loop import Hooks, _Loop
 from bench.train.stepper import Stepper
+from bench.train.turns import finish
 
 SIZE_PX, BATCH, WORKERS = 96, 64, 2
 
@@ -56,7 +57,7 @@ def ours(train: Samples) -> Callable[[], None]:
     loop = _Loop(built, development, chosen, 0, "cpu", Hooks())
     stepper = Stepper(built, chosen, chosen.stages[0], 10**9)
     batches = loop.batches.of_stage(0)
-    return lambda: loop._leg(stepper, batches, loop.batches.per_epoch, 0) and None
+    return lambda: finish(loop._leg(stepper, batches, loop.batches.per_epoch, 0)) and None
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):

@@ -23,6 +23,7 @@ from bench.train.device import computing
 from bench.train.loop import Hooks, _Loop
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
+from bench.train.turns import finish
 
 BATCH = 64
 JSD = {"name": "augmix", "jsd": True}
@@ -69,7 +70,7 @@ def loop_epoch(augment: list[Any], data: Development, size_px: int) -> Callable[
     """What the training loop does between two evaluations."""
     loop, stepper = parts(augment, data, size_px)
     batches = loop.batches.of_stage(0)
-    return lambda: loop._leg(stepper, batches, loop.batches.per_epoch, 0)
+    return lambda: finish(loop._leg(stepper, batches, loop.batches.per_epoch, 0)) and None
 
 
 def bare_steps(data: Development, size_px: int) -> Callable[[], object]:

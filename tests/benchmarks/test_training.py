@@ -28,6 +28,7 @@ from bench.train.device import computing
 from bench.train.loop import Hooks, _Loop
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
+from bench.train.turns import finish
 
 BATCH = 64
 
@@ -75,7 +76,7 @@ def loop_epoch(chosen: Recipe, data: Development, size_px: int) -> Callable[[], 
     loop = _Loop(built, data, chosen, 0, "cpu", Hooks())
     stepper = Stepper(built, chosen, chosen.stages[0], 10**9)
     batches = loop.batches.of_stage(0)
-    return lambda: loop._leg(stepper, batches, loop.batches.per_epoch, 0) and None
+    return lambda: finish(loop._leg(stepper, batches, loop.batches.per_epoch, 0)) and None
 
 
 def ratio(one: Callable[[], None], other: Callable[[], None], rounds: int) -> float:
@@ -221,7 +222,7 @@ def test_a_streamed_epoch_costs_little_more_than_a_resident_one(
             loop: Any = loop, stepper: Any = stepper, batches: Any = batches, times: Any = times
         ) -> None:
             begun = time.perf_counter()
-            loop._leg(stepper, batches, loop.batches.per_epoch, 0)
+            finish(loop._leg(stepper, batches, loop.batches.per_epoch, 0))
             predict(loop.network, loop.val, "cpu")
             times.append(time.perf_counter() - begun)
 
