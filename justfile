@@ -25,7 +25,7 @@ chaos kills="20" seed="0":
 # ten times the fuzzing: odd EXIF blocks, damaged image files, mutated studies; every number of every committed report;
 # every write of a tuned study failing once; the tests for a GPU, on a CPU
 deep *arguments:
-    DEEP=1 uv run pytest tests/run/test_disk_faults.py tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py tests/data/test_hidden.py tests/stats/test_simulation.py tests/stats/test_simulation_designs.py {{arguments}}
+    DEEP=1 uv run pytest tests/run/test_disk_faults.py tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py tests/test_recomputed_studies.py tests/data/test_hidden.py tests/stats/test_simulation.py tests/stats/test_simulation_designs.py {{arguments}}
     GPU_TESTS_ON=cpu uv run pytest tests/gpu
 
 # write docs/components.md anew
