@@ -14,18 +14,19 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
 from bench.files import content_of, move, opened, sync_folder, write_whole
-from bench.predictions import UNREADABLE, Predictions, read_predictions, save_predictions
+from bench.predictions import UNREADABLE, Predictions, read_archive, save_predictions
 from bench.recipe import HIDDEN_NAME
-from bench.record import ID, Record, equal_view, why_unreadable
+from bench.record import ID, Brief, Record, equal_view, why_unreadable
 from bench.study.read import RESERVED
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MOST_ATTEMPTS",
     "UNREADABLE",
     "VALIDATION",
+    "Brief",
     "Damage",
     "Predictions",
     "Record",
@@ -46,6 +48,7 @@ MOST_ATTEMPTS = 3
 """Of a trial that the machine keeps failing."""
 VALIDATION = "val"
 """Key of the validation images among a trial's predictions; the others are fingerprints."""
+RECORD = "record.json"
 HISTORY, PREDICTIONS, WEIGHTS = PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
 
@@ -64,12 +67,11 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.briefs = Briefs(root)
 
     def trial_dir(self, id: str) -> Path:
         """Folder of one trial; ValueError for what is no id, so that no name becomes a path unchecked."""
-        if not ID.fullmatch(id):
-            raise ValueError(f"{shorten(id)} is no trial id: 8 to 64 hexadecimal digits")
-        return self.root / "trials" / id
+        return Path(self._path(id, ""))
 
     def study_dir(self, name: str) -> Path:
         """Folder of one study; UserError for a name that cannot be one."""
@@ -103,6 +105,24 @@ class Store:
         found = self._load(id)
         return found if isinstance(found, Record) else None
 
+    def brief(self, id: str) -> Brief | None:
+        """What is asked most of a record; of one that has not changed since it was read, without reading."""
+        at = Stamp.of(self._path(id, RECORD))
+        if at is not None and (known := self.briefs.get(id, at)):
+            return known
+        found = self._load(id)
+        if not isinstance(found, Record):
+            return None
+        if at is not None:
+            self.briefs.put(found.brief, at)
+        return found.brief
+
+    def _path(self, id: str, file: str) -> str:
+        """As text: paths of 30,000 trials take their time as objects."""
+        if not ID.fullmatch(id):
+            raise ValueError(f"{shorten(id)} is no trial id: 8 to 64 hexadecimal digits")
+        return f"{self.root}/trials/{id}/{file}"
+
     def records(self) -> list[Record]:
         """Every usable record, by id."""
         return [found for id in self.ids() if isinstance(found := self._load(id), Record)]
@@ -114,7 +134,7 @@ class Store:
 
     def _load(self, id: str) -> Record | Damage | None:
         try:
-            content = content_of(self.trial_dir(id) / "record.json")
+            content = content_of(self._path(id, RECORD))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:  # a link to itself, a pipe, another's file
@@ -180,23 +200,43 @@ class Store:
         sums = record.files and record.files | {PREDICTIONS: [_sum(content)]}
         return record.model_copy(update={"files": sums})
 
-    def lost(self, record: Record, *, whole: bool) -> str:
+    def lost(self, record: Brief, *, whole: bool) -> str:
         """The history or predictions that a record speaks of and that are gone or changed; "" for neither.
 
-        whole   look at all their bytes, not at their sizes alone
+        whole   look at all their bytes, if not done since they were last touched; not at their sizes alone
 
         Nothing is known of records from before checksums. Weights may go: nothing is made of them alone.
         """
         for part in (HISTORY, PREDICTIONS):
             sums = record.files.get(part)
-            if sums and not _fits(self.trial_dir(record.id) / part, sums, whole=whole):
+            if sums and not self._is_as_written(record.id, part, sums, whole=whole):
                 return part
         return ""
 
-    def has_weights(self, record: Record) -> bool:
+    def _is_as_written(self, id: str, part: str, sums: Sequence[str], *, whole: bool) -> bool:
+        file = self._path(id, part)
+        at = Stamp.of(file)
+        if at is None or str(at.size) not in {known.partition(" ")[0] for known in sums}:
+            return False
+        if not whole or self.briefs.is_sound(id, part, at):
+            return True
+        found = _fits(file, sums)
+        if found:
+            self.briefs.put_sound(id, part, at)
+        return found
+
+    def restore(self, record: Record, predictions: Mapping[str, Predictions]) -> bool:
+        """Write predictions that were lost, where they are those that the record speaks of, to the byte."""
+        content = _archive(predictions)
+        if _sum(content) not in record.files.get(PREDICTIONS, []):
+            return False
+        write_whole(self.trial_dir(record.id) / PREDICTIONS, content)
+        return True
+
+    def has_weights(self, record: Brief) -> bool:
         """Whether a trial's weights are there, as they were written."""
         file, sums = self.weights_path(record.id), record.files.get(WEIGHTS)
-        return file.is_file() and (sums is None or _fits(file, sums, whole=True))
+        return file.is_file() and (sums is None or _fits(file, sums))
 
     def forget(self, id: str) -> None:
         """Take a record away: the trial is missing from here on, and trained again by the next run."""
@@ -230,16 +270,15 @@ class Store:
         self.rewrite(record)
         return record
 
-    def predictions(self, id: str) -> dict[str, Predictions]:
-        """What a trial said, by key of the scored set; empty where it stored none."""
-        import numpy as np
+    def predictions(self, id: str, wanted: Container[str] | None = None) -> dict[str, Predictions]:
+        """What a trial said, by key of the scored set; empty where it stored none.
 
-        path = self.trial_dir(id) / PREDICTIONS
-        if not path.is_file():
-            return {}
-        with np.load(path, allow_pickle=False) as file:
-            keys = dict.fromkeys(name.rpartition("/")[0] for name in file.files)
-            return {key: read_predictions(file, key) for key in keys}
+        wanted   keys that are asked for; None: all there are
+
+        Raises one of UNREADABLE.
+        """
+        path = self._path(id, PREDICTIONS)
+        return read_archive(content_of(path), wanted) if os.path.isfile(path) else {}
 
     def history(self, id: str) -> list[dict[str, Any]]:
         """One table per evaluation of validation, in order, up to the first line that is damaged."""
@@ -318,17 +357,15 @@ def _sum(content: bytes) -> str:
     return f"{len(content)} {hashlib.sha256(content).hexdigest()}"
 
 
-def _sum_of(file: Path) -> str:
+def _sum_of(file: Path | str) -> str:
     with opened(file) as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         return f"{stream.tell()} {digest}"
 
 
-def _fits(file: Path, sums: Sequence[str], *, whole: bool) -> bool:
+def _fits(file: Path | str, sums: Sequence[str]) -> bool:
     """Whether a file is one of those that were summed up."""
     try:
-        if not whole:
-            return file.is_file() and str(file.stat().st_size) in {known.partition(" ")[0] for known in sums}
         return _sum_of(file) in sums
     except OSError:
         return False

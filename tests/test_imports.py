@@ -39,6 +39,7 @@ ORDER = (
     "study",
     "corruptions",
     "identity",
+    "briefs",
     "record",
     "recipe",
     "machine",

@@ -19,8 +19,8 @@ from bench.progress.screen import duration
 from bench.progress.terminal import Terminal
 from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
-from bench.run.planning import Planning, TrialState, cells, lacking, lacks, states, store_of
-from bench.store import Record, Store
+from bench.run.planning import Planning, TrialState, cells, lacking, lacks, states
+from bench.store import Brief, Store
 from bench.study import effects
 from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
@@ -30,16 +30,19 @@ MOST_ALIASES = 7
 SIDES = {"train": "train on", "val": "validate", "test": "test"}
 LEGEND = "● done  ◔ little learned  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
-States = list[tuple[Run, TrialState, Record | None]]
+States = list[tuple[Run, TrialState, Brief | None]]
 
 
-def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> Plan:
-    """The plan, with what becomes of the images. Raises UserError for what a run would refuse of them."""
+def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> tuple[Plan, Store]:
+    """The plan, with what becomes of the images, and where its records are.
+
+    Raises UserError for what a run would refuse.
+    """
     outside = run_in if code else unread_in
     planning = Planning(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
     plan = planning.plan()
     planning.foresee(plan)
-    return replace(plan, accounts=planning.told(plan))
+    return replace(plan, accounts=planning.told(plan)), planning.store
 
 
 def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
@@ -47,8 +50,8 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
 
     code   whether to run the code that the study names
     """
-    plan = _prepared(path, machine, smoked, code)
-    standing = states(plan, store_of(machine, smoked=smoked))
+    plan, store = _prepared(path, machine, smoked, code)
+    standing = states(plan, store)
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
     behind = lacking(record for _, _, record in standing)
@@ -65,12 +68,12 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         + (f" + {len(study.further_seeds)} of the baseline" if study.further_seeds else "")
         + f" = {planned} trials"
         + (f", {distinct} different" if distinct < planned else ""),
-        *_tuning(plan, store_of(machine, smoked=smoked)),
+        *_tuning(plan, store),
         f"done      {_done_line(counts)}",
-        *(f"          {line}" for line in _earlier(plan, store_of(machine, smoked=smoked))),
+        *(f"          {line}" for line in _earlier(plan, store)),
         *([f"          {behind}: bench run computes it from kept predictions"] if behind else []),
-        *_decides(plan, store_of(machine, smoked=smoked)),
-        *([] if smoked else _declared(plan, store_of(machine))),
+        *_decides(plan, store),
+        *([] if smoked else _declared(plan, store)),
         *_cost(standing),
         "",
         *_grid(plan, standing),
@@ -78,6 +81,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         LEGEND,
         *_unread(),
     ]
+    store.briefs.keep()
     return "\n".join(lines)
 
 
@@ -271,8 +275,8 @@ def _replicate(run: Run) -> str:
 
 def plan_json(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
     """The same as data."""
-    plan = _prepared(path, machine, smoked, code)
-    standing = states(plan, store_of(machine, smoked=smoked))
+    plan, store = _prepared(path, machine, smoked, code)
+    standing = states(plan, store)
     trials = [_as_data(*each) for each in standing]
     about = {
         "study": plan.study.name,
@@ -283,10 +287,11 @@ def plan_json(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         "trials": trials,
         "not_checked": [one.id for one in foreign() if one.origin == UNREAD],
     }
+    store.briefs.keep()
     return json.dumps(about, indent=1, ensure_ascii=False)
 
 
-def _as_data(run: Run, state: TrialState, record: Record | None) -> dict[str, Any]:
+def _as_data(run: Run, state: TrialState, record: Brief | None) -> dict[str, Any]:
     replicate = run.trial.replicate
     sets = {scored.name: scored.key for scored in run.sets}
     return {

@@ -18,7 +18,7 @@ from bench.judge.findings import LOCAL
 from bench.judge.measure import Measure, parse
 from bench.plan import PlanFile, PlannedTrial
 from bench.recipe import Frozen, Hidden
-from bench.store import Record, Store
+from bench.store import Brief, Store
 from bench.study.file import Delta
 from bench.study.read import Claim, Study
 
@@ -107,7 +107,7 @@ def scored(keys: Iterable[Key], study: Study, plan: PlanFile, store: Store) -> l
     Of an effect that is averaged over arms, one arm on each side.
     """
     by_arm = {arm.label: {(trial.seed, trial.fold): trial for trial in arm.trials} for arm in plan.arms}
-    read = functools.cache(store.read)
+    read = functools.cache(store.brief)
 
     def known(trial: PlannedTrial, metric: str) -> bool:
         """Whether its value of a metric can be known; a diverged one's is."""
@@ -126,7 +126,7 @@ def scored(keys: Iterable[Key], study: Study, plan: PlanFile, store: Store) -> l
     return [key for key in keys if both(key)]
 
 
-def _has(record: Record, trial: PlannedTrial, measure: Measure) -> bool:
+def _has(record: Brief, trial: PlannedTrial, measure: Measure) -> bool:
     return not measure.set or trial.sets.get(measure.set, "") in record.scores
 
 

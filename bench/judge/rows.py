@@ -50,7 +50,7 @@ class Rows:
     def _load(self, outcome: Outcome, store: Store, wanted: Mapping[str, Sequence[str]]) -> None:
         id = outcome.planned.id
         try:
-            found = store.predictions(id)
+            found = store.predictions(id, outcome.planned.sets.values())
         except UNREADABLE as error:
             self.unreadable[id] = f"its predictions cannot be read ({type(error).__name__})"
             return
