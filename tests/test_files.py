@@ -58,9 +58,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_its_setting(
         problem.filename = problem.filename.replace("CACHE", str(tmp_path))
     with pytest.raises(OSError) as caught, filling(tmp_path, CACHE_SETTING):
         raise problem
-    text = (
-        f"it belongs to the cache {tmp_path}: make room, or name another: cache in bench.toml, or BENCH_CACHE"
-    )
+    text = f"it belongs to the cache {tmp_path}: make room, or name another: {CACHE_SETTING}"
     assert (text in (caught.value.strerror or "")) == told
     if told:
         assert caught.value.errno in (errno.ENOSPC, errno.EROFS)
