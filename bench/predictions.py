@@ -104,7 +104,7 @@ def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
     shape, columns_first, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(head[8:]))
     if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded")
+        raise ValueError("arrays of objects are not read, as with allow_pickle=False")
     return shape, columns_first, dtype
 
 
