@@ -12,10 +12,10 @@ import random
 import signal
 import sys
 import tempfile
-import threading
 import time
 import types
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,13 +106,29 @@ def jobs_of(folder: Path, count: int) -> list[Any]:
     return [Job(run) for run in prepare(study, machine_in(folder)).runs][:count]
 
 
+def finish(executor: Any, jobs: list[Any], listen: Callable[[Any], None], deeds: int) -> int:
+    """Run all jobs, those that were killed again, until each is done; how many ran again."""
+    from bench.store import MOST_ATTEMPTS
+
+    waiting, killed = jobs, 0
+    while waiting:
+        ends = {event.trial: event for event in executor.run(waiting, listen)}
+        assert len(ends) == len(waiting), "every job has one end"
+        again = [job for job in waiting if ends[job.run.trial.id].kind != "done"]
+        assert all(ends[job.run.trial.id].cause == "killed" for job in again), ends
+        killed += len(again)
+        waiting = [replace(job, attempt=job.attempt + 1) for job in again]
+        assert all(job.attempt <= MOST_ATTEMPTS + deeds for job in waiting)
+    return killed
+
+
 def run(folder: Path, deeds: int, seed: int, say: Callable[[str], object] = print) -> list[str]:
     """A quiet run, a disturbed one, and the comparison of both; the lines that a person would be told."""
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     from bench.execute import Place
     from bench.execute.ray import Cluster as Asked
     from bench.execute.ray import Ray
-    from bench.store import MOST_ATTEMPTS, Store, equal_view
+    from bench.store import Store, equal_view
 
     jobs = jobs_of(folder, 6 + 4 * deeds)
     quiet = Place(folder / "quiet-results", folder / "quiet")
@@ -124,34 +140,18 @@ def run(folder: Path, deeds: int, seed: int, say: Callable[[str], object] = prin
     try:
         executor = Ray(Asked(cluster.nodes.address), Place(folder / "results", folder / "cache"))
         executor._work = executor._ray.remote(max_retries=0, max_calls=0)(task)
-        left = deeds
-
-        def harm() -> None:
-            nonlocal left
-            while left:
-                time.sleep(2)
-                left -= 1
-                cluster.harm()
-
-        threading.Thread(target=harm, daemon=True).start()
 
         def listen(event: Any) -> None:
             if event.kind == "note":
                 told.append(event.text)
                 say(f"  {event.text}")
 
-        waiting, killed = jobs, 0
-        while waiting:
-            ends = {event.trial: event for event in executor.run(waiting, listen)}
-            assert len(ends) == len(waiting), "every job has one end"
-            again = [job for job in waiting if ends[job.run.trial.id].kind != "done"]
-            assert all(ends[job.run.trial.id].cause == "killed" for job in again), ends
-            killed += len(again)
-            waiting = [replace(job, attempt=job.attempt + 1) for job in again]
-            assert all(job.attempt <= MOST_ATTEMPTS + deeds for job in waiting)
-        while left:
-            time.sleep(1)
-        say(f"  {killed} trials ran again")
+        with ThreadPoolExecutor(1) as pool:  # nodes are added by the main thread, as Ray wants it
+            killed = pool.submit(finish, executor, jobs, listen, deeds)
+            for _ in range(deeds):
+                time.sleep(2)
+                cluster.harm()
+            say(f"  {killed.result()} trials ran again")
     finally:
         if executor is not None:
             executor.close()

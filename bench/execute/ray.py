@@ -323,6 +323,7 @@ def _connect(cluster: Cluster) -> Any:
             "--executor ray needs Ray, which is not installed\n"
             "    uv sync --extra ray, or pip install 'bench-ablations[ray]'"
         ) from None
+    _keep_quiet()
     options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     if cluster.address:
         options = {"address": cluster.address, "log_to_driver": False, "logging_level": "ERROR"}
@@ -340,6 +341,14 @@ def _connect(cluster: Cluster) -> Any:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the conductor at once
     return ray
+
+
+def _keep_quiet() -> None:
+    """Keep what raylets say of lost nodes off stdout, where results go; Ray's own logs have it all."""
+    from ray._private import worker
+
+    if hasattr(worker, "print_to_stdstream"):  # no setting turns it off, log_to_driver neither
+        worker.print_to_stdstream = lambda *given, **named: None
 
 
 def _look(place: Place, token: str) -> str:
