@@ -1,0 +1,142 @@
+"""What comes before a head that alone is trained: its outputs are computed once and kept for who asks again.
+
+A trunk that does not train, in evaluation mode, says the same of an image in every epoch, and in every trial
+with the same weights, whatever its head. Kept in this process's memory, the least recently used go first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from bench.data.resident import Wanted
+from bench.data.streamed import Split
+from bench.models.network import Network, evaluating, forward_in
+from bench.recipe import Choice, Precision
+from bench.registry import models
+
+Kept = tuple[Tensor, ...]
+_kept: OrderedDict[Hashable, Kept] = OrderedDict()
+
+
+class Trunk:
+    """A network's normalisation and backbone, as they are now. They must not change while it is used."""
+
+    def __init__(self, network: Network, model: Choice, precision: Precision, room: int) -> None:
+        """Tell the trunk's weights apart from all others, which reads them once.
+
+        model   the recipe's, of which ``network`` was built
+        room    bytes of features that this process may keep, those of other trunks included
+        """
+        self._network, self._precision, self._room = network, precision, room
+        component = models[model.name]
+        spared = component.traits.get("head", ())
+        params = {name: value for name, value in model.params.items() if name not in spared}
+        # a factory is another one when a study's file was changed and read again
+        built = component.factory, model.name, json.dumps(params, sort_keys=True)
+        self._key = (*built, _state(network), str(network.mean.device), precision, *_settings())
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) float32 in [0, 1] → features (B, …), as the head takes them."""
+        with evaluating(self._network.backbone), torch.no_grad(), forward_in(self._precision, images.device):
+            return self._network.features(images)
+
+    def recall(self, asked: Hashable) -> Kept | None:
+        """What this trunk, or an equal one, was asked to keep as ``asked``."""
+        key = self._key, asked
+        if key in _kept:
+            _kept.move_to_end(key)
+        return _kept.get(key)
+
+    def holds(self, size: int) -> bool:
+        """Whether so many bytes may be kept."""
+        return size <= self._room
+
+    def keep(self, asked: Hashable, features: Sequence[Tensor]) -> None:
+        """Keep ``features`` if there is room; on a GPU they are then complete, for whichever stream reads."""
+        if not self.holds(sum(part.nbytes for part in features)):
+            return
+        if features and features[0].is_cuda:
+            torch.cuda.current_stream(features[0].device).synchronize()
+        _kept[self._key, asked] = tuple(features)
+        while not self.holds(sum(part.nbytes for parts in _kept.values() for part in parts)):
+            _kept.popitem(last=False)
+
+
+class Evaluated:
+    """A split as a frozen trunk sees it in evaluation: batches that are the same each time, so are features.
+
+    With the interface of a ``Split``, for a head in place of a network.
+    """
+
+    def __init__(self, trunk: Trunk, split: Split) -> None:
+        self._trunk, self._split = trunk, split
+        self.labels = split.labels
+        """(N,) int64 on the device."""
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def batches(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, Tensor]]:
+        """Each of ``wanted`` in turn, with its features, as they were computed the first time."""
+        asked = list(wanted)
+        places = hashlib.sha256(b"".join(rows.places.tobytes() for rows in asked)).digest()
+        key = "evaluated", self._split.digest, tuple(len(rows.places) for rows in asked), places
+        known = self._trunk.recall(key)
+        if known is not None:
+            yield from zip(asked, (part.clone() for part in known), strict=True)
+            return
+        drawn, made = drawing(self.labels.device), []
+        for rows, images in self._split.batches(asked):
+            features = self._trunk(images)
+            if self._trunk.holds(features.nbytes * len(asked)):
+                made.append(features.clone())  # a head may write into what it is given
+            yield rows, features
+        if len(made) == len(asked) and same(drawn, drawing(self.labels.device)):
+            self._trunk.keep(key, made)
+
+
+def frozen(network: Network, model: Choice, precision: Precision, room: int) -> Trunk | None:
+    """The trunk of a network of which the head alone trains; None where another part does too.
+
+    A backbone without weights is never frozen: it follows the head into training mode.
+    """
+    trains = [parameter.requires_grad for parameter in network.backbone.parameters()]
+    ours = type(network).forward is Network.forward
+    return Trunk(network, model, precision, room) if ours and trains and not any(trains) else None
+
+
+def drawing(device: torch.device) -> list[Tensor]:
+    """Where torch's generators stand: a trunk that draws from them says something else each time."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+def same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether all tensors are equal, one by one."""
+    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
+
+
+def _state(network: Network) -> bytes:
+    """Hash of all that the trunk computes with: names, shapes and bytes of weights and buffers."""
+    state = {**network.backbone.state_dict(), " mean": network.mean, " std": network.std}
+    told = hashlib.sha256()
+    for name, tensor in state.items():
+        told.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        told.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return told.digest()
+
+
+def _settings() -> tuple[Hashable, ...]:
+    """What of this process moves the last bits."""
+    return (
+        torch.get_num_threads(),
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cudnn.benchmark,
+        torch.are_deterministic_algorithms_enabled(),
+    )
