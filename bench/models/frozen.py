@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -91,13 +91,13 @@ class Evaluated:
         if known is not None:
             yield from zip(asked, (part.clone() for part in known), strict=True)
             return
-        drawn, made = drawing(self.labels.device), []
+        drawn, made = generators(self.labels.device), []
         for rows, images in self._split.batches(asked):
             features = self._trunk(images)
             if self._trunk.holds(features.nbytes * len(asked)):
                 made.append(features.clone())  # a head may write into what it is given
             yield rows, features
-        if len(made) == len(asked) and same(drawn, drawing(self.labels.device)):
+        if len(made) == len(asked) and same(drawn, generators(self.labels.device)):
             self._trunk.keep(key, made)
 
 
@@ -111,15 +111,17 @@ def frozen(network: Network, model: Choice, precision: Precision, room: int) -> 
     return Trunk(network, model, precision, room) if ours and trains and not any(trains) else None
 
 
-def drawing(device: torch.device) -> list[Tensor]:
-    """Where torch's generators stand: a trunk that draws from them says something else each time."""
-    states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+def generators(device: str | torch.device) -> dict[str, Tensor]:
+    """States of torch's generators, which dropout draws from, as bytes on the CPU."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.device(device).type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
 
 
-def same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
-    """Whether all tensors are equal, one by one."""
-    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
+def same(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    """Whether all tensors are equal, name by name: a trunk that draws leaves generators elsewhere."""
+    return all(torch.equal(tensor, others[name]) for name, tensor in some.items())
 
 
 def _state(network: Network) -> bytes:

@@ -92,9 +92,8 @@ class Batches:
         full, rest = divmod(len(self._deck), recipe.batch_size)
         # batch norm cannot normalise a single image, so a last batch of one is left out of its epoch
         self.per_epoch = full + (rest > 1 or not full)
-        size = min(recipe.batch_size, len(self._deck))
-        self.sizes = size, rest if rest > 1 and full else size
-        """Images of a batch, and of the last one of an epoch."""
+        self.size = min(recipe.batch_size, len(self._deck))
+        """Images of every batch but the last of an epoch, which may have fewer."""
 
     def of_stage(
         self, stage: int, skip: int = 0, shown: Shown | None = None

@@ -1,13 +1,16 @@
-"""Training images as a frozen trunk sees them: each once, and not once per epoch.
+"""Training images as a frozen trunk sees them: each twice, and not once per epoch.
 
 Only where that is the same bit for bit. The trunk sees training batches in another order every epoch, so an
-image must get the same features at every place of a batch, beside whatever others: that is measured, for the
-trunk, size and settings at hand, before anything is kept. Where it is not so, training goes on as ever.
+image must get the same features at every place of a batch, beside whatever others. Kernels of a CPU compute
+the last rows of a batch in another way than the first, where its size is no multiple of their width, and that
+moves the last bits of a few images. So all of them are looked at again, at another place beside others,
+before anything is kept; where one differs, training goes on as ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,23 +20,24 @@ from bench.augment.pipeline import format_of
 from bench.data.images import Index
 from bench.data.resident import Rows, Wanted
 from bench.data.streamed import Split
-from bench.models.frozen import Kept, Trunk, drawing, same
+from bench.models.frozen import Kept, Trunk, generators, same
+from bench.train.checkpoint import restore_generators
 from bench.train.turns import Clock, Turns
 
-PASSES = 2
-"""Times that a stage must show each image before a pass over all of them is made for it."""
+PASSES = 3
+"""Times that a stage must show each image before two passes over all of them are made for it."""
 
 
 class Gathered:
     """A split with features in place of images, for a head to train on."""
 
-    def __init__(self, trunk: Trunk, split: Split, features: Tensor, sizes: frozenset[int]) -> None:
+    def __init__(self, trunk: Trunk, split: Split, features: Tensor, size: int) -> None:
         """Nothing is computed yet.
 
         features   (N, …), of all images
-        sizes      of batches that may be put together from them; others go through the trunk
+        size       images of the batches that are put together from them; others go through the trunk
         """
-        self._trunk, self._split, self._features, self._sizes = trunk, split, features, sizes
+        self._trunk, self._split, self._features, self._size = trunk, split, features, size
 
     @property
     def nbytes(self) -> int:
@@ -43,79 +47,82 @@ class Gathered:
     def batches(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, Tensor]]:
         """Each of ``wanted`` in turn, with its features (B, …), as the trunk would give them."""
         for rows in wanted:
-            if len(rows.places) in self._sizes:
+            if len(rows.places) == self._size:
                 yield rows, _picked(self._features, rows.index)
             else:
                 yield rows, _seen(self._trunk, self._split, rows.places)
 
 
-def gathered(
-    trunk: Trunk, split: Split, sizes: tuple[int, int], shown: int, clock: Clock
-) -> Turns[Gathered | None]:
-    """The features of a training split; None where they are not worth a pass over it, or not the same.
+def gathered(trunk: Trunk, split: Split, size: int, shown: int, clock: Clock) -> Turns[Gathered | None]:
+    """The features of a training split; None where they are not worth two passes over it, or not the same.
 
-    sizes   images of a batch, and of the last one of an epoch
+    size    images of a batch
     shown   images that the stage is planned to show
     """
-    key = "gathered", split.digest, sizes[0]
+    key = "gathered", split.digest, size
     known = trunk.recall(key)
     if known is None and shown >= PASSES * len(split):
-        known = yield from _pass(trunk, split, sizes[0], clock)
+        device = str(split.labels.device)
+        before = generators(device)
+        known = yield from _passes(trunk, split, size, clock)
+        if not same(before, generators(device)):  # what it draws is said anew each time
+            restore_generators(before, device)
+            known = ()
         if known is not None:
             trunk.keep(key, known)
-    if not known:
-        return None
-    (features,) = known
-    good = {size for size in sizes if size == sizes[0] or _steady(trunk, split, size, features)}
-    return Gathered(trunk, split, features, frozenset(good))
+    return Gathered(trunk, split, known[0], size) if known else None
 
 
-def _pass(trunk: Trunk, split: Split, size: int, clock: Clock) -> Turns[Kept | None]:
-    """Features of all images, computed in batches of ``size``.
+def _passes(trunk: Trunk, split: Split, size: int, clock: Clock) -> Turns[Kept | None]:
+    """Features of all images, computed in batches of ``size``, each image twice.
 
     Nothing where an image's depend on the batch, which is worth keeping too; None where there is no room.
     Others get their turn after each batch.
     """
     count, device = len(split), split.labels.device
-    before = drawing(device)
-    first = _seen(trunk, split, _places(0, size, count))
-    if not same(before, drawing(device)) or not _steady(trunk, split, size, first):
-        return ()
-    if not trunk.holds(first[0].nbytes * count):
-        return None
-    features = first.new_empty((count, *first.shape[1:])).contiguous(memory_format=format_of(first))
-    batches = (_rows(_places(start, size, count), device) for start in range(0, count, size))
-    for start, (_, images) in zip(range(0, count, size), split.batches(batches), strict=True):
-        features[start : start + size] = trunk(images)[: count - start]
+    features = torch.empty(0)
+    for rows, images in split.batches(_arranged(count, size, device)):
+        seen = trunk(images)
+        if not len(features):
+            if not trunk.holds(seen[0].nbytes * count):
+                return None
+            features = seen.new_empty((count, *seen.shape[1:])).contiguous(memory_format=format_of(seen))
+        if rows.new:
+            features[rows.places[0] : rows.places[0] + size] = seen[: count - rows.places[0]]
+        elif not torch.equal(seen, _picked(features, rows.index)):
+            return ()
         yield from clock.pause()
     return (features,)
 
 
-def _steady(trunk: Trunk, split: Split, size: int, features: Tensor) -> bool:
-    """Whether images have their ``features`` (M, …) at every place of a batch of ``size``.
+@dataclass(frozen=True)
+class _Looked(Rows):
+    """A batch of images that a trunk looks at for the first time, or again."""
 
-    Of two images: so many copies of each.
+    new: bool
+
+
+def _arranged(count: int, size: int, device: torch.device) -> Iterator[_Looked]:
+    """Batches of ``size`` with each of ``count`` images twice: in order, and half a batch on, beside others.
+
+    The second kind comes as soon as all of its images have been there; after the last image comes the first.
     """
-    for place in {0, (min(len(features), len(split)) - 1) // 2}:
-        copies = _seen(trunk, split, np.full(size, place))
-        if not torch.equal(copies, features[place].expand_as(copies)):
-            return False
-    return True
+
+    def looked(start: int, new: bool) -> _Looked:
+        places = np.arange(start, start + size) % count
+        return _Looked(places, torch.from_numpy(places).to(device), new)
+
+    for start in range(0, count, size):
+        yield looked(start, True)
+        if start:
+            yield looked(start - size + size // 2, False)
+    yield looked((count - 1) // size * size + size // 2, False)
 
 
 def _seen(trunk: Trunk, split: Split, places: Index) -> Tensor:
     """Features of the images at ``places`` (B,), from the trunk."""
-    ((_, images),) = split.batches([_rows(places, split.labels.device)])
+    ((_, images),) = split.batches([Rows(places, torch.from_numpy(places).to(split.labels.device))])
     return trunk(images)
-
-
-def _rows(places: Index, device: torch.device) -> Rows:
-    return Rows(places, torch.from_numpy(places).to(device))
-
-
-def _places(start: int, size: int, count: int) -> Index:
-    """``size`` images from ``start`` on; after the last comes the first."""
-    return np.arange(start, start + size) % count
 
 
 def _picked(features: Tensor, index: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ from bench.data.images import Development
 from bench.data.streamed import placed
 from bench.errors import UserError
 from bench.evaluate import predicted
-from bench.models.frozen import Evaluated, Trunk, frozen
+from bench.models.frozen import Evaluated, Trunk, frozen, generators
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.batches import Batches
-from bench.train.checkpoint import Snapshot, generators, restore_generators
+from bench.train.checkpoint import Snapshot, restore_generators
 from bench.train.device import room_for_features, room_for_images
 from bench.train.heads import Gathered, gathered
 from bench.train.outcome import Best, Diverged, Fit, Hooks, Placing, Progress, Pruned
@@ -170,9 +170,8 @@ class _Loop:
         """
         if self.trunk is None or self.batches.draws or self.recipe.compile:
             return None  # a compiled trunk rounds in its own way
-        batches = self.batches
-        shown = steps * batches.sizes[0]
-        seen = yield from gathered(self.trunk, batches.split, batches.sizes, shown, self.clock)
+        split, size = self.batches.split, self.batches.size
+        seen = yield from gathered(self.trunk, split, size, steps * size, self.clock)
         if seen:
             self.features_bytes = max(self.features_bytes, seen.nbytes)
         return seen
