@@ -52,7 +52,7 @@ def renamed(theirs: Weights, model: str) -> Weights:
     ours = timm.create_model(model).state_dict()
     if [tensor.shape for tensor in theirs.values()] != [tensor.shape for tensor in ours.values()]:
         sys.exit(f"these are not the tensors of {model}: their number, shapes or order differ")
-    return dict(zip(ours, theirs.values(), strict=True))
+    return {name: tensor.contiguous() for name, tensor in zip(ours, theirs.values(), strict=True)}
 
 
 if __name__ == "__main__":
