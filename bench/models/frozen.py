@@ -112,7 +112,7 @@ def frozen(network: Network, model: Choice, precision: Precision, room: int) -> 
 
 
 def generators(device: str | torch.device) -> dict[str, Tensor]:
-    """States of torch's generators, which dropout draws from, as bytes on the CPU."""
+    """States of torch's generators, which dropout draws from: uint8 of shape (n,) each, on the CPU."""
     states = {"cpu": torch.get_rng_state()}
     if torch.device(device).type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)

@@ -105,7 +105,7 @@ class Checkpoint:
 
 
 def restore_generators(states: Mapping[str, Tensor], device: str) -> None:
-    """Let torch's generators go on where ``states`` were taken."""
+    """Let torch's generators go on where ``states``, of shape (n,) each, were taken."""
     torch.set_rng_state(states["cpu"].cpu())
     if "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"].cpu(), device)
