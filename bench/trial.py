@@ -223,7 +223,7 @@ def _with_course(result: Result, done: Fit, clock: _Phases, where: Surroundings)
     speeds = [entry["images_per_s"] for entry in done.history]
     # the median: the first evaluations hold the warm-up
     timings = clock.seconds | ({"images_per_s": float(np.median(speeds))} if speeds else {})
-    timings["train"] += done.earlier_s
+    timings["train"] += done.earlier_s + done.owed_s
     return replace(
         result,
         history=tuple(done.history),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,20 +22,35 @@ from bench.models.network import Network, evaluating, forward_in
 from bench.recipe import Choice, Precision
 from bench.registry import models
 
-Kept = tuple[Tensor, ...]
-_kept: OrderedDict[Hashable, Kept] = OrderedDict()
+Features = tuple[Tensor, ...]
+Owed = dict[Hashable, float]
+"""What a trial found kept → seconds that this had taken another."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    features: Features
+    seconds: float
+    """That they took."""
+
+
+_kept: OrderedDict[Hashable, _Kept] = OrderedDict()
 
 
 class Trunk:
     """A network's normalisation and backbone, as they are now. They must not change while it is used."""
 
-    def __init__(self, network: Network, model: Choice, precision: Precision, room: int) -> None:
+    def __init__(
+        self, network: Network, model: Choice, precision: Precision, room: int, owed: Owed | None = None
+    ) -> None:
         """Tell the trunk's weights apart from all others, which reads them once.
 
         model   the recipe's, of which ``network`` was built
         room    bytes of features that this process may keep, those of other trunks included
+        owed    the trial's, to be added to: what it costs must not depend on who came before it
         """
         self._network, self._precision, self._room = network, precision, room
+        self._owed = {} if owed is None else owed
         component = models[model.name]
         spared = component.traits.get("head", ())
         params = {name: value for name, value in model.params.items() if name not in spared}
@@ -46,25 +63,31 @@ class Trunk:
         with evaluating(self._network.backbone), torch.no_grad(), forward_in(self._precision, images.device):
             return self._network.features(images)
 
-    def recall(self, asked: Hashable) -> Kept | None:
-        """What this trunk, or an equal one, was asked to keep as ``asked``."""
+    def recall(self, asked: Hashable, share: float = 1.0) -> Features | None:
+        """What an equal trunk was asked to keep as ``asked``; ``share`` of its seconds are owed."""
         key = self._key, asked
-        if key in _kept:
-            _kept.move_to_end(key)
-        return _kept.get(key)
+        if key not in _kept:
+            return None
+        _kept.move_to_end(key)
+        self._owed.setdefault(key, share * _kept[key].seconds)
+        return _kept[key].features
 
     def holds(self, size: int) -> bool:
         """Whether so many bytes may be kept."""
         return size <= self._room
 
-    def keep(self, asked: Hashable, features: Sequence[Tensor]) -> None:
-        """Keep ``features`` if there is room; on a GPU they are then complete, for whichever stream reads."""
+    def keep(self, asked: Hashable, features: Sequence[Tensor], seconds: float) -> None:
+        """Keep ``features``, which took ``seconds``, if there is room.
+
+        On a GPU they are then complete, for whichever stream reads them.
+        """
+        self._owed[self._key, asked] = 0.0
         if not self.holds(sum(part.nbytes for part in features)):
             return
         if features and features[0].is_cuda:
             torch.cuda.current_stream(features[0].device).synchronize()
-        _kept[self._key, asked] = tuple(features)
-        while not self.holds(sum(part.nbytes for parts in _kept.values() for part in parts)):
+        _kept[self._key, asked] = _Kept(tuple(features), seconds)
+        while not self.holds(sum(part.nbytes for kept in _kept.values() for part in kept.features)):
             _kept.popitem(last=False)
 
 
@@ -92,23 +115,28 @@ class Evaluated:
             yield from zip(asked, (part.clone() for part in known), strict=True)
             return
         drawn, made = generators(self.labels.device), []
+        spent, begun = 0.0, time.perf_counter()
         for rows, images in self._split.batches(asked):
             features = self._trunk(images)
             if self._trunk.holds(features.nbytes * len(asked)):
                 made.append(features.clone())  # a head may write into what it is given
+            spent += time.perf_counter() - begun
             yield rows, features
+            begun = time.perf_counter()
         if len(made) == len(asked) and same(drawn, generators(self.labels.device)):
-            self._trunk.keep(key, made)
+            self._trunk.keep(key, made, spent)
 
 
-def frozen(network: Network, model: Choice, precision: Precision, room: int) -> Trunk | None:
-    """The trunk of a network of which the head alone trains; None where another part does too.
+def frozen(
+    network: Network, model: Choice, precision: Precision, room: int, owed: Owed | None = None
+) -> Trunk | None:
+    """The ``Trunk`` of a network of which the head alone trains; None where another part does too.
 
     A backbone without weights is never frozen: it follows the head into training mode.
     """
     trains = [parameter.requires_grad for parameter in network.backbone.parameters()]
     ours = type(network).forward is Network.forward
-    return Trunk(network, model, precision, room) if ours and trains and not any(trains) else None
+    return Trunk(network, model, precision, room, owed) if ours and trains and not any(trains) else None
 
 
 def generators(device: str | torch.device) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from bench.augment.pipeline import format_of
 from bench.data.images import Index
 from bench.data.resident import Rows, Wanted
 from bench.data.streamed import Split
-from bench.models.frozen import Kept, Trunk, generators, same
+from bench.models.frozen import Features, Trunk, generators, same
 from bench.train.checkpoint import restore_generators
 from bench.train.turns import Clock, Turns
 
@@ -60,20 +60,21 @@ def gathered(trunk: Trunk, split: Split, size: int, shown: int, clock: Clock) ->
     shown   images that the stage is planned to show
     """
     key = "gathered", split.digest, size
-    known = trunk.recall(key)
+    # a stage too short for passes would have asked as often as it shows images
+    known = trunk.recall(key, min(1.0, shown / (2 * len(split))))
     if known is None and shown >= PASSES * len(split):
         device = str(split.labels.device)
-        before = generators(device)
+        before, begun = generators(device), clock.now()
         known = yield from _passes(trunk, split, size, clock)
         if not same(before, generators(device)):  # what it draws is said anew each time
             restore_generators(before, device)
             known = ()
         if known is not None:
-            trunk.keep(key, known)
+            trunk.keep(key, known, clock.now() - begun)
     return Gathered(trunk, split, known[0], size) if known else None
 
 
-def _passes(trunk: Trunk, split: Split, size: int, clock: Clock) -> Turns[Kept | None]:
+def _passes(trunk: Trunk, split: Split, size: int, clock: Clock) -> Turns[Features | None]:
     """Features of all images, computed in batches of ``size``, each image twice.
 
     Nothing where an image's depend on the batch, which is worth keeping too; None where there is no room.

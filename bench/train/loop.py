@@ -14,7 +14,7 @@ from bench.data.images import Development
 from bench.data.streamed import placed
 from bench.errors import UserError
 from bench.evaluate import predicted
-from bench.models.frozen import Evaluated, Trunk, frozen, generators
+from bench.models.frozen import Evaluated, Owed, Trunk, frozen, generators
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.batches import Batches
@@ -96,6 +96,7 @@ class _Loop:
         self.room = room_for_features(device, hooks.resident_bytes, there)
         """Bytes of features that this process may keep."""
         self.features_bytes = 0
+        self.owed: Owed = {}
         self.trunk: Trunk | None = None
         """The network's, in a stage that trains the head alone."""
         self.best = Best()
@@ -115,7 +116,8 @@ class _Loop:
 
     def fit(self) -> Fit:
         """What was done so far."""
-        return Fit(self.history, self.stages, self.earlier_s, self.placing, self.features_bytes)
+        owed_s = sum(self.owed.values())
+        return Fit(self.history, self.stages, self.earlier_s, self.placing, self.features_bytes, owed_s)
 
     def has_done(self, position: int) -> bool:
         """Whether the run that this one continues ended that stage."""
@@ -130,7 +132,7 @@ class _Loop:
         earlier = self._take_up(position, stepper)
         for known in earlier:
             since_best = 0 if own_best.take(known) else since_best + 1
-        self.trunk = frozen(self.network, self.recipe.model, self.recipe.precision, self.room)
+        self.trunk = frozen(self.network, self.recipe.model, self.recipe.precision, self.room, self.owed)
         seen = yield from self._features(sum(legs))
         stepper.on_features = seen is not None
         batches = self.batches.of_stage(position, stepper.done % self.batches.per_epoch, seen)

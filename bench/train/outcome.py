@@ -84,6 +84,8 @@ class Fit:
     """Where training and validation images were."""
     features_bytes: int = 0
     """Of what a frozen trunk said of the training images, where heads were trained on that."""
+    owed_s: float = 0.0
+    """Seconds that others had spent on what a frozen trunk says, and this run found."""
 
 
 class Diverged(Exception):  # noqa: N818 - a result, not an error

@@ -136,6 +136,20 @@ def test_another_head_on_the_same_trunk_finds_its_features(
     assert done.features_bytes > 0
 
 
+def test_a_trial_owes_what_others_spent_on_features_that_it_finds(
+    development: Development, recipe: Make, network: Build
+) -> None:
+    """So that its seconds are what it would take alone, whoever came before it."""
+    long, short = recipe(stages=[*HEAD, *HEAD]), recipe(stages=[{"train": "head", "steps": 4}])
+    assert fit(network(long), development, long, 0, "cpu").owed_s == 0, "its second stage finds its own"
+    spent = {key[1][0]: kept.seconds for key, kept in frozen._kept.items()}
+    assert spent.keys() == {"gathered", "evaluated"}
+    found = fit(network(long), development, long, 1, "cpu")
+    assert found.owed_s == pytest.approx(sum(spent.values())) > 0
+    found = fit(network(short), development, short, 0, "cpu")
+    assert found.owed_s == pytest.approx(spent["gathered"] / 2 + spent["evaluated"])
+
+
 @pytest.mark.parametrize("change", ["weight", "statistic", "normalisation", "precision", "model"])
 def test_another_trunk_finds_none(
     change: str, development: Development, recipe: Make, network: Build
@@ -208,7 +222,7 @@ def test_what_there_is_no_room_for_is_not_kept(
     assert done.features_bytes == 0
     done = fit(network(chosen), development, chosen, 3, "cpu", Hooks(resident_bytes=there + 64 * 32 * 4))
     assert done.features_bytes == 64 * 32 * 4
-    assert sum(part.nbytes for parts in frozen._kept.values() for part in parts) <= 64 * 32 * 4
+    assert sum(part.nbytes for kept in frozen._kept.values() for part in kept.features) <= 64 * 32 * 4
 
 
 def test_features_of_images_that_are_streamed_are_kept(
