@@ -119,7 +119,7 @@ def test_a_head_only_step_is_far_cheaper_than_a_full_one(benchmark: Any) -> None
     assert value > 2.5
 
 
-def test_six_epochs_of_a_head_take_little_more_than_a_look_at_each_image(
+def test_six_epochs_of_a_head_take_little_more_than_two_looks_at_each_image(
     benchmark: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = recipe("efficientnet_b0", stages=[{"train": "head", "epochs": 6}])
@@ -135,8 +135,8 @@ def test_six_epochs_of_a_head_take_little_more_than_a_look_at_each_image(
 
     with computing(chosen, "cpu"):
         value = ratio(trained(lambda *_: None), trained(frozen.frozen), 3)
-    report(benchmark, "six epochs of a head, computed each time / kept", value, "≥ 3.5")
-    assert value > 2.5
+    report(benchmark, "six epochs of a head, computed each time / kept", value, "≥ 2.5")
+    assert value > 1.8
 
 
 def test_an_epoch_with_its_evaluation_stays_near_its_steps(benchmark: Any) -> None:

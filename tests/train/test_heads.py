@@ -145,7 +145,8 @@ def test_a_trial_owes_what_others_spent_on_features_that_it_finds(
     spent = {key[1][0]: kept.seconds for key, kept in frozen._kept.items()}
     assert spent.keys() == {"gathered", "evaluated"}
     found = fit(network(long), development, long, 1, "cpu")
-    assert found.owed_s == pytest.approx(sum(spent.values())) > 0
+    assert found.owed_s == pytest.approx(sum(spent.values()))
+    assert min(spent.values()) > 0
     found = fit(network(short), development, short, 0, "cpu")
     assert found.owed_s == pytest.approx(spent["gathered"] / 2 + spent["evaluated"])
 
