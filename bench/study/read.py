@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
-from bench.registry import Component, metrics, sources, use
+from bench.registry import Component, metrics, models, sources, use
 from bench.study import gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
@@ -100,6 +100,11 @@ class Study(Frozen):
     def sets(self) -> tuple[str, ...]:
         """Names of what finished trials are scored on: the local test set, where there is one, first."""
         return (*(LOCAL_SET,) * has_local(self.data), *self.hidden)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether none of its arms was trained here: ``bench judge`` wrote it."""
+        return all(models[arm.recipe.model.name].traits.get("elsewhere") for arm in self.arms)
 
     @property
     def judged_by(self) -> list[str]:
