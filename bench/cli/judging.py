@@ -25,7 +25,7 @@ def judge(
         typer.Option(
             "--with",
             metavar="TOML",
-            help="What is asked of them.  \\[default: the .toml of the same name beside FILE, if there is one]",
+            help="What is asked of them.  \\[default: the .toml of FILE's name beside it]",
             show_default=False,
         ),
     ] = None,

@@ -97,6 +97,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         noise=tuple(noise.measure_noise(study, plan, evidence)),
         looked=looked(plan, store),
         gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
+        elsewhere=study.elsewhere,
         asked=asked.rows(study, evidence, order, _classes(outcomes)),
     )
     return document if plan.smoke else replace(document, methods=methods.sentences(study, plan, document))

@@ -421,6 +421,8 @@ class Document:
     gates: tuple[GateRow, ...] = ()
     methods: tuple[str, ...] = ()
     """Sentences for the methods of a paper."""
+    elsewhere: bool = False
+    """Nothing was trained here: predictions were handed in, and nothing else is known."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:

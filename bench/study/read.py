@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
-from bench.registry import Component, metrics, models, sources, use
+from bench.registry import Component, metrics, sources, use
 from bench.study import gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.code import Code, Outside, nothing, run_in
@@ -104,7 +104,7 @@ class Study(Frozen):
     @property
     def elsewhere(self) -> bool:
         """Whether none of its arms was trained here: ``bench judge`` wrote it."""
-        return all(models[arm.recipe.model.name].traits.get("elsewhere") for arm in self.arms)
+        return all(arm.elsewhere for arm in self.arms)
 
     @property
     def judged_by(self) -> list[str]:

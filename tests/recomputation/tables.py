@@ -134,6 +134,11 @@ class Tables:
             "trained_parameters": records[0]["trainable_parameters"],
             "flops": records[0]["flops"],
         }
+        if self.study.elsewhere:
+            means = ("epochs", "train_seconds", "images_per_s")
+            alone: Row = dict.fromkeys(("time_ratio", "peak_memory_mb"))
+            parts = (f"{name}{part}" for name in means for part in ("", "_sd", "_seeds"))
+            return row | alone | dict.fromkeys(parts)
         seconds = [record["timings"]["train"] for record in records]
         base = [trial.record["timings"]["train"] for trial in self.study.finished(self.study.baseline)]
         ratio = None if arm == self.study.baseline else float(np.mean(seconds) / np.mean(base))
