@@ -67,3 +67,5 @@ class Answers:
     """(N,) number of the class that was answered; None where there are probabilities."""
     set_of: Codes
     """(N,) which of ``sets``."""
+    by_fold: frozenset[str] = frozenset()
+    """Sets of which each fold has images of its own."""

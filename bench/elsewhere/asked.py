@@ -116,12 +116,12 @@ def _table(asked: Tree, found: Found) -> Tree:
 
 def _untold(study: Study, found: Found) -> Iterator[Mistake]:
     """What is asked for and cannot be told from predictions."""
-    claims = {f"[[claims]] number {n}": claim.metric for n, claim in enumerate(study.claims, 1)}
+    claims = {f"[[claims]] number {n} metric": claim.metric for n, claim in enumerate(study.claims, 1)}
     gates = {f"gates number {n}": gate.metric for n, gate in enumerate(study.gates, 1)}
-    for where, metric in claims.items():
+    for where, metric in (claims | gates).items():
         if metric.startswith(NOT_TOLD):
-            problem = "predictions do not say what training cost, nor how it went; leave the claim out"
-            yield Mistake(f"{where} metric", shorten(metric), problem)
+            problem = "predictions do not say what training cost, nor how it went; leave it out"
+            yield Mistake(where, shorten(metric), problem)
     asked = {"primary": study.primary} | claims | gates
     scores = {where: metric.partition(".")[2] for where, metric in asked.items()}
     scores |= {f"scores number {n}": score for n, score in enumerate(study.scores, 1)}

@@ -43,13 +43,28 @@ class Check(Cells):
         if self.problems:
             return None
         trials = tuple(self._trials())
-        return Answers(self.sheet, self.sets, self.classes, trials, self.labels, self.said, self.set_of)
+        return Answers(
+            self.sheet, self.sets, self.classes, trials, self.labels, self.said, self.set_of, self.by_fold
+        )
 
     @property
     def grouped(self) -> tuple[str, ...]:
         """Sets of which the groups of images are known."""
         known = self.ok & ~self.diverged & ~self._is("group", "")
         return tuple(name for k, name in enumerate(self.sets) if known[self.set_of == k].any())
+
+    @cached_property
+    def by_fold(self) -> frozenset[str]:
+        """Sets of which no two folds have an image in common: the local one, and what is made of it."""
+        if self.folds is None:
+            return frozenset()
+        of = {LOCAL}
+        for place, name in enumerate(self.sets):
+            rows = self.ok & ~self.diverged & (self.set_of == place)
+            items = set(self._item[rows].tolist())
+            pairs = set(zip(self._item[rows].tolist(), self.fold[rows].tolist(), strict=True))
+            of |= {name} if len(pairs) == len(items) else set()
+        return frozenset(of)
 
     # -- rows of one image ---------------------------------------------------------------------------------
 
@@ -153,7 +168,7 @@ class Check(Cells):
         lines, cells = [], 0
         for place, name in enumerate(self.sets):
             mine = used & (self.set_of == place)
-            for line, count in self._lacking(mine, trained, local=name == LOCAL):
+            for line, count in self._lacking(mine, trained, by_fold=name in self.by_fold):
                 lines.append(f"{line} of {name}")
                 cells += count
         what = "images are missing that other trials have; test images that each seed draws anew cannot be "
@@ -169,11 +184,11 @@ class Check(Cells):
         if lines:
             self.problems.append(Problem(what, tuple(lines[:SHOWN]), len(lines)))
 
-    def _lacking(self, mine: Chosen, trials: Sequence[int], *, local: bool) -> Iterator[tuple[str, int]]:
+    def _lacking(self, mine: Chosen, trials: Sequence[int], *, by_fold: bool) -> Iterator[tuple[str, int]]:
         """A line for each trial that lacks images of a set, and how many.
 
-        mine    rows (N,) of the set
-        local   it is the local test set, of which each fold has its own images
+        mine      rows (N,) of the set
+        by_fold   of which each fold has its own images
         """
         import numpy as np
 
@@ -186,7 +201,7 @@ class Check(Cells):
         there[place[number[rows]], item] = True
         folds = self.fold[rows[first]]
         for k, trial in enumerate(trials):
-            wanted = folds == known[trial][2] if local else np.ones(len(items), bool)
+            wanted = folds == known[trial][2] if by_fold else np.ones(len(items), bool)
             lacking = np.flatnonzero(wanted & ~there[k])
             if len(lacking):
                 named = [str(self.sheet.cells["image"][rows[first[i]]]) for i in lacking[:NAMED]]

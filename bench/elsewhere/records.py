@@ -38,8 +38,7 @@ class Recorder:
         for trial in first.values():
             for place, name in enumerate(answers.sets):
                 images = self._images(trial.rows[answers.set_of[trial.rows] == place])
-                at = trial.fold if name == LOCAL else None
-                self._sets[name, at] = _key(name, images, answers), images[0]
+                self._sets[name, self._fold(name, trial.fold)] = _key(name, images, answers), images[0]
         self.fingerprint = fingerprint(sorted(key for key, _ in self._sets.values()))
         """Of all that is scored: stands where a study has that of its images."""
 
@@ -108,7 +107,11 @@ class Recorder:
         return {name: value for name, value in scores.items() if not scores_of.needs_probabilities(name)}
 
     def _at(self, name: str, fold: int | None) -> tuple[str, Predictions]:
-        return self._sets[name, fold if name == LOCAL else None]
+        return self._sets[name, self._fold(name, fold)]
+
+    def _fold(self, name: str, fold: int | None) -> int | None:
+        """The fold that a set's images belong to; None where all folds have the same."""
+        return fold if name in self.answers.by_fold else None
 
     def _said(self, trial: Trial) -> dict[str, Predictions]:
         """Key of each set → what a trial said of its images."""
