@@ -65,7 +65,7 @@ def judge(
 
     The TOML file may name question, baseline, primary (the SET.SCORE that
     decides), local (the set that is the local one), delta, scores, claims,
-    gates, ensembles, as a study does. Write it before you look: what is
+    gates, ensembles, ordered, as a study does. Write it before you look: what is
     declared after the first report has no verdict. docs/judge.md shows a
     Lightning, a timm and a Keras loop.
     """

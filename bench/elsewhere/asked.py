@@ -17,7 +17,7 @@ from bench.study.read import Study, parse
 from bench.study.toml import table_of, text_of
 
 KEYS = (
-    "question", "baseline", "primary", "local", "delta", "scores", "claims", "gates", "ensembles",
+    "question", "baseline", "primary", "local", "delta", "scores", "claims", "gates", "ensembles", "ordered",
 )  # fmt: skip
 """What the file beside predictions may hold; all of it as in a study, but for ``local``."""
 BASELINE = "baseline"

@@ -111,6 +111,7 @@ class Exported:
             "baseline": study.baseline,
             "primary": study.primary,
             "scores": list(study.scores),
+            "ordered": [list(one.levels) for one in study.ordered if one.blocks == (one.levels,)],
             "gates": [gate.text for gate in study.gates],
             "delta": study.delta.model_dump(),
             "ensembles": {name: {"arm": one.arm} for name, one in study.ensembles.items()},

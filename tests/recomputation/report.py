@@ -43,6 +43,7 @@ CONSTANTS = (
     "(Smyth 2004)",
     "at 0 and at the difference called relevant",
     "inside 95 times in 100",
+    "in at least 95 of 100 such studies",
 )
 """Numbers of the method, not of this study."""
 
@@ -73,6 +74,7 @@ class Report:
                 self.tables.factors(),
                 FACTORS | {self._delta: interval("effect", "effect_low", "effect_high", self.unit)},
             ),
+            self.ordered(),
             self.ensembles(),
             self.scores(),
             *self.corruptions(),
@@ -387,6 +389,19 @@ class Report:
     def costs(self) -> Section:
         columns: Columns = {"arm": self.label, f"{self.primary} %": spread("accuracy")} | COSTS
         return Section("Costs", tables=[Table("costs", self.tables.costs(), columns, "arm")])
+
+    def ordered(self) -> Section:
+        columns: Columns = {
+            "ordered": said("factor"),
+            "levels": said("levels"),
+            "line, first to last": interval("line", "line_low", "line_high", self.unit),
+            "bend": interval("bend", "bend_low", "bend_high", self.unit),
+            "best seen": said("best"),
+            "not told from the best": said("among"),
+            "settings of the others": number("blocks"),
+            self.over: number("seeds"),
+        }
+        return Section("Ordered levels", tables=[Table("ordered", self.tables.ordered(), columns, "ordered")])
 
     def ensembles(self) -> Section:
         columns: Columns = {"ensemble": said("ensemble"), "arm": self.label, "seeds": number("seeds")}

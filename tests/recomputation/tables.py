@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import corrupted, designs, outlook, screens, settings, tuning
+from . import corrupted, designs, ordered, outlook, screens, settings, tuning
 from .beside import Beside
 from .claims import claims
 from .comparisons import Comparison, compare, difference
@@ -191,6 +191,9 @@ class Tables:
 
     def ladder(self) -> list[Row]:
         return designs.ladder_rows(self.study, self.family)
+
+    def ordered(self) -> list[Row]:
+        return ordered.rows(self.study)
 
     def ensembles(self) -> list[Row]:
         rows = []
