@@ -134,7 +134,7 @@ class Report:
             columns[f"{name} %"] = halved(f"{name}_accuracy", f"{name}_low", f"{name}_high")
         columns |= {
             f"{self._delta} vs baseline": lambda row: self._apart(
-                interval("effect", "low", "high", self.unit)(row)
+                interval("effect", "low", "high", self.unit)(row), row["arm"]
             ),
             "verdict": lambda row: (
                 row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
@@ -148,9 +148,10 @@ class Report:
         }
         return Section("", lines, [Table("arms", tables.arms(), columns, "arm")])
 
-    def _apart(self, cell: Cell) -> Cell:
-        """The effect of a comparison, marked where both arms were tuned."""
-        return marked(cell, f" {self.study.mark}") if cell and self.study.mark else cell
+    def _apart(self, cell: Cell, arm: str) -> Cell:
+        """The effect of a comparison, marked where both arms were tuned, each apart."""
+        apart = self.study.mark and arm != self.study.repeated
+        return marked(cell, f" {self.study.mark}") if cell and apart else cell
 
     def outlook(self) -> list[Section]:
         """New runs, and looks at hidden sets."""
