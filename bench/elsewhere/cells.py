@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bench.elsewhere.answers import LOCAL, SHOWN, Problem
@@ -14,7 +14,14 @@ from bench.study.file import REPLICATE_SEEDS
 from bench.study.read import LOCAL_SET, NOT_SETS
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bench.elsewhere.answers import Chosen, Codes
+
+    Index = NDArray[np.signedinteger[Any]]
 
 TOLERANCE = 0.01
 """How far probabilities may be from adding up to 1: many classes are often written with few digits."""
@@ -58,7 +65,7 @@ class Cells:
         codes, known = pd.factorize(self.sheet.cells[name])
         return codes.astype("int64"), [str(each) for each in known]
 
-    def _add(self, what: str, rows: Chosen | Sequence[int], tell: Callable[[int], str] | None = None) -> None:
+    def _add(self, what: str, rows: Chosen | Index, tell: Callable[[int], str] | None = None) -> None:
         """Keep what is wrong with rows, a mask (N,) or their numbers; tell: what stands behind the place."""
         import numpy as np
 
@@ -86,7 +93,8 @@ class Cells:
         if name not in self.text:
             return np.full(self.rows, wanted == "")
         codes, known = self.text[name]
-        return codes == (known.index(wanted) if wanted in known else -1)
+        found: Chosen = codes == (known.index(wanted) if wanted in known else -1)
+        return found
 
     def _diverged(self) -> Chosen:
         import numpy as np

@@ -72,7 +72,8 @@ class Check(Cells):
     def _item(self) -> Codes:
         """Number (N,) of each row's image within its set; copies of an image share it."""
         images = self.text["image"][0]
-        return self.set_of * (images.max(initial=0) + 1) + images
+        items: Codes = self.set_of * (images.max(initial=0) + 1) + images
+        return items
 
     @cached_property
     def _copy(self) -> Codes:
@@ -80,7 +81,8 @@ class Check(Cells):
         if "condition" not in self.text:
             return self._item
         conditions = self.text["condition"][0]
-        return self._item * (conditions.max(initial=0) + 1) + conditions
+        copies: Codes = self._item * (conditions.max(initial=0) + 1) + conditions
+        return copies
 
     @cached_property
     def _trial(self) -> tuple[Codes, list[At]]:

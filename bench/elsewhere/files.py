@@ -143,7 +143,8 @@ def _text(column: pd.Series) -> NDArray[np.object_]:
         whole = column.dropna() % 1 == 0
         column = column.astype("Int64") if whole.all() else column
     text = column.astype("string").fillna("").str.strip()
-    return text.to_numpy(dtype=object)
+    cells: NDArray[np.object_] = text.to_numpy(dtype=object)
+    return cells
 
 
 def _frame(file: Path) -> pd.DataFrame:

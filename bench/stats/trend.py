@@ -16,7 +16,8 @@ def line(levels: int) -> Doubles:
     Least squares; levels are one step apart.
     """
     at = np.arange(levels) - (levels - 1) / 2
-    return at * (levels - 1) / np.square(at).sum()
+    weights: Doubles = at * (levels - 1) / np.square(at).sum()
+    return weights
 
 
 def bend(levels: int) -> Doubles:
@@ -26,7 +27,8 @@ def bend(levels: int) -> Doubles:
     """
     at = np.arange(levels) - (levels - 1) / 2
     curve = np.square(at) - np.square(at).mean()
-    return -((levels - 1) ** 2) / 4 * curve / np.square(curve).sum()
+    weights: Doubles = -((levels - 1) ** 2) / 4 * curve / np.square(curve).sum()
+    return weights
 
 
 def among_best(levels: int, compared: Callable[[int, int], Testable | None]) -> tuple[int, ...]:
