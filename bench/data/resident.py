@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.images import Index, Samples, Stored, read_into
+from bench.data.images import Index, Samples, Stored, digest, read_into
 
 BLOCK = 1024
 """Images that are counted, or go to the device, at a time."""
@@ -68,6 +68,11 @@ class Resident:
         return self._pixels.nbytes
 
     @property
+    def digest(self) -> bytes:
+        """Hash of its images."""
+        return digest(self._of.images)
+
+    @property
     def resident_bytes(self) -> int:
         """Of its images, on the device: all of them."""
         return self.nbytes
@@ -82,7 +87,7 @@ class Resident:
         return as_floats(self._pixels.index_select(0, index))
 
     def batches(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, Tensor]]:
-        """Each of ``wanted`` in turn, with its images as ``batch`` gives them; asked for one at a time."""
+        """Each of ``wanted`` with its images (B, C, H, W), as ``batch`` gives them; asked for one by one."""
         for rows in wanted:
             yield rows, self.batch(rows.index)
 

@@ -7,11 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from . import corrupted, designs, outlook, screens, settings, tuning
+from . import corrupted, designs, ordered, outlook, screens, settings, tuning
 from .beside import Beside
 from .claims import claims
 from .comparisons import Comparison, compare, difference
-from .family import Family, clopper_pearson
+from .family import Family, Verdict, clopper_pearson
 from .looks import LookedFamily
 from .records import LOCAL, Study, Trial
 from .replicates import FEW, gap_effect, items, wrong
@@ -73,24 +73,31 @@ class Tables:
 
     def arms(self) -> list[Row]:
         study, rows = self.study, []
-        for arm in self.order:
+        for arm in [*self.order, *filter(None, [study.repeated])]:
             base = arm == study.baseline
             row: Row = {"arm": arm, "baseline": "yes" if base else "no"}
             for name in study.sets:
                 one = mean(f"{name}_accuracy", self.values(arm, name, "accuracy"))
                 row |= {k.replace("_accuracy_", "_"): v for k, v in one.items()}
                 row |= self.interval(arm, name, f"{name}_")
-            alone = base or study.file.get("design") == "screen"
-            found = None if alone else self.family.verdict((arm, study.baseline, study.primary))
+            alone = base or (study.file.get("design") == "screen" and arm != study.repeated)
+            found = None if alone else self._found(arm)
             row |= effect("effect", found and found.comparison, found.level if found else 0.05, stem="")
             row |= verdict(found)
             row |= {"reference": None if alone else study.baseline}
             row |= self._gap(arm) if study.gap_set else {}
             row |= self._worst(arm)
             row |= mean("ece", self.values(arm, study.primary_set, "ece"))
-            row |= {"seeds": f"{len(study.finished(arm))}/{len(study.arms[arm])}"}
+            row |= {"seeds": f"{len(study.finished(arm))}/{len(study.trials(arm))}"}
             rows.append(row | self.costs_of(arm))
         return rows
+
+    def _found(self, arm: str) -> Verdict:
+        """On the primary metric against the baseline; the baseline again shows noise, outside the family."""
+        name = (arm, self.study.baseline, self.study.primary)
+        if arm != self.study.repeated:
+            return self.family.verdict(name)
+        return Verdict(compare(self.study, *name), "noise floor", dagger=False, detail="")
 
     def _gap(self, arm: str) -> Row:
         trials, hidden = self.study.finished(arm), self.study.gap_set
@@ -134,6 +141,11 @@ class Tables:
             "trained_parameters": records[0]["trainable_parameters"],
             "flops": records[0]["flops"],
         }
+        if self.study.elsewhere:
+            means = ("epochs", "train_seconds", "images_per_s")
+            alone: Row = dict.fromkeys(("time_ratio", "peak_memory_mb"))
+            parts = (f"{name}{part}" for name in means for part in ("", "_sd", "_seeds"))
+            return row | alone | dict.fromkeys(parts)
         seconds = [record["timings"]["train"] for record in records]
         base = [trial.record["timings"]["train"] for trial in self.study.finished(self.study.baseline)]
         ratio = None if arm == self.study.baseline else float(np.mean(seconds) / np.mean(base))
@@ -186,6 +198,9 @@ class Tables:
 
     def ladder(self) -> list[Row]:
         return designs.ladder_rows(self.study, self.family)
+
+    def ordered(self) -> list[Row]:
+        return ordered.rows(self.study)
 
     def ensembles(self) -> list[Row]:
         rows = []
