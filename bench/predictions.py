@@ -45,7 +45,7 @@ class Predictions:
         for name, array, kind in (("conditions", self.conditions, "int16"), ("groups", self.groups, "int32")):
             if array is not None and (array.dtype != kind or array.shape != self.labels.shape):
                 raise ValueError(f"{name} are {kind} (N,), got {array.dtype} {array.shape}")
-        arrays = (self.probabilities, self.labels, self.ids)
+        arrays: tuple[NDArray[Any], ...] = (self.probabilities, self.labels, self.ids)
         kinds = (("float16", 2), ("int64", 1), ("uint64", 1))
         if any(a.dtype != kind or a.ndim != axes for a, (kind, axes) in zip(arrays, kinds, strict=True)):
             found = [(a.dtype.name, a.ndim) for a in arrays]

@@ -295,7 +295,7 @@ def lacks(record: Brief, now: Mapping[str, int | str] | None = None) -> tuple[st
 def lacking(records: Iterable[Brief | None]) -> str:
     """``3 trials lack auc``, empty where none of these lacks a metric."""
     now = metrics.versions()
-    behind = {r.id: names for r in records if r is not None and (names := lacks(r, now))}
+    behind = {r.id: lacked for r in records if r is not None and (lacked := lacks(r, now))}
     names = ", ".join(sorted({name for of in behind.values() for name in of}))
     return f"{len(behind)} trial{'s lack' if len(behind) > 1 else ' lacks'} {names}" if behind else ""
 
