@@ -18,6 +18,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
@@ -68,6 +69,9 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.briefs = Briefs(root)
+        self._held: WeakValueDictionary[str, Record] = WeakValueDictionary()
+        """Records that somebody has: a report asks for each several times, and 30,000 fill half a gigabyte."""
+        self._held_at: dict[str, Stamp] = {}
 
     def trial_dir(self, id: str) -> Path:
         """Folder of one trial; ValueError for what is no id, so that no name becomes a path unchecked."""
@@ -102,8 +106,16 @@ class Store:
 
     def read(self, id: str) -> Record | None:
         """The record, or None where there is none that can be used; ``damaged`` says why not."""
+        at = Stamp.of(self._path(id, RECORD))
+        held, of = self._held.get(id), self._held_at.get(id)
+        if held is not None and at == of:
+            return held
         found = self._load(id)
-        return found if isinstance(found, Record) else None
+        if not isinstance(found, Record):
+            return None
+        if at is not None and not at.young:
+            self._held[id], self._held_at[id] = found, at
+        return found
 
     def brief(self, id: str) -> Brief | None:
         """What is asked most of a record; of one that has not changed since it was read, without reading."""

@@ -196,3 +196,21 @@ def test_few_records_are_not_worth_a_file(results: Path, monkeypatch: pytest.Mon
 def test_a_stamp_is_of_a_file_alone(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert [Stamp.of(str(tmp_path / name)) for name in ("", "none", "loop")] == [None, None, None]
+
+
+def test_a_record_that_somebody_holds_is_not_read_twice_unless_it_changed(
+    results: Path, read: list[str]
+) -> None:
+    one = Store(results)
+    held = one.read(one.ids()[0])
+    assert held is not None
+    assert one.read(held.id) is held
+    assert read == ["record.json"]
+    Store(results).rewrite(held.model_copy(update={"attempts": 3}))
+    now = one.read(held.id)
+    assert now is not None
+    assert now.attempts == 3
+    del held, now
+    gone = len(read)
+    assert one.read(one.ids()[0]) is not None
+    assert len(read) == gone + 1, "and nobody keeps it"
