@@ -70,7 +70,7 @@ class Store:
         self.root = root
         self.briefs = Briefs(root)
         self._held: WeakValueDictionary[str, Record] = WeakValueDictionary()
-        """Records that somebody has: a report asks for each several times, and 30,000 fill half a gigabyte."""
+        """Records that somebody has: a report asks for each several times; 30,000 fill half a gigabyte."""
         self._held_at: dict[str, Stamp] = {}
 
     def trial_dir(self, id: str) -> Path:
