@@ -130,7 +130,7 @@ def run(folder: Path, deeds: int, seed: int, say: Callable[[str], object] = prin
     from bench.execute.ray import Ray
     from bench.store import Store, equal_view
 
-    jobs = jobs_of(folder, 6 + 4 * deeds)
+    jobs = jobs_of(folder, 6 + 14 * deeds)  # something runs whenever a node is lost
     quiet = Place(folder / "quiet-results", folder / "quiet")
     for job in jobs:
         made_up(job, quiet, lambda event: None, lambda: False)
