@@ -5,6 +5,7 @@ What needs the disk (where a source is and what its content hashes to) comes in 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -394,10 +395,16 @@ def planned_trial(run: Run) -> PlannedTrial:
 def read_plan_file(path: Path) -> PlanFile:
     """``plan.json``. Raises UserError when it is damaged."""
     try:
-        return PlanFile.model_validate_json(content_of(path))
+        return _plan_file(content_of(path))
     except (ValidationError, OSError) as error:
         problem = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{path} is damaged ({problem}); delete it, bench run writes it again") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _plan_file(content: bytes) -> PlanFile:
+    """One is asked for half a dozen times, and may hold 30,000 trials."""
+    return PlanFile.model_validate_json(content)
 
 
 def make_plan(study: Study, locator: Locator) -> Plan:

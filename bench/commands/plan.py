@@ -19,7 +19,7 @@ from bench.progress.screen import duration
 from bench.progress.terminal import Terminal
 from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
-from bench.run.planning import Planning, TrialState, cells, lacking, lacks, states
+from bench.run.planning import Planning, States, TrialState, cells, lacking, lacks
 from bench.store import Brief, Store
 from bench.study import effects
 from bench.study.code import run_in, unread_in
@@ -30,19 +30,17 @@ MOST_ALIASES = 7
 SIDES = {"train": "train on", "val": "validate", "test": "test"}
 LEGEND = "● done  ◔ little learned  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
-States = list[tuple[Run, TrialState, Brief | None]]
 
-
-def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> tuple[Plan, Store]:
-    """The plan, with what becomes of the images, and where its records are.
+def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> tuple[Plan, States, Store]:
+    """The plan, with what becomes of the images, how it stands, and where its records are.
 
     Raises UserError for what a run would refuse.
     """
     outside = run_in if code else unread_in
     planning = Planning(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
     plan = planning.plan()
-    planning.foresee(plan)
-    return replace(plan, accounts=planning.told(plan)), planning.store
+    standing = planning.foresee(plan)
+    return replace(plan, accounts=planning.told(plan)), standing, planning.store
 
 
 def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
@@ -50,8 +48,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
 
     code   whether to run the code that the study names
     """
-    plan, store = _prepared(path, machine, smoked, code)
-    standing = states(plan, store)
+    plan, standing, store = _prepared(path, machine, smoked, code)
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
     behind = lacking(record for _, _, record in standing)
@@ -275,8 +272,7 @@ def _replicate(run: Run) -> str:
 
 def plan_json(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
     """The same as data."""
-    plan, store = _prepared(path, machine, smoked, code)
-    standing = states(plan, store)
+    plan, standing, store = _prepared(path, machine, smoked, code)
     trials = [_as_data(*each) for each in standing]
     about = {
         "study": plan.study.name,

@@ -117,11 +117,17 @@ def scored(keys: Iterable[Key], study: Study, plan: PlanFile, store: Store) -> l
         return record.status == "diverged" or _has(record, trial, parse(metric, tuple(trial.sets)))
 
     def both(key: Key) -> bool:
-        seen = [
-            {at for arm in arms for at, trial in by_arm.get(arm, {}).items() if known(trial, key[2])}
+        one, other = (
+            [(at, trial) for arm in arms for at, trial in by_arm.get(arm, {}).items()]
             for arms in arms_of(study, *key[:2])
-        ]
-        return not seen[0].isdisjoint(seen[1])
+        )
+        beside: dict[object, list[PlannedTrial]] = {}
+        for at, trial in one:
+            beside.setdefault(at, []).append(trial)
+        return any(
+            known(trial, key[2]) and any(known(mate, key[2]) for mate in beside.get(at, ()))
+            for at, trial in other
+        )
 
     return [key for key in keys if both(key)]
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 TrialState = Literal["done", "diverged", "failed", "missing", "unscored", "unknown"]
 """``unknown``: it trains with code that was not run, so nobody knows its id."""
+States = list[tuple[Run, TrialState, Brief | None]]
 SMOKE_FOLDER = "smoke-runs"
 
 
@@ -106,13 +107,14 @@ class Planning:
         )
         return plan if not self.looks else self._undecided(plan)
 
-    def foresee(self, plan: Plan) -> None:
-        """Refuse what a run would refuse and labels and names tell. Raises UserError that lists it all."""
+    def foresee(self, plan: Plan) -> States:
+        """How every replicate stands. Raises UserError that lists what a run would refuse, as labels tell."""
         self.refuse_unknown_classes(plan)
         standing = states(plan, self.store)
         ahead = [run for run, state, _ in standing if state in ("missing", "unscored")]
         waiting = self.untuned() if plan.pending else ()
         foresight.foresee(self.study, [*plan.pending, *waiting, *ahead], self._locator)
+        return standing
 
     def refuse_unknown_classes(self, plan: Plan) -> None:
         """Refuse a score of a class that finished trials do not know, which no further trial would tell."""
@@ -245,10 +247,10 @@ def store_of(machine: Machine, *, smoked: bool = False) -> Store:
     return Store(machine.results / SMOKE_FOLDER if smoked else machine.results)
 
 
-def states(plan: Plan, store: Store) -> list[tuple[Run, TrialState, Brief | None]]:
+def states(plan: Plan, store: Store) -> States:
     """Every replicate of a plan, shared ones too, and how it stands."""
     known: dict[str, Brief | None] = {}
-    out: list[tuple[Run, TrialState, Brief | None]] = []
+    out: States = []
     for run in plan.everything:
         if run.trial.id not in known:
             known[run.trial.id] = store.brief(run.trial.id)
