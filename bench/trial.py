@@ -256,11 +256,9 @@ def _score(
         probabilities = _probabilities(network, samples, trial, where)
         said = _said(samples, probabilities)
         seen.predictions[one.key] = replace(said, per_item=metrics.kept_per_item(said))
+        seen.scores[one.key], seen.recalls[one.key], conditions = metrics.told(said, classes)
         if samples.conditions is not None:
-            seen.conditions[one.key] = _by_condition(probabilities, samples)
-        seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
-        per_class = zip(classes, metrics.recalls(probabilities, samples.labels), strict=True)
-        seen.recalls[one.key] = {name: float(recall) for name, recall in per_class if recall == recall}
+            seen.conditions[one.key] = conditions
     return seen
 
 
@@ -293,19 +291,6 @@ def _said(samples: Samples, probabilities: NDArray[np.float16]) -> Predictions:
         samples.condition_names,
         groups=samples.groups,
     )
-
-
-def _by_condition(probabilities: NDArray[np.float16], samples: Samples) -> Scores:
-    """Accuracy and balanced accuracy of each condition's images; probabilities (N, K)."""
-    scores: Scores = {}
-    for number, name in enumerate(samples.condition_names):
-        mine = samples.conditions == number
-        shown = probabilities[mine], samples.labels[mine]
-        scores[name] = {
-            "accuracy": metrics.accuracy()(*shown),
-            "balanced_accuracy": metrics.balanced_accuracy()(*shown),
-        }
-    return scores
 
 
 def _probabilities(

@@ -15,7 +15,6 @@ CLAIM = re.compile(r"\| (?P<says>[^|]+) \|.*\*\*(?P<verdict>supported|refuted|in
 THEIRS = re.compile(r"\btheirs?\b")
 """In the heading of a column: the student report's, which is not in this repository."""
 ELSEWHERE = {
-    "the quickstart as it runs on two cores": {"3.8", "[−1.6, 9.2]"},
     "the student report": {"11", "38", "63", "68", "88.8", "95.15", "96.49"},
     "MedMNIST+, Doerrich et al. 2024": {
         *("94.9", "98.2", "98.5", "98.8", "91.9", "97.1", "98.3", "98.9"),
@@ -46,7 +45,7 @@ def told(quote: Quote) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_quoted_numbers_are_those_of_the_reports(page: Path) -> None:
     found = quotes(page)
-    for kind, least in (("difference", 10), ("score", 20)):
+    for kind, least in (("difference", 8), ("score", 20)):
         assert sum(quote.kind == kind for quote in found) >= least, f"{page.name} quotes no {kind}s any more"
     missing = [told(quote) for quote in unknown(page)]
     assert not missing, "\n".join([*missing, "mend the page, or say in ELSEWHERE where the number is from"])

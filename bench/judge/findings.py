@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
     from bench.judge.tables.hidden import Looked
     from bench.judge.tables.noise import Noise
+    from bench.judge.tables.ordered import Trend
     from bench.judge.tables.trials import TrialNote
     from bench.stats import Interval
     from bench.store import Record
@@ -421,6 +422,10 @@ class Document:
     gates: tuple[GateRow, ...] = ()
     methods: tuple[str, ...] = ()
     """Sentences for the methods of a paper."""
+    trends: tuple[Trend, ...] = ()
+    """Of levels that have an order."""
+    elsewhere: bool = False
+    """Nothing was trained here: predictions were handed in, and nothing else is known."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -12,6 +12,7 @@ from bench.judge.settings import Change
 from bench.judge.tables import TABLES, arms, tables
 from bench.judge.tables.ensembles import EnsembleRow
 from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
+from bench.judge.tables.ordered import Trend
 from bench.judge.tables.table import Column, Table
 from bench.recipe import Corrupted
 from bench.report import build, differs, files, present, write_report
@@ -44,6 +45,7 @@ def everything(make_world):
             changes=(Change("b", "augment", "[]", "[flip]"),),
             tuning=replace(document.tuning, shared=True),
             factor_effects=(FactorEffect((("augment", "flip", "none"),), effect, 3, 4, 2),),
+            trends=(Trend("lr", ("1", "2", "3"), effect, effect, "2", ("2", "3"), 4, 1),),
             ladder=(Rung("a", "", None, None), Rung("b", "augment + flip", finding, finding)),
             ingredients=(Ingredient("augment", "flip", finding, None),),
             ensembles=(EnsembleRow("pair", "b", 2, (0.9, 0.8), (THREE_OF_FIVE, None)),),

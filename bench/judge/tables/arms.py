@@ -52,6 +52,7 @@ def table(d: Document, cost: bool) -> Table:
         mark=lambda a: "§" if d.tuned_apart and a is not d.again else "",
     )
     judged = any(arm.finding for arm in d.arms) or d.again or not d.screen
+    shown = () if d.elsewhere else FIRST
     gap = Column("gap", f"gap to {d.gap_set}", "within", lambda a: a.gap, PERCENT)
     columns = (
         arm_column(d, lambda a: a.label),
@@ -65,7 +66,7 @@ def table(d: Document, cost: bool) -> Table:
         Column("worst_recall", "its recall %", "average", lambda a: a.worst and a.worst[1], PERCENT),
         Column("ece", "ECE", "average", lambda a: a.scores[d.where].get("ece"), PERCENT),
         Column("seeds", d.over, "text", lambda a: str(a.seeds)),
-        *(column if column.key in FIRST else replace(column, where="file") for column in SIZES),
+        *(column if column.key in shown else replace(column, where="file") for column in SIZES),
     )
     title = "Arms, rung by rung" if d.ladder else "Arms, best effect first"
     return Table(
@@ -132,8 +133,10 @@ def _note(d: Document) -> str:
     return note
 
 
-def costs(d: Document, cost: bool) -> Table:
-    """What an arm takes beside what it gains."""
+def costs(d: Document, cost: bool) -> Table | None:
+    """What an arm takes beside what it gains; None where nobody knows."""
+    if d.elsewhere:
+        return None
     accuracy = replace(_accuracy(d.where, "accuracy", "accuracy_"), kind="mean")
     note = (
         f"Mean over finished {d.over}{'; memory: the largest' * cost}. Trained: by the stage that trains "
