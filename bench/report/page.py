@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.judge.findings import LONGEST_NAME, Document
 from bench.judge.tables import tables
 from bench.judge.tables.table import TEXT
-from bench.report import cells
+from bench.report import cells, glossary
 from bench.report.naming import file_part, plain, tone
 from bench.report.svg import STYLE, Figure, palette
 from bench.report.templating import environment
@@ -33,6 +33,7 @@ def page(document: Document, figures: Sequence[Figure], *, cost: bool = True) ->
     html = _template().render(
         d=document,
         t=tables(document, cost=cost),
+        words=glossary.words(document),
         figures=figures,
         slowdowns={arm.label: arm.slowdown if not document.ladder else None for arm in document.arms},
         cost=cost,

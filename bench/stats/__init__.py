@@ -22,6 +22,7 @@ from bench.stats.luck import largest_by_luck
 from bench.stats.moderated import Prior, moderate, prior
 from bench.stats.power import (
     assumed,
+    items_needed,
     measured,
     power_of,
     seeds_needed,
@@ -77,6 +78,7 @@ __all__ = [
     "diverged_share",
     "fold_interval",
     "holm",
+    "items_needed",
     "judge",
     "largest_by_luck",
     "level",
