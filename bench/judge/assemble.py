@@ -28,7 +28,7 @@ from bench.judge.measure import Measure, parse
 from bench.judge.origins import called_groups
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, read_outcomes
 from bench.judge.rulings import Rulings
-from bench.judge.tables import asked, ensembles, factors, noise, trials
+from bench.judge.tables import asked, ensembles, factors, noise, slices, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
 from bench.registry import metrics
 from bench.store import Record, Store
@@ -103,6 +103,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         looked=looked(plan, store),
         gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
         asked=asked.rows(study, evidence, order, _classes(outcomes)),
+        slices=slices.rows(study, outcomes, store, order),
     )
     if store.root.name == REFERENCE:  # it lies in another results folder
         document = replace(document, docs=f"../{document.docs}")
@@ -223,6 +224,7 @@ class _Measured:
                 for name, counts in self.evidence.rows.class_sizes(trials, where).items()
             },
             finding=finding,
+            primary=self._primary(label),
             gap=self._gap(label, self.gap_set) if self.gap_set else None,
             flops=max((o.record.flops or 0 for o in trials if o.record), default=0) or None,
             seconds=seconds,
@@ -239,6 +241,15 @@ class _Measured:
             else:
                 found[metric] = Mean.over(values)
         return found
+
+    def _primary(self, label: str) -> Mean | None:
+        """What decides, of one arm alone; None of accuracy, which is told anyway, and of what is no score."""
+        metric, trials = parse(self.study.primary, self.study.sets), self.evidence.outcomes[label]
+        if metric.kind != "score" or metric.score == "accuracy":
+            return None
+        few = self.evidence.few_wrong(label, metric)
+        interval = None if few else self.evidence.mean(label, metric.set, metric.score)
+        return Mean.over((self.evidence.value(o, metric) for o in trials), interval)
 
     def _effect(self, label: str, name: str) -> Effect | None:
         if label == self.study.baseline:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
     from bench.judge.tables.hidden import Looked
     from bench.judge.tables.noise import Noise
+    from bench.judge.tables.slices import SliceRow
     from bench.judge.tables.trials import TrialNote
     from bench.stats import Interval
     from bench.store import Record
@@ -206,6 +207,8 @@ class ArmRow:
     """Class → images it has there, and groups that these are of."""
     finding: Finding | None
     """Against the baseline on the primary metric; None for the baseline."""
+    primary: Mean | None
+    """The deciding score, where it is another one than accuracy."""
     gap: Mean | None
     """Local − hidden accuracy."""
     flops: int | None
@@ -338,7 +341,12 @@ class Size:
 
     def __str__(self) -> str:
         """``n = 1,707``, ``n = 500 of 40 patients``."""
-        return f"n = {self.images:,}" + (f" of {self.groups:,} {self.called}" if self.groups else "")
+        return f"n = {self.told}"
+
+    @property
+    def told(self) -> str:
+        """``1,707``, ``500 of 40 patients``."""
+        return f"{self.images:,}" + (f" of {self.groups:,} {self.called}" if self.groups else "")
 
 
 @dataclass(frozen=True)
@@ -440,6 +448,7 @@ class Document:
     noise: tuple[Noise, ...] = ()
     looked: tuple[Looked, ...] = ()
     asked: tuple[Asked, ...] = ()
+    slices: tuple[SliceRow, ...] = ()
     gates: tuple[GateRow, ...] = ()
     methods: tuple[str, ...] = ()
     """Sentences for the methods of a paper."""

@@ -66,7 +66,7 @@ def _images(test: stats.Interval, delta: float, family: int, tested: Tested) -> 
     """What no number of seeds settles: so many more images, and seeds where images alone do not either."""
     found = stats.items_needed(test, delta, stats.level, family)
     if found is None:
-        return f"more than {tested.more(100)}" if tested.sets == 1 else f"over {tested.more(100)}"
+        return f"{'over' if tested.sets > 1 else 'more than'} {tested.more(stats.MANY_TIMES)}"
     items, seeds = found
     also = f"{seeds} seeds and " if seeds != test.seeds else ""
     return f"{also}about {tested.more(items / test.items)}"

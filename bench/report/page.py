@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 LONGEST_TEXT = 2000
+COUNT = re.compile(r"\bn = (?=\d)")
 FINDINGS = 8
 """Lines of the first screen; further arms stand behind a fold."""
 
@@ -85,8 +86,8 @@ def _safe(content: str) -> Markup:
 
 
 def short(value: object, longest: int = 4 * LONGEST_NAME) -> str:
-    """Any text on one line, cut where it is long."""
-    line = plain(str(value))
+    """Any text on one line, cut where it is long; a number of images stays with its n."""
+    line = COUNT.sub("n\u00a0=\u00a0", plain(str(value)))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

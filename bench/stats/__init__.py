@@ -21,6 +21,7 @@ from bench.stats.jackknife import JACKKNIFE, by_group, pseudo_values
 from bench.stats.luck import largest_by_luck
 from bench.stats.moderated import Prior, moderate, prior
 from bench.stats.power import (
+    MANY_TIMES,
     assumed,
     items_needed,
     measured,
@@ -58,6 +59,7 @@ __all__ = [
     "FUTILE",
     "JACKKNIFE",
     "LEVEL",
+    "MANY_TIMES",
     "ClaimOutcome",
     "Hypothesis",
     "Interval",

@@ -153,6 +153,7 @@ class Study:
             "trials that are not done": not all(trial.done for trial in finals),
             "trials that learned little": any(trial.record.get("little_learned") for trial in finals),
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
+            "slices": bool(self.file.get("slices")),
             "folds and groups": bool(self.folds) and bool(self.file["data"].get("groups")),
         }
         if found := [reason for reason, there in reasons.items() if there]:

@@ -371,7 +371,8 @@ class Report:
 
     def scores(self) -> Section:
         columns: Columns = {
-            "set": lambda row: f"{row['set']} {self.counted(row['set'])}",
+            "set": said("set"),
+            "n": lambda row: self.counted(row["set"]).removeprefix("(n = ").removesuffix(")"),
             "arm": self.label,
         }
         for score in SCORES:

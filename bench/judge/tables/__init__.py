@@ -18,6 +18,7 @@ from bench.judge.tables import (
     prediction,
     scores,
     settings,
+    slices,
     trials,
     tuning,
 )
@@ -33,6 +34,7 @@ TABLES: dict[str, Callable[[Document, bool], Table | None]] = {
     "ingredients": factors.ingredients,
     "ensembles": ensembles.table,
     "asked": asked.table,
+    "slices": slices.table,
     "scores": scores.table,
     "robustness": corruptions.robustness,
     "families": corruptions.families,

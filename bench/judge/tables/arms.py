@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from bench.judge.findings import ArmRow, Document, Mean, mean_of
@@ -65,6 +66,7 @@ def table(d: Document, cost: bool) -> Table:
         arm_column(d, lambda a: a.label),
         filed("baseline", lambda a: a.is_baseline),
         *(_accuracy(d, name, f"{name}_accuracy", f"{name}_") for name in d.sets),
+        *_primary(d),
         *(column if judged else replace(column, where="file") for column in findings),
         against if others and judged else replace(against, where="file"),
         gap if d.gap_set else replace(gap, where="file"),
@@ -75,7 +77,7 @@ def table(d: Document, cost: bool) -> Table:
         Column("seeds", d.over, "text", lambda a: str(a.seeds)),
         *(column if column.key in BELOW else replace(column, where="file") for column in SIZES),
     )
-    first = ("arm", "effect", "verdict", f"{d.where}_accuracy", "reference", "seeds")
+    first = ("arm", "effect", "verdict", "primary", f"{d.where}_accuracy", "reference", "seeds")
     further = (*(f"{name}_accuracy" for name in d.sets), "gap")
     title = "Arms, rung by rung" if d.ladder else "Arms, best effect first"
     return Table(
@@ -97,6 +99,16 @@ def _accuracy(d: Document, name: str, key: str, stem: str) -> Column:
 
     heading = f"{name} % {d.counted(name)}".strip()
     return Column(key, heading, "within", accuracy, PERCENT, missing="not scored", stem=stem)
+
+
+def _primary(d: Document) -> Iterable[Column]:
+    """What decides, where that is no accuracy: else its Δ would belong to no column."""
+    if any(arm.primary for arm in d.arms):
+        score = d.rules.primary.partition(".")[2]
+        percent = score not in d.units
+        heading = f"{d.where} {score.replace('_', ' ')}{' %' * percent} {d.counted(d.where)}".strip()
+        times, digits = (PERCENT, 1) if percent else (1.0, 3)
+        yield Column("primary", heading, "within", lambda arm: arm.primary, times, digits)
 
 
 def _note(d: Document) -> str:

@@ -11,7 +11,10 @@ from bench.judge.tables.table import HOLM, PERCENT, Column, Table, arm_column, f
 def table(d: Document, cost: bool) -> Table:
     """A row for each set and arm."""
     columns = (
-        Column("set", "set", "text", lambda row: row[0], after=lambda row: d.counted(row[0])),
+        Column("set", "set", "text", lambda row: row[0]),
+        Column(
+            "n", "n", "text", lambda row: d.sizes[row[0]].told if row[0] in d.sizes else None, where="print"
+        ),
         arm_column(d, lambda row: row[1].label),
         *(_score(metric, d.units.get(metric)) for metric in d.metrics),
         Column("effect", "Δ accuracy vs baseline", "effect", lambda row: row[1].effects[row[0]]),
