@@ -50,7 +50,8 @@ def simulate(studies: int, world: tuple[float, ...]) -> str:
         second = drawn(random, (S, N), tuple(sds), DELTA)
         found += second.p(0.0) < stats.level(S) and second.mean > 0
     N, S = np.array(told).T
-    spread = f"{np.median(N):,.0f} ({np.quantile(N, 0.1):,.0f}–{np.quantile(N, 0.9):,.0f}) | {np.median(S):.0f}"
+    low, middle, high = np.quantile(N, (0.1, 0.5, 0.9))
+    spread = f"{middle:,.0f} ({low:,.0f}–{high:,.0f}) | {np.median(S):.0f}"
     return f"| {seeds} | {images:,} | {len(told) / studies:.2f} | {spread} | {found / len(told):.2f} |"
 
 

@@ -34,6 +34,7 @@ ORDER = (
     "stats",
     "leftovers",
     "store",
+    "slices",
     "predictions",
     "plan",
     "study",

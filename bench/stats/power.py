@@ -89,12 +89,13 @@ def seeds_needed(interval: Interval, effect: float, alpha: float = 0.05, family:
 def with_items(interval: Interval, items: int) -> Interval:
     """The interval that as many items would give under the same seeds.
 
-    V = max(0, V_seed − V_int) + V_item·N/N′: what seeds and items do together falls with the items too.
+    V_item and V_int fall by N/N′; of V_seed what seeds and items do together, which is V_int, does too.
     """
     interval = interval.deciding
-    seed = max(0.0, interval.seed_variance - interval.interaction)
-    item = interval.item_variance * interval.items / items
-    return replace(interval, seed_variance=seed, item_variance=item, interaction=0.0, items=items)
+    share = interval.items / items
+    crossed, item = interval.interaction * share, interval.item_variance * share
+    seed = max(0.0, interval.seed_variance - interval.interaction) + crossed
+    return replace(interval, seed_variance=seed, item_variance=item, interaction=crossed, items=items)
 
 
 def items_needed(

@@ -79,9 +79,9 @@ class Effect:
             return self.by.with_items(times)
         return replace(
             self,
-            v_seed=max(0.0, self.v_seed - self.v_both),
+            v_seed=max(0.0, self.v_seed - self.v_both) + self.v_both / times,
             v_item=self.v_item / times,
-            v_both=0.0,
+            v_both=self.v_both / times,
             items=tuple(round(n * times) for n in self.items),
         )
 
