@@ -294,7 +294,7 @@ class Report:
             ]
             shown = [one for one in texts if not 1 / NOTICED <= one.numbers[0] <= NOTICED]
             if shown:
-                lines.append(Line(f"- {arm}: also changed ", shown))
+                lines.append(Line(f"- {arm}: also ", shown))
         return Section("What else differed", lines)
 
     def _sizes(self, arm: str) -> dict[str, float]:

@@ -119,7 +119,8 @@ def _note(d: Document) -> str:
         f"error. A diverged {over[:-1]} counts as chance in a verdict and is left out of a mean. Verdicts: "
         f"Holm over {rules.family} declared comparison{'s' * (rules.family != 1)} (claims included); "
         f"δ = {rules.delta_local} point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} "
-        "on hidden sets. † the 95 % interval alone would say more."
+        "on hidden sets. † the 95 % interval alone would say more: the verdict is "
+        "corrected for the number of comparisons."
     )
     if any(finding.bolder for finding in d.comparisons):
         note += (

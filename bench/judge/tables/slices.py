@@ -108,14 +108,14 @@ class _Whole:
             for arm in self.order if images else ():
                 of = tell(self.measure, arm, self.study.baseline, evidence)
                 found.append(SliceRow(column, value, images, of))
-        worst = {arm: _worst([one for one in found if one.of.arm == arm]) for arm in self.order}
-        return [replace(one, worst=worst[one.of.arm] is one) for one in found]
+        known = [one for one in found if one.images >= FEWEST and one.of.value]
+        return [replace(one, worst=one in known and _is_worst(one, known)) for one in found]
 
 
-def _worst(slices: Sequence[SliceRow]) -> SliceRow | None:
-    """Of one arm, where there is more than one with enough images."""
-    enough = [(one.of.value.mean, one) for one in slices if one.images >= FEWEST and one.of.value]
-    return min(enough, key=lambda pair: pair[0])[1] if len(enough) > 1 else None
+def _is_worst(one: SliceRow, known: Sequence[SliceRow]) -> bool:
+    """Whether its arm does better in some slice, and in none worse."""
+    means = [other.of.value.mean for other in known if other.of.arm == one.of.arm and other.of.value]
+    return one.of.value is not None and min(means) == one.of.value.mean < max(means)
 
 
 class _Part(Store):
