@@ -88,7 +88,11 @@ class Pretended:
             for run in runs:
                 self._answer(run)
             if len(runs) == done:
-                return dataclasses.replace(plan, runs=runs)
+                first = study.seeds[0] + self.looks[0]
+                again = tuple(r for r in plan.again if r.trial.replicate.repeats < first)
+                for run in again:
+                    self._answer(run)
+                return dataclasses.replace(plan, runs=runs, again=again)
             done = len(runs)
 
     def _answer(self, run: Run) -> None:

@@ -104,14 +104,14 @@ PATIENTS = "source = \"folder:../cells\"\ngroups = '([a-z]+)_.*'"
 FOLDS = 'replicates = { kind = "folds", k = 5 }'
 TWO = HEAVY + '\n[hidden.other]\nkind = "synthetic"'
 CASES: dict[str, Callable[[Path], Pretended]] = {
-    "searches": partial(Pretended, text=_study("seeds = 3", rest=TUNE), ends=_ends),
+    "searches": partial(Pretended, text=_study("seeds = 3\naa = true", rest=TUNE), ends=_ends),
     "patients": partial(
         Pretended,
-        text=_study(data=PATIENTS, hidden=MICRO, rest=CLAIMS + SCORES),
+        text=_study("seeds = 5\naa = true", data=PATIENTS, hidden=MICRO, rest=CLAIMS + SCORES),
         patients={"test": 25, "val": 25},
     ),
-    "folds": partial(Pretended, text=_study(FOLDS, hidden=TWO)),
-    "looks": partial(Pretended, text=_study(), looks=(4, 6)),
+    "folds": partial(Pretended, text=_study(f"{FOLDS}\naa = true", hidden=TWO)),
+    "looks": partial(Pretended, text=_study("aa = true"), looks=(4, 6)),
     "few": partial(Pretended, text=_study('seeds = 3\nprimary = "local.auc"'), images={"test": 16}),
 }
 
@@ -146,6 +146,7 @@ def test_the_cases_have_what_they_are_there_for(made: Callable[[str], Path]) -> 
     said = {name: (made(name) / NAME / "report.md").read_text("utf-8") for name in CASES}
     assert "The best 3 of an arm were trained again with 4 fresh seeds" in said["searches"]
     assert "a tie |" in said["searches"]
+    assert all("| none again (A/A) |" in said[name] for name in ("searches", "patients", "folds", "looks"))
     assert "1 diverged, 1 failed" in said["searches"]
     assert re.search(r"of \d+ groups", said["patients"])
     assert "Δ unseen vs baseline" in said["patients"]
@@ -204,7 +205,7 @@ def _first(study: Study) -> list[Trial]:
 
 
 def _every(study: Study) -> list[Trial]:
-    return [trial for arm in study.arms for trial in study.finished(arm)]
+    return [trial for arm in [*study.arms, study.repeated] for trial in study.finished(arm)]
 
 
 def test_a_finalist_that_scored_otherwise_is_found(changed: Callable[..., set[str]]) -> None:
@@ -241,13 +242,23 @@ def test_a_corruption_under_another_name_is_found(changed: Callable[..., set[str
 
 @pytest.mark.parametrize("name", ["folds", "looks", "few", "patients"])
 def test_one_answer_that_is_another_is_found(changed: Callable[..., set[str]], name: str) -> None:
-    def turn(arrays: dict[str, Any]) -> None:
-        for place in (one for one in arrays if one.endswith("/probabilities") and one != "val/probabilities"):
-            right = arrays[place].argmax(1) == arrays[place.replace("probabilities", "labels")]
-            arrays[place][right.argmax()] = np.roll(arrays[place][right.argmax()], 1)
-
-    wrong = changed(name, _first, said=lambda arrays: _with_labels(arrays, turn))
+    wrong = changed(name, _first, said=lambda arrays: _with_labels(arrays, _turn))
     assert {"arms", "scores", "results", "claims"} <= wrong
+
+
+@pytest.mark.parametrize("name", ["searches", "folds"])
+def test_one_answer_of_the_baseline_again_that_is_another_is_found(
+    changed: Callable[..., set[str]], name: str
+) -> None:
+    wrong = changed(name, lambda study: study.again[:1], said=lambda arrays: _with_labels(arrays, _turn))
+    assert wrong == {"arms", "results", "report.md, first screen"}
+
+
+def _turn(arrays: dict[str, Any]) -> None:
+    """One right answer of each set is wrong."""
+    for place in (one for one in arrays if one.endswith("/probabilities") and one != "val/probabilities"):
+        right = arrays[place].argmax(1) == arrays[place.replace("probabilities", "labels")]
+        arrays[place][right.argmax()] = np.roll(arrays[place][right.argmax()], 1)
 
 
 def _with_labels(arrays: dict[str, Any], turn: Edit) -> None:

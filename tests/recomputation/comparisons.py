@@ -91,7 +91,7 @@ def pairs(
     shared  the arm as it was trained with the baseline's tuned values
     first   as many of each arm's planned seeds as a look had; all
     """
-    trials = (study.shared[arm] if shared else study.arms[arm])[:first]
+    trials = (study.shared[arm] if shared else study.trials(arm))[:first]
     others = {trial.replicate: trial for trial in study.arms[reference][:first] if trial.done}
     both = [trial for trial in trials if trial.done and trial.replicate in others]
     return both, [others[trial.replicate] for trial in both]

@@ -142,7 +142,7 @@ def looks(study: Study, order: list[str]) -> list[Row]:
     """A row for each hidden set, with folds for each fold's; by the sets' order, then by key."""
     rows = []
     for title in study.sets[1:]:
-        arms = [*study.arms.values(), *study.shared.values()]
+        arms = [*study.arms.values(), *study.shared.values(), study.again]
         about = [
             m for _, _, m in comparisons(study, order) if m == f"gap.{title}" or m.startswith(f"{title}.")
         ]

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 LOCAL = "local"
+AGAIN = 10_000
+"""What the seed of a baseline's A/A run is above that of the replicate it repeats."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Trial:
 
     @property
     def replicate(self) -> tuple[int, int | None]:
-        """What makes a pair of it and another arm's."""
-        return self.seed, self.fold
+        """What makes a pair of it and another arm's; of an A/A run what it repeats."""
+        return self.seed % AGAIN, self.fold
 
     @property
     def steps(self) -> int:
@@ -131,6 +133,8 @@ class Study:
         self.arms = self._arms(trials, "arms")
         self.shared = self._arms(trials, "shared")
         self.baseline: str = self.plan["baseline"]
+        again = self.plan.get("again") or {"trials": []}
+        self.again = [Trial(trials, planned) for planned in again["trials"]]
         self.searches = [
             Search(
                 search["arm"],
@@ -147,9 +151,9 @@ class Study:
     def _refuse(self) -> None:
         """What no definition here is for yet."""
         finals = [trial for part in (self.arms, self.shared) for trials in part.values() for trial in trials]
+        finals += self.again
         reasons = {
             "further seeds of the baseline": bool(self.file.get("baseline_seeds")),
-            "the baseline trained again": bool(self.plan.get("again")),
             "trials that are not done": not all(trial.done for trial in finals),
             "trials that learned little": any(trial.record.get("little_learned") for trial in finals),
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
@@ -246,8 +250,17 @@ class Study:
         given = {"local": 0.5, "hidden": 1.0} | self.file.get("delta", {})
         return float(given["local" if name == LOCAL else "hidden"]) / 100
 
+    @property
+    def repeated(self) -> str:
+        """What the baseline that was trained again is called; empty where it was not."""
+        return f"{self.baseline} again (A/A)" if self.again else ""
+
+    def trials(self, arm: str) -> list[Trial]:
+        """All replicates of an arm, or of the baseline that was trained again."""
+        return self.again if arm == self.repeated else self.arms[arm]
+
     def finished(self, arm: str) -> list[Trial]:
-        return [trial for trial in self.arms[arm] if trial.done]
+        return [trial for trial in self.trials(arm) if trial.done]
 
     @cached_property
     def classes(self) -> list[str]:

@@ -148,7 +148,7 @@ class Report:
             )
         columns |= {
             f"{self._delta} vs baseline": lambda row: self._apart(
-                interval("effect", "low", "high", self.unit)(row)
+                interval("effect", "low", "high", self.unit)(row), row["arm"]
             ),
             "verdict": lambda row: (
                 row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
@@ -164,9 +164,10 @@ class Report:
         rows = tables.arms()
         return Section("", lines, [Table("arms", rows, columns, below), Table("arms", rows, columns, "arm")])
 
-    def _apart(self, cell: Cell) -> Cell:
-        """The effect of a comparison, marked where both arms were tuned."""
-        return marked(cell, f" {self.study.mark}") if cell and self.study.mark else cell
+    def _apart(self, cell: Cell, arm: str) -> Cell:
+        """The effect of a comparison, marked where both arms were tuned, each apart."""
+        apart = self.study.mark and arm != self.study.repeated
+        return marked(cell, f" {self.study.mark}") if cell and apart else cell
 
     def outlook(self) -> list[Section]:
         """New runs, and looks at hidden sets."""

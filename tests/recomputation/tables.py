@@ -11,7 +11,7 @@ from . import corrupted, designs, outlook, screens, settings, tuning
 from .beside import Beside
 from .claims import claims
 from .comparisons import Comparison, compare, difference
-from .family import Family, clopper_pearson
+from .family import Family, Verdict, clopper_pearson
 from .looks import LookedFamily
 from .records import LOCAL, Study, Trial
 from .replicates import FEW, gap_effect, items, wrong
@@ -73,24 +73,31 @@ class Tables:
 
     def arms(self) -> list[Row]:
         study, rows = self.study, []
-        for arm in self.order:
+        for arm in [*self.order, *filter(None, [study.repeated])]:
             base = arm == study.baseline
             row: Row = {"arm": arm, "baseline": "yes" if base else "no"}
             for name in study.sets:
                 one = mean(f"{name}_accuracy", self.values(arm, name, "accuracy"))
                 row |= {k.replace("_accuracy_", "_"): v for k, v in one.items()}
                 row |= self.interval(arm, name, f"{name}_")
-            alone = base or study.file.get("design") == "screen"
-            found = None if alone else self.family.verdict((arm, study.baseline, study.primary))
+            alone = base or (study.file.get("design") == "screen" and arm != study.repeated)
+            found = None if alone else self._found(arm)
             row |= effect("effect", found and found.comparison, found.level if found else 0.05, stem="")
             row |= verdict(found)
             row |= {"reference": None if alone else study.baseline}
             row |= self._gap(arm) if study.gap_set else {}
             row |= self._worst(arm)
             row |= mean("ece", self.values(arm, study.primary_set, "ece"))
-            row |= {"seeds": f"{len(study.finished(arm))}/{len(study.arms[arm])}"}
+            row |= {"seeds": f"{len(study.finished(arm))}/{len(study.trials(arm))}"}
             rows.append(row | self.costs_of(arm))
         return rows
+
+    def _found(self, arm: str) -> Verdict:
+        """On the primary metric against the baseline; the baseline again shows noise, outside the family."""
+        name = (arm, self.study.baseline, self.study.primary)
+        if arm != self.study.repeated:
+            return self.family.verdict(name)
+        return Verdict(compare(self.study, *name), "noise floor", dagger=False, detail="")
 
     def _gap(self, arm: str) -> Row:
         trials, hidden = self.study.finished(arm), self.study.gap_set

@@ -143,7 +143,8 @@ def _side(row: Row, name: str) -> int:
 def results(study: Study, scored: Callable[[Trial, str], dict[str, float]]) -> list[Row]:
     """Every score of every trial: replicates, those with shared values, candidates."""
     rows: list[Row] = []
-    for role, arms in (("final", study.arms), ("shared", study.shared)):
+    again = {study.baseline: study.again}
+    for role, arms in (("final", study.arms), ("again", again), ("shared", study.shared)):
         for arm, trials in arms.items():
             for trial in trials:
                 scores = {name: scored(trial, name) for name in study.sets}
