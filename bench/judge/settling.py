@@ -29,8 +29,8 @@ class Tested:
 
 def about(count: int) -> int:
     """A count to two digits, never less."""
-    step = 10 ** max(0, len(str(count)) - 2)
-    return math.ceil(count / step) * step
+    step = int(10 ** max(0, len(str(count)) - 2))
+    return -(-count // step) * step
 
 
 def as_seen(test: stats.Interval, family: int) -> str:

@@ -67,7 +67,8 @@ def keep(study: Study, runs: Sequence[Run], cache: Path, store: Store) -> None:
     if not study.slices:
         file.unlink(missing_ok=True)
         return
-    content = slices.write({name: _sliced(study, name, *of, cache) for name, *of in _opened(study, runs)})
+    found = {name: _sliced(study, name, (data, source), cache) for name, data, source in _opened(study, runs)}
+    content = slices.write(found)
     if not file.is_file() or file.read_bytes() != content:
         write_whole(file, content)
 
@@ -86,12 +87,13 @@ def _opened(study: Study, runs: Sequence[Run]) -> Iterator[tuple[str, Data, Sour
             yield scored.name, as_written(scored.hidden, trial.data), scored.source
 
 
-def _sliced(study: Study, name: str, data: Data, source: Source, cache: Path) -> Sliced:
+def _sliced(study: Study, name: str, of: tuple[Data, Source], cache: Path) -> Sliced:
     import numpy as np
 
     from bench.data.cache import open_images
     from bench.data.reader import open_source
 
+    data, source = of
     reader = open_source(data, source)
     ids, first = np.unique(open_images(data, source, cache).ids, return_index=True)
     told = {column: _values(reader, name, column, data) for column in study.slices[name]}

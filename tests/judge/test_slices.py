@@ -51,17 +51,6 @@ def right(w: World, arm: str, key: str = LOCAL_KEY) -> np.ndarray:
     return np.array([one.probabilities.argmax(1) == one.labels for one in said], dtype=float)
 
 
-def test_what_is_stored_reads_back_equal_and_is_the_same_bytes(tmp_path) -> None:
-    content = slices.write({"local": sliced(40), "lab-2": sliced(30)})
-    assert content == slices.write({"local": sliced(40), "lab-2": sliced(30)})
-    (tmp_path / slices.FILE).write_bytes(content)
-    found = slices.read(tmp_path / slices.FILE)
-    assert list(found) == ["local", "lab-2"]
-    assert found["local"].names == {"scanner": SCANNERS}
-    np.testing.assert_array_equal(found["local"].ids, sliced(40).ids)
-    np.testing.assert_array_equal(found["local"].codes["scanner"], sliced(40).codes["scanner"])
-
-
 @pytest.mark.parametrize("content", [b"", b"no archive", slices.write({"local": sliced(40)})[:-40]])
 def test_a_damaged_file_tells_nothing_and_loses_no_report(scanned: World, content: bytes) -> None:
     write_whole(scanned.store.study_dir("tiny") / slices.FILE, content)

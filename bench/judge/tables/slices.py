@@ -136,9 +136,14 @@ class _Part(Store):
 
 def _only(said: Predictions, ids: NDArray[np.uint64]) -> Predictions:
     chosen = np.isin(said.ids, ids)
-    conditions, groups = (None if one is None else one[chosen] for one in (said.conditions, said.groups))
-    kept = said.probabilities[chosen], said.labels[chosen], said.ids[chosen], conditions
-    return Predictions(*kept, said.condition_names, groups=groups)
+    return Predictions(
+        said.probabilities[chosen],
+        said.labels[chosen],
+        said.ids[chosen],
+        None if said.conditions is None else said.conditions[chosen],
+        said.condition_names,
+        groups=None if said.groups is None else said.groups[chosen],
+    )
 
 
 def _of_few(measure: Measure, arm: str, baseline: str, evidence: Evidence) -> Asked:
