@@ -57,7 +57,7 @@ def simulate(studies: int, world: tuple[float, ...]) -> str:
 
 if __name__ == "__main__":
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    print("| seeds | images | asked for images | images asked for | seeds asked for | δ found |")
+    print("| seeds | images | told a number | images asked for | seeds asked for | δ found |")
     print("| --: | --: | --: | --: | --: | --: |")
     for world in WORLDS:
         print(simulate(studies, world), flush=True)
