@@ -27,6 +27,7 @@ ORDER = (
     "report",
     "judge",
     "tune",
+    "elsewhere",
     "models",
     "augment",
     "data",

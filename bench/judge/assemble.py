@@ -28,7 +28,7 @@ from bench.judge.measure import Measure, parse
 from bench.judge.origins import called_groups
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, read_outcomes
 from bench.judge.rulings import Rulings
-from bench.judge.tables import asked, ensembles, factors, noise, slices, trials
+from bench.judge.tables import asked, ensembles, factors, noise, ordered, slices, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
 from bench.registry import metrics
 from bench.store import Record, Store
@@ -95,6 +95,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         tuning=ledger.ledger(written, plan, store, evidence),
         again=_again(measured, plan, store),
         factor_effects=factors.find_effects(study, evidence, rulings),
+        trends=ordered.find_trends(study, evidence),
         screen=factors.find_screen(study, rulings),
         ladder=factors.find_rungs(study, rulings, settings.rungs(study)),
         ingredients=factors.find_ingredients(study, rulings),
@@ -102,6 +103,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         noise=tuple(noise.measure_noise(study, plan, evidence)),
         looked=looked(plan, store),
         gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
+        elsewhere=study.elsewhere,
         asked=asked.rows(study, evidence, order, _classes(outcomes)),
         slices=slices.rows(study, outcomes, store, order),
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
     from bench.judge.tables.hidden import Looked
     from bench.judge.tables.noise import Noise
+    from bench.judge.tables.ordered import Trend
     from bench.judge.tables.slices import SliceRow
     from bench.judge.tables.trials import TrialNote
     from bench.stats import Interval
@@ -454,6 +455,10 @@ class Document:
     """Sentences for the methods of a paper."""
     docs: str = "../../docs"
     """Where the pages about bench lie, from the folder of the report."""
+    trends: tuple[Trend, ...] = ()
+    """Of levels that have an order."""
+    elsewhere: bool = False
+    """Nothing was trained here: predictions were handed in, and nothing else is known."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -29,7 +29,9 @@ class Change:
 
 
 def flat(arm: Arm) -> dict[str, str]:
-    """Every setting of an arm, by dotted key, spelled as in a study."""
+    """Every setting of an arm, by dotted key, spelled as in a study; of one trained elsewhere none."""
+    if arm.elsewhere:
+        return {}
     settings = _flatten(arm.recipe.model_dump(mode="json"), "")
     return _own(settings | _flatten(arm.data.model_dump(mode="json"), "data."), arm)
 
@@ -70,9 +72,9 @@ def spell(value: Any) -> str:
 
 def shared(study: Study) -> tuple[tuple[str, str], ...]:
     """Settings that no arm changes; a key that takes no part in ids at its default is none of them."""
-    arms = study.arms
+    arms = () if study.elsewhere else study.arms
     tables = [_own(_flatten(identity(a.recipe), "") | _flatten(identity(a.data), "data."), a) for a in arms]
-    first = tables[0]
+    first = tables[0] if tables else {}
     same = {key: value for key, value in first.items() if all(table.get(key) == value for table in tables)}
     return tuple((key, value) for key, value in same.items() if value != "–")
 

@@ -19,7 +19,7 @@ from bench.execute.records import MACHINE_CAUSES
 from bench.judge.assemble import build
 from bench.judge.declared import Declared
 from bench.machine import Machine
-from bench.plan import Plan, read_plan_file
+from bench.plan import Plan, PlanFile, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import USUAL, lost_gates, main_file, verdicts, write_views
 from bench.run import declaring, slicing
@@ -100,7 +100,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
     started = time.perf_counter()
     with store.lock():
-        _refuse_foreign_folder(plan, path, store)
+        refuse_foreign_folder(plan.file, path, store)
         if forget_lost(plan, store, terminal):
             plan = planning.plan()
         rescored = add_metrics(plan.file.ids, store, terminal)
@@ -252,14 +252,14 @@ def _say_late(declared: Declared, study: Study, terminal: Terminal) -> None:
         terminal.note(said)
 
 
-def _refuse_foreign_folder(plan: Plan, path: Path, store: Store) -> None:
+def refuse_foreign_folder(plan: PlanFile, path: Path, store: Store) -> None:
     """Raise UserError when another file's study owns the folder."""
-    folder = store.study_dir(plan.study.name)
+    folder = store.study_dir(plan.study)
     if not (folder / "plan.json").exists():
         return
     before = read_plan_file(folder / "plan.json").file
     old = (store.root / before).resolve()
-    if before != _whence(path, store, False)["file"] and old.is_file():
+    if before != _whence(path, store, False)["file"] and old.exists():
         raise UserError(
             f"{folder} already holds the study of another file of that name:\n  {old}\n"
             "rename one of the two, or give another --results folder"

@@ -33,6 +33,7 @@ from bench.stats.power import (
 )
 from bench.stats.prediction import FEWEST_TO_PREDICT, Prediction, prediction
 from bench.stats.sequential import FUTILE, LEVEL, chance_of_verdict, levels, rejected_now, shrunk
+from bench.stats.trend import among_best, bend, line
 from bench.stats.verdicts import (
     FEWEST_DISAGREEMENTS,
     FEWEST_SEEDS,
@@ -69,8 +70,10 @@ __all__ = [
     "Share",
     "Shared",
     "SpreadTest",
+    "among_best",
     "assumed",
     "at_least",
+    "bend",
     "brown_forsythe",
     "by_group",
     "chance_of_verdict",
@@ -85,6 +88,7 @@ __all__ = [
     "largest_by_luck",
     "level",
     "levels",
+    "line",
     "measured",
     "moderate",
     "paired_t",

@@ -261,6 +261,8 @@ class StudyFile(Frozen):
     resolution: Literal[3, 4] | None = None
     """Of a screen; 4: main effects are clear of interactions of two."""
     exclude: list[dict[str, str]] = Field(default_factory=list)
+    ordered: list[str | list[str]] = Field(default_factory=list)
+    """Factors, or lists of arms, whose levels have an order."""
     aa: bool = False
     keep_weights: bool = True
     data: Data

@@ -30,6 +30,7 @@ from bench.study.file import (
     contradictions,
 )
 from bench.study.gates import Gate, Known
+from bench.study.ordered import Ordered, ordered
 from bench.study.patch import Tree
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
@@ -92,6 +93,8 @@ class Study(Frozen):
     claims: tuple[Claim, ...] = ()
     gates: tuple[Gate, ...] = ()
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
+    ordered: tuple[Ordered, ...] = ()
+    """Levels that have an order."""
     tune: Tune | None = None
     aa: bool = False
     keep_weights: bool = True
@@ -102,6 +105,11 @@ class Study(Frozen):
     def sets(self) -> tuple[str, ...]:
         """Names of what finished trials are scored on: the local test set, where there is one, first."""
         return (*(LOCAL_SET,) * has_local(self.data), *self.hidden)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether none of its arms was trained here: ``bench judge`` wrote it."""
+        return all(arm.elsewhere for arm in self.arms)
 
     @property
     def judged_by(self) -> list[str]:
@@ -185,6 +193,7 @@ class _Reader:
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
         must = list(self._gates(written, built, primary))
+        in_order = tuple(self._ordered(written, built))
         self._check_seeds(written)
         self._check_fill(built)
         self._check_spare(written, built)
@@ -205,6 +214,7 @@ class _Reader:
             scores=tuple(dict.fromkeys(written.scores)),
             claims=tuple(claims),
             gates=tuple(must),
+            ordered=in_order,
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
 
@@ -353,6 +363,13 @@ class _Reader:
                 yield gates.parse(text, known)
             except ValueError as error:
                 self._add("gates", text, str(error))
+
+    def _ordered(self, written: StudyFile, built: Arms) -> Iterator[Ordered]:
+        for wanted in written.ordered if built.labels and len(built.arms) == len(built.labels) else ():
+            try:
+                yield ordered(wanted, built.arms)
+            except ValueError as error:
+                self._add("ordered", wanted, str(error))
 
     def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
         if problem := _metric_problem(metric, sets, special):

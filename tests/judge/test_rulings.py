@@ -9,7 +9,8 @@ from bench.judge.evidence import Evidence
 from bench.judge.family import family_keys, wanted_scores
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import read_outcomes
-from bench.judge.rulings import Rulings, points
+from bench.judge.rulings import Rulings
+from bench.judge.settling import points
 from bench.plan import TEST
 from bench.recipe import Choice
 from bench.report import build, markdown

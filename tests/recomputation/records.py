@@ -227,6 +227,11 @@ class Study:
         """The scored sets: the local one, then the hidden ones in the order of the file."""
         return [LOCAL, *self.file.get("hidden", {})]
 
+    @cached_property
+    def elsewhere(self) -> bool:
+        """Whether predictions were handed in: nothing was trained here."""
+        return bool(self.finished(self.baseline)[0].record["recipe"]["model"]["name"] == "elsewhere")
+
     @property
     def hidden(self) -> str | None:
         """The first hidden set."""

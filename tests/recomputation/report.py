@@ -43,6 +43,7 @@ CONSTANTS = (
     "(Smyth 2004)",
     "at 0 and at the difference called relevant",
     "within this of 0, 95 times in 100",
+    "in at least 95 of 100 such studies",
 )
 """Numbers of the method, not of this study."""
 
@@ -73,6 +74,7 @@ class Report:
                 self.tables.factors(),
                 FACTORS | {self._delta: interval("effect", "effect_low", "effect_high", self.unit)},
             ),
+            self.ordered(),
             self.ensembles(),
             self.scores(),
             *self.corruptions(),
@@ -82,10 +84,7 @@ class Report:
                 {"class": said("class"), "n": number("images")} | self._recalls(),
             ),
             searched.section(self) if study.searches else Section("Tuning"),
-            self.confounds(),
-            self.costs(),
-            self.plain_table("What each arm changed", self.tables.settings(), SETTINGS),
-            self.fixed(),
+            *self.trained(),
             self.made(),
             methods.section(self.tables),
             *self.outlook(),
@@ -126,8 +125,9 @@ class Report:
         findings = [tables.family.verdict((arm, study.baseline, study.primary)) for arm in tables.order[1:]]
         lines = [Line(study.file["question"])] + [self.finding(one) for one in findings]
         deltas = (100 * study.delta(LOCAL), 100 * study.delta(study.hidden or ""))
+        family = len(tables.family.members)
         texts: list[Text | str] = [
-            text("Holm over {} declared comparisons", len(tables.family.members)),
+            text(f"Holm over {{}} declared comparison{'s' * (family != 1)}", family),
             text("δ = {} points locally, {} on hidden sets", *deltas),
         ]
         if study.looks:
@@ -285,6 +285,13 @@ class Report:
             found.append(Section(f"Corruptions of {name}", lines))
         return found
 
+    def trained(self) -> list[Section]:
+        """What is told of how arms were trained; nothing of those that were not trained here."""
+        if self.study.elsewhere:
+            return []
+        changed = self.plain_table("What each arm changed", self.tables.settings(), SETTINGS)
+        return [self.confounds(), self.costs(), changed, self.fixed()]
+
     def confounds(self) -> Section:
         """Where steps or parameters are not the baseline's."""
         base, lines = self._sizes(self.study.baseline), []
@@ -326,7 +333,8 @@ class Report:
             listed = f"Seeds: {', '.join(map(str, seeds))}. "
             lines.append(Line("- Cross-validation with ", [text("{} folds", study.folds), listed.strip()]))
         else:
-            lines.append(Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}. "))
+            end = "." if study.elsewhere else ". "
+            lines.append(Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}{end}"))
         if study.declared:
             day = study.declared["at"][:10]
             lines.append(
@@ -337,6 +345,8 @@ class Report:
     def provenance(self) -> Section:
         study = self.study
         finals = [trial for trials in (*study.arms.values(), *study.shared.values()) for trial in trials]
+        if study.elsewhere:
+            return self._handed_in(finals)
         record, again = finals[0].record, sum(trial.record["attempts"] > 1 for trial in finals)
         drawn = " — synthetic data" if record["source"] == "synthetic" else ""
         print_of = f"data fingerprint {study.plan['data_fingerprint']}"
@@ -357,6 +367,18 @@ class Report:
             Line("- Trials that took more than one attempt: ", [text("{}", again)]),
         ]
         return Section("Provenance", lines)
+
+    def _handed_in(self, finals: list[Trial]) -> Section:
+        """The same of predictions."""
+        study = self.study
+        sets = {trial.keys[name]: (name, trial) for name in study.sets for trial in reversed(finals)}
+        known = {name for name, trial in sets.values() if trial.answers(trial.keys[name]).groups is not None}
+        alone = [name for name in study.sets if name not in known]
+        source, print_of = study.file["data"]["source"], study.plan["data_fingerprint"]
+        lines = [Line(f"- Source: {source}; data fingerprint {print_of}")]
+        lines += [self._set(*one) for one in sets.values()]
+        lines += [Line(f"- {', '.join(alone)}: images are taken as independent")] if alone else []
+        return Section("Provenance", [*lines, Line(f"- Classes: {', '.join(study.classes)}")])
 
     def _set(self, name: str, trial: Trial) -> Line:
         """A scored set, with folds each fold's."""
@@ -390,6 +412,19 @@ class Report:
         columns: Columns = {"arm": self.label, f"{self.primary} % {self.counted(self.primary)}": accuracy}
         columns |= COSTS
         return Section("Costs", tables=[Table("costs", self.tables.costs(), columns, "arm")])
+
+    def ordered(self) -> Section:
+        columns: Columns = {
+            "ordered": said("factor"),
+            "levels": said("levels"),
+            "line, first to last": interval("line", "line_low", "line_high", self.unit),
+            "bend": interval("bend", "bend_low", "bend_high", self.unit),
+            "best seen": said("best"),
+            "not told from the best": said("among"),
+            "settings of the others": number("blocks"),
+            self.over: number("seeds"),
+        }
+        return Section("Ordered levels", tables=[Table("ordered", self.tables.ordered(), columns, "ordered")])
 
     def ensembles(self) -> Section:
         columns: Columns = {"ensemble": said("ensemble"), "arm": self.label, "seeds": number("seeds")}

@@ -113,6 +113,8 @@ def of_arm(study: Study, arm: str) -> dict[str, Any]:
 
 def changed(study: Study, order: list[str]) -> list[dict[str, str]]:
     """A row for each setting in which an arm differs from the baseline."""
+    if study.elsewhere:
+        return []
     base, rows = of_arm(study, study.baseline), []
     for arm in order[1:]:
         own = of_arm(study, arm)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import corrupted, designs, outlook, screens, settings, tuning
+from . import corrupted, designs, ordered, outlook, screens, settings, tuning
 from .beside import Beside
 from .claims import claims
 from .comparisons import Comparison, compare, difference
@@ -141,6 +141,11 @@ class Tables:
             "trained_parameters": records[0]["trainable_parameters"],
             "flops": records[0]["flops"],
         }
+        if self.study.elsewhere:
+            means = ("epochs", "train_seconds", "images_per_s")
+            alone: Row = dict.fromkeys(("time_ratio", "peak_memory_mb"))
+            parts = (f"{name}{part}" for name in means for part in ("", "_sd", "_seeds"))
+            return row | alone | dict.fromkeys(parts)
         seconds = [record["timings"]["train"] for record in records]
         base = [trial.record["timings"]["train"] for trial in self.study.finished(self.study.baseline)]
         ratio = None if arm == self.study.baseline else float(np.mean(seconds) / np.mean(base))
@@ -207,6 +212,9 @@ class Tables:
 
     def ladder(self) -> list[Row]:
         return designs.ladder_rows(self.study, self.family)
+
+    def ordered(self) -> list[Row]:
+        return ordered.rows(self.study)
 
     def ensembles(self) -> list[Row]:
         rows = []

@@ -12,6 +12,7 @@ from bench.judge.settings import Change
 from bench.judge.tables import TABLES, arms, tables
 from bench.judge.tables.ensembles import EnsembleRow
 from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
+from bench.judge.tables.ordered import Trend
 from bench.judge.tables.slices import SliceRow
 from bench.judge.tables.table import Column, Table
 from bench.recipe import Corrupted
@@ -45,6 +46,7 @@ def everything(make_world):
             changes=(Change("b", "augment", "[]", "[flip]"),),
             tuning=replace(document.tuning, shared=True),
             factor_effects=(FactorEffect((("augment", "flip", "none"),), effect, 3, 4, 2),),
+            trends=(Trend("lr", ("1", "2", "3"), effect, effect, "2", ("2", "3"), 4, 1),),
             ladder=(Rung("a", "", None, None), Rung("b", "augment + flip", finding, finding)),
             ingredients=(Ingredient("augment", "flip", finding, None),),
             slices=(SliceRow("scanner", "A", 30, document.asked[0]),),

@@ -61,6 +61,7 @@ def table(d: Document, cost: bool) -> Table:
         mark=lambda a: "§" if d.tuned_apart and a is not d.again else "",
     )
     judged = any(arm.finding for arm in d.arms) or d.again or not d.screen
+    shown = () if d.elsewhere else BELOW
     gap = Column("gap", f"gap to {d.gap_set}", "within", lambda a: a.gap, PERCENT)
     columns = (
         arm_column(d, lambda a: a.label),
@@ -75,7 +76,7 @@ def table(d: Document, cost: bool) -> Table:
         Column("worst_recall", "its recall %", "average", lambda a: a.worst and a.worst[1], PERCENT),
         Column("ece", "ECE", "average", lambda a: a.scores[d.where].get("ece"), PERCENT),
         Column("seeds", d.over, "text", lambda a: str(a.seeds)),
-        *(column if column.key in BELOW else replace(column, where="file") for column in SIZES),
+        *(column if column.key in shown else replace(column, where="file") for column in SIZES),
     )
     first = ("arm", "effect", "verdict", "primary", f"{d.where}_accuracy", "reference", "seeds")
     further = (*(f"{name}_accuracy" for name in d.sets), "gap")
@@ -156,8 +157,10 @@ def _note(d: Document) -> str:
     return note
 
 
-def costs(d: Document, cost: bool) -> Table:
-    """What an arm takes beside what it gains."""
+def costs(d: Document, cost: bool) -> Table | None:
+    """What an arm takes beside what it gains; None where nobody knows."""
+    if d.elsewhere:
+        return None
     accuracy = _accuracy(d, d.where, "accuracy", "accuracy_")
     note = (
         f"Mean over finished {d.over}{'; memory: the largest' * cost}; ± is half the 95 % interval. Trained: "
