@@ -19,6 +19,13 @@ def test_counts_are_rounded_up_to_two_digits(count: int, told: int) -> None:
     assert about(count) == told
 
 
+@pytest.mark.parametrize(
+    ("times", "told"), [(1.5, "1.5"), (9.94, "9.9"), (23.2, "24"), (100, "100"), (2312, "2,400")]
+)
+def test_many_times_as_many_are_told_in_plain_numbers(times: float, told: str) -> None:
+    assert settling.Tested(300, "images", sets=2).more(times).startswith(f"{told} times as many images")
+
+
 def test_images_are_counted_where_no_number_of_seeds_is_enough() -> None:
     items, seeds = stats.items_needed(FEW, 0.01, stats.level)
     further = f"{about(items - 300):,}"
