@@ -125,7 +125,7 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
     missing = {run.trial.id for run, state, _ in standing if state == "missing"}
     missing |= {run.trial.id for run in waiting}
     arms: dict[tuple[str, str], list[Run]] = {}
-    for run in (*plan.runs, *waiting):
+    for run in (one for one in (*plan.runs, *waiting) if not one.trial.recipe.command):
         arms.setdefault((run.trial.recipe.model_dump_json(), run.trial.data_fingerprint), []).append(run)
     device = device_of(machine)
     first = [dataclasses.replace(of[0], trial=_without_hub(of[0].trial), sets=()) for of in arms.values()]

@@ -81,15 +81,18 @@ def found(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def read(paths: Sequence[Path]) -> Sheet:
-    """Every row of every file. Raises UserError for what cannot be read, and for columns that are missing."""
+def read(paths: Sequence[Path], needed: Sequence[str] = NEEDED) -> Sheet:
+    """Every row of every file. Raises UserError for what cannot be read, and for columns that are missing.
+
+    needed   columns that there must be, beside the answers
+    """
     import numpy as np
     import pandas as pd
 
     files = found(paths)
     frames = [_frame(file) for file in files]
     for file, frame in zip(files, frames, strict=True):
-        _check_columns(file, [str(name) for name in frame.columns])
+        _check_columns(file, [str(name) for name in frame.columns], needed)
     classes = tuple(name.removeprefix(P) for name in frames[0].columns if name.startswith(P))
     for file, frame in zip(files, frames, strict=True):
         others = {name.removeprefix(P) for name in frame.columns if name.startswith(P)}
@@ -117,11 +120,11 @@ NUMBER = " "
 """Column of the rows' numbers: no file has one of that name, for names are stripped."""
 
 
-def _check_columns(file: Path, names: Sequence[str]) -> None:
+def _check_columns(file: Path, names: Sequence[str], needed: Sequence[str]) -> None:
     """Raise UserError for columns that are missing, and for one that is nearly one of those there can be."""
     told = [name for name in names if name != NUMBER and not name.startswith(P)]
     answers = "pred" in names or any(name.startswith(P) for name in names)
-    missing = [name for name in NEEDED if name not in names] + ([] if answers else ["p_<class> or pred"])
+    missing = [name for name in needed if name not in names] + ([] if answers else ["p_<class> or pred"])
     if missing:
         raise UserError(
             f"{file} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has "
