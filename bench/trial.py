@@ -17,7 +17,6 @@ from bench.data import provide
 from bench.data.images import COPIED_BYTES, Development, Samples
 from bench.data.resident import statistics
 from bench.data.streamed import placed
-from bench.elsewhere import command
 from bench.evaluate import PORTION, predict
 from bench.models.cost import flops_of
 from bench.models.network import Network
@@ -26,6 +25,7 @@ from bench.plan import VAL_SHIFT, ScoredSet, Trial
 from bench.recipe import Corrupted
 from bench.store import VALIDATION, Predictions
 from bench.streams import derive
+from bench.train import command
 from bench.train.checkpoint import Checkpoint
 from bench.train.device import computing, memory_mb, reset_peak_memory
 from bench.train.learned import little_learned

@@ -22,6 +22,7 @@ from bench.elsewhere.files import P, read
 from bench.errors import UserError, shorten, told_by
 from bench.streams import stream
 from bench.study.command import filled
+from bench.train.checkpoint import Interrupted
 from bench.train.turns import Turns
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Handed:
                 while process.poll() is None:
                     if stop():
                         _end(process)
-                        raise _interrupted()
+                        raise Interrupted("stopped; what it left in its out/ folder stays")
                     time.sleep(POLL_S)
                     yield
             finally:
@@ -204,12 +205,6 @@ def _said(
             f"it answered {shorten(str(answers[(numbers < 0).argmax()]))}; classes are {', '.join(classes)}"
         )
     return np.eye(len(classes))[numbers]
-
-
-def _interrupted() -> Exception:
-    from bench.train.checkpoint import Interrupted
-
-    return Interrupted("stopped; what it left in its out/ folder stays")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
