@@ -132,7 +132,8 @@ class Handed:
 
     def _read(self, orders: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
         """Probabilities (N, K) of each set, or of the class that was answered 1."""
-        sheet = read([self.folder / "out"], needed=("image",))
+        form = "set, image and p_<class> (or pred), a row for each image of each set"
+        sheet = read([self.folder / "out"], ("image",), form)
         classes = self.development.classes
         sets = sheet.cells.get("set")
         names = (
@@ -208,15 +209,14 @@ def _said(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it and all that it started, at once if it does not go by itself."""
-    if process.poll() is not None:
-        return
-    for how, wait in ((signal.SIGTERM, PATIENCE_S), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, how)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(wait)
-            return
+    """End it, at once if it does not go by itself, and whatever it started and left behind."""
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(PATIENCE_S)
+    with contextlib.suppress(ProcessLookupError):  # none of its group is left
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _end_with_parent() -> None:

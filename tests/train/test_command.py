@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from bench.run.planning import prepare
 from bench.store import Store
 from bench.study.command import filled, problems
 from bench.study.read import parse
+from bench.train.checkpoint import Interrupted
+from bench.trial import Surroundings, run_trial
 
 QUIET = Terminal(quiet=True)
 PROGRAM = """\
@@ -152,7 +157,7 @@ def test_a_trial_is_what_its_command_its_settings_and_its_files_are(tmp_path: Pa
     [
         ("import sys; print('no GPU here'); sys.exit(3)", "exit code 3\nno GPU here"),
         ("import os; os.kill(os.getpid(), 9)", "signal 9"),
-        ("pass", "file lies there"),
+        ("pass", "file lies there; needed is set, image and p_<class>"),
         (PROGRAM.replace("file.stem, str(i)", "file.stem, '0'"), "not once, image 0"),
         (PROGRAM.replace("p:.6f", "2 * p:.6f"), "add up to 2; give softmax's output"),
         (PROGRAM.replace('f"p_{name}"', 'f"p_x{name}"'), "the columns are p_basophil"),
@@ -177,6 +182,36 @@ def test_answers_alone_will_do_and_no_numbers_are_a_divergence(tmp_path: Path) -
     assert set(np.unique(said)) == {0.0, 1.0}
     ran(write(tmp_path, program=PROGRAM.replace("p:.6f", "np.nan")))
     assert sorted(record.status for record in theirs(tmp_path)) == ["diverged", "done"]
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, if nobody has asked for its exit code yet."""
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_program_that_is_stopped_ends_with_all_that_it_started_and_goes_on_later(tmp_path: Path) -> None:
+    wait = "import subprocess, sys, time\nfrom pathlib import Path\nout = Path(sys.argv[4])\n"
+    wait += "if not (out / 'child').exists():\n"
+    wait += "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    wait += "    (out / 'new').write_text(str(child.pid))\n"
+    wait += "    (out / 'new').rename(out / 'child')\n    time.sleep(60)\n"
+    study = write(tmp_path, program=wait + PROGRAM)
+    run = next(run for run in prepare(study, machine_in(tmp_path)).runs if run.arm == "theirs")
+    out = tmp_path / "trial" / "command" / "out"
+    where = Surroundings("cpu", tmp_path / "cache", checkpoint=tmp_path / "trial" / "checkpoint.pt")
+    with pytest.raises(Interrupted):
+        run_trial(run.trial, run.sets, replace(where, stop=(out / "child").exists))
+    assert gone(int((out / "child").read_text()))
+    assert run_trial(run.trial, run.sets, where).status == "done"
+    assert not out.exists()
 
 
 def test_a_smoke_run_tries_it_on_tiny_images(tmp_path: Path) -> None:
