@@ -153,10 +153,8 @@ class Handed:
 
 def _save(file: Path, samples: Samples, order: NDArray[np.int64], *, labels: bool) -> None:
     """Images (N, H, W, C) uint8 in this order, ``image`` (N,) their names, labels where these are told."""
-    arrays = {"images": samples.images[order], "image": np.arange(len(order)).astype(str)}
-    if labels:
-        arrays["labels"] = samples.labels[order]
-    np.savez(file, **arrays)
+    told = {"labels": samples.labels[order]} if labels else {}
+    np.savez(file, images=samples.images[order], image=np.arange(len(order)).astype(str), **told)  # type: ignore[arg-type]
 
 
 def _places(images: NDArray[np.object_], count: int, name: str) -> NDArray[np.int64]:
@@ -204,7 +202,8 @@ def _said(
         raise UserError(
             f"it answered {shorten(str(answers[(numbers < 0).argmax()]))}; classes are {', '.join(classes)}"
         )
-    return np.eye(len(classes))[numbers]
+    chosen: NDArray[np.float64] = np.eye(len(classes))[numbers]
+    return chosen
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
