@@ -224,6 +224,15 @@ def test_a_set_is_local_by_name_and_there_may_be_none(tmp_path: Path) -> None:
     assert "Locally" not in text
 
 
+def test_arms_in_an_order_have_a_trend(tmp_path: Path) -> None:
+    table = predicted(("noisy", "plain", "mixup"), (0, 1, 2, 3), {"local": 150})
+    judged(table, tmp_path, 'baseline = "plain"\nordered = [["noisy", "plain", "mixup"]]\n')
+    (row,) = pd.read_csv(tmp_path / "results" / "mine" / "tables" / "ordered.csv").to_dict("records")
+    assert (row["best"], row["levels"]) == ("mixup", "noisy, plain, mixup")
+    assert row["line_low"] > 0
+    assert "noisy" not in row["among"]
+
+
 def test_copies_of_an_image_are_one_item(tmp_path: Path) -> None:
     table = predicted(sets={"local": 60, "heavy": 120})
     copy = table.image.str.extract(r"heavy-(\d+)", expand=False).fillna("0").astype(int)
