@@ -139,6 +139,12 @@ def test_another_file_or_a_trained_study_of_that_name_is_left_alone(tmp_path: Pa
     assert "tiny" in report_of(tmp_path, "tiny")
 
 
+def test_a_file_with_spaces_in_its_name_is_a_study_all_the_same(tmp_path: Path) -> None:
+    file = write(predicted(), tmp_path / "my runs (2).csv")
+    ending = judge([file], machine_in(tmp_path), Wanted(), Terminal(quiet=True))
+    assert ending.report.parent.name == "my-runs-2"
+
+
 def test_a_claim_that_comes_after_the_first_report_has_no_verdict(tmp_path: Path) -> None:
     judged(predicted(sets=SETS), tmp_path)
     judged(predicted(sets=SETS), tmp_path, ASKED)
