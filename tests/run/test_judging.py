@@ -255,7 +255,9 @@ def test_other_commands_know_a_judged_study(tmp_path: Path) -> None:
     judged(predicted(sets=SETS), tmp_path)
     machine, runner = machine_in(tmp_path), CliRunner()
     id = Store(machine.results).ids()[0]
-    assert "elsewhere (arm=" in trial(id, machine, as_json=False)
+    shown = trial(id, machine, as_json=False)
+    assert "elsewhere (arm=" in shown
+    assert "parameters  unknown" in shown
     at = ["--results", str(machine.results)]
     for command in (["report", "mine", "--check"], ["status"], ["compare", "mine/plain", "mine/mixup"]):
         found = runner.invoke(app, [*command, *at])

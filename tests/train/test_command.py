@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from tiny import machine_in
 
 from bench.commands.plan import plan_json
+from bench.commands.probe import added, probe
+from bench.commands.show import trial
 from bench.errors import UserError
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Ending, Options, run_study
@@ -107,6 +110,9 @@ def test_an_arm_that_a_program_trains_is_tuned_scored_and_judged_as_any(tmp_path
     assert (final.parameters, final.training) == (None, [])
     assert final.validation["accuracy"] > 0.2
     assert final.recipe["settings"]["sharp"] != 1.0
+    shown = trial(final.id, machine_in(tmp_path), as_json=False)
+    assert re.search(rf"settings.sharp *{final.recipe['settings']['sharp']}", shown)
+    assert "batch_size" not in shown
     text = ending.report.read_text()
     assert "theirs was trained by a program of the study's own." in text
     assert "| theirs | settings.sharp | – |" in text
@@ -212,6 +218,15 @@ def test_a_program_that_is_stopped_ends_with_all_that_it_started_and_goes_on_lat
     assert gone(int((out / "child").read_text()))
     assert run_trial(run.trial, run.sets, where).status == "done"
     assert not out.exists()
+
+
+def test_what_a_program_trains_is_not_probed(tmp_path: Path) -> None:
+    study = write(tmp_path)
+    machine = machine_in(tmp_path)
+    assert [cost.arms for cost in probe(study, machine, False, QUIET)] == [("ours",)]
+    study.write_text(study.read_text().replace("ours = {}\n", ""))
+    told = added("plan", study, machine, smoked=False, as_json=False)
+    assert told == "plan\n\nnothing to probe: every arm is trained by a command"
 
 
 def test_a_smoke_run_tries_it_on_tiny_images(tmp_path: Path) -> None:
