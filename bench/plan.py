@@ -23,7 +23,9 @@ from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
 from bench.registry import Component, augmentations, losses, models, optimizers, schedules, sources
 from bench.streams import derive
 from bench.study.code import Code
+from bench.study.command import named
 from bench.study.file import AGAIN_SEEDS, TUNING_SEEDS
+from bench.study.patch import look_up
 from bench.study.read import LOCAL_SET, Arm, Study
 from bench.study.resolve import with_parts
 from bench.study.told import Told, tell
@@ -154,6 +156,8 @@ class Trial:
     role: Literal["final", "tune"] = "final"
     weights: Path | None = field(default=None, compare=False)
     """File behind ``model.weights``; the recipe itself holds its SHA-256."""
+    folder: Path | None = field(default=None, compare=False)
+    """That of the study's file, where a command runs; None without one."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """``kind:name`` → where it is from, of every component from outside that the recipe uses."""
     code: tuple[Code, ...] = field(default=(), compare=False, repr=False)
@@ -234,7 +238,12 @@ class Shares(Frozen):
     groups: dict[str, int] = Field(default_factory=dict)
     """The same → groups (patients); empty where groups are not known."""
     asked: dict[str, float] = Field(default_factory=dict)
-    """``val`` and ``test`` → the share of all images they were to have; empty for a source's own split."""
+    """``val`` and ``test`` → the share of all images they were to have; empty for a source's own split.
+
+    Without ``val`` where it was to be filled up: of that side ``filled`` says how many were asked for.
+    """
+    filled: int | None = None
+    """``val_images``, where a limit left images to fill validation with; None: it was not asked for."""
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -244,11 +253,17 @@ class Shares(Frozen):
         """
         within, left = self.sides["train"] + self.sides["val"], 1 - self.asked.get("test", 0.0)
         got = {"test": self.sides["test"] / self.images, "val": left * self.sides["val"] / within}
-        return tuple(
+        found = [
             f"{side} has {100 * got[side]:.1f} % of the images where {100 * share:g} % was asked for: {WHOLE}"
             for side, share in self.asked.items()
             if abs(share - got[side]) > NOTICED
-        )
+        ]
+        if self.filled is not None and self.filled - self.sides["val"] > NOTICED * self.filled:
+            found.append(
+                f"val has {self.sides['val']} images where val_images asked for {self.filled}: "
+                f"the limit left no more that could be added; {WHOLE}"
+            )
+        return tuple(found)
 
 
 class PlanFile(Frozen):
@@ -313,6 +328,9 @@ class Locator(Protocol):
 
     def weights(self, written: str) -> tuple[Path, str]:
         """A weight file and its SHA-256 hex."""
+
+    def program(self, command: str) -> tuple[Path, dict[str, str]]:
+        """The folder that a command runs in, and the SHA-256 hex of each file there that it names."""
 
 
 @dataclass(frozen=True)
@@ -471,19 +489,21 @@ class Planner:
         source = self.locator.source(arm.data.source, arm.data)
         data_hash = self.locator.data_fingerprint(source, arm.data, folds=self.study.folds is not None)
         recipe, weights = _with_weights(arm, self.locator)
-        content = fingerprint(identity(recipe))  # once per arm, not per trial
+        content = fingerprint(_trained(recipe))  # once per arm, not per trial
+        folder, files = self.locator.program(recipe.command) if recipe.command else (None, {})
         used = components_of(recipe)
         if sources[source.kind].origin:  # bench's own is known by the data's fingerprint
             used.append(sources[source.kind])
         versions = ROOMS | {component.id: component.version for component in used}
         origins = {component.id: component.origin for component in used if component.origin}
+        origins |= {f"file:{name}": f"sha256:{content}" for name, content in files.items()}
         behaviour = {"versions": versions} | ({"origins": origins} if origins else {})
 
         def make(replicate: Replicate, role: Literal["final", "tune"]) -> Trial:
             key = _hash({"recipe": content, "data": data_hash, "replicate": vars(replicate)})
             return Trial(
                 _hash({"key": key, **behaviour}), key, recipe, arm.data, data_hash, source, replicate,
-                versions, role, weights, origins, self.study.code,
+                versions, role, weights, folder, origins, self.study.code,
             )  # fmt: skip
 
         return make
@@ -536,8 +556,19 @@ def _with_weights(arm: Arm, locator: Locator) -> tuple[Recipe, Path | None]:
     return arm.recipe.model_copy(update={"model": Choice(name=arm.recipe.model.name, params=params)}), path
 
 
+def _trained(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe makes a trial what it is: of a command itself, and what is filled in."""
+    if not recipe.command:
+        return identity(recipe)
+    tree = recipe.model_dump(mode="json")
+    filled = {key: look_up(tree, key) for key in named(recipe.command)}
+    return {"command": recipe.command, "filled": filled, "cpu_threads": recipe.cpu_threads}
+
+
 def components_of(recipe: Recipe) -> list[Component]:
-    """Every component that a recipe uses, those inside others included."""
+    """Every component that a recipe uses, those inside others included; of a command none."""
+    if recipe.command:
+        return []
     chosen = [
         (models, recipe.model),
         (optimizers, recipe.optimizer),

@@ -22,12 +22,14 @@ from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
+from bench import slices
 from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
 from bench.files import content_of, move, opened, sync_folder, write_whole
 from bench.predictions import UNREADABLE, Predictions, read_archive, save_predictions
 from bench.recipe import HIDDEN_NAME
 from bench.record import ID, Brief, Record, equal_view, why_unreadable
+from bench.slices import Sliced
 from bench.study.read import RESERVED
 
 __all__ = [
@@ -300,6 +302,10 @@ class Store:
         """
         path = self._path(id, PREDICTIONS)
         return read_archive(content_of(path), wanted) if os.path.isfile(path) else {}
+
+    def slices(self, study: str) -> dict[str, Sliced]:
+        """What is known of a study's images beside their class; nothing where it names no slices."""
+        return slices.read(self.study_dir(study) / slices.FILE)
 
     def history(self, id: str) -> list[dict[str, Any]]:
         """One table per evaluation of validation, in order, up to the first line that is damaged."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import bench
-from bench import metrics
+from bench import metrics, slices
 from bench.briefs import Stamp
 from bench.files import content_of
 from bench.judge import declared
@@ -49,7 +49,7 @@ def ingredients(plan: PlanFile, store: Store, asked: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for text in (*_code(), str(metrics.versions()), plan.model_dump_json(), *asked):
         digest.update(text.encode() + b"\0")
-    for name in ("study.toml", declared.FILE):
+    for name in ("study.toml", declared.FILE, slices.FILE):
         with contextlib.suppress(OSError):
             digest.update(content_of(folder / name))
         digest.update(b"\0")
