@@ -35,6 +35,7 @@ ORDER = (
     "stats",
     "leftovers",
     "store",
+    "slices",
     "predictions",
     "plan",
     "study",

@@ -22,7 +22,7 @@ from bench.machine import Machine
 from bench.plan import Plan, PlanFile, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import USUAL, lost_gates, main_file, verdicts, write_views
-from bench.run import declaring
+from bench.run import declaring, slicing
 from bench.run.crew import Crew, Patience, crew
 from bench.run.gating import further_gate
 from bench.run.lost import forget_lost
@@ -93,6 +93,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         gates = tuple(further_gate(text, study) for text in options.gates)
         plan = planning.plan()
         planning.refuse_unknown_classes(plan)
+        slicing.refuse_unknown(study, [*plan.everything, *plan.pending])
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
@@ -127,6 +128,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
                 plan = conduct.train(plan, hands)
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
+        if not options.smoke:
+            slicing.keep(study, plan.everything, machine.cache, store)
         made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
         with terminal.waiting(f"{study.name}: writing the report"):
             document = build(study, made_of, store)

@@ -21,7 +21,9 @@ from bench.stats.jackknife import JACKKNIFE, by_group, pseudo_values
 from bench.stats.luck import largest_by_luck
 from bench.stats.moderated import Prior, moderate, prior
 from bench.stats.power import (
+    MANY_TIMES,
     assumed,
+    items_needed,
     measured,
     power_of,
     seeds_needed,
@@ -58,6 +60,7 @@ __all__ = [
     "FUTILE",
     "JACKKNIFE",
     "LEVEL",
+    "MANY_TIMES",
     "ClaimOutcome",
     "Hypothesis",
     "Interval",
@@ -80,6 +83,7 @@ __all__ = [
     "diverged_share",
     "fold_interval",
     "holm",
+    "items_needed",
     "judge",
     "largest_by_luck",
     "level",

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
-from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
+from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split, repeated
 from bench.registry import Component, metrics, sources, use
 from bench.study import gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
@@ -77,6 +77,8 @@ class Study(Frozen):
     """The baseline's recipe."""
     data: Data
     hidden: dict[str, Hidden]
+    slices: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """``local`` or an external hidden set → columns of its source by which its images are told apart."""
     val_shift: Hidden | None = None
     seeds: tuple[int, ...] = ()
     further_seeds: tuple[int, ...] = ()
@@ -176,6 +178,7 @@ class _Reader:
         # From here on, what refers to arms and sets; a broken table has been reported and is left out of it.
         self._check_hidden(written)
         self._check_local(written)
+        self._check_slices(written)
         self.sets = (*("local",) * has_local(written.data), *self.hidden)
         primary = written.primary or next((f"{h}.accuracy" for h in self.hidden), "local.accuracy")
         if written.primary or self.hidden:  # without either _check_local has said what is missing
@@ -318,6 +321,18 @@ class _Reader:
                 if hidden.kind == "synthetic":
                     problem = 'goes with source = "synthetic"; use corrupted or external'
                     self._add(f"[hidden.{name}] kind", "synthetic", problem)
+
+    def _check_slices(self, written: StudyFile) -> None:
+        """They are of sets that a source with columns gives; corrupted sets have those of the local one."""
+        known = ["local"] * has_local(written.data)
+        known += [name for name, hidden in written.hidden.items() if hidden.kind == "external"]
+        for name, columns in written.slices.items():
+            if name not in known:
+                made = name in written.hidden
+                problem = "has the slices of local, of which it is made" if made else "no set of that name"
+                self._add(f"[slices] {name}", None, f"{problem}; {did_you_mean(name, known)}")
+            elif double := repeated(columns):
+                self._add(f"[slices] {name}", list(columns), f"names the column {double} twice")
 
     def _check_local(self, written: StudyFile) -> None:
         """``test = 0`` leaves no local test image: hidden sets of other images must decide."""
@@ -479,7 +494,8 @@ def _matching(labels: Sequence[str], pattern: str) -> list[str]:
 _REQUIRED: Tree = {"question": "-", "data": {"source": "synthetic"}, "recipe": {}}
 _LISTS = ("claims", "hidden", "ensembles")
 _AS_WRITTEN = (
-    "question", "data", "hidden", "val_shift", "delta", "looks", "ensembles", "tune", "aa", "keep_weights",
+    "question", "data", "hidden", "slices", "val_shift", "delta", "looks", "ensembles", "tune", "aa",
+    "keep_weights",
 )  # fmt: skip
 """Keys that a Study has as the file does."""
 

@@ -76,7 +76,7 @@ def numbers(d: Document) -> dict[str, Any]:
         "findings": [replace(finding, unseen=None) for finding in d.comparisons],
         "rules": replace(d.rules, seeds=()),
         "arms": {
-            arm.label: (arm.scores, arm.effects, arm.recalls, arm.gap, arm.class_images, str(arm.seeds))
+            arm.label: (arm.scores, arm.effects, arm.recalls, arm.gap, arm.class_sizes, str(arm.seeds))
             for arm in d.arms
         },
         "order": [arm.label for arm in d.arms],

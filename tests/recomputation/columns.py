@@ -12,8 +12,8 @@ def number(key: str, times: float = 1.0) -> Callable[[Row], Cell]:
 
 
 def spread(key: str, times: float = 100.0) -> Callable[[Row], Cell]:
-    """A mean ± its standard deviation."""
-    return lambda row: text("{} ± {}", times * row[key], times * row[f"{key}_sd"])
+    """A mean and its standard deviation."""
+    return lambda row: text("{} sd {}", times * row[key], times * row[f"{key}_sd"])
 
 
 def halved(key: str, low: str, high: str, one_sided: bool = True) -> Callable[[Row], Cell]:
@@ -123,7 +123,7 @@ NOISE: Columns = {
     "set": said("set"),
     "metric": said("metric"),
     "f": number("f"),
-    "largest by luck, ± points": number("luck", 100),
+    "largest by luck, points": number("luck", 100),
     "seeds": number("seeds"),
     "images": number("images"),
 }

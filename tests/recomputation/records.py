@@ -1,6 +1,7 @@
 """What a study's folder and its trials hold, as docs/results-format.md describes it."""
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
@@ -159,6 +160,7 @@ class Study:
                 trial.record.get("recipe", {}).get("command") for trial in finals
             ),
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
+            "slices": bool(self.file.get("slices")),
             "folds and groups": bool(self.folds) and bool(self.file["data"].get("groups")),
         }
         if found := [reason for reason, there in reasons.items() if there]:
@@ -169,6 +171,17 @@ class Study:
             arm["label"]: [Trial(trials, planned) for planned in arm["trials"]]
             for arm in self.plan.get(part) or []
         }
+
+    def grouped(self, name: str) -> str:
+        """What the groups of a set are called; empty where its images count."""
+        trial = next(trial for trials in self.arms.values() for trial in trials if trial.done)
+        if trial.answers(trial.keys[name]).groups is None:
+            return ""
+        hidden = self.file.get("hidden", {}).get(name, {})
+        own = hidden if hidden.get("kind") == "external" else self.file["data"]
+        column = own.get("groups")
+        plain = isinstance(column, str) and column != "folder" and re.fullmatch(r"[a-z]+(?<!s)", column)
+        return f"{column}s" if plain else "groups"
 
     @property
     def mark(self) -> str:

@@ -42,7 +42,7 @@ CONSTANTS = (
     "(Holm 1979)",
     "(Smyth 2004)",
     "at 0 and at the difference called relevant",
-    "inside 95 times in 100",
+    "within this of 0, 95 times in 100",
     "in at least 95 of 100 such studies",
 )
 """Numbers of the method, not of this study."""
@@ -98,7 +98,19 @@ class Report:
         return f"Δ {self.study.primary}"
 
     def _recalls(self) -> Columns:
-        return {arm: number(arm, 100) for arm in self.tables.order}
+        return {arm: number(arm, 100) for arm in self.tables.order} | {
+            called: number("groups") for name in self.study.sets if (called := self.study.grouped(name))
+        }
+
+    def counted(self, name: str) -> str:
+        """How large a set is, copies counted once, and of how many groups it is."""
+        every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
+        keys = {trial.keys[name]: trial for trial in every}
+        answers = [trial.answers(key) for key, trial in keys.items()]
+        said_of = f"n = {sum(len(np.unique(one.ids)) for one in answers):,}"
+        if called := self.study.grouped(name):
+            said_of += f" of {sum(len(np.unique(one.groups)) for one in answers):,} {called}"
+        return f"({said_of})"
 
     def plain_table(self, title: str, rows: list[Row], columns: Columns) -> Section:
         return Section(title, tables=[Table(title, rows, columns, next(iter(columns)))])
@@ -131,7 +143,9 @@ class Report:
         lines.append(Line("Per cent. ± is half the 95 % interval", texts))
         columns: Columns = {"arm": self.label}
         for name in study.sets:
-            columns[f"{name} %"] = halved(f"{name}_accuracy", f"{name}_low", f"{name}_high")
+            columns[f"{name} % {self.counted(name)}"] = halved(
+                f"{name}_accuracy", f"{name}_low", f"{name}_high"
+            )
         columns |= {
             f"{self._delta} vs baseline": lambda row: self._apart(
                 interval("effect", "low", "high", self.unit)(row), row["arm"]
@@ -146,7 +160,9 @@ class Report:
             self.over: said("seeds"),
             **COSTS,
         }
-        return Section("", lines, [Table("arms", tables.arms(), columns, "arm")])
+        below = "ECE"  # a table of its own under the first one, which has eight columns at most
+        rows = tables.arms()
+        return Section("", lines, [Table("arms", rows, columns, below), Table("arms", rows, columns, "arm")])
 
     def _apart(self, cell: Cell, arm: str) -> Cell:
         """The effect of a comparison, marked where both arms were tuned, each apart."""
@@ -224,7 +240,7 @@ class Report:
         """Of a set with one corruption in each copy."""
         taken = corrupted.Taken(self.study, name)
         severities = "{}, " * len(taken.severities)
-        note: list[Text | str] = [text(severities[:-2], *taken.severities)]
+        note: list[Text | str] = [text(severities[:-2], *taken.severities), self.counted(name)[1:-1]]
         counts = (own[0]["relative_be_families"], len(taken.families))
         note += [text("({} of {})", *counts)]
         new = "effect_unseen_dagger"
@@ -286,7 +302,7 @@ class Report:
             ]
             shown = [one for one in texts if not 1 / NOTICED <= one.numbers[0] <= NOTICED]
             if shown:
-                lines.append(Line(f"- {arm}: also changed ", shown))
+                lines.append(Line(f"- {arm}: also ", shown))
         return Section("What else differed", lines)
 
     def _sizes(self, arm: str) -> dict[str, float]:
@@ -377,18 +393,24 @@ class Report:
     # -- tables ------------------------------------------------------------------------------------
 
     def scores(self) -> Section:
-        columns: Columns = {"set": said("set"), "arm": self.label}
+        columns: Columns = {
+            "set": said("set"),
+            "n": lambda row: self.counted(row["set"]).removeprefix("(n = ").removesuffix(")"),
+            "arm": self.label,
+        }
         for score in SCORES:
             unit = f", {UNITS[score]}" if score in UNITS else ""
             columns[score.replace("_", " ") + unit] = spread(score, 1.0 if unit else 100.0)
-        columns["accuracy, 95 % interval"] = halved("accuracy", "accuracy_low", "accuracy_high")
+        columns["accuracy"] = halved("accuracy", "accuracy_low", "accuracy_high")
         columns["Δ accuracy vs baseline"] = interval(
             "effect", "effect_low", "effect_high", dagger="effect_dagger"
         )
         return Section("Every set and score", tables=[Table("scores", self.tables.scores(), columns, "set")])
 
     def costs(self) -> Section:
-        columns: Columns = {"arm": self.label, f"{self.primary} %": spread("accuracy")} | COSTS
+        accuracy = halved("accuracy", "accuracy_low", "accuracy_high")
+        columns: Columns = {"arm": self.label, f"{self.primary} % {self.counted(self.primary)}": accuracy}
+        columns |= COSTS
         return Section("Costs", tables=[Table("costs", self.tables.costs(), columns, "arm")])
 
     def ordered(self) -> Section:
@@ -407,6 +429,6 @@ class Report:
     def ensembles(self) -> Section:
         columns: Columns = {"ensemble": said("ensemble"), "arm": self.label, "seeds": number("seeds")}
         for place, name in enumerate(self.study.sets):
-            columns[f"{name} %"] = number(name, 100)
+            columns[f"{name} % {self.counted(name)}"] = number(name, 100)
             columns["alone %" + (f" {place + 1}" if place else "")] = number(f"{name}_alone", 100)
         return Section("Ensembles", tables=[Table("ensembles", self.tables.ensembles(), columns, "ensemble")])

@@ -161,7 +161,10 @@ class Tables:
     def costs(self) -> list[Row]:
         name = self.study.primary_set
         return [
-            {"arm": arm} | mean("accuracy", self.values(arm, name, "accuracy")) | self.costs_of(arm)
+            {"arm": arm}
+            | mean("accuracy", self.values(arm, name, "accuracy"))
+            | self.interval(arm, name, "accuracy_")
+            | self.costs_of(arm)
             for arm in self.order
         ]
 
@@ -183,11 +186,22 @@ class Tables:
         found = {arm: self.recalled(arm) for arm in self.order}
         rows = []
         for name in found[self.study.baseline]:
-            row: Row = {"class": name, "images": self.sizes()[name]}
+            row: Row = {"class": name, "images": self.sizes()[name]} | self._groups(name)
             for arm in self.order:
                 row |= mean(arm, found[arm][name])
             rows.append(row)
         return rows
+
+    def _groups(self, name: str) -> Row:
+        """Of a class, where the set has groups."""
+        if not self.study.grouped(self.study.primary_set):
+            return {}
+        found = {}
+        for trial in self.study.finished(self.study.baseline):
+            answers = trial.answers(trial.keys[self.study.primary_set])
+            mine = answers.labels == self.study.classes.index(name)
+            found[trial.keys[self.study.primary_set]] = len(np.unique(answers.groups[mine]))
+        return {"groups": sum(found.values())}
 
     def claims(self) -> list[Row]:
         return claims(self.study, self.family)

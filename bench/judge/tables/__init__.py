@@ -19,6 +19,7 @@ from bench.judge.tables import (
     prediction,
     scores,
     settings,
+    slices,
     trials,
     tuning,
 )
@@ -35,6 +36,7 @@ TABLES: dict[str, Callable[[Document, bool], Table | None]] = {
     "ingredients": factors.ingredients,
     "ensembles": ensembles.table,
     "asked": asked.table,
+    "slices": slices.table,
     "scores": scores.table,
     "robustness": corruptions.robustness,
     "families": corruptions.families,
