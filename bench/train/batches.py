@@ -78,12 +78,11 @@ class Batches:
         self._targets = F.one_hot(self.split.labels, classes).float()
         _, height, _, channels = samples.images.shape
         self._augment = pipeline.build(recipe.augment, size_px=height, channels=channels, device=device)
-        self.draws = bool(recipe.augment) and recipe.augment_mode == "dynamic"
-        """Whether images are augmented anew on every batch."""
+        self._draws = bool(recipe.augment) and recipe.augment_mode == "dynamic"
         self._batch_size, self._seed, self._device = recipe.batch_size, seed, device
         self.turn = block_steps(device, recipe.batch_size, height)
         """Steps after which trials that share a process take turns."""
-        self._block = self.turn if self.draws and self._augment.leading else 1
+        self._block = self.turn if self._draws and self._augment.leading else 1
         self.begun = 0
         """Epochs begun, over the whole trial."""
         weights = self._deck.class_weights
@@ -139,7 +138,7 @@ class Batches:
         yields   images (B, C, H, W) and targets (B, K) of each
         """
         targets = [self._targets[index] for index in block.steps]
-        if not self.draws:
+        if not self._draws:
             return zip(torch.split(images, self._batch_size), targets, strict=True)
         steps = range(block.first, block.first + len(targets))
         rngs = [stream(self._seed, "augment", block.epoch, step) for step in steps]

@@ -21,11 +21,23 @@ from bench.data.images import Index
 from bench.data.resident import Rows, Wanted
 from bench.data.streamed import Split
 from bench.models.frozen import Features, Trunk, generators, same
+from bench.recipe import Recipe
 from bench.train.checkpoint import restore_generators
 from bench.train.turns import Clock, Turns
 
+LOOKS = 2
+"""At each image."""
 PASSES = 3
-"""Times that a stage must show each image before two passes over all of them are made for it."""
+"""Times that a stage must show each image before passes over all of them are made for it."""
+
+
+def may_keep(recipe: Recipe) -> bool:
+    """Whether a frozen trunk would say the same of an image whenever it is shown.
+
+    Not where augmentation is drawn anew for every batch; and a compiled trunk rounds in its own way.
+    """
+    drawn = bool(recipe.augment) and recipe.augment_mode == "dynamic"
+    return not drawn and not recipe.compile
 
 
 class Gathered:
@@ -61,7 +73,7 @@ def gathered(trunk: Trunk, split: Split, size: int, shown: int, clock: Clock) ->
     """
     key = "gathered", split.digest, size
     # a stage too short for passes would have asked as often as it shows images
-    known = trunk.recall(key, min(1.0, shown / (2 * len(split))))
+    known = trunk.recall(key, min(1.0, shown / (LOOKS * len(split))))
     if known is None and shown >= PASSES * len(split):
         device = str(split.labels.device)
         before, begun = generators(device), clock.now()

@@ -20,7 +20,7 @@ from bench.recipe import Recipe, Stage
 from bench.train.batches import Batches
 from bench.train.checkpoint import Snapshot, restore_generators
 from bench.train.device import room_for_features, room_for_images
-from bench.train.heads import Gathered, gathered
+from bench.train.heads import Gathered, gathered, may_keep
 from bench.train.outcome import Best, Diverged, Fit, Hooks, Placing, Progress, Pruned
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
@@ -170,8 +170,8 @@ class _Loop:
 
         steps   planned for the stage
         """
-        if self.trunk is None or self.batches.draws or self.recipe.compile:
-            return None  # a compiled trunk rounds in its own way
+        if self.trunk is None or not may_keep(self.recipe):
+            return None
         split, size = self.batches.split, self.batches.size
         seen = yield from gathered(self.trunk, split, size, steps * size, self.clock)
         if seen:
