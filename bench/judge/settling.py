@@ -22,7 +22,8 @@ class Tested:
     def more(self, times: float) -> str:
         """``40 more test images``: what makes the items so many times as many."""
         if self.sets > 1:
-            return f"{times:.2g} times as many {self.called} of both sets"
+            many = f"{about(math.ceil(times)):,}" if times >= 10 else f"{times:.2g}"
+            return f"{many} times as many {self.called} of both sets"
         further = about(math.ceil(self.items * (times - 1)))
         return f"{further:,} more {'test ' * (self.called == 'images')}{self.called}"
 

@@ -1,5 +1,7 @@
 """What would settle a comparison that decides nothing: in words that name a number."""
 
+import math
+
 import pytest
 from worlds import World
 
@@ -19,6 +21,13 @@ def test_counts_are_rounded_up_to_two_digits(count: int, told: int) -> None:
     assert about(count) == told
 
 
+@pytest.mark.parametrize(
+    ("times", "told"), [(1.5, "1.5"), (9.94, "9.9"), (23.2, "24"), (100, "100"), (2312, "2,400")]
+)
+def test_many_times_as_many_are_told_in_plain_numbers(times: float, told: str) -> None:
+    assert settling.Tested(300, "images", sets=2).more(times).startswith(f"{told} times as many images")
+
+
 def test_images_are_counted_where_no_number_of_seeds_is_enough() -> None:
     items, seeds = stats.items_needed(FEW, 0.01, stats.level)
     further = f"{about(items - 300):,}"
@@ -32,7 +41,7 @@ def test_images_are_counted_where_no_number_of_seeds_is_enough() -> None:
     of_some = settling.smallest(FEW, 0.01, 1, settling.Tested(900, "images"))
     assert of_some.endswith(f"about {about(3 * (items - 300)):,} more test images")
     of_gap = settling.smallest(FEW, 0.01, 1, settling.Tested(300, "images", sets=2))
-    assert of_gap.endswith(f"about {items / 300:.2g} times as many images of both sets")
+    assert of_gap.endswith(f"about {about(math.ceil(items / 300))} times as many images of both sets")
 
 
 def test_what_nobody_can_get_is_called_that() -> None:

@@ -314,10 +314,16 @@ class Family:
         every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
         called = self.study.grouped(name) or "images"
         if kind == "gap":
-            return f"{times:.2g} times as many {called} of both sets"
-        further = math.ceil(items(every, name) * (times - 1))
-        step = 10 ** max(0, len(str(further)) - 2)
-        return f"{-(-further // step) * step:,} more {'test ' if called == 'images' else ''}{called}"
+            many = f"{times:.2g}" if times < 10 else two_digits(math.ceil(times))
+            return f"{many} times as many {called} of both sets"
+        further = two_digits(math.ceil(items(every, name) * (times - 1)))
+        return f"{further} more {'test ' if called == 'images' else ''}{called}"
+
+
+def two_digits(count: int) -> str:
+    """A count, rounded up to two digits."""
+    step = 10 ** max(0, len(str(count)) - 2)
+    return f"{-(-count // step) * step:,}"
 
 
 def points(value: float) -> str:

@@ -156,6 +156,9 @@ class Study:
             "further seeds of the baseline": bool(self.file.get("baseline_seeds")),
             "trials that are not done": not all(trial.done for trial in finals),
             "trials that learned little": any(trial.record.get("little_learned") for trial in finals),
+            "arms that a program trains": any(
+                trial.record.get("recipe", {}).get("command") for trial in finals
+            ),
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
             "slices": bool(self.file.get("slices")),
             "folds and groups": bool(self.folds) and bool(self.file["data"].get("groups")),
