@@ -213,7 +213,7 @@ def test_groups_are_a_column_or_a_pattern(groups: str, text: str):
                 "[hidden.x] source",
                 '"x"',
                 "no source of an external hidden set; "
-                "known: bloodmnist, csv, folder, npz, parquet, predictions   (bench list sources)",
+                "known: bloodmnist, csv, folder, npz, parquet   (bench list sources)",
             ),
         ),
         (
