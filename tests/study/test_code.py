@@ -268,8 +268,7 @@ def test_what_the_plan_tells_stands_in_for_the_code(tmp_path: Path) -> None:
     assert {label: seen(there.arm(label).recipe) for label in done} == before == {
         "none": set(), "shaded": {"occlusion"}, "nested": set(),
     }  # fmt: skip
-    told_of = {"unit": "share", "lower_is_better": False, "interval": "images", "told_from": "classes"}
-    assert metrics["top2"].traits == told_of
+    assert metrics["top2"].traits == {"unit": "share", "lower_is_better": False, "interval": "images"}
     assert metrics["top2"].summary == "Share of images whose class is among the two most probable."
     with pytest.raises(UserError, match="was not run here"):
         augmentations["shade"].build({"by": 0.5})
