@@ -1,5 +1,7 @@
 """What a report's sentences and printed tables have to say, from the same rows as its CSV files."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from . import corrupted, looks, methods, searched, settings
@@ -48,6 +50,17 @@ CONSTANTS = (
 """Numbers of the method, not of this study."""
 
 NOTICED = 1.02  # what differs by less is not worth a word
+
+
+def _within(key: str, times: float) -> Callable[[Row], Cell]:
+    """A mean ± half its interval, where it has one."""
+
+    def cell(row: Row) -> Cell:
+        if row[f"{key}_low"] is None:
+            return text("{}", times * row[key])
+        return text("{} ± {}", times * row[key], times * (row[f"{key}_high"] - row[f"{key}_low"]) / 2)
+
+    return cell
 
 
 class Report:
@@ -146,6 +159,11 @@ class Report:
             columns[f"{name} % {self.counted(name)}"] = halved(
                 f"{name}_accuracy", f"{name}_low", f"{name}_high"
             )
+        score = study.primary.partition(".")[2]
+        times = 1 if score in UNITS else 100
+        sign = "" if score in UNITS else " %"
+        decides = f"{study.primary_set} {score.replace('_', ' ')}{sign} {self.counted(study.primary_set)}"
+        columns[decides] = _within("primary", times)
         columns |= {
             f"{self._delta} vs baseline": lambda row: self._apart(
                 interval("effect", "low", "high", self.unit)(row), row["arm"]

@@ -80,6 +80,7 @@ class Tables:
                 one = mean(f"{name}_accuracy", self.values(arm, name, "accuracy"))
                 row |= {k.replace("_accuracy_", "_"): v for k, v in one.items()}
                 row |= self.interval(arm, name, f"{name}_")
+            row |= self._primary(arm)
             alone = base or (study.file.get("design") == "screen" and arm != study.repeated)
             found = None if alone else self._found(arm)
             row |= effect("effect", found and found.comparison, found.level if found else 0.05, stem="")
@@ -98,6 +99,19 @@ class Tables:
         if arm != self.study.repeated:
             return self.family.verdict(name)
         return Verdict(compare(self.study, *name), "noise floor", dagger=False, detail="")
+
+    def _primary(self, arm: str) -> Row:
+        """The deciding score, where it is no accuracy: by the rows that its difference is of."""
+        name, _, score = self.study.primary.partition(".")
+        if name not in self.study.sets or score == "accuracy":
+            return {}
+        trials = self.study.finished(arm)
+        values = rows_of(trials, name, score)
+        few = wrong(trials, name) < FEW
+        found = None if few else effect_of(self.study, trials, values, name)
+        ends = found.ends() if found else (None, None)
+        means = [float(row.mean()) for row in values or []]
+        return mean("primary", means) | {"primary_low": ends[0], "primary_high": ends[1]}
 
     def _gap(self, arm: str) -> Row:
         trials, hidden = self.study.finished(arm), self.study.gap_set
