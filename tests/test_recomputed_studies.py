@@ -103,6 +103,7 @@ def _ends(run: Any) -> str:
 PATIENTS = "source = \"folder:../cells\"\ngroups = '([a-z]+)_.*'"
 FOLDS = 'replicates = { kind = "folds", k = 5 }'
 TWO = HEAVY + '\n[hidden.other]\nkind = "synthetic"'
+AGAIN = ("searches", "patients", "folds", "looks", "further")
 CASES: dict[str, Callable[[Path], Pretended]] = {
     "searches": partial(Pretended, text=_study("seeds = 3\naa = true", rest=TUNE), ends=_ends),
     "patients": partial(
@@ -112,6 +113,11 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
     ),
     "folds": partial(Pretended, text=_study(f"{FOLDS}\naa = true", hidden=TWO)),
     "looks": partial(Pretended, text=_study("aa = true"), looks=(4, 6)),
+    "further": partial(
+        Pretended,
+        text=_study("seeds = 4\nbaseline_seeds = 7\naa = true", hidden=MICRO),
+        images={"heavy": 30},
+    ),
     "few": partial(Pretended, text=_study('seeds = 3\nprimary = "local.auc"'), images={"test": 16}),
 }
 
@@ -146,12 +152,13 @@ def test_the_cases_have_what_they_are_there_for(made: Callable[[str], Path]) -> 
     said = {name: (made(name) / NAME / "report.md").read_text("utf-8") for name in CASES}
     assert "The best 3 of an arm were trained again with 4 fresh seeds" in said["searches"]
     assert "a tie |" in said["searches"]
-    assert all("| none again (A/A) |" in said[name] for name in ("searches", "patients", "folds", "looks"))
+    assert all("| none again (A/A) |" in said[name] for name in AGAIN)
     assert "1 diverged, 1 failed" in said["searches"]
     assert re.search(r"of \d+ groups", said["patients"])
     assert "Δ unseen vs baseline" in said["patients"]
     assert "5 folds" in said["folds"]
     assert "Looked at after 4, 6 seeds" in said["looks"]
+    assert "of the baseline also 4, 5, 6" in said["further"]
     assert "too few errors" in said["few"]
     assert "(≥ " in said["few"]
 
@@ -252,6 +259,13 @@ def test_one_answer_of_the_baseline_again_that_is_another_is_found(
 ) -> None:
     wrong = changed(name, lambda study: study.again[:1], said=lambda arrays: _with_labels(arrays, _turn))
     assert wrong == {"arms", "results", "report.md, first screen"}
+
+
+def test_one_answer_of_a_further_seed_that_is_another_is_found(changed: Callable[..., set[str]]) -> None:
+    wrong = changed(
+        "further", lambda study: study.further[:1], said=lambda arrays: _with_labels(arrays, _turn)
+    )
+    assert {"arms", "scores", "claims", "robustness", "evidence"} <= wrong
 
 
 def _turn(arrays: dict[str, Any]) -> None:

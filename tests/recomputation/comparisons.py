@@ -1,14 +1,15 @@
 """Two arms on a metric: the difference, and how far it may be trusted."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .formulas import LEVEL, Effect, brown_forsythe, paired
+from .further import with_further
 from .records import LOCAL, Study, Trial
-from .replicates import FEW, apart, differing, effect, gap_effect, replicates, rows
+from .replicates import FEW, Rows, apart, differing, effect, gap_effect, replicates, rows
 
 FEWEST = 3  # seeds, for a verdict
 LOWER = ("nll", "ece")  # scores of which less is better
@@ -32,6 +33,8 @@ class Comparison:
     differing: int | None = None
     """Items on which the arms ever disagree; None where items play no part."""
     item: str = "image"
+    of_pairs: Effect | None = None
+    """The effect by the seeds that both have, of a score."""
     spreads: tuple[float, float] | None = None
     p_spread: float = 1.0
 
@@ -103,16 +106,31 @@ def difference(study: Study, arm: str, reference: str, name: str, shared: bool =
 
 
 def on_score(
-    study: Study, first: Sequence[Trial], second: Sequence[Trial], name: str, score: str
+    study: Study,
+    first: Sequence[Trial],
+    second: Sequence[Trial],
+    name: str,
+    score: str,
+    view: Callable[[Trial], Trial] = lambda trial: trial,
 ) -> Comparison:
-    """Of trials of one seed each, a score on a set."""
+    """Of trials of one seed each, a score on a set.
+
+    view  what of each trial is looked at
+    """
     found = Comparison("", "", f"{name}.{score}", replicates(study, first))
     if not first:
         return found
-    of = effect(study, first, apart(rows(first, name, score), rows(second, name, score)), name)
+
+    def read(trials: Sequence[Trial]) -> Rows:
+        return rows([view(trial) for trial in trials], name, score)
+
+    of_pairs = effect(study, first, apart(read(first), read(second)), name)
+    of = of_pairs and with_further(study, first, second, read, of_pairs)
+    first, second = ([view(trial) for trial in trials] for trials in (first, second))
     return replace(
         found,
         effect=of,
+        of_pairs=of_pairs,
         sign=-1 if score in LOWER else 1,
         delta=None if score in UNITS else study.delta(name),
         differing=differing(first, second, name),

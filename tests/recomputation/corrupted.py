@@ -111,8 +111,10 @@ def unseen(study: Study, arm: str, reference: str, name: str) -> tuple[int, int,
     families = [family for family in taken.families if family not in known]
     if not families:
         return 0, len(taken.families), None
-    first, second = ([_part(t, name, families) for t in each] for each in pairs(study, arm, reference))
-    return len(families), len(taken.families), on_score(study, first, second, name, "accuracy")
+    rest = on_score(
+        study, *pairs(study, arm, reference), name, "accuracy", lambda one: _part(one, name, families)
+    )
+    return len(families), len(taken.families), rest
 
 
 def both(study: Study, arm: str, reference: str, name: str) -> tuple[Comparison, Comparison | None]:

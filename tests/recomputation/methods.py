@@ -48,8 +48,11 @@ def _images(tables: Tables) -> list[Text | str]:
         return [*found, text("In {}-fold cross-validation", study.folds)]
     first = study.arms[study.baseline][0]
     found.append(text("local test set of {} images", first.record["sizes"][first.keys[LOCAL]]))
-    seeds = study.looks[-1] if study.looks else len(study.arms[study.baseline])
+    every = len(study.arms[study.baseline])
+    seeds = study.looks[-1] if study.looks else every - len(study.further)
     found.append(text("for each of {} random seeds", seeds))
+    if study.further:
+        found.append(text("and {} more of " + study.baseline + " alone", len(study.further)))
     if shares := study.plan.get("shares"):
         sides = shares["sides"]
         found.append(text("{} training and {} validation images", sides["train"], sides["val"]))

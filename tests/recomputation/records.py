@@ -152,7 +152,6 @@ class Study:
         finals = [trial for part in (self.arms, self.shared) for trials in part.values() for trial in trials]
         finals += self.again
         reasons = {
-            "further seeds of the baseline": bool(self.file.get("baseline_seeds")),
             "trials that are not done": not all(trial.done for trial in finals),
             "trials that learned little": any(trial.record.get("little_learned") for trial in finals),
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
@@ -236,6 +235,14 @@ class Study:
         """The difference that matters on a set, a fraction."""
         given = {"local": 0.5, "hidden": 1.0} | self.file.get("delta", {})
         return float(given["local" if name == LOCAL else "hidden"]) / 100
+
+    @cached_property
+    def further(self) -> list[Trial]:
+        """Of the baseline those with seeds that no other arm has; looks give it what its arms need."""
+        if not self.file.get("baseline_seeds") or self.looks:
+            return []
+        others = {trial.replicate for arm in self.arms for trial in self.arms[arm] if arm != self.baseline}
+        return [trial for trial in self.finished(self.baseline) if trial.replicate not in others]
 
     @property
     def repeated(self) -> str:

@@ -298,6 +298,8 @@ class Report:
     def made(self) -> Section:
         study = self.study
         seeds = list(dict.fromkeys(trial.seed for trial in study.arms[study.baseline]))
+        further = [trial.seed for trial in study.further]
+        seeds = [seed for seed in seeds if seed not in further]
         if study.looks:  # as many as the last look would have
             seeds = list(range(seeds[0], seeds[0] + study.looks[-1]))
         count = max(len(trials) for trials in study.arms.values())
@@ -310,7 +312,8 @@ class Report:
             listed = f"Seeds: {', '.join(map(str, seeds))}. "
             lines.append(Line("- Cross-validation with ", [text("{} folds", study.folds), listed.strip()]))
         else:
-            lines.append(Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}. "))
+            also = f"; of the baseline also {', '.join(map(str, further))}" if further else ""
+            lines.append(Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}{also}. "))
         if study.declared:
             day = study.declared["at"][:10]
             lines.append(

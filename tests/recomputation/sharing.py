@@ -33,7 +33,7 @@ def lend(effects: Mapping[Name, Effect], independent: int) -> dict[Name, Effect]
     logs, noise, freedoms = [], [], []
     for one in effects.values():
         if one.v_seed:
-            d = one.seeds - 1
+            d = one.seeds - 1 + one.lent
             logs.append(math.log(one.v_seed * one.seeds) - float(special.psi(d / 2)) + math.log(d / 2))
             noise.append(_trigamma(d / 2))
             freedoms.append(d)
@@ -50,10 +50,10 @@ def lend(effects: Mapping[Name, Effect], independent: int) -> dict[Name, Effect]
         variance = math.exp(middle + float(special.psi(free)) - math.log(free))
     found = {}
     for name, one in effects.items():
-        d, s2 = one.seeds - 1, one.v_seed * one.seeds
+        d, s2 = one.seeds - 1 + one.lent, one.v_seed * one.seeds
         posterior = (freedom * variance + d * s2) / (freedom + d)
         if freedom > 0 and s2 < posterior:
-            by = replace(one, v_seed=posterior / one.seeds, lent=freedom)
+            by = replace(one, v_seed=posterior / one.seeds, lent=one.lent + freedom)
             found[name] = replace(one, by=by)
     return found
 

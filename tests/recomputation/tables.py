@@ -222,7 +222,7 @@ class Tables:
     def _noise(self, metric: str) -> Row:
         study, base = self.study, self.study.baseline
         name, _, score = metric.partition(".")
-        found = [compare(study, arm, base, metric).effect for arm in self.order[1:]]
+        found = [compare(study, arm, base, metric).of_pairs for arm in self.order[1:]]
         kept = [one for one in found if one is not None and one.seeds >= 3]
         single = [max(0.0, one.v_item - one.v_both) * one.items[0] for one in kept]
         return {
