@@ -100,6 +100,14 @@ def _ends(run: Any) -> str:
     return {1: "diverged", 5: "oom"}.get(run.candidate, "")
 
 
+DIVERGED = {"none": (1, 7), "blur": (0, 1, 2), "randaugment": (3, 4)}
+NEVER = '[[claims]]\nsays = "Blur diverges"\nbetter = "blur"\nexpect = "does not converge"\n'
+
+
+def _is(run: Any, arm: str, *seeds: int) -> bool:
+    return run.arm == arm and run.trial.replicate.seed in seeds
+
+
 PATIENTS = "source = \"folder:../cells\"\ngroups = '([a-z]+)_.*'"
 FOLDS = 'replicates = { kind = "folds", k = 5 }'
 TWO = HEAVY + '\n[hidden.other]\nkind = "synthetic"'
@@ -117,6 +125,18 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
         Pretended,
         text=_study("seeds = 4\nbaseline_seeds = 7\naa = true", hidden=MICRO),
         images={"heavy": 30},
+    ),
+    "little": partial(
+        Pretended,
+        text=_study("seeds = 5", hidden=MICRO),
+        images={"heavy": 30},
+        ends=lambda run: "diverged" * _is(run, "blur", 2),
+        little=lambda run: "validation loss 1.08" * _is(run, "randaugment", 1, 3),
+    ),
+    "diverged": partial(
+        Pretended,
+        text=_study("seeds = 6\nbaseline_seeds = 8", rest=CLAIMS + SCORES + NEVER),
+        ends=lambda run: "diverged" * any(_is(run, arm, *seeds) for arm, seeds in DIVERGED.items()),
     ),
     "few": partial(Pretended, text=_study('seeds = 3\nprimary = "local.auc"'), images={"test": 16}),
 }
@@ -159,6 +179,10 @@ def test_the_cases_have_what_they_are_there_for(made: Callable[[str], Path]) -> 
     assert "5 folds" in said["folds"]
     assert "Looked at after 4, 6 seeds" in said["looks"]
     assert "of the baseline also 4, 5, 6" in said["further"]
+    assert "unstable (2/5 little learned)" in said["little"]
+    assert "done, little learned" in said["little"]
+    assert "if it converges" in said["diverged"]
+    assert "3 of 6 seeds diverged" in said["diverged"]
     assert "too few errors" in said["few"]
     assert "(≥ " in said["few"]
 

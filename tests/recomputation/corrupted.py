@@ -1,11 +1,12 @@
 """Sets of corrupted copies: what arms train with, and where copies have one corruption each, by family."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from . import settings
-from .comparisons import Comparison, difference, on_score, pairs
+from .comparisons import Comparison, difference, ended_pairs, on_score
 from .records import LOCAL, Answers, Study, Trial
 from .rows import Row, effect, mean
 from .scores import recalls, right
@@ -99,7 +100,7 @@ class Taken:
         row |= {"unseen_by_both": found[0] if found else None, "relative_be_families": int(costly.sum())}
         row["be"] = float(np.mean(errors / of_base))
         row["relative_be"] = float(np.mean(added[costly] / base_added[costly])) if costly.any() else None
-        return row
+        return row | {"planned": len(study.arms[arm])}
 
 
 def unseen(study: Study, arm: str, reference: str, name: str) -> tuple[int, int, Comparison | None] | None:
@@ -111,10 +112,9 @@ def unseen(study: Study, arm: str, reference: str, name: str) -> tuple[int, int,
     families = [family for family in taken.families if family not in known]
     if not families:
         return 0, len(taken.families), None
-    rest = on_score(
-        study, *pairs(study, arm, reference), name, "accuracy", lambda one: _part(one, name, families)
-    )
-    return len(families), len(taken.families), rest
+    both = ended_pairs(study, arm, reference)
+    rest = on_score(study, *both, name, "accuracy", lambda one: _part(one, name, families))
+    return len(families), len(taken.families), replace(rest, effect=rest.of_finished)
 
 
 def both(study: Study, arm: str, reference: str, name: str) -> tuple[Comparison, Comparison | None]:
@@ -176,6 +176,7 @@ def families(study: Study, order: list[str]) -> list[Row]:
                 row: Row = {"set": name, "kind": kind, "family": family}
                 for arm in order:
                     row |= mean(arm, taken.means(arm, [family])) | {f"{arm} ‡": family in taken.seen(arm)}
+                    row[f"{arm}_planned"] = len(study.arms[arm])
                 rows.append(row)
     return rows
 

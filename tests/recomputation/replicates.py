@@ -25,6 +25,20 @@ def rows(trials: Sequence[Trial], name: str, score: str = "accuracy") -> Rows:
     return known if len(known) == len(found) else None
 
 
+CHANCE = {"auc": 0.5}
+"""What a diverged trial scores, where that is not one over the classes."""
+
+
+def ended(study: Study, trials: Sequence[Trial], name: str, score: str = "accuracy") -> Rows:
+    """The same, a diverged trial scoring as chance on every item. At least one of them is done."""
+    done = rows([trial for trial in trials if trial.done], name, score)
+    if not done:
+        return None
+    known = iter(done)
+    chance = CHANCE.get(score, 1 / len(study.classes))
+    return [next(known) if trial.done else np.full_like(done[0], chance) for trial in trials]
+
+
 def apart(first: Rows, second: Rows) -> Rows:
     """First minus second."""
     if first is None or second is None:

@@ -89,6 +89,13 @@ class Report:
             self.made(),
             methods.section(self.tables),
             *self.outlook(),
+            self.plain_table(
+                "Trials without a plain result",
+                self.tables.trials(),
+                {"arm": self.label}
+                | {key: said(key) for key in ("state", "why", "trial")}
+                | {"seed": number("seed"), "fold": number("fold")},
+            ),
             *([] if study.folds else [self.plain_table("Noise", self.tables.noise(), NOISE)]),
             self.provenance(),
         ]
@@ -329,7 +336,9 @@ class Report:
         print_of = f"data fingerprint {study.plan['data_fingerprint']}"
         lines = [Line(f"- Source: {record['source']}{drawn}; {print_of}")]
         for name in study.sets:
-            for trial in {trial.keys[name]: trial for trial in reversed(study.arms[study.baseline])}.values():
+            for trial in {
+                trial.keys[name]: trial for trial in reversed(study.finished(study.baseline))
+            }.values():
                 lines.append(self._set(name, trial))
         libraries = sorted(
             {f"{name} {version}" for trial in finals for name, version in trial.record["libraries"].items()}

@@ -20,7 +20,7 @@ def shared(members: Mapping[Name, Comparison]) -> dict[Name, Comparison]:
         told = {
             name: one.effect
             for name, one in members.items()
-            if name[2] == metric and one.effect and not one.reason
+            if name[2] == metric and one.effect and not one.reason and not any(one.diverged)
         }
         arms = {arm for name in told for arm in name[:2]}
         for name, effect in lend(told, len(arms) - 1).items():
