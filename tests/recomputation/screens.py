@@ -210,8 +210,11 @@ def shared(
         for name in [*mine, *further]:
             one = members.get(name) or compare(study, name, look)
             if one and one.effect and not one.reason:
-                told[name] = replace(one.effect, v_seed=one.effect.v_seed / _size(study, name))
-        for name, effect in lend(told, len(told)).items():
+                v = (one.effect.v_seed, one.effect.v_item, one.effect.v_both)
+                parts = zip(("v_seed", "v_item", "v_both"), v, strict=True)
+                told[name] = replace(one.effect, **{key: part / _size(study, name) for key, part in parts})
+        apart = study.file.get("design") == "screen"
+        for name, effect in lend(told, len(told), orthogonal=apart).items():
             own = found.get(name)
             if own and own.effect and effect.by:
                 v_seed = effect.by.v_seed * _size(study, name)
