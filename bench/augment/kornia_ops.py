@@ -51,7 +51,7 @@ def kornia_table(magnitude: int, size_px: int) -> OpTable:
 
 
 def _parameters(operation: Any, magnitude: int, size_px: int) -> dict[str, torch.Tensor]:
-    """One image's parameters by the rule of Kornia's RandAugment.forward_parameters."""
+    """One image's parameters, of shape (1,) each, by the rule of Kornia's RandAugment.forward_parameters."""
     strength = None
     if operation.magnitude_range is not None:
         low, high = operation.magnitude_range
@@ -79,7 +79,7 @@ def _moves(operation: Any, parameters: dict[str, torch.Tensor], size_px: int) ->
 
 
 def _values(name: str, parameters: dict[str, torch.Tensor]) -> tuple[float, float]:
-    """The kernel's two strengths for one of Kornia's operations on values."""
+    """The kernel's two strengths for one of Kornia's operations on values; parameters have shape (1,)."""
     if name == "posterize":
         bits = int(parameters["bits_factor"][0])
         return (0.0 if bits >= 8 else 2.0 ** (8 - bits), 0.0)

@@ -47,7 +47,7 @@ def unpack(packed: torch.Tensor, arrays: Sequence[np.ndarray]) -> list[torch.Ten
 
 
 def _starts(arrays: Sequence[np.ndarray]) -> list[int]:
-    """Where each array begins, then the length of all, in bytes."""
+    """Where each array, of any shape, begins, then the length of all, in bytes."""
     sizes = [-(-a.nbytes // ALIGN) * ALIGN for a in arrays]
     return [0, *itertools.accumulate(sizes)]
 

@@ -150,9 +150,9 @@ def _test_share(plan: Plan) -> float:
 
 
 def _local(plan: Plan) -> Source | None:
-    """Where the baseline's images are."""
+    """Where the baseline's images are; a search may split them otherwise than the study does."""
     trials = (run.trial for run in (*plan.runs, *plan.pending))
-    return next((t.source for t in trials if t.data == plan.study.data), None)
+    return next((t.source for t in trials if t.data.source == plan.study.data.source), None)
 
 
 def _too_few(plan: Plan, local: Source | None, name: str) -> list[str]:

@@ -82,7 +82,7 @@ class Resident:
         return as_floats(self._pixels.index_select(0, index))
 
     def batches(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, Tensor]]:
-        """Each of ``wanted`` in turn, with its images as ``batch`` gives them; asked for one at a time."""
+        """Each of ``wanted`` with its images (B, C, H, W), as ``batch`` gives them; asked for one by one."""
         for rows in wanted:
             yield rows, self.batch(rows.index)
 

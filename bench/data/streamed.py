@@ -87,10 +87,10 @@ class Lane(Protocol):
     """How bytes get to a device."""
 
     def buffer(self, turn: int, shape: tuple[int, ...]) -> Tensor:
-        """Buffer ``turn`` on the host, to be written into: what was sent from it has left it."""
+        """Buffer ``turn`` on the host, (n, H, W, C), to be written into: what it sent has left it."""
 
     def send(self, turn: int, pixels: Tensor) -> Arrival:
-        """Begin to send ``pixels``, which lie in buffer ``turn``."""
+        """Begin to send ``pixels`` (n, H, W, C), which lie in buffer ``turn``."""
 
 
 def lane_to(device: torch.device) -> Lane:
@@ -99,7 +99,7 @@ def lane_to(device: torch.device) -> Lane:
 
 
 class HostLane:
-    """To the CPU: bytes are where they are wanted once they are gathered."""
+    """To the CPU: bytes (n, H, W, C) are where they are wanted once they are gathered."""
 
     def __init__(self) -> None:
         self._buffers: dict[int, Tensor] = {}
@@ -114,7 +114,7 @@ class HostLane:
 
 
 class CudaLane:
-    """To a CUDA device: from pinned buffers, on a stream of its own, so that copies run beside kernels."""
+    """To a CUDA device: bytes (n, H, W, C) from pinned buffers, on a stream of their own, beside kernels."""
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._stream = device, torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -47,7 +47,7 @@ class Model:
         return answers
 
     def predict_files(self, paths: Sequence[str | Path]) -> np.ndarray:
-        """Image files → class numbers (n,) int64, read as they were for training."""
+        """Image files → class numbers int64, shape (n,), read as they were for training."""
         from bench.data.reading import read
 
         read_as = self.recipe["bit_range"]

@@ -41,7 +41,7 @@ def save(state: StateDict, path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Tensors of a weight file by name, on the CPU; of a checkpoint those of its network.
+    """Tensors of a weight file by name, of any shape, on the CPU; of a checkpoint those of its network.
 
     Raises UserError, one message a cause, when the file is missing, damaged, or holds anything but tensors.
     """
@@ -88,7 +88,7 @@ def _not_loaded(error: pickle.UnpicklingError, path: Path) -> str:
 
 
 def without_prefix(state: StateDict, wanted: Iterable[str]) -> dict[str, Tensor]:
-    """A file's tensors under the names of a network: what wrappers put before all of them is taken off.
+    """A file's tensors, of any shape, in a network's names: what wrappers put before them all is taken off.
 
     wanted   names of the network's tensors
 

@@ -89,7 +89,7 @@ def disagreement(logits: Tensor, views: int) -> Tensor:
     For each image the mean over views of KL(p_v ‖ m), m the mean of its p_v; then the mean over images. Class
     weights and label smoothing do not enter: there is no label in it.
 
-    logits    (V·B, K) of any precision, view by view; computed in float32
+    logits    of any precision, shape (V·B, K), view by view; computed in float32
     returns   float32 scalar, with a gradient to every view
 
     Source: Hendrycks et al. 2020, arXiv:1912.02781, section 3; without the clamp of its published code, since

@@ -21,7 +21,10 @@ from bench.train.stages import freeze, parameter_groups
 
 
 class Stepper:
-    """Freezes what the stage freezes, and moves the rest. Reads nothing back from the device."""
+    """Freezes what the stage freezes, and moves the rest. Reads nothing back from the device.
+
+    Class weights have the shape (K,), on the network's device.
+    """
 
     def __init__(
         self,

@@ -57,6 +57,14 @@ def test_a_local_set_is_less_noisy_and_its_size_is_told_by_the_drawings(tmp_path
     assert lines[1] == f"detects {smallest(0.003, 0.003, 5, 200, 2)} or more if the seed sd is 0.3 points"
 
 
+def test_a_search_that_splits_otherwise_hides_no_count(tmp_path: Path):
+    made = plan()
+    data = made.study.data.model_copy(update={"val_images": 1000})
+    searches = [replace(run, trial=replace(run.trial, data=data)) for run in made.runs]
+    searching = replace(made, runs=(), pending=tuple(searches))
+    assert detectable.lines(searching, Store(tmp_path)) == detectable.lines(made, Store(tmp_path))
+
+
 def test_the_latest_other_study_of_the_same_set_is_believed(tmp_path: Path):
     store, mine = Store(tmp_path), plan(ARMS + HEAVY)
     row = f"heavy,accuracy,{key(mine, 'heavy')},0.02,0.01,5,40\n"
