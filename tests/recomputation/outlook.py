@@ -99,8 +99,9 @@ def evidence(study: Study, family: Family, order: list[str]) -> list[Row]:
             continue  # a spread, or too few errors
         by = one.effect.by or one.effect
         correlation = None
-        both = pairs(study, one.arm, one.reference, first=family.seen(name))
-        if not study.folds and name[:2] not in screens.sides(study) and len(both[0]) == one.seeds:
+        single = not study.folds and name[:2] not in screens.sides(study)
+        both = pairs(study, one.arm, one.reference, first=family.seen(name)) if single else ([], [])
+        if single and len(both[0]) == one.seeds:
             a, b = (np.array(own_values(trials, one.metric)) for trials in both)
             correlation = float(np.corrcoef(a, b)[0, 1])
         row: Row = {"arm": name[0], "reference": name[1], "metric": name[2]}
