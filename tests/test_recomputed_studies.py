@@ -108,6 +108,38 @@ def _is(run: Any, arm: str, *seeds: int) -> bool:
     return run.arm == arm and run.trial.replicate.seed in seeds
 
 
+def _screen(top: str, **parts: str) -> str:
+    """Three augmentations and two learning rates in eight arms."""
+    study = _study(f'design = "screen"\n{top}', rest=EFFECTS, **parts)
+    arms = study[study.index("[arms]") : study.index("[[claims]]")]
+    return study.replace(arms, FACTORS)
+
+
+def _ladder() -> str:
+    study = _study('design = "ladder"\nseeds = 4\naa = true')
+    further = '["randaugment", { name = "blur", p = 0.3 }], optimizer = { name = "adam", lr = 2e-3 }'
+    return study.replace('["blur"]', further)
+
+
+FACTORS = """\
+[factors]
+augment.toggle = ["flip", "blur", "cutmix"]
+"optimizer.lr" = [1e-3, 1e-2]
+"""
+EFFECTS = """
+[[claims]]
+says = "Blur takes from flips"
+effect = ["augment.flip", "augment.blur"]
+[[claims]]
+says = "CutMix closes the gap"
+effect = "augment.cutmix"
+metric = "gap.heavy"
+[[claims]]
+says = "Flips change nothing at home"
+effect = "augment.flip"
+metric = "local.accuracy"
+expect = "no difference"
+"""
 PATIENTS = "source = \"folder:../cells\"\ngroups = '([a-z]+)_.*'"
 FOLDS = 'replicates = { kind = "folds", k = 5 }'
 TWO = HEAVY + '\n[hidden.other]\nkind = "synthetic"'
@@ -137,6 +169,17 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
         Pretended,
         text=_study("seeds = 6\nbaseline_seeds = 8", rest=CLAIMS + SCORES + NEVER),
         ends=lambda run: "diverged" * any(_is(run, arm, *seeds) for arm, seeds in DIVERGED.items()),
+    ),
+    "screen": partial(
+        Pretended,
+        text=_screen("seeds = 4\naa = true", data=PATIENTS, hidden=MICRO),
+        images={"heavy": 40},
+        patients={"test": 25, "val": 25},
+    ),
+    "screen over folds": partial(Pretended, text=_screen(FOLDS, hidden=TWO)),
+    "ladder": partial(Pretended, text=_ladder()),
+    "patients over folds": partial(
+        Pretended, text=_study(FOLDS, data=PATIENTS), patients={"test": 25, "val": 25}
     ),
     "few": partial(Pretended, text=_study('seeds = 3\nprimary = "local.auc"'), images={"test": 16}),
 }

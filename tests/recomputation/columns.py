@@ -98,7 +98,21 @@ COSTS: Columns = {
     "images/s": number("images_per_s"),
     "peak memory MB": number("peak_memory_mb"),
 }
-FACTORS: Columns = {"effect": said("effect_of"), "over": _over, "seeds": number("seeds")}
+
+
+def verdict(row: Row) -> Cell:
+    """With † where there is one."""
+    return row.get("verdict") and row["verdict"] + "†" * (row["dagger"] == "yes")
+
+
+FACTORS: Columns = {
+    "effect": said("effect_of"),
+    "verdict": verdict,
+    "over": _over,
+    "also holds": lambda row: row.get("aliases"),
+    "seeds": number("seeds"),
+    "folds": number("seeds"),
+}
 SETTINGS: Columns = {
     "setting": said("setting"),
     "arm": said("arm"),

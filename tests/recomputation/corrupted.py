@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import settings
+from . import screens, settings
 from .comparisons import Comparison, difference, ended_pairs, on_score
 from .records import LOCAL, Answers, Study, Trial
 from .rows import Row, effect, mean
@@ -108,12 +108,18 @@ def unseen(study: Study, arm: str, reference: str, name: str) -> tuple[int, int,
     if not alone(study, name):
         return None
     taken = Taken(study, name)
-    known = {*taken.seen(arm), *taken.seen(reference)}
+    known = {family for one in screens.arms(study, (arm, reference, "")) for family in taken.seen(one)}
     families = [family for family in taken.families if family not in known]
     if not families:
         return 0, len(taken.families), None
-    both = ended_pairs(study, arm, reference)
-    rest = on_score(study, *both, name, "accuracy", lambda one: _part(one, name, families))
+
+    def view(trial: Trial) -> Trial:
+        return _part(trial, name, families)
+
+    rest = screens.compare(study, (arm, reference, f"{name}.accuracy"), view=view)
+    if rest is None:
+        both = ended_pairs(study, arm, reference)
+        rest = on_score(study, *both, name, "accuracy", view)
     return len(families), len(taken.families), replace(rest, effect=rest.of_finished)
 
 

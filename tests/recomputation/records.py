@@ -166,7 +166,6 @@ class Study:
             "trials beside the arms' that are not done": not all(trial.done for trial in beside),
             "screens with trials that are no plain result": self.file.get("design") == "screen" and odd,
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
-            "folds and groups": bool(self.folds) and bool(self.file["data"].get("groups")),
         }
         if found := [reason for reason, there in reasons.items() if there]:
             raise NotImplementedError(f"{self.name}: {', '.join(found)}")

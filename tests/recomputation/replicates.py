@@ -96,7 +96,7 @@ def among(answers: Answers, images: np.ndarray) -> int:
     return len(np.unique(answers.groups[first][images]))
 
 
-def _ever(trials: Sequence[Trial], name: str, images: Sequence[np.ndarray]) -> int:
+def ever(trials: Sequence[Trial], name: str, images: Sequence[np.ndarray]) -> int:
     """Items of which an image was chosen in any trial, of all folds' sets."""
     found: dict[str, np.ndarray] = {}
     shown: dict[str, Answers] = {}
@@ -114,14 +114,14 @@ def _shares(trials: Sequence[Trial], name: str) -> list[np.ndarray]:
 def differing(first: Sequence[Trial], second: Sequence[Trial], name: str) -> int:
     """Items on which two arms are ever not equally right."""
     both = zip(_shares(first, name), _shares(second, name), strict=True)
-    return _ever(first, name, [one != two for one, two in both])
+    return ever(first, name, [one != two for one, two in both])
 
 
 def wrong(trials: Sequence[Trial], name: str) -> int:
     """Items that are ever answered wrongly."""
-    return _ever(trials, name, [share < 1 for share in _shares(trials, name)])
+    return ever(trials, name, [share < 1 for share in _shares(trials, name)])
 
 
 def items(trials: Sequence[Trial], name: str) -> int:
     """All items of a set, with folds of all their sets."""
-    return _ever(trials, name, [np.ones(len(share), bool) for share in _shares(trials, name)])
+    return ever(trials, name, [np.ones(len(share), bool) for share in _shares(trials, name)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import corrupted, looks, methods, searched, settings
+from . import corrupted, looks, methods, screens, searched, settings
 from .columns import (
     COSTS,
     FACTORS,
@@ -19,6 +19,7 @@ from .columns import (
     of_new_runs,
     said,
     spread,
+    verdict,
 )
 from .comparisons import UNITS
 from .family import Verdict
@@ -68,11 +69,8 @@ class Report:
         found = [
             self.first_screen(),
             self.claims(),
-            self.plain_table(
-                "Factors",
-                self.tables.factors(),
-                FACTORS | {self._delta: interval("effect", "effect_low", "effect_high", self.unit)},
-            ),
+            self.factors(),
+            self.ladder(),
             self.ensembles(),
             self.scores(),
             *self.corruptions(),
@@ -101,6 +99,29 @@ class Report:
         ]
         return {section.title: section for section in found}
 
+    def factors(self) -> Section:
+        """Main effects and interactions; of a screen what its trials save."""
+        columns = FACTORS | {self._delta: interval("effect", "effect_low", "effect_high", self.unit)}
+        found = self.plain_table("Factors", self.tables.factors(), columns)
+        if self.study.file.get("design") == "screen" and not self.study.folds:
+            arms, seeds = len(self.study.arms), len(self.study.finished(self.study.baseline))
+            alone = arms * seeds // 2
+            texts: list[Text | str] = [
+                text("would take {} seeds, {} trials", alone, alone * (len(screens.factors(self.study)) + 1)),
+                text("these {} trials", arms * seeds),
+            ]
+            found.lines.append(Line("A single level: ", texts))
+        return found
+
+    def ladder(self) -> Section:
+        """Rung by rung."""
+        columns: Columns = {"rung": self.label, "adds": said("adds")}
+        headings = ("Δ against the rung below", "verdict"), (f"Δ against {self.study.baseline}", "verdict 2")
+        for stem, (apart, word) in zip(("step", "whole"), headings, strict=True):
+            ends = interval(f"{stem}_effect", f"{stem}_low", f"{stem}_high", self.unit)
+            columns |= {apart: ends, word: said(f"{stem}_verdict")}
+        return self.plain_table("Ladder", self.tables.ladder(), columns)
+
     @property
     def _delta(self) -> str:
         return f"Δ {self.study.primary}"
@@ -118,8 +139,13 @@ class Report:
 
     def first_screen(self) -> Section:
         study, tables = self.study, self.tables
-        findings = [tables.family.verdict((arm, study.baseline, study.primary)) for arm in tables.order[1:]]
+        pairs = screens.told(study, tables.order)
+        if study.file.get("design") == "ladder" and len(tables.order) > 2:
+            pairs = pairs[: len(tables.order)]  # every step, and the whole way
+        findings = [tables.family.verdict((*pair, study.primary)) for pair in pairs]
         lines = [Line(study.file["question"])] + [self.finding(one) for one in findings]
+        if study.file.get("design") == "screen":
+            lines.append(Line("Each is told from ", [text("all {} arms", len(study.arms))]))
         deltas = (100 * study.delta(LOCAL), 100 * study.delta(study.hidden or ""))
         texts: list[Text | str] = [
             text("Holm over {} declared comparisons", len(tables.family.members)),
@@ -143,9 +169,7 @@ class Report:
             f"{self._delta} vs baseline": lambda row: self._apart(
                 interval("effect", "low", "high", self.unit)(row), row["arm"]
             ),
-            "verdict": lambda row: (
-                row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
-            ),
+            "verdict": verdict,
             f"gap to {study.gap_set}": halved("gap", "gap_low", "gap_high", one_sided=False),
             "worst class": self._worst,
             "its recall %": number("worst_recall", 100),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import corrupted
+from . import corrupted, screens
 from .beside import Beside
 from .columns import chance
 from .comparisons import Comparison, difference
@@ -33,7 +33,8 @@ def finding(study: Study, beside: Beside, found: Verdict, indent: str = "") -> L
         texts += _new_runs(study, found, beside.family.comparison((one.arm, one.reference, one.metric)))
     kind = one.metric.partition(".")[0]
     if kind in study.file.get("hidden", {}):
-        local = difference(study, one.arm, one.reference, LOCAL)
+        pair = (one.arm, one.reference, f"{LOCAL}.accuracy")
+        local = screens.compare(study, pair) or difference(study, one.arm, one.reference, LOCAL)
         if not any(local.diverged):
             texts += _clause("Locally ", local, beside.dagger((one.arm, one.reference), LOCAL, local))
         if not any(one.diverged) and one.metric.endswith(".accuracy"):
