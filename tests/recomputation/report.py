@@ -1,8 +1,6 @@
 """What a report's sentences and printed tables have to say, from the same rows as its CSV files."""
 
-import numpy as np
-
-from . import corrupted, looks, methods, screens, searched, settings
+from . import corrupted, looks, making, methods, screens, searched
 from .columns import (
     COSTS,
     FACTORS,
@@ -23,9 +21,8 @@ from .columns import (
 )
 from .comparisons import UNITS
 from .family import Verdict
-from .formulas import LEVEL
 from .printed import Cell, Columns, Line, Section, Table, Text, text
-from .records import LOCAL, Trial
+from .records import LOCAL
 from .replicates import items
 from .rows import Row
 from .sentences import finding
@@ -46,8 +43,6 @@ CONSTANTS = (
     "inside 95 times in 100",
 )
 """Numbers of the method, not of this study."""
-
-NOTICED = 1.02  # what differs by less is not worth a word
 
 
 class Report:
@@ -80,11 +75,11 @@ class Report:
                 {"class": said("class"), "n": number("images")} | self._recalls(),
             ),
             searched.section(self) if study.searches else Section("Tuning"),
-            self.confounds(),
+            making.confounds(self.tables),
             self.costs(),
             self.plain_table("What each arm changed", self.tables.settings(), SETTINGS),
-            self.fixed(),
-            self.made(),
+            making.fixed(study),
+            making.made(study),
             methods.section(self.tables),
             *self.outlook(),
             self.plain_table(
@@ -95,7 +90,7 @@ class Report:
                 | {"seed": number("seed"), "fold": number("fold")},
             ),
             *([] if study.folds else [self.plain_table("Noise", self.tables.noise(), NOISE)]),
-            self.provenance(),
+            making.provenance(study),
         ]
         return {section.title: section for section in found}
 
@@ -299,94 +294,6 @@ class Report:
                 lines.append(Line(start, some if listed else [text("none of {} families", many)]))
             found.append(Section(f"Corruptions of {name}", lines))
         return found
-
-    def confounds(self) -> Section:
-        """Where steps or parameters are not the baseline's."""
-        base, lines = self._sizes(self.study.baseline), []
-        for arm in self.tables.order[1:]:
-            own = self._sizes(arm)
-            texts = [
-                text("{}× the " + name, own[name] / base[name]) for name in base if own[name] != base[name]
-            ]
-            shown = [one for one in texts if not 1 / NOTICED <= one.numbers[0] <= NOTICED]
-            if shown:
-                lines.append(Line(f"- {arm}: also changed ", shown))
-        return Section("What else differed", lines)
-
-    def _sizes(self, arm: str) -> dict[str, float]:
-        trials = self.study.finished(arm)
-        return {
-            "training steps": float(np.mean([trial.steps for trial in trials])),
-            "steps per epoch": float(np.mean([trial.steps / trial.epochs for trial in trials])),
-            "parameters": trials[0].record["parameters"],
-        }
-
-    def fixed(self) -> Section:
-        return Section(
-            "Fixed in every arm", [Line(f"- {k} = {v}") for k, v in settings.fixed(self.study).items()]
-        )
-
-    def made(self) -> Section:
-        study = self.study
-        seeds = list(dict.fromkeys(trial.seed for trial in study.arms[study.baseline]))
-        further = [trial.seed for trial in study.further]
-        seeds = [seed for seed in seeds if seed not in further]
-        if study.looks:  # as many as the last look would have
-            seeds = list(range(seeds[0], seeds[0] + study.looks[-1]))
-        count = max(len(trials) for trials in study.arms.values())
-        rate = 100 * (1 - LEVEL ** (1 / count))
-        of = "replicates" if study.folds else "seeds"
-        lines = [
-            Line("- Where none of ", [text(f"{{}} diverged, up to {{}} % of all {of}", count, rate)]),
-        ]
-        if study.folds:
-            listed = f"Seeds: {', '.join(map(str, seeds))}. "
-            lines.append(Line("- Cross-validation with ", [text("{} folds", study.folds), listed.strip()]))
-        else:
-            also = f"; of the baseline also {', '.join(map(str, further))}" if further else ""
-            lines.append(Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}{also}. "))
-        if study.declared:
-            day = study.declared["at"][:10]
-            lines.append(
-                Line("- Comparisons, claims, δ and the deciding metric are those of ", [f"written {day}"])
-            )
-        return Section("How it was made", lines)
-
-    def provenance(self) -> Section:
-        study = self.study
-        finals = [trial for trials in (*study.arms.values(), *study.shared.values()) for trial in trials]
-        record, again = finals[0].record, sum(trial.record["attempts"] > 1 for trial in finals)
-        drawn = " — synthetic data" if record["source"] == "synthetic" else ""
-        print_of = f"data fingerprint {study.plan['data_fingerprint']}"
-        lines = [Line(f"- Source: {record['source']}{drawn}; {print_of}")]
-        for name in study.sets:
-            for trial in {
-                trial.keys[name]: trial for trial in reversed(study.finished(study.baseline))
-            }.values():
-                lines.append(self._set(name, trial))
-        libraries = sorted(
-            {f"{name} {version}" for trial in finals for name, version in trial.record["libraries"].items()}
-        )
-        commits = sorted({trial.record["commit"] for trial in finals})
-        machines = sorted({trial.record["machine"]["device_name"] for trial in finals})
-        lines += [
-            Line(f"- Classes: {', '.join(study.classes)}"),
-            Line(f"- Libraries: {', '.join(libraries)}"),
-            Line(f"- Commit: {', '.join(commits)}"),
-            Line(f"- Machine: {', '.join(machines)}"),
-            Line("- Trials that took more than one attempt: ", [text("{}", again)]),
-        ]
-        return Section("Provenance", lines)
-
-    def _set(self, name: str, trial: Trial) -> Line:
-        """A scored set, with folds each fold's."""
-        apart = len({one.keys[name] for one in self.study.arms[self.study.baseline]}) > 1
-        key, groups = trial.keys[name], trial.answers(trial.keys[name]).groups
-        texts: list[Text | str] = [text("{} images", trial.record["sizes"][key]), f"key {key}"]
-        if groups is not None:
-            counted = text("of {} groups, which are the items of its intervals", len(np.unique(groups)))
-            texts.insert(1, counted)
-        return Line(f"- Set {name}{f', fold {trial.fold}' if apart else ''}: ", texts)
 
     # -- tables ------------------------------------------------------------------------------------
 
