@@ -137,9 +137,8 @@ def judge(parts: Parts, declared: int, moderated: bool = True, independent: int 
         orthogonal = independent is None
         shared = stats.prior(own * parts.seeds, freedom, independent, orthogonal=orthogonal)
         _, share = variances(parts, shared.variance[:, None] / parts.seeds)
-        weight = 1.0 if orthogonal else np.square(share)
-        lent, freedom = shared.shrink(own * parts.seeds, freedom, weight)
-        deciding = lent / parts.seeds
+        s2, freedom = shared.shrink(own * parts.seeds, freedom, orthogonal or share >= stats.HALF)
+        deciding = s2 / parts.seeds
     else:
         deciding = own
     cut = Parts(parts.mean[:, C], own[:, C], parts.item[:, C], parts.both[:, C], parts.seeds, parts.items)

@@ -18,6 +18,9 @@ from bench.stats.intervals import Interval, Shared
 
 Doubles = NDArray[np.float64]
 
+HALF = 0.5
+"""Share of V from which on seeds are what is uncertain."""
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -29,17 +32,17 @@ class Prior:
     """(…) d₀, its degrees of freedom, at least 0; 0 where nothing is shared."""
 
     def shrink(
-        self, variance: ArrayLike, freedom: ArrayLike, weight: ArrayLike = 1.0
+        self, variance: ArrayLike, freedom: ArrayLike, lent: ArrayLike = True
     ) -> tuple[Doubles, Doubles]:
         """Variances and degrees of freedom to decide with: the posterior's where larger, else one's own.
 
         variance  (…, K) s², at least 0; NaN where missing
         freedom   (…, K) its degrees of freedom d, above 0
-        weight    (…, K) how much of d₀ counts, 0 to 1
+        lent      (…, K) whether a comparison is told by the others at all
         returns   (…, K) each
         """
         s2, d = np.broadcast_arrays(np.asarray(variance, float), np.asarray(freedom, float))
-        d0, s0 = self.freedom[..., None] * np.asarray(weight, float), self.variance[..., None]
+        d0, s0 = np.where(lent, self.freedom[..., None], 0.0), self.variance[..., None]
         posterior = (d0 * s0 + d * s2) / (d0 + d)
         lower = s2 < posterior  # NaN, where nothing is shared, is no such comparison
         return np.where(lower, posterior, s2), np.where(lower, d0 + d, d)
@@ -55,9 +58,9 @@ def prior(
     independent  comparisons that are not told by the others, at most K: arms less one, where more pairs of
                  them are compared; None: all K
     orthogonal   no two share an arm's luck, as the contrasts of a screen
-    returns      d₀ is at most (independent − 1)·mean(d)/2, and at most mean(d) unless orthogonal: comparisons
-                 share their baseline, so that their variances look more alike than they are, and where it was
-                 quiet by luck, all are. Nothing is shared of fewer than 2
+    returns      d₀ is at most (independent − 1)·mean(d)/2, and at most mean(d) + 1 unless orthogonal, as many
+                 as there are seeds: comparisons share their baseline, so that their variances look more alike
+                 than they are, and where it was quiet by luck, all are. Nothing is shared of fewer than 2
 
     Source: Smyth 2004, section 6.2 (moments of log s²).
     """
@@ -75,8 +78,9 @@ def prior(
     # As the excess goes to 0, d₀ goes to infinity and the correction of the mean of logs to 0.
     s0 = np.exp(middle + np.where(found, special.digamma(half0) - np.log(half0), 0.0))
     told = np.minimum(count, count if independent is None else independent)
-    most = np.minimum(np.maximum(told - 1, 0) / 2, np.inf if orthogonal else 1.0)
-    cap = most * np.where(known, d, 0.0).sum(axis=-1) / count
+    mean = np.where(known, d, 0.0).sum(axis=-1) / count
+    cap = np.maximum(told - 1, 0) / 2 * mean
+    cap = cap if orthogonal else np.minimum(cap, mean + 1)
     d0 = np.where(found, np.minimum(2 * half0, cap), cap)
     return Prior(s0, np.where(np.isnan(count), 0.0, d0))
 
@@ -94,13 +98,13 @@ def inverse_trigamma(value: ArrayLike) -> Doubles:
     return np.asarray(x)
 
 
-def weight(interval: Interval, variance: float) -> float:
-    """How much of d₀ a comparison is lent, 0 to 1: w² of ``variance``, the s₀² that all have in common.
+def borrows(interval: Interval, variance: float) -> bool:
+    """Whether a comparison is told by the others: with s₀², ``variance``, seeds make at least half of its V.
 
-    Where items make most of V, seeds' degrees of freedom are not what it lacks, and the few that it has keep
-    Cochran and Cox's quantile careful. Squared, as shares count in Welch's and Satterthwaite's.
+    Where items make most of it, seeds' degrees of freedom are not what it lacks, and the few that it has keep
+    Cochran and Cox's quantile careful.
     """
-    return replace(interval, seed_variance=variance / interval.seeds).seed_share ** 2
+    return replace(interval, seed_variance=variance / interval.seeds).seed_share >= HALF
 
 
 def moderate(
@@ -110,7 +114,7 @@ def moderate(
 
     intervals    one per comparison; None: it tells nothing, and gets nothing. Numbers of seeds may differ
     independent  see ``prior``
-    orthogonal   see ``prior``; these are lent all of d₀, others as much as ``weight`` says
+    orthogonal   see ``prior``; these are all told by the others, else only those that ``borrows`` says
     returns      in the same order; ``p`` of each is the moderated one, its half width the wider of the two
     """
     told = [interval for interval in intervals if interval is not None]
@@ -119,12 +123,12 @@ def moderate(
     shared = prior(s2, d, independent, orthogonal=orthogonal)
     if not told or not shared.freedom > 0:
         return list(intervals)
-    weights = [1.0 if orthogonal else weight(one, float(shared.variance)) for one in told]
+    lent = [orthogonal or borrows(one, float(shared.variance)) for one in told]
     lower = [
         replace(interval, shared=Shared(float(variance) / interval.seeds, float(freedom)))
         if freedom > own
         else interval
-        for interval, variance, freedom, own in zip(told, *shared.shrink(s2, d, weights), d, strict=True)
+        for interval, variance, freedom, own in zip(told, *shared.shrink(s2, d, lent), d, strict=True)
     ]
     found = iter(lower)
     return [None if interval is None else next(found) for interval in intervals]

@@ -31,7 +31,7 @@ def shared(members: Mapping[Name, Comparison]) -> dict[Name, Comparison]:
 def lend(effects: Mapping[Name, Effect], independent: int, orthogonal: bool = False) -> dict[Name, Effect]:
     """Smyth's moments of log s², each with its own degrees of freedom.
 
-    orthogonal  no two share an arm, as in a screen
+    orthogonal  no two share an arm, as in a screen: all of them are lent to, without a second limit
     """
     logs, noise, freedoms = [], [], []
     for one in effects.values():
@@ -47,7 +47,7 @@ def lend(effects: Mapping[Name, Effect], independent: int, orthogonal: bool = Fa
     more = float(np.var(logs, ddof=1)) - float(np.mean(noise))
     most = (min(K, independent) - 1) * float(np.mean(freedoms)) / 2
     if not orthogonal:
-        most = min(most, float(np.mean(freedoms)))
+        most = min(most, float(np.mean(freedoms)) + 1)
     freedom, variance = most, math.exp(middle)
     if more > 0:
         free = math.exp(optimize.brentq(lambda x: math.log(_trigamma(math.exp(x)) / more), -30.0, 30.0))
@@ -57,7 +57,7 @@ def lend(effects: Mapping[Name, Effect], independent: int, orthogonal: bool = Fa
     for name, one in effects.items():
         d, s2 = one.seeds - 1 + one.lent, one.v_seed * one.seeds
         common = replace(one, v_seed=variance / one.seeds)
-        counts = freedom * (1.0 if orthogonal else (common.v_seed / common.variance) ** 2)
+        counts = freedom if orthogonal or common.v_seed >= common.variance / 2 else 0.0
         posterior = (counts * variance + d * s2) / (counts + d)
         if counts > 0 and s2 < posterior:
             by = replace(one, v_seed=posterior / one.seeds, lent=one.lent + counts)
