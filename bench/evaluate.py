@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.data.images import Samples
 from bench.data.streamed import Rows, Split, placed
+from bench.models.frozen import Evaluated
 from bench.models.network import evaluating, forward_in
 from bench.recipe import Precision
 
@@ -25,7 +26,7 @@ PORTION = 512 * 2**20
 
 def predict(
     network: nn.Module,
-    samples: Samples | Split,
+    samples: Samples | Split | Evaluated,
     device: str,
     *,
     batch_size: int = 256,
@@ -40,7 +41,7 @@ def predict(
 
 def predicted(
     network: nn.Module,
-    samples: Samples | Split,
+    samples: Samples | Split | Evaluated,
     device: str,
     *,
     batch_size: int = 256,
@@ -49,7 +50,8 @@ def predicted(
 ) -> Tensor:
     """Class probabilities (N, K) float32 of ``samples``, rows in their order, on the device, not waited for.
 
-    samples     where they are not placed already, a set larger than ``PORTION`` is streamed to the device
+    samples     where they are not placed already, a set larger than ``PORTION`` is streamed to the device;
+                with ``Evaluated`` ones a head in place of the network, and no ``tta``
     tta         ``flips``: the mean of the probabilities of the four mirror images
     precision   of the forward pass; probabilities are computed in float32
 
@@ -65,7 +67,7 @@ def predicted(
     return torch.cat(parts)
 
 
-def _rows(split: Split, start: int, batch_size: int, device: str) -> Rows:
+def _rows(split: Split | Evaluated, start: int, batch_size: int, device: str) -> Rows:
     """The batch (B,) that begins at ``start``.
 
     A GPU meets no smaller last batch, for which cuDNN would try its kernels anew: the last image comes again.

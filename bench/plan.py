@@ -231,7 +231,12 @@ class Shares(Frozen):
     groups: dict[str, int] = Field(default_factory=dict)
     """The same → groups (patients); empty where groups are not known."""
     asked: dict[str, float] = Field(default_factory=dict)
-    """``val`` and ``test`` → the share of all images they were to have; empty for a source's own split."""
+    """``val`` and ``test`` → the share of all images they were to have; empty for a source's own split.
+
+    Without ``val`` where it was to be filled up: of that side ``filled`` says how many were asked for.
+    """
+    filled: int | None = None
+    """``val_images``, where a limit left images to fill validation with; None: it was not asked for."""
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -241,11 +246,17 @@ class Shares(Frozen):
         """
         within, left = self.sides["train"] + self.sides["val"], 1 - self.asked.get("test", 0.0)
         got = {"test": self.sides["test"] / self.images, "val": left * self.sides["val"] / within}
-        return tuple(
+        found = [
             f"{side} has {100 * got[side]:.1f} % of the images where {100 * share:g} % was asked for: {WHOLE}"
             for side, share in self.asked.items()
             if abs(share - got[side]) > NOTICED
-        )
+        ]
+        if self.filled is not None and self.filled - self.sides["val"] > NOTICED * self.filled:
+            found.append(
+                f"val has {self.sides['val']} images where val_images asked for {self.filled}: "
+                f"the limit left no more that could be added; {WHOLE}"
+            )
+        return tuple(found)
 
 
 class PlanFile(Frozen):

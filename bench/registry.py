@@ -309,6 +309,13 @@ class Metrics(Registry):
         """Whether it says nothing before a class is named."""
         return name in self._components and "positive" in self._components[name].takes
 
+    def needs_probabilities(self, name: str) -> bool:
+        """Whether the most probable class alone does not tell it, at the levels that it names."""
+        metric = self[name]
+        levels = getattr(metric.factory, "keywords", {})
+        by_threshold = any(levels.get(level) is not None for level in ("sensitivity", "specificity"))
+        return by_threshold or metric.traits["told_from"] == "probabilities"
+
     def positive(self, name: str) -> tuple[str, ...]:
         """The classes that a score names; of most none."""
         return tuple(self[name].factory.keywords["positive"]) if "(" in name else ()  # type: ignore[attr-defined]
@@ -379,6 +386,7 @@ metrics = Metrics(
         "unit": "share",
         "lower_is_better": False,
         "interval": ("leave-one-out", "images", "none"),
+        "told_from": ("classes", "probabilities"),
         "chance": None,
     },
 )

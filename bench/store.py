@@ -21,11 +21,13 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from bench import slices
 from bench.errors import UserError, shorten
 from bench.files import content_of, move, opened, sync_folder, write_whole
 from bench.predictions import UNREADABLE, Predictions, read_predictions, save_predictions
 from bench.recipe import HIDDEN_NAME
 from bench.record import ID, Record, equal_view, why_unreadable
+from bench.slices import Sliced
 from bench.study.read import RESERVED
 
 __all__ = [
@@ -240,6 +242,10 @@ class Store:
         with np.load(path, allow_pickle=False) as file:
             keys = dict.fromkeys(name.rpartition("/")[0] for name in file.files)
             return {key: read_predictions(file, key) for key in keys}
+
+    def slices(self, study: str) -> dict[str, Sliced]:
+        """What is known of a study's images beside their class; nothing where it names no slices."""
+        return slices.read(self.study_dir(study) / slices.FILE)
 
     def history(self, id: str) -> list[dict[str, Any]]:
         """One table per evaluation of validation, in order, up to the first line that is damaged."""

@@ -19,6 +19,7 @@ from bench.data.resident import statistics
 from bench.data.streamed import placed
 from bench.evaluate import PORTION, predict
 from bench.models.cost import flops_of
+from bench.models.frozen import Evaluated, frozen
 from bench.models.network import Network
 from bench.models.stored import stored_network
 from bench.plan import VAL_SHIFT, ScoredSet, Trial
@@ -26,7 +27,7 @@ from bench.recipe import Corrupted
 from bench.store import VALIDATION, Predictions
 from bench.streams import derive
 from bench.train.checkpoint import Checkpoint
-from bench.train.device import computing, memory_mb, reset_peak_memory
+from bench.train.device import computing, memory_mb, reset_peak_memory, room_for_features
 from bench.train.learned import little_learned
 from bench.train.loop import Diverged, Fit, Hooks, Progress, training
 from bench.train.stances import Stances
@@ -170,6 +171,7 @@ def score_from_weights(
     with computing(trial.recipe, where.device):
         network = stored_network(trial.recipe.model, trial.data.size_px, weights, trial.id)
         network.to(device=where.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.requires_grad_(False)
         return _score(network, classes, trial, scored, where)
 
 
@@ -221,21 +223,23 @@ def _with_course(result: Result, done: Fit, clock: _Phases, where: Surroundings)
     speeds = [entry["images_per_s"] for entry in done.history]
     # the median: the first evaluations hold the warm-up
     timings = clock.seconds | ({"images_per_s": float(np.median(speeds))} if speeds else {})
-    timings["train"] += done.earlier_s
+    timings["train"] += done.earlier_s + done.owed_s
     return replace(
         result,
         history=tuple(done.history),
         training=tuple(done.stages),
         trainable_parameters=max((stage["trainable_parameters"] for stage in done.stages), default=0),
         timings=timings,
-        memory=memory_mb(where.device) | _streamed_mb(done),
+        memory=memory_mb(where.device) | _away_and_kept(done),
     )
 
 
-def _streamed_mb(done: Fit) -> dict[str, float]:
-    """``streamed_mb``, where training or validation images were not kept on the device."""
+def _away_and_kept(done: Fit) -> dict[str, float]:
+    """``streamed_mb``, of training or validation images that were not kept on the device; ``features_mb``, of
+    what a frozen trunk said of training images, where heads were trained on that."""
     away = done.placing.streamed_bytes if done.placing else 0
-    return {"streamed_mb": away / 1e6} if away else {}
+    found = {"streamed_mb": away / 1e6, "features_mb": done.features_bytes / 1e6}
+    return {name: size for name, size in found.items() if size}
 
 
 def _score(
@@ -252,11 +256,9 @@ def _score(
         probabilities = _probabilities(network, samples, trial, where)
         said = _said(samples, probabilities)
         seen.predictions[one.key] = replace(said, per_item=metrics.kept_per_item(said))
+        seen.scores[one.key], seen.recalls[one.key], conditions = metrics.told(said, classes)
         if samples.conditions is not None:
-            seen.conditions[one.key] = _by_condition(probabilities, samples)
-        seen.scores[one.key] = metrics.score_all(probabilities, samples.labels)
-        per_class = zip(classes, metrics.recalls(probabilities, samples.labels), strict=True)
-        seen.recalls[one.key] = {name: float(recall) for name, recall in per_class if recall == recall}
+            seen.conditions[one.key] = conditions
     return seen
 
 
@@ -291,27 +293,18 @@ def _said(samples: Samples, probabilities: NDArray[np.float16]) -> Predictions:
     )
 
 
-def _by_condition(probabilities: NDArray[np.float16], samples: Samples) -> Scores:
-    """Accuracy and balanced accuracy of each condition's images; probabilities (N, K)."""
-    scores: Scores = {}
-    for number, name in enumerate(samples.condition_names):
-        mine = samples.conditions == number
-        shown = probabilities[mine], samples.labels[mine]
-        scores[name] = {
-            "accuracy": metrics.accuracy()(*shown),
-            "balanced_accuracy": metrics.balanced_accuracy()(*shown),
-        }
-    return scores
-
-
 def _probabilities(
     network: Network, samples: Samples, trial: Trial, where: Surroundings
 ) -> NDArray[np.float16]:
     """Class probabilities (N, K), as they are stored."""
-    recipe = trial.recipe
-    split = placed(samples, where.device, min(PORTION, where.resident_bytes or PORTION))
-    probabilities = predict(network, split, where.device, tta=recipe.tta, precision=recipe.precision)
-    return probabilities.astype(np.float16)
+    recipe, device, given = trial.recipe, where.device, where.resident_bytes
+    split = placed(samples, device, min(PORTION, given or PORTION))
+    trunk = None
+    if {stage.train for stage in recipe.stages} <= {"none", "head"} and recipe.tta == "none":
+        # other trials have the same trunk, and look at the same images
+        trunk = frozen(network, recipe.model, recipe.precision, room_for_features(device, given))
+    forward, seen = (network.head, Evaluated(trunk, split)) if trunk else (network, split)
+    return predict(forward, seen, device, tta=recipe.tta, precision=recipe.precision).astype(np.float16)
 
 
 def _on_host(network: Network) -> dict[str, Tensor]:

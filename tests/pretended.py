@@ -162,7 +162,7 @@ class Pretended:
         n = self.images.get(base, 120)
         images = stream(draw, f"images/{base}")
         labels, hardness = images.integers(0, len(CLASSES), n), images.normal(0, 1.0, n)
-        ids = images.permutation(np.arange(n, dtype=np.uint64) * 7 + 3)
+        ids = images.permutation(np.arange(n, dtype=np.uint64) * 7 + 3 + 100_000 * (fold or 0))
         groups = None
         if base in self.patients:  # of unequal sizes
             groups = (images.beta(1, 2, n) * self.patients[base]).astype(np.int32)

@@ -60,6 +60,7 @@ def test_whole_studies_in_the_docs_are_studies(page: Path, tmp_path: Path) -> No
 EXECUTED_BY = {
     "add-a-component.md": "contracts/test_own_components.py",
     "explain-and-export.md": "models/test_stored.py",
+    "judge.md": "elsewhere/test_loops.py",
     "results-in-pandas.md": "test_frame.py",
     "tutorial.md": "test_tutorial.py",
 }

@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,12 @@ import torch
 from bench import metrics, registry
 from bench.data import provide
 from bench.errors import UserError
+from bench.models import frozen
+from bench.models.network import Network
 from bench.models.weights import save
 from bench.plan import TEST, Replicate, ScoredSet, Source, Trial
 from bench.recipe import Corrupted, Data, External, Recipe
+from bench.store import VALIDATION
 from bench.train import checkpoint
 from bench.train.loop import Progress
 from bench.trial import Result, Surroundings, run_trial, score_from_weights
@@ -256,6 +260,45 @@ def test_a_set_added_later_is_scored_from_the_weights_as_training_would_have(
     assert later.recalls == {"key-of-other": result.recalls["key-of-other"]}
     before, after = (s.predictions["key-of-other"].probabilities for s in (result, later))
     assert np.array_equal(before, after)
+
+
+def test_heads_of_one_trunk_have_it_look_at_every_set_once(
+    make: Callable[..., Trial],
+    setting: Surroundings,
+    hidden: ScoredSet,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    sets = [LOCAL, hidden, ScoredSet("heavy", "h", Corrupted(kind="corrupted"))]
+    model = {"name": "custom_cnn", "widths": [8, 8], "dense": 8}
+    stages = [{"train": "head", "epochs": 3}]
+    first, other = (make(stages=stages, model=model | {"dropout": rate}) for rate in (0.1, 0.4))
+    seen: list[int] = []
+
+    def features(network: Network, images: torch.Tensor) -> torch.Tensor:
+        seen.extend([len(images)] * (not images.is_meta))
+        return network.backbone((images - network.mean) / network.std)
+
+    monkeypatch.setattr(frozen, "_kept", OrderedDict())
+    monkeypatch.setattr(Network, "features", features)
+    run_trial(first, sets, setting)
+    assert sum(seen) > 120
+    seen.clear()
+    found = run_trial(other, sets, setting)
+    assert seen == []
+    assert found.memory["features_mb"] > 0
+    save(found.weights, tmp_path / "weights.safetensors")
+    later = score_from_weights(other, sets, tmp_path / "weights.safetensors", setting)
+    assert seen == []
+    for room in ("bench.trial", "bench.train.loop"):
+        monkeypatch.setattr(f"{room}.frozen", lambda *_: None)
+    expected = run_trial(other, sets, setting)
+    assert "features_mb" not in expected.memory
+    assert sum(seen) > 3 * 96
+    assert untimed(found) == untimed(expected)
+    for key, one in expected.predictions.items():
+        assert np.array_equal(one.probabilities, found.predictions[key].probabilities)
+        assert key == VALIDATION or np.array_equal(one.probabilities, later.predictions[key].probabilities)
 
 
 def test_weights_of_another_recipe_do_not_score(

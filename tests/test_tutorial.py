@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.errors import UserError
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "tutorial.md"
 INTERRUPTED = 130
@@ -156,12 +157,19 @@ def interrupted(words: list[str]) -> str:
     return out + said + err
 
 
+def _unreachable(name: str) -> None:
+    raise UserError(f"{name}: no network here")
+
+
 @pytest.mark.slow
 def test_the_tutorial_does_what_it_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_EXECUTOR", "inline")
+    monkeypatch.setattr(
+        "bench.models.pretrained._reach_hub", _unreachable
+    )  # bench new looks for weights there
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     reader = Reader(capsys, monkeypatch)
     for block in blocks(PAGE.read_text("utf-8")):

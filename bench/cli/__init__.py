@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import data, helping, looking, running
+from bench.cli import data, helping, judging, looking, running
 from bench.errors import UserError, printable
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": running.run,
     "plan": running.plan,
     "status": running.status,
+    "judge": judging.judge,
     "report": looking.report,
     "compare": looking.compare,
     "show": looking.show,

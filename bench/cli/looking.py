@@ -115,22 +115,30 @@ def explain(
 
 
 def export(
-    trial: Annotated[str, typer.Argument(help="A trial's id, or its first digits.")],
+    trial: Annotated[str, typer.Argument(help="A trial's id, or its first digits; for predictions a study.")],
     form: Annotated[
-        str, typer.Option("--format", help="safetensors, onnx or codabench.", metavar="FORMAT")
+        str,
+        typer.Option(
+            "--format",
+            help="safetensors, onnx or codabench; of a study predictions, as bench judge reads them.",
+            metavar="FORMAT",
+        ),
     ] = "safetensors",
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for the files.  \\[default: results/trials/<id>/export/]",
+            help="Folder for the files.  \\[default: export/ beside the trial or the study]",
             show_default=False,
         ),
     ] = None,
     results: Results = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a trained network in a form that others can use, checked against the trial's own network."""
+    """Write a trained network in a form that others can use, checked against the trial's own network.
+
+    Or, of a whole study, what its trials said of every image: a table, and what was asked of it.
+    """
     from bench.commands import export as commands
     from bench.progress.terminal import Terminal
 

@@ -77,6 +77,16 @@ Address = Annotated[
         show_default=False,
     ),
 ]
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        metavar="TEXT",
+        help="End with exit code 3 unless this was found: 'ARM: not harmful on METRIC'; several times for "
+        "several.",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 Smoke = Annotated[

@@ -17,6 +17,7 @@ from bench.cli.options import (
     Device,
     ExecutorName,
     Gang,
+    Gates,
     Json,
     Quiet,
     Results,
@@ -54,16 +55,7 @@ def run(
             show_default=False,
         ),
     ] = "",
-    gate: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--gate",
-            metavar="TEXT",
-            help="End with exit code 3 unless this was found: 'ARM: not harmful on METRIC'; several times "
-            "for several.",
-            show_default=False,
-        ),
-    ] = None,
+    gate: Gates = None,
     timeout: Annotated[
         str,
         typer.Option("--timeout", help="Longest time a trial may take: 90s, 30m, 2h.  \\[default: no limit]"),
@@ -113,12 +105,12 @@ def run(
                 f"\ninterrupted{what}; finished trials are kept, the same command continues", file=sys.stderr
             )
             raise typer.Exit(130) from None
-        _say_end(study, ending, quiet=quiet, as_json=as_json)
+        say_end(study, ending, quiet=quiet, as_json=as_json)
         code = max(code, ending.exit_code)
     raise typer.Exit(code)
 
 
-def _say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
+def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
     """Failures, a count and the verdicts to stderr, the report's place to stdout."""
     from bench.progress.screen import duration
 

@@ -84,7 +84,7 @@ def _part(plan: Plan) -> float:
 
 def points(fraction: float) -> str:
     """``3.4 points``; no score differs by 100."""
-    from bench.judge.rulings import points as spelled
+    from bench.judge.settling import points as spelled
 
     return spelled(fraction) if fraction < 1 else "no difference that a score can have"
 

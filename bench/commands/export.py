@@ -1,4 +1,4 @@
-"""``bench export``: a trial's network as safetensors, ONNX or a submission, checked before it is kept."""
+"""``bench export``: a trial's network in another form, checked before it is kept; a study's predictions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.commands.show import find
+from bench.commands.status import read_plan
 from bench.commands.trained import network_of, recipe_of, run_of
 from bench.data.classes import numbers
 from bench.errors import UserError, did_you_mean
+from bench.judge.used import as_used
 from bench.machine import Machine
 from bench.progress.terminal import Terminal
 from bench.recipe import Recipe
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from bench.data.images import Pixels, Samples
     from bench.models.network import Network
 
-FORMATS = ("safetensors", "onnx", "codabench")
+FORMATS = ("safetensors", "onnx", "codabench", "predictions")
 SQUARES = {
     "crop": "the central square resized",
     "pad": "the whole image resized and padded (fill)",
@@ -102,7 +104,12 @@ class _Export:
 def export(
     wanted: str, form: str, machine: Machine, terminal: Terminal, out: Path | None = None
 ) -> list[Path]:
-    """Write the network of the trial whose id starts with ``wanted``; returns the files. Raises UserError."""
+    """Write the network of the trial whose id starts with ``wanted``; returns the files. Raises UserError.
+
+    With ``predictions`` it is a study's name or file, and what its trials said is written.
+    """
+    if form == "predictions":
+        return _predictions(wanted, Store(machine.results), terminal, out)
     if form not in FORMATS:
         raise UserError(f'--format "{form}" is no form of a network; {did_you_mean(form, FORMATS)}')
     if form == "onnx":
@@ -112,13 +119,25 @@ def export(
     store = Store(machine.results)
     record = find(wanted, store)
     network, recipe = network_of(record, store), recipe_of(record)
-    folder = out or store.trial_dir(record.id) / "export"
+    folder = _made(out or store.trial_dir(record.id) / "export")
+    write = {"safetensors": _safetensors, "onnx": _onnx, "codabench": _codabench}[form]
+    return write(_Export(record, recipe, network, store, machine, terminal), folder)
+
+
+def _predictions(wanted: str, store: Store, terminal: Terminal, out: Path | None) -> list[Path]:
+    from bench.export.predictions import Exported
+
+    plan = read_plan(Path(wanted).stem if wanted.endswith(".toml") else wanted, store)
+    folder = _made(out or store.study_dir(plan.study) / "export")
+    return Exported(as_used(plan, store), plan, store, terminal).write(folder)
+
+
+def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {folder}: {error.strerror}; name a folder that can be written") from None
-    write = {"safetensors": _safetensors, "onnx": _onnx, "codabench": _codabench}[form]
-    return write(_Export(record, recipe, network, store, machine, terminal), folder)
+    return folder
 
 
 def _safetensors(export: _Export, folder: Path) -> list[Path]:

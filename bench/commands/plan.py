@@ -19,6 +19,7 @@ from bench.progress.screen import duration
 from bench.progress.terminal import Terminal
 from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
+from bench.run import slicing
 from bench.run.planning import Planning, TrialState, cells, lacking, lacks, states, store_of
 from bench.store import Record, Store
 from bench.study import effects
@@ -39,6 +40,7 @@ def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> Plan:
     planning = Planning(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
     plan = planning.plan()
     planning.foresee(plan)
+    slicing.refuse_unknown(planning.study, [*plan.everything, *plan.pending])
     return replace(plan, accounts=planning.told(plan))
 
 

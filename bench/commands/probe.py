@@ -50,6 +50,8 @@ class StageCost:
     evaluations: int
     seconds_per_step: float
     images_per_s: float
+    kept: bool = False
+    """Its head is trained on features that the rest of the network gives once: see ``train.heads``."""
 
 
 @dataclass(frozen=True)
@@ -215,11 +217,24 @@ def _try(
     stages = _stages(done, trial, development)
     return (
         stages,
-        prepared
-        + sum(stage.steps * stage.seconds_per_step + stage.evaluations * evaluation for stage in stages),
+        prepared + sum(_in_full(stage, trial.recipe, len(development.train), evaluation) for stage in stages),
         "",
         done.placing and dataclasses.replace(done.placing, val=val.images.nbytes),
     )
+
+
+def _in_full(stage: StageCost, recipe: Recipe, images: int, evaluation: float) -> float:
+    """Seconds of a stage and its evaluations, but for what a head takes on kept features, which is little.
+
+    images       of the training split
+    evaluation   seconds of one
+    """
+    from bench.train.heads import LOOKS
+
+    steps, evaluations = stage.steps, stage.evaluations
+    if stage.kept:
+        steps, evaluations = LOOKS * math.ceil(images / recipe.batch_size), 1
+    return steps * stage.seconds_per_step + evaluations * evaluation
 
 
 def _short(recipe: Recipe, device: str) -> Recipe:
@@ -249,6 +264,7 @@ def _evaluation(network: Network, few: Development, recipe: Recipe, device: str)
 def _stages(done: Fit, trial: Trial, development: Development) -> tuple[StageCost, ...]:
     """What each trained stage would take in full, from what its timed steps took."""
     from bench.data import balance
+    from bench.train.heads import PASSES, may_keep
 
     recipe, train = trial.recipe, development.train
     deck = balance.deal(recipe.balance, train.labels, len(development.classes), trial.replicate.stream_seed)
@@ -260,6 +276,8 @@ def _stages(done: Fit, trial: Trial, development: Development) -> tuple[StageCos
         # the harmonic mean: every stretch has as many images
         images_per_s = len(legs) / sum(1 / leg["images_per_s"] for leg in legs)
         steps, evaluations = _length(stage, per_epoch)
+        # not where the steps that were timed were on kept features already
+        often = steps * recipe.batch_size >= PASSES * len(train) and not done.features_bytes
         costs.append(
             StageCost(
                 stage.train,
@@ -268,6 +286,7 @@ def _stages(done: Fit, trial: Trial, development: Development) -> tuple[StageCos
                 evaluations,
                 recipe.batch_size / images_per_s,
                 images_per_s,
+                stage.train == "head" and often and may_keep(recipe),
             )
         )
     return tuple(costs)
@@ -337,6 +356,7 @@ def _model(cost: ArmCost) -> list[str]:
         lines.append(
             f"  stage {number} trains {stage.train}: {stage.parameters:,} parameters ({share:.1f} %), "
             f"{stage.steps:,} steps, {stage.evaluations} evaluation{'s' * (stage.evaluations > 1)}"
+            f"{', on kept features' * stage.kept}"
         )
     return lines
 

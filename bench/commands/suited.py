@@ -19,6 +19,7 @@ from bench.errors import UserError
 from bench.machine import Machine
 from bench.recipe import HIDDEN_NAME, Data, NamePattern
 from bench.registry import sources
+from bench.slices import MOST_VALUES
 from bench.study.read import NOT_SETS
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ GROUP_COLUMNS = ("patient", "patient_id", "subject", "donor", "case", "case_id",
 GROUP_NAMES = r"^((?:patient|subject|donor|case|slide|pat|p)[-_]?[0-9]+)[-_]"
 """Beginnings of file names that say whose image it is: ``P07_0001.png``."""
 FOLDER_COLUMN = "folder"
+FEWEST_AT_HOME, FEWEST_ELSEWHERE = 50, 20
+"""Images of the rarest value of a column that makes slices: at home a part of them are test images."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Look:
     oblong    mean share outside the central square, 0 to 1
     groups    what ``groups`` is to be; None: nothing shows which images belong together
     grouped   how many groups there are
+    slices    columns of few values, by which scores can be told apart
     """
 
     written: str
@@ -55,6 +59,7 @@ class Look:
     oblong: float
     groups: str | NamePattern | None
     grouped: int
+    slices: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -94,7 +99,7 @@ def look(written: str, machine: Machine, folder: Path, *, external: bool = False
         hint = "" if sources.problem(f"{kind}:{written}") else f'did you mean "{kind}:{written}"?  '
         raise UserError(f"{written}: {hint}{problem}")
     reader, groups, grouped = _opened(written, machine)
-    sizes = _sizes(reader)
+    sizes, fewest = _sizes(reader), FEWEST_ELSEWHERE if external else FEWEST_AT_HOME
     return Look(
         written=from_study(written, machine, folder),
         classes=reader.classes,
@@ -105,7 +110,19 @@ def look(written: str, machine: Machine, folder: Path, *, external: bool = False
         oblong=float(np.mean([1 - min(size) / max(size) for size in sizes])) if sizes else 0.0,
         groups=groups,
         grouped=grouped,
+        slices=tuple(
+            column for column in reader.columns if column != groups and _few_values(reader, column, fewest)
+        ),
     )
+
+
+def _few_values(reader: Reader, column: str, fewest: int) -> bool:
+    """Whether a column makes slices, each of ``fewest`` images at least."""
+    values = np.asarray(reader.columns[column]())
+    if values.shape != reader.labels.shape:
+        return False
+    counts = np.unique(values.astype(str), return_counts=True)[1]
+    return 2 <= len(counts) <= MOST_VALUES and int(counts.min()) >= fewest
 
 
 def from_study(written: str, machine: Machine, folder: Path) -> str:

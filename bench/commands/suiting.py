@@ -138,6 +138,7 @@ def text(name: str, suit: Suit) -> str:
     """The study file."""
     blocks = [_head(name, suit), _data(suit)]
     blocks += [_hidden(called, look, suit.home) for called, look in suit.hidden.items()]
+    blocks += [_slices(suit)] * bool(_sliced(suit))
     blocks += [_recipe(suit), _arms(suit)]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
@@ -236,6 +237,18 @@ def _hidden(name: str, look: Look, home: Look) -> Iterator[str]:
         yield f"# it has no images of {', '.join(missing)}"
     if look.groups is not None:
         yield _line("groups", look.groups, f"{look.grouped} groups", 6)
+
+
+def _sliced(suit: Suit) -> dict[str, tuple[str, ...]]:
+    """Set → columns by which its scores can be told apart."""
+    looks = {"local": suit.home, **suit.hidden}
+    return {name: look.slices for name, look in looks.items() if look.slices}
+
+
+def _slices(suit: Suit) -> Iterator[str]:
+    yield "[slices]                           # scores by these columns too; exploratory, in no trial's id"
+    for name, columns in _sliced(suit).items():
+        yield f"{name} = {_toml(columns)}"
 
 
 def _recipe(suit: Suit) -> Iterator[str]:

@@ -51,20 +51,30 @@ def _in_names(names: Sequence[str], pattern: str) -> tuple[npt.NDArray[np.str_],
 
 def _in_column(reader: Reader, column: str, source: str) -> tuple[npt.NDArray[np.str_], Mask]:
     """A column's values (N,) as text, and where they are missing (N,)."""
+    hint = (
+        '\n    where file names hold the group: groups = { pattern = "^(P[0-9]+)_" };\n'
+        '    where folders between class and image do: groups = "folder"'
+    )
+    return column_of(reader, column, f'groups = "{column}": {shorten(source, 200)}', hint)
+
+
+def column_of(reader: Reader, column: str, asked: str, hint: str = "") -> tuple[npt.NDArray[np.str_], Mask]:
+    """A column's values (N,) as text, and where they are missing (N,).
+
+    asked  who asks for it of which source, for messages
+    hint   what else can be done where it is not there
+
+    Raises UserError where the source has no such column, or not a value for each image.
+    """
     if column not in reader.columns:
         known = did_you_mean(column, reader.columns) if reader.columns else "it has none"
-        raise UserError(
-            f'groups = "{column}": {shorten(source, 200)} has no column of that name; {known}\n'
-            '    where file names hold the group: groups = { pattern = "^(P[0-9]+)_" };\n'
-            '    where folders between class and image do: groups = "folder"'
-        )
+        raise UserError(f"{asked} has no column of that name; {known}{hint}")
     values = np.asarray(reader.columns[column]())
     if values.shape == (len(reader.labels), 1):
         values = values[:, 0]
     if values.shape != (len(reader.labels),):
         raise UserError(
-            f'groups = "{column}": {shorten(source, 200)} has {values.shape} values for '
-            f"{len(reader.labels):,} images; one each is needed, (N,)"
+            f"{asked} has {values.shape} values for {len(reader.labels):,} images; one each is needed, (N,)"
         )
     text = values.astype(str)
     missing = np.isnan(values) if values.dtype.kind == "f" else np.isin(text, ("", "None", "nan", "NaT"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import mmap
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,6 +22,10 @@ Groups = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 COPIED_BYTES = 1 << 28
 """Most bytes of a split that a process copies out of the memory map; of a larger one it keeps positions."""
+
+
+DIGESTED = 256
+"""Images that are read at a time to hash a split."""
 
 
 class Mapped:
@@ -78,6 +83,21 @@ def read_into(images: Stored, position: Index, out: Pixels) -> None:
         images.read(position, out)
     else:
         np.take(images, position, axis=0, out=out, mode="clip")
+
+
+def digest(images: Stored) -> bytes:
+    """SHA-256 of images (N, H, W, C) uint8: their shape and bytes, read once as long as they are there."""
+    key = id(images)
+    if key not in _digests:
+        told = hashlib.sha256(str(images.shape).encode())
+        for start in range(0, len(images), DIGESTED):
+            told.update(np.ascontiguousarray(images[start : start + DIGESTED]).data)
+        _digests[key] = told.digest()
+        weakref.finalize(images, _digests.pop, key).atexit = False
+    return _digests[key]
+
+
+_digests: dict[int, bytes] = {}
 
 
 @dataclass(frozen=True)

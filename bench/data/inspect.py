@@ -22,7 +22,7 @@ from bench.data.images import Images, Index
 from bench.data.outliers import Cluster, Findings
 from bench.data.reader import Reader, Size, open_source
 from bench.data.reading import NOTICED
-from bench.data.survey import SIDES, asked_of, shares_of
+from bench.data.survey import SIDES, asked_of, filled_of, shares_of
 from bench.data.suspects import Suspect
 from bench.errors import UserError
 from bench.files import Count, Counting, hand_over
@@ -132,7 +132,7 @@ def _sides(
         made = split.sides(images, dropping, replicate, findings)
     except UserError as error:
         return {}, str(error), ()
-    shares = shares_of(made, int((~findings.outlier).sum()), images, asked)
+    shares = shares_of(made, int((~findings.outlier).sum()), images, asked, filled_of(data))
     labels = {side: images.labels[index] for side, index in zip(SIDES, made, strict=True)}
     counts = {side: np.bincount(of, minlength=classes).astype(np.int64) for side, of in labels.items()}
     return counts, "", shares.missed

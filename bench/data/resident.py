@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.images import Index, Samples, Stored, read_into
+from bench.data.images import Index, Samples, Stored, digest, read_into
 
 BLOCK = 1024
 """Images that are counted, or go to the device, at a time."""
@@ -66,6 +66,11 @@ class Resident:
     def nbytes(self) -> int:
         """Of its images."""
         return self._pixels.nbytes
+
+    @property
+    def digest(self) -> bytes:
+        """Hash of its images."""
+        return digest(self._of.images)
 
     @property
     def resident_bytes(self) -> int:

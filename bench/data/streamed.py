@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.data.images import Samples, read_into
+from bench.data.images import Samples, digest, read_into
 from bench.data.resident import Resident, Rows, Wanted, as_floats, resident
 
 BUFFERS = 3
@@ -38,6 +38,11 @@ class Streamed:
     def nbytes(self) -> int:
         """Of its images."""
         return self._images.nbytes
+
+    @property
+    def digest(self) -> bytes:
+        """Hash of its images."""
+        return digest(self._images)
 
     @property
     def resident_bytes(self) -> int:

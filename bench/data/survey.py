@@ -38,7 +38,7 @@ class Outline:
 
 
 SIDES = ("train", "val", "test")
-VERSION = 1
+VERSION = 2
 """Raised when the same images would be surveyed otherwise."""
 
 
@@ -151,7 +151,8 @@ class Surveyor:
         except UserError:
             return None  # told with everything else that is wrong, before the first trial
         usable = len(images) if data.outliers == "keep" else int((~findings.outlier).sum())
-        return shares_of(made, usable, images, asked_of(source, data, replicate)).model_dump(mode="json")
+        found = shares_of(made, usable, images, asked_of(source, data, replicate), filled_of(data))
+        return found.model_dump(mode="json")
 
 
 def _readable(source: Source) -> bool:
@@ -187,11 +188,19 @@ def _undecoded(reader: Reader, data: Data) -> tuple[Images, Findings]:
     return images, Findings(np.zeros(count, bool), each, each, (), (), ())
 
 
-def shares_of(made: Sequence[Index], usable: int, images: Images, asked: Mapping[str, float]) -> Shares:
+def shares_of(
+    made: Sequence[Index],
+    usable: int,
+    images: Images,
+    asked: Mapping[str, float],
+    filled: int | None = None,
+) -> Shares:
     """What a split has come to.
 
     made    positions of the training, validation and test images
     usable  images that there were to split
+    asked   of ``asked_of``
+    filled  of ``filled_of``
     """
     named, groups = dict(zip(SIDES, made, strict=True)), images.groups
     return Shares(
@@ -201,14 +210,24 @@ def shares_of(made: Sequence[Index], usable: int, images: Images, asked: Mapping
         if groups is None
         else {side: len(set(groups[index].tolist())) for side, index in named.items()},
         asked=dict(asked),
+        filled=filled,
     )
 
 
 def asked_of(source: Source, data: Data, replicate: Replicate) -> dict[str, float]:
-    """The shares of validation and test that a study asks for; empty where the source's own split holds."""
+    """The shares of validation and test that a study asks for; empty where the source's own split holds.
+
+    Of a validation that is filled up by request none: it is to have as many images as ``filled_of`` says.
+    """
     split = effective_split(source, data)
     if split == "official" and replicate.folds is None:
         return {}
     shares = split if isinstance(split, Split) else Split()
     test = shares.test if replicate.folds is None else 1 / replicate.folds
-    return {"val": (1 - test) * shares.val / (shares.train + shares.val), "test": test}
+    val = {} if filled_of(data) else {"val": (1 - test) * shares.val / (shares.train + shares.val)}
+    return val | {"test": test}
+
+
+def filled_of(data: Data) -> int | None:
+    """Images that validation is to be filled up to; None where it keeps its share."""
+    return data.val_images if data.limit is not None else None

@@ -19,14 +19,16 @@ from bench.judge.findings import (
     Finding,
     Mean,
     Rules,
+    Size,
     mean_of,
 )
 from bench.judge.folder import looked
 from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse
+from bench.judge.origins import called_groups
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, read_outcomes
 from bench.judge.rulings import Rulings
-from bench.judge.tables import asked, ensembles, factors, noise, trials
+from bench.judge.tables import asked, ensembles, factors, noise, ordered, slices, trials
 from bench.plan import AGAIN, TEST, PlanFile, look_seeds
 from bench.registry import metrics
 from bench.store import Record, Store
@@ -34,6 +36,8 @@ from bench.study.file import AGAIN_SEEDS
 from bench.study.read import Study
 from bench.tune.space import tuned_study
 
+REFERENCE = "reference"
+"""A results folder of this name lies in another one, and so one folder deeper."""
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "ece")
 """Scores in every table, in this order; others a record holds follow by name."""
 
@@ -73,6 +77,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         rules=_rules(study, plan, rulings, evidence),
         sets=tuple(LOCAL if name == TEST else name for name in study.sets),
         where=measured.where,
+        sizes=dict(_sizes(study, evidence)),
         gap_set=gap_set,
         metrics=names,
         units={name: unit for name in names if (unit := metrics[name].traits["unit"]) != "share"},
@@ -90,6 +95,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         tuning=ledger.ledger(written, plan, store, evidence),
         again=_again(measured, plan, store),
         factor_effects=factors.find_effects(study, evidence, rulings),
+        trends=ordered.find_trends(study, evidence),
         screen=factors.find_screen(study, rulings),
         ladder=factors.find_rungs(study, rulings, settings.rungs(study)),
         ingredients=factors.find_ingredients(study, rulings),
@@ -97,9 +103,22 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         noise=tuple(noise.measure_noise(study, plan, evidence)),
         looked=looked(plan, store),
         gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
+        elsewhere=study.elsewhere,
         asked=asked.rows(study, evidence, order, _classes(outcomes)),
+        slices=slices.rows(study, outcomes, store, order),
     )
+    if store.root.name == REFERENCE:  # it lies in another results folder
+        document = replace(document, docs=f"../{document.docs}")
     return document if plan.smoke else replace(document, methods=methods.sentences(study, plan, document))
+
+
+def _sizes(study: Study, evidence: Evidence) -> Iterable[tuple[str, Size]]:
+    """What a set is called, and how large it is, of every set that a trial was scored on."""
+    every = [o for trials in evidence.outcomes.values() for o in trials]
+    for name in study.sets:
+        images, groups = evidence.rows.size(every, name)
+        if images:
+            yield LOCAL if name == TEST else name, Size(images, groups, called_groups(study, name))
 
 
 def _classes(outcomes: Outcomes) -> list[str]:
@@ -202,8 +221,12 @@ class _Measured:
             scores={called: self._scores(label, called, name) for called, name in sets.items()},
             effects={called: self._effect(label, name) for called, name in sets.items()},
             recalls={name: mean for name, mean in recalls.items() if mean},
-            class_images=self.evidence.rows.class_images(trials, where),
+            class_sizes={
+                name: Size(*counts, called_groups(self.study, where))
+                for name, counts in self.evidence.rows.class_sizes(trials, where).items()
+            },
             finding=finding,
+            primary=self._primary(label),
             gap=self._gap(label, self.gap_set) if self.gap_set else None,
             flops=max((o.record.flops or 0 for o in trials if o.record), default=0) or None,
             seconds=seconds,
@@ -220,6 +243,15 @@ class _Measured:
             else:
                 found[metric] = Mean.over(values)
         return found
+
+    def _primary(self, label: str) -> Mean | None:
+        """What decides, of one arm alone; None of accuracy, which is told anyway, and of what is no score."""
+        metric, trials = parse(self.study.primary, self.study.sets), self.evidence.outcomes[label]
+        if metric.kind != "score" or metric.score == "accuracy":
+            return None
+        few = self.evidence.few_wrong(label, metric)
+        interval = None if few else self.evidence.mean(label, metric.set, metric.score)
+        return Mean.over((self.evidence.value(o, metric) for o in trials), interval)
 
     def _effect(self, label: str, name: str) -> Effect | None:
         if label == self.study.baseline:

@@ -11,7 +11,8 @@ from bench.judge.evidence import Evidence
 from bench.judge.family import pairs_of
 from bench.judge.findings import ClaimRow
 from bench.judge.outcomes import Outcome
-from bench.judge.rulings import Rulings, points
+from bench.judge.rulings import Rulings
+from bench.judge.settling import points
 from bench.study.read import Claim
 
 WITHIN = ("no gain", "no difference")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
     from bench.judge.tables.hidden import Looked
     from bench.judge.tables.noise import Noise
+    from bench.judge.tables.ordered import Trend
+    from bench.judge.tables.slices import SliceRow
     from bench.judge.tables.trials import TrialNote
     from bench.stats import Interval
     from bench.store import Record
@@ -202,10 +204,12 @@ class ArmRow:
     """Set → accuracy minus the baseline's; pointwise, no verdict. Of the baseline None."""
     recalls: Mapping[str, Mean]
     """Class → share recognised, on Document.where."""
-    class_images: Mapping[str, int]
-    """Class → images it has there, copies counted once; with folds those of all folds."""
+    class_sizes: Mapping[str, Size]
+    """Class → images it has there, and groups that these are of."""
     finding: Finding | None
     """Against the baseline on the primary metric; None for the baseline."""
+    primary: Mean | None
+    """The deciding score, where it is another one than accuracy."""
     gap: Mean | None
     """Local − hidden accuracy."""
     flops: int | None
@@ -229,6 +233,10 @@ class ArmRow:
         """Share recognised of a class."""
         return self.recalls[name].mean if name in self.recalls else None
 
+    def class_count(self, name: str) -> int | None:
+        """Images of a class there."""
+        return self.class_sizes[name].images if name in self.class_sizes else None
+
     def gain(self, name: str, base: ArmRow) -> float | None:
         """How much more is recognised of a class than by another arm."""
         now, was = self.recall(name), base.recall(name)
@@ -237,7 +245,7 @@ class ArmRow:
     @property
     def worst(self) -> tuple[str, Mean] | None:
         """The class recognised worst, of those with more than one image."""
-        told = ((name, mean) for name, mean in self.recalls.items() if self.class_images.get(name) != 1)
+        told = ((name, mean) for name, mean in self.recalls.items() if self.class_count(name) != 1)
         return min(told, key=lambda item: (item[1].mean, item[0]), default=None)
 
 
@@ -322,6 +330,27 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Size:
+    """How large a scored set is, with folds all of them together."""
+
+    images: int
+    """Copies counted once."""
+    groups: int | None = None
+    """That the images are of, where they are known."""
+    called: str = "groups"
+    """``patients``, …"""
+
+    def __str__(self) -> str:
+        """``n = 1,707``, ``n = 500 of 40 patients``."""
+        return f"n = {self.told}"
+
+    @property
+    def told(self) -> str:
+        """``1,707``, ``500 of 40 patients``."""
+        return f"{self.images:,}" + (f" of {self.groups:,} {self.called}" if self.groups else "")
+
+
+@dataclass(frozen=True)
 class Rules:
     """By which rules the verdicts were made."""
 
@@ -388,6 +417,8 @@ class Document:
     """Local, then the hidden sets, as the report calls them."""
     where: str
     """The set that recalls, calibration and costs are told on: the primary metric's, else the local one."""
+    sizes: Mapping[str, Size]
+    """Set → how large it is; those that no finished trial was scored on are missing."""
     gap_set: str | None
     """Hidden set that the gap is taken to."""
     metrics: tuple[str, ...]
@@ -418,9 +449,16 @@ class Document:
     noise: tuple[Noise, ...] = ()
     looked: tuple[Looked, ...] = ()
     asked: tuple[Asked, ...] = ()
+    slices: tuple[SliceRow, ...] = ()
     gates: tuple[GateRow, ...] = ()
     methods: tuple[str, ...] = ()
     """Sentences for the methods of a paper."""
+    docs: str = "../../docs"
+    """Where the pages about bench lie, from the folder of the report."""
+    trends: tuple[Trend, ...] = ()
+    """Of levels that have an order."""
+    elsewhere: bool = False
+    """Nothing was trained here: predictions were handed in, and nothing else is known."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -450,9 +488,13 @@ class Document:
         """Those that recalls are known of, in the order of the labels."""
         return tuple(dict.fromkeys(name for arm in self.arms for name in arm.recalls))
 
-    def class_images(self, name: str) -> int | None:
+    def class_size(self, name: str) -> Size | None:
         """Images that the recall of a class is over; None where no predictions tell."""
-        return next((arm.class_images[name] for arm in self.arms if name in arm.class_images), None)
+        return next((arm.class_sizes[name] for arm in self.arms if name in arm.class_sizes), None)
+
+    def counted(self, name: str) -> str:
+        """``(n = 1,707)`` behind a set's name; nothing where no trial was scored on it."""
+        return f"({self.sizes[name]})" if name in self.sizes else ""
 
     @property
     def items(self) -> str:

@@ -22,12 +22,12 @@ def sentences(study: Study, plan: PlanFile, document: Document) -> tuple[str, ..
 
     Settings in which arms differ are left out: the report has them in a table.
     """
+    trained = (_training(study), _tuning(document))
     parts = (
         _arms(document),
         _images(study, plan, document),
         _hidden(study, document),
-        _training(study),
-        _tuning(document),
+        *((_handed_in(study, document),) if document.elsewhere else trained),
         _judging(study, document),
         _ends(document),
     )
@@ -52,7 +52,8 @@ def _images(study: Study, plan: PlanFile, d: Document) -> Iterator[str]:
         yield f"The data set held {sum(account.images.values()):,} images{of}{named}{left}."
     elif of:
         yield f"The images were{of}{named}."
-    yield from _split(study, plan, d)
+    if not d.elsewhere:
+        yield from _split(study, plan, d)
 
 
 def _split(study: Study, plan: PlanFile, d: Document) -> Iterator[str]:
@@ -87,6 +88,8 @@ def _hidden(study: Study, d: Document) -> Iterator[str]:
     def told(name: str) -> str:
         hidden, many = study.hidden[name], f"{sizes[name]:,} " if sizes.get(name) else ""
         if isinstance(hidden, External):
+            if d.elsewhere:
+                return f"{name} ({many}images)"
             return f"{name} ({many}images of another source)"
         if isinstance(hidden, Corrupted):
             return f"{name} ({many}corrupted copies of test images, profile {hidden.profile})"
@@ -95,6 +98,14 @@ def _hidden(study: Study, d: Document) -> Iterator[str]:
     if study.hidden:
         sets = [told(name) for name in study.hidden]
         yield f"The held-out test set{' was' if len(sets) == 1 else 's were'} {_and(sets)}."
+
+
+def _handed_in(study: Study, d: Document) -> Iterator[str]:
+    """Of predictions: what is known, and what has to be told by whoever made them."""
+    sizes = [f"{size:,} images of {name}" for name, _, size, _ in d.provenance.sets if size]
+    over = f"{study.folds.k} folds" if study.folds else f"{len(d.rules.seeds)} seeds, paired across arms"
+    yield f"Each arm was trained with {over}, and answered for {_and(sizes)}."
+    yield "[How arms were trained and tuned, and how images were split, is not known to bench: say it here.]"
 
 
 def _training(study: Study) -> Iterator[str]:
@@ -154,7 +165,7 @@ def _judging(study: Study, d: Document) -> Iterator[str]:
     rules, over = d.rules, "folds" if study.folds else "seeds"
     grouped = [name for name, _ in d.provenance.grouped]
     items = f"images (groups of them in {_and(grouped)})" if grouped else "images"
-    known = d.promise.known and not d.promise.later
+    known = d.promise.known and not d.promise.later and not d.elsewhere
     yield f"What decides is {rules.primary}{', declared before the first score' if known else ''}."
     if study.folds:
         how = "with the variance corrected for overlapping training sets (Nadeau and Bengio 2003)"
@@ -180,7 +191,9 @@ def _ends(d: Document) -> Iterator[str]:
     lost = [f"{n} {word}" for n, word in ((diverged, "diverged"), (failed, "failed")) if n]
     yield f"Of {planned} trials {_and([f'{done} finished', *lost])}."
     libraries = [f"{name} {version}" for name, version in d.provenance.libraries]
-    if libraries:
+    if d.elsewhere:
+        yield "Judged with bench from the arms' predictions."
+    elif libraries:
         yield f"Trained and judged with bench, on {_and(libraries)}."
 
 

@@ -36,7 +36,7 @@ def _independent(study: Study) -> Iterable[str]:
             yield name
 
 
-def _called(study: Study, name: str) -> str:
+def called_groups(study: Study, name: str) -> str:
     """What a study calls the groups of a set: ``patients`` of a column ``patient``, else ``groups``."""
     hidden = study.hidden.get(name)
     column = hidden.groups if hidden is not None and hidden.kind == "external" else study.data.groups
@@ -60,7 +60,7 @@ def of_results(study: Study, plan: PlanFile, outcomes: Outcomes, evidence: Evide
         data_fingerprint=plan.data_fingerprint,
         sets=sets,
         grouped=tuple(
-            (name, _called(study, name))
+            (name, called_groups(study, name))
             for name in dict.fromkeys(name.partition(",")[0] for name, _, _, groups in sets if groups)
         ),
         independent=tuple(_independent(study)),

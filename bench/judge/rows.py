@@ -101,16 +101,29 @@ class Rows:
         keys = {o.planned.sets.get(metric.set, "") for o in trials}
         return sum(self._widths.get((key, metric.score), 0) for key in keys)
 
-    def class_images(self, trials: Iterable[Outcome], name: str) -> dict[str, int]:
-        """Images of each class in a set, with folds in all of them, that finished trials saw."""
+    def size(self, trials: Iterable[Outcome], name: str) -> tuple[int, int | None]:
+        """Images of a set, copies counted once, and groups of them where known; with folds those of all."""
+        keys = dict.fromkeys(o.planned.sets.get(name, "") for o in trials)
+        known = [(key, labels) for key in keys if (labels := self.labels(key)) is not None]
+        groups = [self.groups(key) for key, _ in known]
+        told = [count for count in groups if count is not None]
+        return sum(len(labels) for _, labels in known), sum(told) if told else None
+
+    def class_sizes(self, trials: Iterable[Outcome], name: str) -> dict[str, tuple[int, int | None]]:
+        """Images of each class in a set, and groups of them, with folds in all, that finished trials saw."""
         done = [o for o in trials if o.state == "done" and o.record]
         classes = next((o.record.classes for o in done if o.record), [])
         keys = dict.fromkeys(o.planned.sets.get(name, "") for o in done)
-        labels = [found for key in keys if (found := self.labels(key)) is not None]
-        if not labels:
-            return {}
-        counts = np.bincount(np.concatenate(labels), minlength=len(classes))
-        return {label: int(n) for label, n in zip(classes, counts, strict=True) if n}
+        known = [(key, labels) for key in keys if (labels := self.labels(key)) is not None]
+        found: dict[str, tuple[int, int | None]] = {}
+        for k, label in enumerate(classes):
+            chosen = [(key, labels == k) for key, labels in known]
+            images = sum(int(one.sum()) for _, one in chosen)
+            grouped = any(self._groups.get(key) is not None for key, _ in chosen)
+            groups = sum(self.count(key, one) for key, one in chosen) if grouped else None
+            if images:
+                found[label] = images, groups
+        return found
 
     def row(self, outcome: Outcome, metric: Measure) -> Doubles | None:
         """One trial's pseudo-values on a set, one per item: per image, or per group where these are known.

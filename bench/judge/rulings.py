@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench import stats
-from bench.judge import factorial, robustness
+from bench.judge import factorial, origins, robustness, settling
 from bench.judge.beside import Beside
 from bench.judge.declared import LATE, Declared, late_keys
 from bench.judge.evidence import Contrast, Evidence
 from bench.judge.family import Key, family_keys, hypotheses, mirror, pairs_of
 from bench.judge.findings import Effect, Finding, NewRuns, Rests, Unseen
 from bench.judge.measure import Measure, parse
+from bench.judge.settling import points
 from bench.judge.sharing import lent, moderated
 from bench.plan import TEST
 from bench.registry import metrics
@@ -286,7 +287,7 @@ class Rulings:
         return points(abs(test.mean)) if unit == "points" else f"{abs(test.mean):.2g} {unit}"
 
     def _what_would_settle(self, contrast: Contrast, metric: Measure) -> str:
-        """Smallest detectable effect; the seeds that δ, and as large a difference as was seen, would take."""
+        """What it can tell, and what less than that would take."""
         test, delta, family = contrast.test, self._delta(metric), self.family
         if isinstance(test, stats.SpreadTest):
             sds = f"its sd over seeds is {self._apart(test)} {'larger' if test.mean > 0 else 'smaller'}"
@@ -294,25 +295,19 @@ class Rulings:
             return f"{sds}; as large as seen, that would take {needed} seeds at least" if needed else sds
         if test is None:
             return ""
-        level = stats.level(test.seeds + 1)
-        seen = abs(test.mean)
         if delta is None:
-            needed = stats.seeds_needed(test, seen, level, family)
-            return f"as large as seen, it would take {needed} seeds" if needed else ""
-        smallest = stats.smallest_effect(test, stats.level(test.seeds), family)
-        if smallest >= 1:
-            return "detects no difference that a score can have"
-        text = f"detects {points(smallest)} or more"
-        if self.study.folds is not None or smallest <= delta:
-            return text
-        needed = stats.seeds_needed(test, delta, level, family)
-        as_seen = stats.seeds_needed(test, seen, level, family) if delta < seen < smallest else None
-        further = f"; as large as seen, it would take {as_seen}" if as_seen else ""
-        if needed is None:
-            return (
-                f"{text}; {points(delta)} needs more images, not seeds{further}{' seeds' if further else ''}"
-            )
-        return f"{text}; {points(delta)} would take {needed} seeds{further}"
+            return settling.as_seen(test, family)
+        return settling.smallest(test, delta, family, self._tested(metric))
+
+    def _tested(self, metric: Measure) -> settling.Tested | None:
+        """On what a metric is tested; None of folds."""
+        if self.study.folds is not None:
+            return None
+        trials = [o for each in self.evidence.outcomes.values() for o in each]
+        items = self.evidence.rows.items(trials, metric.set)
+        known = any(self.evidence.rows.groups(o.planned.sets.get(metric.set, "")) for o in trials)
+        called = origins.called_groups(self.study, metric.set) if known else "images"
+        return settling.Tested(items, called, sets=2 if metric.kind == "gap" else 1)
 
 
 def _hardly(contrast: Contrast) -> list[str]:
@@ -356,13 +351,3 @@ def spelled_out(mean: float, low: float, high: float, metric: Measure) -> Effect
     if metric.kind == "cost":
         mean, low, high = math.exp(mean), math.exp(low), math.exp(high)
     return Effect(mean, low, high, metric.unit)
-
-
-def points(fraction: float | None) -> str:
-    """A fraction as percentage points, two digits at least where it is small: ``1 point``, ``0.5 points``."""
-    if fraction is None or not math.isfinite(fraction):
-        return "any number of points"
-    value = 100 * fraction
-    text = f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"
-    text = text.removesuffix(".0")
-    return f"{text} point" + ("" if text == "1" else "s")

@@ -6,12 +6,12 @@ import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from bench.identity import identity
 from bench.judge.outcomes import Outcome, Outcomes, device, gang, trained
-from bench.recipe import Choice
-from bench.registry import augmentations
+from bench.recipe import SOURCE_KEYS, Choice
+from bench.registry import augmentations, sources
 from bench.study.read import Arm, Study
 
 NOTICED = 1.02
@@ -29,9 +29,18 @@ class Change:
 
 
 def flat(arm: Arm) -> dict[str, str]:
-    """Every setting of an arm, by dotted key, spelled as in a study."""
+    """Every setting of an arm, by dotted key, spelled as in a study; of one trained elsewhere none."""
+    if arm.elsewhere:
+        return {}
     settings = _flatten(arm.recipe.model_dump(mode="json"), "")
-    return settings | _flatten(arm.data.model_dump(mode="json"), "data.")
+    return _own(settings | _flatten(arm.data.model_dump(mode="json"), "data."), arm)
+
+
+def _own(settings: dict[str, str], arm: Arm) -> dict[str, str]:
+    """Without keys of ``[data]`` that are another source's; of one whose code is not here all are kept."""
+    name = arm.data.source.partition(":")[0]
+    others = {f"data.{key}" for key in SOURCE_KEYS if name in sources and key not in sources[name].takes}
+    return {key: value for key, value in settings.items() if key not in others}
 
 
 def _flatten(table: Mapping[str, Any], prefix: str) -> dict[str, str]:
@@ -63,9 +72,9 @@ def spell(value: Any) -> str:
 
 def shared(study: Study) -> tuple[tuple[str, str], ...]:
     """Settings that no arm changes; a key that takes no part in ids at its default is none of them."""
-    arms = study.arms
-    tables = [_flatten(identity(a.recipe), "") | _flatten(identity(a.data), "data.") for a in arms]
-    first = tables[0]
+    arms = () if study.elsewhere else study.arms
+    tables = [_own(_flatten(identity(a.recipe), "") | _flatten(identity(a.data), "data."), a) for a in arms]
+    first = tables[0] if tables else {}
     same = {key: value for key, value in first.items() if all(table.get(key) == value for table in tables)}
     return tuple((key, value) for key, value in same.items() if value != "–")
 
@@ -126,12 +135,12 @@ def confounds(study: Study, outcomes: Outcomes, order: Sequence[str]) -> tuple[t
         steps = _ratio(_mean(own, "steps"), _mean(base, "steps"))
         per_epoch = _ratio(_per_epoch(own), _per_epoch(base))
         if _noticed(steps):
-            texts.append(f"{steps:.2g}× the training steps")
+            texts.append(f"{_times(steps)} the training steps")
         if _noticed(per_epoch):
-            texts.append(f"{per_epoch:.2g}× the steps per epoch")
+            texts.append(f"{_times(per_epoch)} the steps per epoch")
         size = _ratio(parameters(own), parameters(base))
         if _noticed(size):
-            texts.append(f"{size:.2g}× the parameters")
+            texts.append(f"{_times(size)} the parameters")
         before, after = (study.arm(name).data.size_px for name in (study.baseline, label))
         if before != after:
             texts.append(f"input of {after} instead of {before} px")
@@ -172,5 +181,11 @@ def _ratio(a: float | None, b: float | None) -> float | None:
     return a / b if a and b else None
 
 
-def _noticed(ratio: float | None) -> bool:
+def _times(ratio: float) -> str:
+    """``2.4×``, ``1.03×``: never a ratio of 1 that was noticed for not being it."""
+    short = f"{ratio:.2g}"
+    return f"{ratio:.3g}×" if short == "1" else f"{short}×"
+
+
+def _noticed(ratio: float | None) -> TypeGuard[float]:
     return ratio is not None and not 1 / NOTICED <= ratio <= NOTICED

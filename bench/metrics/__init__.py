@@ -7,7 +7,7 @@ whole numbers in [0, K). Classes that no label names are left out of means over 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.registry import UNREAD, Component, metrics
 
@@ -46,6 +46,32 @@ def score_all(probabilities: Probabilities, labels: Labels) -> dict[str, float]:
     """
     scores = {metric.name: _score_of(metric)(probabilities, labels) for metric in metrics.stored()}
     return {name: score for name, score in scores.items() if score == score}
+
+
+class Told(NamedTuple):
+    """What a record keeps of one scored set, as its fields have it."""
+
+    scores: dict[str, float]
+    recalls: dict[str, float]
+    conditions: dict[str, dict[str, float]]
+
+
+def told(said: Predictions, classes: Sequence[str]) -> Told:
+    """Scores, recalls of the classes that there are, and accuracies of each condition of a corrupted set.
+
+    classes   names of the K classes
+    """
+    shown = said.probabilities, said.labels
+    per_class = zip(classes, recalls(*shown), strict=True)
+    conditions = {}
+    for number, name in enumerate(said.condition_names):
+        mine = said.conditions == number
+        some = said.probabilities[mine], said.labels[mine]
+        conditions[name] = {
+            "accuracy": accuracy()(*some),
+            "balanced_accuracy": balanced_accuracy()(*some),
+        }
+    return Told(score_all(*shown), {name: float(r) for name, r in per_class if r == r}, conditions)
 
 
 def _score_of(metric: Component) -> Score:
@@ -177,7 +203,7 @@ def macro_f1() -> Score:
     return _macro_f1
 
 
-@metrics.register("auc", chance=0.5)
+@metrics.register("auc", chance=0.5, told_from="probabilities")
 def auc() -> Score:
     """Mean area under the ROC curve, each class present against the rest, in [0, 1]; ties count one half.
 
@@ -186,7 +212,7 @@ def auc() -> Score:
     return _auc
 
 
-@metrics.register("ece", lower_is_better=True, interval="none")
+@metrics.register("ece", lower_is_better=True, interval="none", told_from="probabilities")
 def ece() -> Score:
     """Expected calibration error, in [0, 1]: mean gap of confidence and accuracy over 15 equal-mass bins.
 
@@ -195,7 +221,7 @@ def ece() -> Score:
     return _ece
 
 
-@metrics.register("nll", unit="nats", lower_is_better=True, interval="images")
+@metrics.register("nll", unit="nats", lower_is_better=True, interval="images", told_from="probabilities")
 def nll() -> Score:
     """Mean negative log probability of the right class, in nats; probabilities below 2⁻²⁴ count as that."""
     return _nll

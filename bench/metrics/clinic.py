@@ -187,7 +187,7 @@ def npv(positive: Classes, prevalence: Rate | None = None) -> Clinical:
     )
 
 
-@metrics.register("roc_auc", asked=True, chance=0.5)
+@metrics.register("roc_auc", asked=True, chance=0.5, told_from="probabilities")
 def roc_auc(positive: Classes) -> Clinical:
     """Area under the ROC curve of the positive images against the others, in [0, 1]; ties count one half.
 

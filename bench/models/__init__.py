@@ -5,7 +5,7 @@ Importing the package fills the registry and imports no torch; ``build`` and ``c
 
 from __future__ import annotations
 
-from bench.models import custom_cnn, pretrained
+from bench.models import custom_cnn, elsewhere, pretrained
 from bench.models.architecture import Architecture, Task, architecture_of, build, unfrozen
 from bench.models.checks import check
 
@@ -16,6 +16,7 @@ __all__ = [
     "build",
     "check",
     "custom_cnn",
+    "elsewhere",
     "pretrained",
     "unfrozen",
 ]

@@ -21,7 +21,7 @@ WIDTHS = [32, 64, 128, 256]
 Width = Annotated[int, Interval(ge=1, le=4096)]
 
 
-@models.register("custom_cnn")
+@models.register("custom_cnn", head=("dense", "dropout"))
 def custom_cnn(
     widths: Annotated[list[Width], Len(1, 8)] = WIDTHS,
     dense: Width = 256,

@@ -43,8 +43,13 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) float32 in [0, 1] → logits (B, K)."""
-        logits: Tensor = self.head(self.backbone((images - self.mean) / self.std))
+        logits: Tensor = self.head(self.features(images))
         return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) float32 in [0, 1] → features (B, …), as the head takes them."""
+        features: Tensor = self.backbone((images - self.mean) / self.std)
+        return features
 
     def blocks(self) -> list[list[nn.Parameter]]:
         """Parameters by block, from input to output; the last block is the head."""

@@ -24,7 +24,7 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB_TIMEOUT_S = 10.0
 
 
-@models.register("timm")
+@models.register("timm", head=("dense", "dropout"))
 def timm(
     pretrained: bool = False,
     weights: str | None = None,

@@ -78,7 +78,7 @@ def words(column: Column, value: Any) -> str:
 
 
 def mean(value: Mean, column: Column) -> str:
-    """``97.0 ± 0.4``, of less than all seeds ``97.0 ± 0.4 (3/5)``."""
+    """``97.0 ± 0.4``, half an interval, or ``97.0 sd 0.3``; of less than all seeds ``97.0 ± 0.4 (3/5)``."""
     middle, digits, spread = value.mean, column.digits, value.sd if column.kind == "mean" else None
     if column.kind in ("within", "interval") and (found := value.interval):
         middle, digits, spread = found.mean, precision(found), (found.high - found.low) / 2
@@ -88,7 +88,8 @@ def mean(value: Mean, column: Column) -> str:
     elif column.kind == "interval":
         return column.missing
     text = number(column.times * middle, digits)
-    text += f" ± {column.times * spread:.{digits}f}" if spread is not None else ""
+    sign = "sd" if column.kind == "mean" else "±"
+    text += f" {sign} {column.times * spread:.{digits}f}" if spread is not None else ""
     return text + fewer(value)
 
 

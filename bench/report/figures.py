@@ -13,13 +13,13 @@ from bench.report.naming import Names, file_part, plain, tone
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, labels, letters
 
 WIDTH = 760
-NARROW = 600
-"""Of the first figure, which must be readable on a phone."""
+NARROW = 440
+"""Of the first figure, which is shown whole on a phone: its letters are 10 px there."""
 SQUARE = 500
 """Width of a figure of which two stand side by side."""
 ROW = 22
-BESIDE = 140
-"""Room for numbers at the right, px."""
+TALL = 38
+"""A row with its name above its line."""
 
 
 def figures(document: Document, pictures: Pictures, *, cost: bool = True) -> list[Figure]:
@@ -45,31 +45,34 @@ def effects(document: Document, pictures: Pictures, names: Names) -> Figure | No
     noise = 100 * pictures.noise if pictures.noise is not None and not document.screen else 0.0
     delta = document.rules.delta_local if document.where == LOCAL else document.rules.delta_hidden
     spans = [100 * v for _, _, found in rows for v in (found.low, found.high)]
-    left, bottom = max(letters(name) for name, _, _ in rows) + 16, 16 + ROW * len(rows)
-    x = Scale.around([*spans, -delta, delta, -noise, noise], left, NARROW - BESIDE)
+    width = max(NARROW, *(letters(name) + letters(effect(found)) + 32 for name, _, found in rows))
+    bottom = 16 + TALL * len(rows)
+    x = Scale.around([*spans, -delta, delta, -noise, noise], 10, width - 10)
     canvas = Canvas()
     if noise:
-        canvas.area("band", (x(-noise), 8, x(noise) - x(-noise), bottom - 8), f"±{noise:.1f} points")
+        canvas.area(
+            "band", (x(-noise), 8, x(noise) - x(-noise), bottom - 8), f"{noise:.1f} points either way"
+        )
     across = f"Δ {plain(document.rules.primary)}, points"
     Axes(x, Scale(0, 1, bottom, 8)).draw(canvas, across=across, most=(6, 0))
     for at in (-delta, delta):
         canvas.line("axis dash", x(at), 8, x(at), bottom)
     canvas.line("axis", x(0), 8, x(0), bottom)
     for i, (name, finding, found) in enumerate(rows):
-        _effect_row(canvas, x, 8 + ROW * (i + 0.5), name, finding, found)
+        _effect_row(canvas, x, 8 + TALL * i, name, finding, found)
     said = [f"{name}: {effect(found)}, {finding.verdict}" for name, finding, found in rows]
     others = len(pictures.arms) - 1
     against = "of each factor over all arms" if document.screen else f"against {names[document.baseline]}"
     equal = f"the largest of {others} equal arms' differences" if others > 1 else "an equal arm's difference"
     band = f"Band: how far {equal} would go by the luck of {document.over} alone (95 %, from the arms' "
-    band = band + f"pooled spread): ±{noise:.1f} points. " if noise else ""
+    band = band + f"pooled spread): {noise:.1f} points either way. " if noise else ""
     return canvas.figure(
-        (NARROW, bottom + 38),
+        (width, bottom + 38),
         "effects",
         f"Effect on {plain(document.rules.primary)}, {against}",
         alt=f"Effects with 95 % intervals, in points. {'; '.join(said)}.",
-        note=f"Point and line: mean difference and its 95 % interval. {band}Dashed: ±δ, what counts as a "
-        f"difference that matters. ▲ helps, ▼ harmful, ● neither.{names.more}",
+        note=f"Point and line: mean difference and its 95 % interval. {band}Dashed: δ either way, what "
+        f"counts as a difference that matters. ▲ helps, ▼ harmful, ● neither.{names.more}",
     )
 
 
@@ -89,13 +92,15 @@ def _effect_rows(
         yield "baseline again (A/A)", again, again.effect
 
 
-def _effect_row(canvas: Canvas, x: Scale, y: float, name: str, finding: Finding, found: Effect) -> None:
+def _effect_row(canvas: Canvas, x: Scale, top: float, name: str, finding: Finding, found: Effect) -> None:
+    """Name and numbers, and the line under them."""
     colour, shape = tone(finding)
-    canvas.text(x.start - 8, y, name, "end")
+    y = top + 27
+    canvas.text(x.start, top + 10, name)
+    canvas.text(x.end, top + 10, effect(found), "end small")
     canvas.line(f"{colour} thick", x(100 * found.low), y, x(100 * found.high), y)
     words = ("if it converges " if finding.if_converges else "") + effect(found)
     canvas.point(colour, x(100 * found.mean), y, f"{name}: {words}, {finding.verdict}", shape)
-    canvas.text(x.end + 8, y, effect(found), "small")
 
 
 def seeds(document: Document, names: Names) -> Figure | None:

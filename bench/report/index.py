@@ -11,9 +11,9 @@ from bench.report.text import grid, md
 from bench.store import Store
 
 NO_COMPARISON = (
-    "Mean accuracy ± sd over finished seeds, arms of different studies on the same images. No comparison: "
-    "these arms differ in more than one thing, and the first of many is there by luck too. Verdicts are in "
-    "the studies."
+    "Mean accuracy and its sd over finished seeds, arms of different studies on the same images. No "
+    "comparison: these arms differ in more than one thing, and the first of many is there by luck too. "
+    "Verdicts are in the studies."
 )
 
 

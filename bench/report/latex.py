@@ -24,9 +24,12 @@ WIDE = {"prose": "p{5cm}", "verdict": "p{3.2cm}"}
 
 
 def tables(document: Document, *, cost: bool = True) -> dict[str, str]:
-    """LaTeX text by table name, each one ``tabular``. ``cost=False``: nothing that equals may differ in."""
-    made = {key: table.shown for key, table in of(document, cost=cost).items() if not table.only_file}
-    return {key: tabular(table, document.study) for key, table in made.items() if table.rows}
+    """LaTeX text by table name, one ``tabular`` or two. ``cost=False``: nothing that equals may differ in."""
+    made = {key: table for key, table in of(document, cost=cost).items() if not table.only_file}
+    parts = {key: [table.shown, table.below] for key, table in made.items() if table.shown.rows}
+    return {
+        key: "\n".join(tabular(one, document.study) for one in of_key if one) for key, of_key in parts.items()
+    }
 
 
 def tabular(table: Table, study: str) -> str:

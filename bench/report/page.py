@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.judge.findings import LONGEST_NAME, Document
 from bench.judge.tables import tables
 from bench.judge.tables.table import TEXT
-from bench.report import cells
+from bench.report import cells, glossary
 from bench.report.naming import file_part, plain, tone
 from bench.report.svg import STYLE, Figure, palette
 from bench.report.templating import environment
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 LONGEST_TEXT = 2000
+COUNT = re.compile(r"\bn = (?=\d)")
 FINDINGS = 8
 """Lines of the first screen; further arms stand behind a fold."""
 
@@ -33,6 +34,7 @@ def page(document: Document, figures: Sequence[Figure], *, cost: bool = True) ->
     html = _template().render(
         d=document,
         t=tables(document, cost=cost),
+        words=glossary.words(document),
         figures=figures,
         slowdowns={arm.label: arm.slowdown if not document.ladder else None for arm in document.arms},
         cost=cost,
@@ -84,8 +86,8 @@ def _safe(content: str) -> Markup:
 
 
 def short(value: object, longest: int = 4 * LONGEST_NAME) -> str:
-    """Any text on one line, cut where it is long."""
-    line = plain(str(value))
+    """Any text on one line, cut where it is long; a number of images stays with its n."""
+    line = COUNT.sub("n\u00a0=\u00a0", plain(str(value)))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench.judge.findings import LONGEST_NAME, Document
 from bench.judge.tables import tables
 from bench.judge.tables.table import TEXT, Table
-from bench.report import cells
+from bench.report import cells, glossary
 from bench.report.templating import environment
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def markdown(document: Document, *, cost: bool = True) -> str:
     text = _template().render(
         d=document,
         t=tables(document, cost=cost),
+        words=glossary.words(document),
         cost=cost,
         name=lambda label: md(document.called(label).name),
     )

@@ -19,10 +19,10 @@ from bench.execute.records import MACHINE_CAUSES
 from bench.judge.assemble import build
 from bench.judge.declared import Declared
 from bench.machine import Machine
-from bench.plan import Plan, read_plan_file
+from bench.plan import Plan, PlanFile, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import USUAL, lost_gates, main_file, verdicts, write_views
-from bench.run import declaring
+from bench.run import declaring, slicing
 from bench.run.crew import Crew, Patience, crew
 from bench.run.gating import further_gate
 from bench.run.lost import forget_lost
@@ -93,13 +93,14 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         gates = tuple(further_gate(text, study) for text in options.gates)
         plan = planning.plan()
         planning.refuse_unknown_classes(plan)
+        slicing.refuse_unknown(study, [*plan.everything, *plan.pending])
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
     started = time.perf_counter()
     with store.lock():
-        _refuse_foreign_folder(plan, path, store)
+        refuse_foreign_folder(plan.file, path, store)
         if forget_lost(plan, store, terminal):
             plan = planning.plan()
         rescored = add_metrics(plan.file.ids, store, terminal)
@@ -127,6 +128,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
                 plan = conduct.train(plan, hands)
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
+        if not options.smoke:
+            slicing.keep(study, plan.everything, machine.cache, store)
         made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
         with terminal.waiting(f"{study.name}: writing the report"):
             document = build(study, made_of, store)
@@ -249,14 +252,14 @@ def _say_late(declared: Declared, study: Study, terminal: Terminal) -> None:
         terminal.note(said)
 
 
-def _refuse_foreign_folder(plan: Plan, path: Path, store: Store) -> None:
+def refuse_foreign_folder(plan: PlanFile, path: Path, store: Store) -> None:
     """Raise UserError when another file's study owns the folder."""
-    folder = store.study_dir(plan.study.name)
+    folder = store.study_dir(plan.study)
     if not (folder / "plan.json").exists():
         return
     before = read_plan_file(folder / "plan.json").file
     old = (store.root / before).resolve()
-    if before != _whence(path, store, False)["file"] and old.is_file():
+    if before != _whence(path, store, False)["file"] and old.exists():
         raise UserError(
             f"{folder} already holds the study of another file of that name:\n  {old}\n"
             "rename one of the two, or give another --results folder"

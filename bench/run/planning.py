@@ -83,7 +83,7 @@ class Planning:
         counting        told of images that are read for the first time
         """
         study = load(path, outside)
-        _refuse_unjudged(study, path)
+        refuse_unjudged(study, path)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
         self._locator = DiskLocator(machine, path.resolve().parent, counting)
@@ -225,7 +225,7 @@ class Planning:
         return None if self._failed.setdefault(id, record.attempts) == record.attempts else record
 
 
-def _refuse_unjudged(study: Study, path: Path) -> None:
+def refuse_unjudged(study: Study, path: Path) -> None:
     """Raise UserError for what is to decide and can not: a score that never gets an interval."""
     judged = [score.name for score in scores if score.traits.get("interval") != "none"]
     claims = {f"[[claims]] number {n} metric": claim.metric for n, claim in enumerate(study.claims, 1)}

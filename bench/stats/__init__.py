@@ -21,7 +21,9 @@ from bench.stats.jackknife import JACKKNIFE, by_group, pseudo_values
 from bench.stats.luck import largest_by_luck
 from bench.stats.moderated import HALF, Prior, moderate, prior
 from bench.stats.power import (
+    MANY_TIMES,
     assumed,
+    items_needed,
     measured,
     power_of,
     seeds_needed,
@@ -31,6 +33,7 @@ from bench.stats.power import (
 )
 from bench.stats.prediction import FEWEST_TO_PREDICT, Prediction, prediction
 from bench.stats.sequential import FUTILE, LEVEL, chance_of_verdict, levels, rejected_now, shrunk
+from bench.stats.trend import among_best, bend, line
 from bench.stats.verdicts import (
     FEWEST_DISAGREEMENTS,
     FEWEST_SEEDS,
@@ -58,6 +61,7 @@ __all__ = [
     "HALF",
     "JACKKNIFE",
     "LEVEL",
+    "MANY_TIMES",
     "ClaimOutcome",
     "Hypothesis",
     "Interval",
@@ -67,8 +71,10 @@ __all__ = [
     "Share",
     "Shared",
     "SpreadTest",
+    "among_best",
     "assumed",
     "at_least",
+    "bend",
     "brown_forsythe",
     "by_group",
     "chance_of_verdict",
@@ -78,10 +84,12 @@ __all__ = [
     "diverged_share",
     "fold_interval",
     "holm",
+    "items_needed",
     "judge",
     "largest_by_luck",
     "level",
     "levels",
+    "line",
     "measured",
     "moderate",
     "paired_t",

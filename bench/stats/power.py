@@ -13,6 +13,10 @@ from bench.stats.intervals import Interval
 POWER = 0.8
 MANY_SEEDS = 100_000
 """Stands for seeds without end."""
+MANY_TIMES = 100
+"""So many times the items there are nobody gets."""
+MOST_DOUBLINGS = 6
+"""Of the seeds, before images are said to be of no use."""
 
 
 def smallest_effect(interval: Interval, alpha: float = 0.05, family: int = 1) -> float:
@@ -82,11 +86,44 @@ def seeds_needed(interval: Interval, effect: float, alpha: float = 0.05, family:
     return _fewest(detects)
 
 
-def _fewest(detects: Callable[[int], bool]) -> int | None:
-    """The fewest seeds from 4 on that detect something, None where ``MANY_SEEDS`` do not."""
-    if not detects(MANY_SEEDS):
+def with_items(interval: Interval, items: int) -> Interval:
+    """The interval that as many items would give under the same seeds.
+
+    V_item and V_int fall by N/N′; of V_seed what seeds and items do together, which is V_int, does too.
+    """
+    interval = interval.deciding
+    share = interval.items / items
+    crossed, item = interval.interaction * share, interval.item_variance * share
+    seed = max(0.0, interval.seed_variance - interval.interaction) + crossed
+    return replace(interval, seed_variance=seed, item_variance=item, interaction=crossed, items=items)
+
+
+def items_needed(
+    interval: Interval, effect: float, level: Callable[[int], float] = lambda seeds: 0.05, family: int = 1
+) -> tuple[int, int] | None:
+    """Fewest items that detect ``effect``, and the seeds that go with them; None where that is out of reach.
+
+    level   seeds → level of one comparison
+
+    The seeds are those there are where items alone suffice, else the fewest doublings of them.
+    """
+    start, most = interval.items, MANY_TIMES * interval.items
+    for seeds in (interval.seeds * 2**k for k in range(MOST_DOUBLINGS + 1)):
+        known = interval if seeds == interval.seeds else with_seeds(interval, seeds)
+
+        def detects(items: int, known: Interval = known) -> bool:
+            return smallest_effect(with_items(known, items), level(known.seeds), family) <= effect
+
+        if found := _fewest(detects, start, most):
+            return found, seeds
+    return None
+
+
+def _fewest(detects: Callable[[int], bool], start: int = 4, most: int = MANY_SEEDS) -> int | None:
+    """The fewest (seeds, items) from ``start`` on that detect something, None where ``most`` do not."""
+    if not detects(most):
         return None
-    low, high = 3, 4
+    low, high = start - 1, start
     while not detects(high):
         low, high = high, high * 2
     while high - low > 1:

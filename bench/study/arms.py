@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from bench.errors import Mistake, did_you_mean, shorten
 from bench.recipe import Data, Frozen, Recipe
+from bench.registry import models
 from bench.study import design as designs
 from bench.study.file import DesignName
 from bench.study.patch import PatchError, Tree, apply, look_up
@@ -34,6 +35,11 @@ class Arm(Frozen):
     data: Data
     levels: dict[str, str] = Field(default_factory=dict)
     """Factor → label of its level; empty for explicit arms."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it was trained by somebody else's program: its recipe says nothing then."""
+        return bool(models[self.recipe.model.name].traits.get("elsewhere"))
 
 
 @dataclass

@@ -261,10 +261,14 @@ class StudyFile(Frozen):
     resolution: Literal[3, 4] | None = None
     """Of a screen; 4: main effects are clear of interactions of two."""
     exclude: list[dict[str, str]] = Field(default_factory=list)
+    ordered: list[str | list[str]] = Field(default_factory=list)
+    """Factors, or lists of arms, whose levels have an order."""
     aa: bool = False
     keep_weights: bool = True
     data: Data
     hidden: dict[str, Hidden] = Field(default_factory=dict)
+    slices: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    """``local`` or an external hidden set → columns of its source by which its images are told apart."""
     val_shift: Corrupted | None = None
     recipe: dict[str, Any]
     arms: dict[str, dict[str, Any]] | None = None
@@ -276,6 +280,11 @@ class StudyFile(Frozen):
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
 
     _looks = field_validator("looks", mode="before")(_tuple)
+
+    @field_validator("slices", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        return {name: _tuple(of) for name, of in value.items()} if isinstance(value, dict) else value
 
     @field_validator("seeds")
     @classmethod

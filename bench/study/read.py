@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
-from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split
+from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split, repeated
 from bench.registry import Component, metrics, sources, use
 from bench.study import gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
@@ -30,6 +30,7 @@ from bench.study.file import (
     contradictions,
 )
 from bench.study.gates import Gate, Known
+from bench.study.ordered import Ordered, ordered
 from bench.study.patch import Tree
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
@@ -76,6 +77,8 @@ class Study(Frozen):
     """The baseline's recipe."""
     data: Data
     hidden: dict[str, Hidden]
+    slices: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """``local`` or an external hidden set → columns of its source by which its images are told apart."""
     val_shift: Hidden | None = None
     seeds: tuple[int, ...] = ()
     further_seeds: tuple[int, ...] = ()
@@ -90,6 +93,8 @@ class Study(Frozen):
     claims: tuple[Claim, ...] = ()
     gates: tuple[Gate, ...] = ()
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
+    ordered: tuple[Ordered, ...] = ()
+    """Levels that have an order."""
     tune: Tune | None = None
     aa: bool = False
     keep_weights: bool = True
@@ -100,6 +105,11 @@ class Study(Frozen):
     def sets(self) -> tuple[str, ...]:
         """Names of what finished trials are scored on: the local test set, where there is one, first."""
         return (*(LOCAL_SET,) * has_local(self.data), *self.hidden)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether none of its arms was trained here: ``bench judge`` wrote it."""
+        return all(arm.elsewhere for arm in self.arms)
 
     @property
     def judged_by(self) -> list[str]:
@@ -168,6 +178,7 @@ class _Reader:
         # From here on, what refers to arms and sets; a broken table has been reported and is left out of it.
         self._check_hidden(written)
         self._check_local(written)
+        self._check_slices(written)
         self.sets = (*("local",) * has_local(written.data), *self.hidden)
         primary = written.primary or next((f"{h}.accuracy" for h in self.hidden), "local.accuracy")
         if written.primary or self.hidden:  # without either _check_local has said what is missing
@@ -182,6 +193,7 @@ class _Reader:
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
         must = list(self._gates(written, built, primary))
+        in_order = tuple(self._ordered(written, built))
         self._check_seeds(written)
         self._check_fill(built)
         self._check_spare(written, built)
@@ -202,6 +214,7 @@ class _Reader:
             scores=tuple(dict.fromkeys(written.scores)),
             claims=tuple(claims),
             gates=tuple(must),
+            ordered=in_order,
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
 
@@ -309,6 +322,18 @@ class _Reader:
                     problem = 'goes with source = "synthetic"; use corrupted or external'
                     self._add(f"[hidden.{name}] kind", "synthetic", problem)
 
+    def _check_slices(self, written: StudyFile) -> None:
+        """They are of sets that a source with columns gives; corrupted sets have those of the local one."""
+        known = ["local"] * has_local(written.data)
+        known += [name for name, hidden in written.hidden.items() if hidden.kind == "external"]
+        for name, columns in written.slices.items():
+            if name not in known:
+                made = name in written.hidden
+                problem = "has the slices of local, of which it is made" if made else "no set of that name"
+                self._add(f"[slices] {name}", None, f"{problem}; {did_you_mean(name, known)}")
+            elif double := repeated(columns):
+                self._add(f"[slices] {name}", list(columns), f"names the column {double} twice")
+
     def _check_local(self, written: StudyFile) -> None:
         """``test = 0`` leaves no local test image: hidden sets of other images must decide."""
         if has_local(written.data):
@@ -338,6 +363,13 @@ class _Reader:
                 yield gates.parse(text, known)
             except ValueError as error:
                 self._add("gates", text, str(error))
+
+    def _ordered(self, written: StudyFile, built: Arms) -> Iterator[Ordered]:
+        for wanted in written.ordered if built.labels and len(built.arms) == len(built.labels) else ():
+            try:
+                yield ordered(wanted, built.arms)
+            except ValueError as error:
+                self._add("ordered", wanted, str(error))
 
     def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
         if problem := _metric_problem(metric, sets, special):
@@ -462,7 +494,8 @@ def _matching(labels: Sequence[str], pattern: str) -> list[str]:
 _REQUIRED: Tree = {"question": "-", "data": {"source": "synthetic"}, "recipe": {}}
 _LISTS = ("claims", "hidden", "ensembles")
 _AS_WRITTEN = (
-    "question", "data", "hidden", "val_shift", "delta", "looks", "ensembles", "tune", "aa", "keep_weights",
+    "question", "data", "hidden", "slices", "val_shift", "delta", "looks", "ensembles", "tune", "aa",
+    "keep_weights",
 )  # fmt: skip
 """Keys that a Study has as the file does."""
 

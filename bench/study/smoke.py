@@ -38,6 +38,7 @@ def smoke(study: Study) -> Study:
         "primary": _metric(study.primary),
         "scores": tuple(score for score in study.scores if "(" not in score),
         "gates": (),
+        "slices": {},
         "claims": tuple(one.model_copy(update={"metric": _metric(one.metric)}) for one in study.claims),
     }
     return study.model_copy(update=changes)

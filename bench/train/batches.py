@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from bench.augment import pipeline
 from bench.data import balance
 from bench.data.images import Samples
-from bench.data.resident import Rows
+from bench.data.resident import Rows, Wanted
 from bench.data.streamed import placed
 from bench.recipe import Recipe
 from bench.streams import derive, stream
@@ -29,6 +30,14 @@ def block_steps(device: str, batch_size: int, size_px: int) -> int:
     if torch.device(device).type == "cpu":
         return 1
     return max(1, BLOCK_PIXELS // (batch_size * size_px**2))
+
+
+class Shown(Protocol):
+    """A split, or what stands for its images."""
+
+    def batches(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, Tensor]]:
+        """Each of ``wanted`` in turn, with what is shown of it: (B, …) on the device."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -82,12 +91,17 @@ class Batches:
         full, rest = divmod(len(self._deck), recipe.batch_size)
         # batch norm cannot normalise a single image, so a last batch of one is left out of its epoch
         self.per_epoch = full + (rest > 1 or not full)
+        self.size = min(recipe.batch_size, len(self._deck))
+        """Images of every batch but the last of an epoch, which may have fewer."""
 
-    def of_stage(self, stage: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def of_stage(
+        self, stage: int, skip: int = 0, shown: Shown | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches for the stage at position ``stage`` of the recipe, from the start of a new epoch.
 
         skip   instead, leave out so many steps of the epoch begun last: an interrupted run did them, and
                torch's generators stay where it left them
+        shown  what to show in place of the split's images, where they are not augmented: (B, …) of each batch
 
         Yields images (B, C, H, W) float32 in [0, 1], channels last, and targets (B, K) float32; images
         (V·B, C, H, W), view by view, where the augmentation makes V views of each.
@@ -95,7 +109,7 @@ class Batches:
         random   order: stream (order, stage, epoch) · augmentation: (augment, epoch, step) · torch's global
                  generators, which dropout uses, are seeded at the start of each epoch
         """
-        for block, images in self.split.batches(self._blocks(stage, skip)):
+        for block, images in (shown or self.split).batches(self._blocks(stage, skip)):
             if block.first == 0:
                 self.begun = block.epoch + 1
                 torch.manual_seed(derive(self._seed, "dropout", block.epoch))

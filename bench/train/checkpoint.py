@@ -104,14 +104,6 @@ class Checkpoint:
         return True
 
 
-def generators(device: str) -> dict[str, Tensor]:
-    """States of torch's generators, which dropout draws from: uint8 of shape (n,) each, on the CPU."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.device(device).type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
 def restore_generators(states: Mapping[str, Tensor], device: str) -> None:
     """Let torch's generators go on where ``states``, of shape (n,) each, were taken."""
     torch.set_rng_state(states["cpu"].cpu())

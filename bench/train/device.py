@@ -28,6 +28,8 @@ TOO_LITTLE_MEMORY = (
 
 HOST_ROOM = 512 * 2**20
 """Bytes of images that a worker on a CPU keeps in its own memory."""
+FEATURES_ROOM = 2**31
+"""Bytes at most that a GPU keeps from trial to trial of features, some 400,000 images' of an EfficientNet."""
 DEVICE_SHARE = 0.5
 """Of a GPU's free memory, what images may take."""
 
@@ -149,6 +151,15 @@ def room_for_images(device: str) -> int:
     free, _ = torch.cuda.mem_get_info(device)
     ours = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(DEVICE_SHARE * (free + ours))
+
+
+def room_for_features(device: str, given: int, taken: int = 0) -> int:
+    """Bytes that a process on ``device`` may keep of what frozen trunks said of images.
+
+    given   what somebody allows for images and this, 0: nobody says
+    taken   what images have of that
+    """
+    return max(given - taken, 0) if given else min(room_for_images(device), FEATURES_ROOM)
 
 
 def reset_peak_memory(device: str) -> None:

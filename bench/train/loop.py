@@ -14,11 +14,13 @@ from bench.data.images import Development
 from bench.data.streamed import placed
 from bench.errors import UserError
 from bench.evaluate import predicted
+from bench.models.frozen import Evaluated, Owed, Trunk, frozen, generators
 from bench.models.network import Network
 from bench.recipe import Recipe, Stage
 from bench.train.batches import Batches
-from bench.train.checkpoint import Snapshot, generators, restore_generators
-from bench.train.device import room_for_images
+from bench.train.checkpoint import Snapshot, restore_generators
+from bench.train.device import room_for_features, room_for_images
+from bench.train.heads import Gathered, gathered, may_keep
 from bench.train.outcome import Best, Diverged, Fit, Hooks, Placing, Progress, Pruned
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
@@ -91,6 +93,12 @@ class _Loop:
         self.val_labels = development.val.labels
         there = self.batches.split.resident_bytes + self.val.resident_bytes  # some by another's doing
         self.placing = Placing(self.batches.split.nbytes, self.val.nbytes, max(room, there))
+        self.room = room_for_features(device, hooks.resident_bytes, there)
+        """Bytes of features that this process may keep."""
+        self.features_bytes = 0
+        self.owed: Owed = {}
+        self.trunk: Trunk | None = None
+        """The network's, in a stage that trains the head alone."""
         self.best = Best()
         self.history: list[dict[str, Any]] = []
         self.stages: list[dict[str, Any]] = []
@@ -108,7 +116,8 @@ class _Loop:
 
     def fit(self) -> Fit:
         """What was done so far."""
-        return Fit(self.history, self.stages, self.earlier_s, self.placing)
+        owed_s = sum(self.owed.values())
+        return Fit(self.history, self.stages, self.earlier_s, self.placing, self.features_bytes, owed_s)
 
     def has_done(self, position: int) -> bool:
         """Whether the run that this one continues ended that stage."""
@@ -123,7 +132,10 @@ class _Loop:
         earlier = self._take_up(position, stepper)
         for known in earlier:
             since_best = 0 if own_best.take(known) else since_best + 1
-        batches = self.batches.of_stage(position, stepper.done % self.batches.per_epoch)
+        self.trunk = frozen(self.network, self.recipe.model, self.recipe.precision, self.room, self.owed)
+        seen = yield from self._features(sum(legs))
+        stepper.on_features = seen is not None
+        batches = self.batches.of_stage(position, stepper.done % self.batches.per_epoch, seen)
         for leg, steps in enumerate(legs[len(earlier) :], len(earlier) + 1):
             done = yield from self._leg(stepper, batches, steps, position)
             scores = yield from self._validate(stepper, position)
@@ -153,6 +165,19 @@ class _Loop:
             }
         )
 
+    def _features(self, steps: int) -> Turns[Gathered | None]:
+        """What a frozen trunk says of the training images, where it would say the same in every epoch.
+
+        steps   planned for the stage
+        """
+        if self.trunk is None or not may_keep(self.recipe):
+            return None
+        split, size = self.batches.split, self.batches.size
+        seen = yield from gathered(self.trunk, split, size, steps * size, self.clock)
+        if seen:
+            self.features_bytes = max(self.features_bytes, seen.nbytes)
+        return seen
+
     def _leg(
         self, stepper: Stepper, batches: Iterator[tuple[Tensor, Tensor]], steps: int, position: int
     ) -> Turns[dict[str, Any]]:
@@ -160,7 +185,7 @@ class _Loop:
 
         Others get their turn after each block of steps, so also before this one waits for the device.
 
-        batches   images (B, C, H, W) and targets (B, K) on the device
+        batches   images (B, C, H, W), or their features (B, …), and targets (B, K) on the device
         """
         set_modes(self.network)
         told, begun, images = torch.empty(steps, 2, device=self.device), self.clock.now(), 0
@@ -187,7 +212,11 @@ class _Loop:
 
     def _validate(self, stepper: Stepper, position: int) -> Turns[dict[str, float]]:
         """Scores of the present weights on validation."""
-        said = predicted(stepper.evaluated, self.val, self.device, precision=self.recipe.precision)
+        network, precision = stepper.evaluated, self.recipe.precision
+        if self.trunk:  # also that of the average, which starts from it and never leaves it
+            said = predicted(network.head, Evaluated(self.trunk, self.val), self.device, precision=precision)
+        else:
+            said = predicted(network, self.val, self.device, precision=precision)
         yield from self.clock.pause()
         probabilities = said.cpu().numpy()
         scores = {

@@ -82,6 +82,10 @@ class Fit:
     """Seconds of training before the checkpoint that this run continued from."""
     placing: Placing | None = None
     """Where training and validation images were."""
+    features_bytes: int = 0
+    """Of what a frozen trunk said of the training images, where heads were trained on that."""
+    owed_s: float = 0.0
+    """Seconds that others had spent on what a frozen trunk says, and this run found."""
 
 
 class Diverged(Exception):  # noqa: N818 - a result, not an error

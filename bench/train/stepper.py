@@ -57,6 +57,8 @@ class Stepper:
         if recipe.graph and (recorder := recorder_for(self._device, note)):
             self._graphed = Graphed(recorder, self._optimizer, recipe.batch_size, note)
             self._let_rates_change()
+        self.on_features = False
+        """Whether batches are what the frozen trunk says of images, and the head alone is to see them."""
         self.done = 0
         self.val_losses: list[float] = []
         """Validation losses of the stage so far; whoever evaluates appends them."""
@@ -102,7 +104,8 @@ class Stepper:
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """One step; its loss and the share of images that it found right, (2,) float32 on the device.
 
-        images    (B, C, H, W) float32 in [0, 1]; or (V·B, C, H, W), V views of each image, view by view
+        images    (B, C, H, W) float32 in [0, 1]; or (V·B, C, H, W), V views of each image, view by view;
+                  ``on_features`` their features (B, …)
         targets   (B, K) float32 class probabilities
         """
         self._set_rates()
@@ -132,8 +135,9 @@ class Stepper:
     def _move(self, images: Tensor, targets: Tensor) -> Tensor:
         """What a step does with (B, C, H, W) and (B, K): the same operations whenever batches are full."""
         full = len(targets) == self._recipe.batch_size
+        forward = self._compiled if self._compiled and full else self._network
         with forward_in(self._recipe.precision, images.device):
-            logits = self._compiled(images) if self._compiled and full else self._network(images)
+            logits = (self._network.head if self.on_features else forward)(images)
         loss = self._loss_of(logits, targets)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

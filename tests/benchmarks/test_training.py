@@ -21,11 +21,13 @@ import torch
 from bench import models, registry
 from bench.data.images import Development, Samples
 from bench.evaluate import predict
+from bench.models import frozen
 from bench.models.network import Network
 from bench.recipe import Recipe
+from bench.train import loop
 from bench.train.batches import Batches
 from bench.train.device import computing
-from bench.train.loop import Hooks, _Loop
+from bench.train.loop import Hooks, _Loop, fit
 from bench.train.stages import set_modes
 from bench.train.stepper import Stepper
 from bench.train.turns import finish
@@ -115,6 +117,26 @@ def test_a_head_only_step_is_far_cheaper_than_a_full_one(benchmark: Any) -> None
         value = ratio(bare_steps(full, data, 32), bare_steps(head, data, 32), 5)
     report(benchmark, "full / head-only step", value, "≥ 3.5")
     assert value > 2.5
+
+
+def test_six_epochs_of_a_head_take_little_more_than_two_looks_at_each_image(
+    benchmark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = recipe("efficientnet_b0", stages=[{"train": "head", "epochs": 6}])
+    data = development(32, 512)
+
+    def trained(keeping: Callable[..., frozen.Trunk | None]) -> Callable[[], None]:
+        def run() -> None:
+            frozen._kept.clear()
+            monkeypatch.setattr(loop, "frozen", keeping)
+            fit(network(chosen, 32), data, chosen, 0, "cpu")
+
+        return run
+
+    with computing(chosen, "cpu"):
+        value = ratio(trained(lambda *_: None), trained(frozen.frozen), 3)
+    report(benchmark, "six epochs of a head, computed each time / kept", value, "≥ 2.5")
+    assert value > 1.8
 
 
 def test_an_epoch_with_its_evaluation_stays_near_its_steps(benchmark: Any) -> None:

@@ -74,10 +74,15 @@ def test_stages_are_told_apart_and_those_that_train_nothing_left_out(tmp_path: P
         '{ train = "none" }, { train = "head", epochs = 4 }, { train = "all", steps = 30, lr_scale = 0.1 }'
     )
     study.write_text(study.read_text().replace('{ train = "all", steps = 2 }', stages))
-    head, whole = probe(study, machine_in(tmp_path), False, QUIET)[0].stages
+    cost, flips = probe(study, machine_in(tmp_path), False, QUIET)
+    head, whole = cost.stages
     # 96 of 120 drawings train, in batches of 32
     assert (head.train, head.parameters, head.steps, head.evaluations) == ("head", 2128, 12, 4)
     assert (whole.train, whole.steps, whole.evaluations) == ("all", 30, 10)
+    kept = [stage.kept for arm in (cost, flips) for stage in arm.stages]
+    assert kept == [True, False, False, False], "the head of the arm without augmentation"
+    assert "12 steps, 4 evaluations, on kept features\n" in as_text([cost], "cpu")
+    assert cost.seconds > 6 * head.seconds_per_step + 30 * whole.seconds_per_step
 
 
 def test_a_probe_tells_which_images_a_device_keeps_and_which_are_streamed_to_it(tmp_path: Path) -> None:

@@ -86,6 +86,19 @@ def test_what_is_no_source_is_told_with_the_word_that_was_forgotten(
         write(tmp_path, machine_in(tmp_path), scaffold.Wanted(only))
 
 
+def test_columns_of_few_values_become_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path / "cells", {"a": 60, "b": 60})
+    files = sorted(path.relative_to(tmp_path) for path in (tmp_path / "cells").glob("*/*.png"))
+    rows = [f"{file},{file.parent.name},P{k // 4},{'AB'[k % 2]},{k % 5},{k}" for k, file in enumerate(files)]
+    (tmp_path / "cells.csv").write_text("file,label,patient,scanner,stain,id\n" + "\n".join(rows))
+    machine = machine_in(tmp_path)
+    seen = suited.look("csv:cells.csv", machine, tmp_path / "ablations")
+    assert (seen.groups, seen.slices) == ("patient", ("scanner",)), "five stains have 24 images each"
+    made, _ = write(tmp_path, machine, scaffold.Wanted("csv:cells.csv"))
+    assert load(made).slices == {"local": ("scanner",)}
+
+
 def test_groups_are_seen_in_folders_columns_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     machine, at = machine_in(tmp_path), tmp_path / "ablations"

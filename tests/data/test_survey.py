@@ -141,6 +141,19 @@ def test_sides_that_miss_their_share_by_more_than_a_point_are_told(tmp_path: Pat
     assert folded.sides["test"] == 12
 
 
+def test_a_validation_that_was_filled_by_request_is_not_too_large(tmp_path: Path) -> None:
+    disk = located(tmp_path)
+    limited = bursty(tmp_path, 0).model_copy(update={**PATIENT, "limit": 24})
+    filled = disk.shares(limited.model_copy(update={"val_images": 16}), SEED)
+    assert filled is not None
+    assert filled.sides["val"] == 16, "of 12 asked for as a share, 4 of them within the limit"
+    assert [line for line in filled.missed if line.startswith("val")] == []
+    wanting = disk.shares(limited.model_copy(update={"val_images": 59}), SEED)
+    assert wanting is not None
+    (said,) = [line for line in wanting.missed if line.startswith("val")]
+    assert said.startswith(f"val has {wanting.sides['val']} images where val_images asked for 59: ")
+
+
 def test_a_split_that_cannot_be_is_told_elsewhere_with_all_that_is_wrong(tmp_path: Path) -> None:
     np.savez(tmp_path / "few.npz", images=noise(4), labels=np.array([0, 0, 0, 1]), patient=np.arange(4))
     assert located(tmp_path).shares(Data(source="npz:few.npz", size_px=16, groups="patient"), SEED) is None

@@ -36,7 +36,14 @@ def costs(text: str) -> dict[str, list[str]]:
 def test_depth_can_be_read_against_accuracy_seconds_and_parameters(depths: Any) -> None:
     found = costs(markdown(build(depths.study, depths.plan, depths.store)))
     sizes = ["parameters", "of them trained", "GFLOPs per image", "epochs"]
-    assert found["arm"] == ["heavy %", *sizes, "train s", "× baseline's", "images/s", "peak memory MB"]
+    assert found["arm"] == [
+        "heavy % (n = 200)",
+        *sizes,
+        "train s",
+        "× baseline's",
+        "images/s",
+        "peak memory MB",
+    ]
     # means over seeds 0 to 4
     base = "**head** (baseline)"
     assert found[base][1:] == ["12,345", "800", "0.0060", "10.0", "12.0", "–", "398", "300"]

@@ -60,7 +60,7 @@ def test_a_claim_made_after_the_scores_changes_no_verdict(world):
     text = markdown(document)
     assert "- **declared after scores** — c leads b at home" in text
     assert "- claim declared after scores: c leads b at home" in text
-    assert text.count("harmful") == 2, "the finding, and its row"
+    assert text.count("harmful") == 3, "the finding, its row, and the word explained"
 
 
 def test_a_claim_that_is_taken_back_stays_in_the_family(world):

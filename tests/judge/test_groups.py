@@ -197,9 +197,9 @@ def test_the_clean_score_of_a_corrupted_set_stays_one_of_images(make_world):
 
 def test_the_report_says_what_its_items_are(grouped: World):
     text = markdown(build(grouped.study, grouped.plan, grouped.store))
-    assert "over new seeds and new groups; ECE" in text
+    assert "over new seeds and new groups; n: " in text
     assert "On local, heavy groups count where images do elsewhere, so there new groups." in text
-    assert "the interval is over seeds and groups." in text
+    assert "± is half the 95 % interval over new seeds and new groups" in text
     assert "- Set local: 200 images of 24 groups, which are the items of its intervals, key" in text
     assert "- Set heavy: 200 images of 16 groups, which are the items of its intervals, key" in text
 
@@ -207,9 +207,9 @@ def test_the_report_says_what_its_items_are(grouped: World):
 def test_groups_are_called_as_the_study_calls_them(grouped: World):
     study = grouped.study
     named = study.model_copy(update={"data": study.data.model_copy(update={"groups": "patient"})})
-    assert "over new seeds and new patients; ECE" in markdown(build(named, grouped.plan, grouped.store))
+    assert "over new seeds and new patients; n: " in markdown(build(named, grouped.plan, grouped.store))
     coded = study.model_copy(update={"data": study.data.model_copy(update={"groups": "PID 2"})})
-    assert "over new seeds and new groups; ECE" in markdown(build(coded, grouped.plan, grouped.store))
+    assert "over new seeds and new groups; n: " in markdown(build(coded, grouped.plan, grouped.store))
 
 
 def test_a_report_on_images_of_nobody_in_particular_says_that_they_are_taken_as_independent(make_world):

@@ -9,7 +9,8 @@ from bench.judge.evidence import Evidence
 from bench.judge.family import family_keys, wanted_scores
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import read_outcomes
-from bench.judge.rulings import Rulings, points
+from bench.judge.rulings import Rulings
+from bench.judge.settling import points
 from bench.plan import TEST
 from bench.recipe import Choice
 from bench.report import build, markdown
@@ -187,7 +188,9 @@ def test_an_inconclusive_finding_says_what_would_settle_it(make_world):
     interval = stats.two_way(_right(w, "b", "heavy") - _right(w, "a", "heavy"))
     assert found.verdict == "inconclusive"
     assert found.detail.startswith(f"detects {points(stats.smallest_effect(interval))} or more")
-    assert re.search(r"would take \d+ seeds|needs more images, not seeds", found.detail)
+    assert re.search(
+        r"would take \d+ seeds|would need (\d+ seeds and )?about [\d,]+ more test images", found.detail
+    )
 
 
 def test_an_inconclusive_finding_says_what_a_difference_as_large_as_the_seen_one_would_take(make_world):

@@ -14,9 +14,9 @@ def number(key: str, times: float = 1.0) -> Callable[[Row], Cell]:
 
 
 def spread(key: str, times: float = 100.0) -> Callable[[Row], Cell]:
-    """A mean ± its standard deviation."""
+    """A mean and its standard deviation."""
     return lambda row: text(
-        "{} ± {}" + _of(row, key, f"{key}_seeds"), times * row[key], times * row[f"{key}_sd"]
+        "{} sd {}" + _of(row, key, f"{key}_seeds"), times * row[key], times * row[f"{key}_sd"]
     )
 
 
@@ -27,14 +27,18 @@ def _of(row: Row, key: str, seeds: str) -> str:
     return f" ({there}/{planned})" if planned and there and there < planned else ""
 
 
-def halved(key: str, low: str, high: str, one_sided: bool = True) -> Callable[[Row], Cell]:
-    """A mean ± half its interval, or with its one-sided bound, which has 1 above it."""
+def halved(
+    key: str, low: str, high: str, one_sided: bool = True, times: float = 100.0
+) -> Callable[[Row], Cell]:
+    """A mean ± half its interval, or with its one-sided bound, which has 1 above it; alone without either."""
 
     def cell(row: Row) -> Cell:
         of = _of(row, key, low.removesuffix("low") + "seeds")
         if one_sided and row[high] == 1.0:
-            return text("{} (≥ {})" + of, 100 * row[key], 100 * row[low])
-        return text("{} ± {}" + of, 100 * row[key], 50 * (row[high] - row[low]))
+            return text("{} (≥ {})" + of, times * row[key], times * row[low])
+        if row[low] is None:
+            return text("{}" + of, times * row[key])
+        return text("{} ± {}" + of, times * row[key], times / 2 * (row[high] - row[low]))
 
     return cell
 
@@ -152,7 +156,7 @@ NOISE: Columns = {
     "set": said("set"),
     "metric": said("metric"),
     "f": number("f"),
-    "largest by luck, ± points": number("luck", 100),
+    "largest by luck, points": number("luck", 100),
     "seeds": number("seeds"),
     "images": number("images"),
 }

@@ -1,5 +1,6 @@
 """The declared comparisons of a study, judged together: Holm at each cut, verdicts, what claims get."""
 
+import math
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -9,8 +10,9 @@ from scipy import stats
 
 from . import screens
 from .comparisons import Comparison, compare
-from .formulas import LEVEL, POWER, fewest, holm
+from .formulas import LEVEL, MOST_TIMES, POWER, fewest, holm
 from .records import Study
+from .replicates import items
 from .sharing import shared
 
 
@@ -299,15 +301,53 @@ class Family:
             if self.study.folds or smallest <= delta:
                 return parts[0]
             seeds = fewest(lambda n: found(delta, n), member.seeds)
-            need = f"would take {seeds} seeds" if seeds else "needs more images, not seeds"
+            need = f"would take {seeds} seeds" if seeds else f"would need {self.images(member)}"
             parts.append(f"{points(delta)} {need}")
         seen = abs(effect.mean)
         if member.delta is None or member.delta < seen < smallest:
             seeds = fewest(lambda n: found(seen, n), member.seeds)
-            unit = "" if parts and parts[-1].endswith("seeds") and "images" not in parts[-1] else " seeds"
+            unit = "" if parts and "would take" in parts[-1] else " seeds"
             if seeds:
                 parts.append(f"as large as seen, it would take {seeds}{unit}")
         return "; ".join(parts)
+
+    def images(self, member: Comparison) -> str:
+        """What finds δ where no number of seeds does: more items, or more of both."""
+        effect, size = member.effect, len(self.members)
+        assert effect is not None
+        assert member.delta is not None
+        delta, start = member.delta, min(effect.items)
+
+        def found(items: int, seeds: int) -> bool:
+            known = effect if seeds == member.seeds else effect.with_seeds(seeds)
+            level = LEVEL if seeds > 3 else LEVEL / 2
+            return known.with_items(items / start).detectable(level / size) <= delta
+
+        for seeds in (member.seeds * 2**k for k in range(7)):
+            enough = fewest(lambda n, seeds=seeds: found(n, seeds), start, MOST_TIMES * start)
+            if enough:
+                also = f"{seeds} seeds and " if seeds != member.seeds else ""
+                return f"{also}about {self.more(member, enough / start)}"
+        told = self.more(member, MOST_TIMES)
+        return f"over {told}" if "times" in told else f"more than {told}"
+
+    def more(self, member: Comparison, times: float) -> str:
+        """So many times the items of a set, in words."""
+        kind, _, name = member.metric.partition(".")
+        name = name if kind == "gap" else kind
+        every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
+        called = self.study.grouped(name) or "images"
+        if kind == "gap":
+            many = _about(math.ceil(times)) if times >= 10 else f"{times:.2g}"
+            return f"{many} times as many {called} of both sets"
+        further = math.ceil(items(every, name) * (times - 1))
+        return f"{_about(further)} more {'test ' if called == 'images' else ''}{called}"
+
+
+def _about(count: int) -> str:
+    """To two digits, never less."""
+    step = 10 ** max(0, len(str(count)) - 2)
+    return f"{-(-count // step) * step:,}"
 
 
 def unstable(member: Comparison, zero: int) -> bool:

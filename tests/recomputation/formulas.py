@@ -10,6 +10,7 @@ from scipy import optimize, stats
 LEVEL = 0.05
 POWER = 0.8
 MOST_SEEDS = 100_000
+MOST_TIMES = 100
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,18 @@ class Effect:
         fixed = max(0.0, self.v_item - self.v_both)
         seed = self.v_seed * self.seeds / seeds
         return replace(self, v_seed=seed, v_item=fixed, v_both=0.0, seeds=seeds)
+
+    def with_items(self, times: float) -> "Effect":
+        """The same noise, over so many times the items."""
+        if self.by:
+            return self.by.with_items(times)
+        return replace(
+            self,
+            v_seed=max(0.0, self.v_seed - self.v_both) + self.v_both / times,
+            v_item=self.v_item / times,
+            v_both=self.v_both / times,
+            items=tuple(round(n * times) for n in self.items),
+        )
 
     @property
     def freedom(self) -> float:
@@ -142,11 +155,11 @@ def holm(p: list[float]) -> list[float]:
     return adjusted
 
 
-def fewest(enough: Callable[[int], bool], start: int) -> int | None:
-    """The smallest number of seeds from `start` on that is enough, None where no number is."""
-    if not enough(MOST_SEEDS):
+def fewest(enough: Callable[[int], bool], start: int, most: int = MOST_SEEDS) -> int | None:
+    """The smallest number from `start` on that is enough, None where `most` is not."""
+    if not enough(most):
         return None
-    low, high = start - 1, MOST_SEEDS
+    low, high = start - 1, most
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

@@ -19,7 +19,7 @@ def confounds(tables: Tables) -> Section:
         texts = [text("{}× the " + name, own[name] / base[name]) for name in base if own[name] != base[name]]
         shown = [one for one in texts if not 1 / NOTICED <= one.numbers[0] <= NOTICED]
         if shown:
-            lines.append(Line(f"- {arm}: also changed ", shown))
+            lines.append(Line(f"- {arm}: also ", shown))
     return Section("What else differed", lines)
 
 
@@ -53,7 +53,8 @@ def made(study: Study) -> Section:
         lines.append(Line("- Cross-validation with ", [text("{} folds", study.folds), listed.strip()]))
     else:
         also = f"; of the baseline also {', '.join(map(str, further))}" if further else ""
-        lines.append(Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}{also}. "))
+        end = "." if study.elsewhere else ". "
+        lines.append(Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}{also}{end}"))
     if study.declared:
         day = study.declared["at"][:10]
         lines.append(
@@ -64,6 +65,8 @@ def made(study: Study) -> Section:
 
 def provenance(study: Study) -> Section:
     finals = [trial for trials in (*study.arms.values(), *study.shared.values()) for trial in trials]
+    if study.elsewhere:
+        return _handed_in(study, finals)
     record, again = finals[0].record, sum(trial.record["attempts"] > 1 for trial in finals)
     drawn = " — synthetic data" if record["source"] == "synthetic" else ""
     print_of = f"data fingerprint {study.plan['data_fingerprint']}"
@@ -95,3 +98,15 @@ def _set(study: Study, name: str, trial: Trial) -> Line:
         counted = text("of {} groups, which are the items of its intervals", len(np.unique(groups)))
         texts.insert(1, counted)
     return Line(f"- Set {name}{f', fold {trial.fold}' if apart else ''}: ", texts)
+
+
+def _handed_in(study: Study, finals: list[Trial]) -> Section:
+    """The same of predictions."""
+    sets = {trial.keys[name]: (name, trial) for name in study.sets for trial in reversed(finals)}
+    known = {name for name, trial in sets.values() if trial.answers(trial.keys[name]).groups is not None}
+    alone = [name for name in study.sets if name not in known]
+    source, print_of = study.file["data"]["source"], study.plan["data_fingerprint"]
+    lines = [Line(f"- Source: {source}; data fingerprint {print_of}")]
+    lines += [_set(study, *one) for one in sets.values()]
+    lines += [Line(f"- {', '.join(alone)}: images are taken as independent")] if alone else []
+    return Section("Provenance", [*lines, Line(f"- Classes: {', '.join(study.classes)}")])

@@ -24,11 +24,11 @@ def section(tables: Tables) -> Section:
     texts: list[Text | str] = [
         *_images(tables),
         *_sets(tables),
-        *_training(finals),
+        *(_handed_in(tables) if study.elsewhere else _training(finals)),
         *_tuning(tables),
         *_judging(tables),
         *_ends(finals),
-        _and(_libraries(finals)),
+        *([] if study.elsewhere else [_and(_libraries(finals))]),
     ]
     return Section(TITLE, [Line(f"{many} compared with {study.baseline}{named}.", texts)])
 
@@ -46,6 +46,8 @@ def _images(tables: Tables) -> list[Text | str]:
     found: list[Text | str] = [text("of {} classes", len(study.classes))]
     if len(study.classes) <= MOST:
         found.append(f"({', '.join(study.classes)})")
+    if study.elsewhere:
+        return found
     if account and account["images"]:
         found.append(text("held {} images", sum(account["images"].values())))
         lost = sum(sum(by.values()) for by in account["dropped"].values())
@@ -72,10 +74,24 @@ def _sets(tables: Tables) -> list[Text | str]:
     trials = study.finished(study.baseline)
     for name, hidden in study.file.get("hidden", {}).items():
         size = trials[-1].record["sizes"][trials[-1].keys[name]]
-        what = {"external": "images of another source", "synthetic": "drawn images"}
+        what = {
+            "external": "images" if study.elsewhere else "images of another source",
+            "synthetic": "drawn images",
+        }
         profile = f"corrupted copies of test images, profile {hidden.get('profile', 'heavy-mix')}"
         found.append(text(f"{name} ({{}} {what.get(hidden['kind'], profile)})", size))
     return found
+
+
+def _handed_in(tables: Tables) -> list[Text | str]:
+    """Of predictions: their numbers."""
+    study = tables.study
+    trials = {
+        trial.keys[name]: (name, trial) for name in study.sets for trial in study.finished(study.baseline)
+    }
+    found = [text(f"{{}} images of {name}", t.record["sizes"][key]) for key, (name, t) in trials.items()]
+    seeds = len({trial.seed for trial in study.arms[study.baseline]})
+    return [text(f"with {{}} {'folds' if study.folds else 'seeds'}", study.folds or seeds), *found]
 
 
 def _training(finals: Sequence[Trial]) -> list[Text | str]:

@@ -1,6 +1,7 @@
 """What a study's folder and its trials hold, as docs/results-format.md describes it."""
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
@@ -166,6 +167,7 @@ class Study:
             "trials beside the arms' that are not done": not all(trial.done for trial in beside),
             "screens with trials that are no plain result": self.file.get("design") == "screen" and odd,
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
+            "slices": bool(self.file.get("slices")),
         }
         if found := [reason for reason, there in reasons.items() if there]:
             raise NotImplementedError(f"{self.name}: {', '.join(found)}")
@@ -175,6 +177,17 @@ class Study:
             arm["label"]: [Trial(trials, planned) for planned in arm["trials"]]
             for arm in self.plan.get(part) or []
         }
+
+    def grouped(self, name: str) -> str:
+        """What the groups of a set are called; empty where its images count."""
+        trial = next(trial for trials in self.arms.values() for trial in trials if trial.done)
+        if trial.answers(trial.keys[name]).groups is None:
+            return ""
+        hidden = self.file.get("hidden", {}).get(name, {})
+        own = hidden if hidden.get("kind") == "external" else self.file["data"]
+        column = own.get("groups")
+        plain = isinstance(column, str) and column != "folder" and re.fullmatch(r"[a-z]+(?<!s)", column)
+        return f"{column}s" if plain else "groups"
 
     @property
     def mark(self) -> str:
@@ -222,6 +235,11 @@ class Study:
     def sets(self) -> list[str]:
         """The scored sets: the local one, then the hidden ones in the order of the file."""
         return [LOCAL, *self.file.get("hidden", {})]
+
+    @cached_property
+    def elsewhere(self) -> bool:
+        """Whether predictions were handed in: nothing was trained here."""
+        return bool(self.finished(self.baseline)[0].record["recipe"]["model"]["name"] == "elsewhere")
 
     @property
     def hidden(self) -> str | None:

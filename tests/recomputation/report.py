@@ -1,5 +1,7 @@
 """What a report's sentences and printed tables have to say, from the same rows as its CSV files."""
 
+import numpy as np
+
 from . import corrupted, looks, making, methods, screens, searched
 from .columns import (
     COSTS,
@@ -40,7 +42,8 @@ CONSTANTS = (
     "(Holm 1979)",
     "(Smyth 2004)",
     "at 0 and at the difference called relevant",
-    "inside 95 times in 100",
+    "within this of 0, 95 times in 100",
+    "in at least 95 of 100 such studies",
 )
 """Numbers of the method, not of this study."""
 
@@ -66,6 +69,7 @@ class Report:
             self.claims(),
             self.factors(),
             self.ladder(),
+            self.ordered(),
             self.ensembles(),
             self.scores(),
             *self.corruptions(),
@@ -75,10 +79,7 @@ class Report:
                 {"class": said("class"), "n": number("images")} | self._recalls(),
             ),
             searched.section(self) if study.searches else Section("Tuning"),
-            making.confounds(self.tables),
-            self.costs(),
-            self.plain_table("What each arm changed", self.tables.settings(), SETTINGS),
-            making.fixed(study),
+            *self.trained(),
             making.made(study),
             methods.section(self.tables),
             *self.outlook(),
@@ -122,7 +123,19 @@ class Report:
         return f"Δ {self.study.primary}"
 
     def _recalls(self) -> Columns:
-        return {arm: number(arm, 100) for arm in self.tables.order}
+        return {arm: number(arm, 100) for arm in self.tables.order} | {
+            called: number("groups") for name in self.study.sets if (called := self.study.grouped(name))
+        }
+
+    def counted(self, name: str) -> str:
+        """How large a set is, copies counted once, and of how many groups it is."""
+        every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
+        keys = {trial.keys[name]: trial for trial in every}
+        answers = [trial.answers(key) for key, trial in keys.items()]
+        said_of = f"n = {sum(len(np.unique(one.ids)) for one in answers):,}"
+        if called := self.study.grouped(name):
+            said_of += f" of {sum(len(np.unique(one.groups)) for one in answers):,} {called}"
+        return f"({said_of})"
 
     def plain_table(self, title: str, rows: list[Row], columns: Columns) -> Section:
         return Section(title, tables=[Table(title, rows, columns, next(iter(columns)))])
@@ -142,8 +155,9 @@ class Report:
         if study.file.get("design") == "screen":
             lines.append(Line("Each is told from ", [text("all {} arms", len(study.arms))]))
         deltas = (100 * study.delta(LOCAL), 100 * study.delta(study.hidden or ""))
+        family = len(tables.family.members)
         texts: list[Text | str] = [
-            text("Holm over {} declared comparisons", len(tables.family.members)),
+            text(f"Holm over {{}} declared comparison{'s' * (family != 1)}", family),
             text("δ = {} points locally, {} on hidden sets", *deltas),
         ]
         if study.looks:
@@ -159,7 +173,14 @@ class Report:
         lines.append(Line("Per cent. ± is half the 95 % interval", texts))
         columns: Columns = {"arm": self.label}
         for name in study.sets:
-            columns[f"{name} %"] = halved(f"{name}_accuracy", f"{name}_low", f"{name}_high")
+            columns[f"{name} % {self.counted(name)}"] = halved(
+                f"{name}_accuracy", f"{name}_low", f"{name}_high"
+            )
+        name, _, score = study.primary.partition(".")
+        if name in study.sets and score != "accuracy":
+            called = f"{name} {score.replace('_', ' ')}{' %' * (score not in UNITS)} {self.counted(name)}"
+            times = 1.0 if score in UNITS else 100.0
+            columns[called] = halved("primary", "primary_low", "primary_high", times=times)
         columns |= {
             f"{self._delta} vs baseline": lambda row: self._apart(
                 interval("effect", "low", "high", self.unit)(row), row["arm"]
@@ -172,7 +193,9 @@ class Report:
             self.over: said("seeds"),
             **COSTS,
         }
-        return Section("", lines, [Table("arms", tables.arms(), columns, "arm")])
+        below = "ECE"  # a table of its own under the first one, which has eight columns at most
+        rows = tables.arms()
+        return Section("", lines, [Table("arms", rows, columns, below), Table("arms", rows, columns, "arm")])
 
     def _apart(self, cell: Cell, arm: str) -> Cell:
         """The effect of a comparison, marked where both arms were tuned, each apart."""
@@ -250,7 +273,7 @@ class Report:
         """Of a set with one corruption in each copy."""
         taken = corrupted.Taken(self.study, name)
         severities = "{}, " * len(taken.severities)
-        note: list[Text | str] = [text(severities[:-2], *taken.severities)]
+        note: list[Text | str] = [text(severities[:-2], *taken.severities), self.counted(name)[1:-1]]
         counts = (own[0]["relative_be_families"], len(taken.families))
         note += [text("({} of {})", *counts)]
         new = "effect_unseen_dagger"
@@ -295,26 +318,52 @@ class Report:
             found.append(Section(f"Corruptions of {name}", lines))
         return found
 
+    def trained(self) -> list[Section]:
+        """What is told of how arms were trained; nothing of those that were not trained here."""
+        if self.study.elsewhere:
+            return []
+        changed = self.plain_table("What each arm changed", self.tables.settings(), SETTINGS)
+        return [making.confounds(self.tables), self.costs(), changed, making.fixed(self.study)]
+
     # -- tables ------------------------------------------------------------------------------------
 
     def scores(self) -> Section:
-        columns: Columns = {"set": said("set"), "arm": self.label}
+        columns: Columns = {
+            "set": said("set"),
+            "n": lambda row: self.counted(row["set"]).removeprefix("(n = ").removesuffix(")"),
+            "arm": self.label,
+        }
         for score in SCORES:
             unit = f", {UNITS[score]}" if score in UNITS else ""
             columns[score.replace("_", " ") + unit] = spread(score, 1.0 if unit else 100.0)
-        columns["accuracy, 95 % interval"] = halved("accuracy", "accuracy_low", "accuracy_high")
+        columns["accuracy"] = halved("accuracy", "accuracy_low", "accuracy_high")
         columns["Δ accuracy vs baseline"] = interval(
             "effect", "effect_low", "effect_high", dagger="effect_dagger"
         )
         return Section("Every set and score", tables=[Table("scores", self.tables.scores(), columns, "set")])
 
     def costs(self) -> Section:
-        columns: Columns = {"arm": self.label, f"{self.primary} %": spread("accuracy")} | COSTS
+        accuracy = halved("accuracy", "accuracy_low", "accuracy_high")
+        columns: Columns = {"arm": self.label, f"{self.primary} % {self.counted(self.primary)}": accuracy}
+        columns |= COSTS
         return Section("Costs", tables=[Table("costs", self.tables.costs(), columns, "arm")])
+
+    def ordered(self) -> Section:
+        columns: Columns = {
+            "ordered": said("factor"),
+            "levels": said("levels"),
+            "line, first to last": interval("line", "line_low", "line_high", self.unit),
+            "bend": interval("bend", "bend_low", "bend_high", self.unit),
+            "best seen": said("best"),
+            "not told from the best": said("among"),
+            "settings of the others": number("blocks"),
+            self.over: number("seeds"),
+        }
+        return Section("Ordered levels", tables=[Table("ordered", self.tables.ordered(), columns, "ordered")])
 
     def ensembles(self) -> Section:
         columns: Columns = {"ensemble": said("ensemble"), "arm": self.label, "seeds": number("seeds")}
         for place, name in enumerate(self.study.sets):
-            columns[f"{name} %"] = number(name, 100)
+            columns[f"{name} % {self.counted(name)}"] = number(name, 100)
             columns["alone %" + (f" {place + 1}" if place else "")] = number(f"{name}_alone", 100)
         return Section("Ensembles", tables=[Table("ensembles", self.tables.ensembles(), columns, "ensemble")])

@@ -31,6 +31,8 @@ ALIKE = {
     **dict.fromkeys(("flip", "mixup", "shear"), ()),
 }
 """Families that resemble an augmentation: the table in docs/method.md, "Seen and unseen"."""
+DRAWN = ("data.n_images",)
+"""Keys of the synthetic source alone."""
 LATER = {"data.fit": "crop", "data.fill": "black", "data.drop_classes": []}
 """Keys that the first version did not know, and their defaults: told only where they leave these."""
 COPIES = ("rotation", "zoom", "crop")
@@ -102,6 +104,8 @@ def of_arm(study: Study, arm: str) -> dict[str, Any]:
     """Every setting of an arm, key → value."""
     record = study.finished(arm)[0].record
     found = flat(record["recipe"]) | flat(record["data"], "data.")
+    if record["data"]["source"] != "synthetic":
+        found = {key: value for key, value in found.items() if key not in DRAWN}
     if "model.weights" in found:
         found["model.weights"] = _weights(study, arm)
     return found
@@ -109,6 +113,8 @@ def of_arm(study: Study, arm: str) -> dict[str, Any]:
 
 def changed(study: Study, order: list[str]) -> list[dict[str, str]]:
     """A row for each setting in which an arm differs from the baseline."""
+    if study.elsewhere:
+        return []
     base, rows = of_arm(study, study.baseline), []
     for arm in order[1:]:
         own = of_arm(study, arm)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import corrupted, designs, outlook, screens, settings, tuning
+from . import corrupted, designs, ordered, outlook, screens, settings, tuning
 from .beside import Beside
 from .claims import claims
 from .comparisons import Comparison, compare, difference
@@ -72,6 +72,18 @@ class Tables:
             ends = 1 - clopper_pearson(N * (1 - found.mean), N)[1], 1.0
         return dict(zip((f"{stem}low", f"{stem}high"), ends, strict=True))
 
+    def _deciding(self, arm: str) -> Row:
+        """The score that decides, where it is no accuracy; without ends where few items were ever wrong."""
+        name, _, score = self.study.primary.partition(".")
+        if name not in self.study.sets or score == "accuracy":
+            return {}
+        trials = self.study.finished(arm)
+        few = wrong(trials, name) < FEW
+        found = None if few else effect_of(self.study, trials, rows_of(trials, name, score), name)
+        ends: tuple[float | None, float | None] = found.ends() if found else (None, None)
+        row = mean("primary", self.values(arm, name, score))
+        return row | dict(zip(("primary_low", "primary_high"), ends, strict=True))
+
     def arms(self) -> list[Row]:
         study, rows = self.study, []
         for arm in [*self.order, *filter(None, [study.repeated])]:
@@ -81,6 +93,7 @@ class Tables:
                 one = mean(f"{name}_accuracy", self.values(arm, name, "accuracy"))
                 row |= {k.replace("_accuracy_", "_"): v for k, v in one.items()}
                 row |= self.interval(arm, name, f"{name}_")
+            row |= self._deciding(arm)
             alone = base or (study.file.get("design") == "screen" and arm != study.repeated)
             found = None if alone else self._found(arm)
             row |= effect("effect", found and found.comparison, found.level if found else 0.05, stem="")
@@ -151,6 +164,11 @@ class Tables:
             "trained_parameters": records[0]["trainable_parameters"],
             "flops": records[0]["flops"],
         }
+        if self.study.elsewhere:
+            means = ("epochs", "train_seconds", "images_per_s")
+            alone: Row = dict.fromkeys(("time_ratio", "peak_memory_mb"))
+            parts = (f"{name}{part}" for name in means for part in ("", "_sd", "_seeds"))
+            return row | alone | dict.fromkeys(parts)
         seconds = [record["timings"]["train"] for record in records]
         base = [trial.record["timings"]["train"] for trial in self.study.finished(self.study.baseline)]
         ratio = None if arm == self.study.baseline else float(np.mean(seconds) / np.mean(base))
@@ -168,6 +186,7 @@ class Tables:
         return [
             {"arm": arm, "planned": len(self.study.arms[arm])}
             | mean("accuracy", self.values(arm, name, "accuracy"))
+            | self.interval(arm, name, "accuracy_")
             | self.costs_of(arm)
             for arm in self.order
         ]
@@ -190,11 +209,22 @@ class Tables:
         found = {arm: self.recalled(arm) for arm in self.order}
         rows = []
         for name in found[self.study.baseline]:
-            row: Row = {"class": name, "images": self.sizes(self.study.baseline)[name]}
+            row: Row = {"class": name, "images": self.sizes(self.study.baseline)[name]} | self._groups(name)
             for arm in self.order:
                 row |= mean(arm, found[arm][name]) | {f"{arm}_planned": len(self.study.arms[arm])}
             rows.append(row)
         return rows
+
+    def _groups(self, name: str) -> Row:
+        """Of a class, where the set has groups."""
+        if not self.study.grouped(self.study.primary_set):
+            return {}
+        found = {}
+        for trial in self.study.finished(self.study.baseline):
+            answers = trial.answers(trial.keys[self.study.primary_set])
+            mine = answers.labels == self.study.classes.index(name)
+            found[trial.keys[self.study.primary_set]] = len(np.unique(answers.groups[mine]))
+        return {"groups": sum(found.values())}
 
     def claims(self) -> list[Row]:
         return claims(self.study, self.family)
@@ -205,6 +235,9 @@ class Tables:
 
     def ladder(self) -> list[Row]:
         return designs.ladder_rows(self.study, self.family)
+
+    def ordered(self) -> list[Row]:
+        return ordered.rows(self.study)
 
     def ensembles(self) -> list[Row]:
         rows = []

@@ -27,23 +27,27 @@ def test_every_row_has_as_many_cells_as_the_table_has_columns(make_world):
     found = tables(build(w.study, plan, w.store))
     assert set(found) == {*USUAL, "tuning", "candidates"}
     for name, table in found.items():
-        lines = table.splitlines()
-        start = lines.index(r"\toprule") + 1
-        body = [line for line in lines[start:-2] if line != r"\midrule"]
-        assert len(body) >= (2 if name in ("prediction", "evidence", "hidden") else 3), name
-        for line in body:
-            assert line.endswith(r" \\")
-            assert len(re.findall(r"(?<!\\)&", line)) + 1 == columns(table), line
+        parts = [part for part in re.split(r"(?<=\\end{tabular})\n", table) if part.strip()]
+        assert len(parts) == (2 if name == "arms" else 1), name
+        for part in parts:
+            lines = part.splitlines()
+            start = lines.index(r"\toprule") + 1
+            body = [line for line in lines[start:-2] if line != r"\midrule"]
+            assert len(body) >= (2 if name in ("prediction", "evidence", "hidden") else 3), name
+            for line in body:
+                assert line.endswith(r" \\")
+                assert len(re.findall(r"(?<!\\)&", line)) + 1 == columns(part), line
 
 
 def test_numbers_are_those_of_the_report(world):
     document = build(world.study, world.plan, world.store)
     arms = tables(document)["arms"].splitlines()
-    best = next(line for line in arms if line.startswith("randaugment"))
+    best, below = (line for line in arms if line.startswith("randaugment"))
     assert best == (
         r"randaugment & 96.6 $\pm$ 2.5 & 83.9 $\pm$ 4.5 & +31.0 [26.2, 35.8] & helps, by more than 1 point & "
-        r"12.7 $\pm$ 4.9 & basophil (n = 65) & 83.1 & 23.9 & 5/5 & 12,345 & 22.0 & 1.00 \\"
+        r"12.7 $\pm$ 4.9 & 5/5 \\"
     )
+    assert below == r"randaugment & basophil (n = 65) & 83.1 & 23.9 & 12,345 & 22.0 & 1.00 \\"
     assert any(line.startswith(r"\textbf{none} (baseline) & 79.4 $\pm$ 5.1 & ") for line in arms)
     assert "train s" not in tables(document, cost=False)["arms"]
     assert "as fast" not in tables(document, cost=False)["claims"]

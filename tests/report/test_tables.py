@@ -12,6 +12,8 @@ from bench.judge.settings import Change
 from bench.judge.tables import TABLES, arms, tables
 from bench.judge.tables.ensembles import EnsembleRow
 from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
+from bench.judge.tables.ordered import Trend
+from bench.judge.tables.slices import SliceRow
 from bench.judge.tables.table import Column, Table
 from bench.recipe import Corrupted
 from bench.report import build, differs, files, present, write_report
@@ -44,8 +46,10 @@ def everything(make_world):
             changes=(Change("b", "augment", "[]", "[flip]"),),
             tuning=replace(document.tuning, shared=True),
             factor_effects=(FactorEffect((("augment", "flip", "none"),), effect, 3, 4, 2),),
+            trends=(Trend("lr", ("1", "2", "3"), effect, effect, "2", ("2", "3"), 4, 1),),
             ladder=(Rung("a", "", None, None), Rung("b", "augment + flip", finding, finding)),
             ingredients=(Ingredient("augment", "flip", finding, None),),
+            slices=(SliceRow("scanner", "A", 30, document.asked[0]),),
             ensembles=(EnsembleRow("pair", "b", 2, (0.9, 0.8), (THREE_OF_FIVE, None)),),
         ),
     )
@@ -82,6 +86,9 @@ def test_every_table_stands_in_every_format_but_those_that_are_for_programs(make
             shown = table.part(part) if part else table.shown
             assert grid(shown) in made["report.md"], key
             assert f'aria-label="{shown.title}"' in made["report.html"], key
+            if (below := table.below) is not None:
+                assert grid(below) in made["report.md"], key
+                assert f'aria-label="{below.title}"' in made["report.html"], key
 
 
 def test_a_table_that_is_no_longer_made_goes_and_those_of_others_stay(world):
@@ -107,8 +114,8 @@ def test_a_table_that_is_no_longer_made_goes_and_those_of_others_stay(world):
         ("number", -0.5, "−50.0", {"x": "-0.5"}),
         ("number", 41.5, "4,150.0", {"x": "41.5"}),
         ("average", THREE_OF_FIVE, "91.2 (3/5)", {"x": "0.912", "x_sd": "0.004", "x_seeds": "3"}),
-        ("mean", THREE_OF_FIVE, "91.2 ± 0.4 (3/5)", {"x": "0.912", "x_sd": "0.004", "x_seeds": "3"}),
-        ("mean", Mean(0.97, 0.004, 5, 5), "97.0 ± 0.4", {"x": "0.97", "x_sd": "0.004", "x_seeds": "5"}),
+        ("mean", THREE_OF_FIVE, "91.2 sd 0.4 (3/5)", {"x": "0.912", "x_sd": "0.004", "x_seeds": "3"}),
+        ("mean", Mean(0.97, 0.004, 5, 5), "97.0 sd 0.4", {"x": "0.97", "x_sd": "0.004", "x_seeds": "5"}),
         ("mean", Mean(0.97, None, 1, 1), "97.0", {"x": "0.97", "x_sd": "", "x_seeds": "1"}),
         (
             "within",
@@ -169,3 +176,38 @@ def test_a_name_stays_words_in_head_cell_and_part():
     assert grid(table).splitlines()[0] == r"| a\|b &amp; &lt;i&gt; |"
     assert grid(table).splitlines()[2] == r"| \_e\_\|f c\|d |"
     assert r"\_e\_\textbar{}f c\textbar{}d \\" in tabular(table, "study")
+
+
+def test_the_first_table_has_eight_columns_at_most_and_what_decides_is_among_them(make_world):
+    w = make_world()
+    w.arm("none", 1.0)
+    w.arm("flips", 1.6, ["flip"])
+    w.extra = {"primary": "heavy.balanced_accuracy"}
+    w.finish_all()
+    document = build(w.study, w.plan, w.store)
+    table = tables(document)["arms"]
+    first, below = ([column.heading for column in part.columns] for part in (table.shown, table.below))
+    assert len(first) <= 8
+    assert {"arm", "local % (n = 200)", "heavy balanced accuracy % (n = 200)", "verdict", "seeds"} <= set(
+        first
+    )
+    assert below[0] == "arm"
+    assert {"worst class", "ECE", "parameters"} <= set(below)
+    assert not set(first[1:]) & set(below[1:])
+    by_arm = {arm.label: arm for arm in document.arms}
+    mean = by_arm["flips"].primary.mean - by_arm["none"].primary.mean
+    assert by_arm["flips"].finding.effect.mean == pytest.approx(mean), "its difference can be seen"
+
+
+def test_plus_minus_is_half_an_interval_in_every_table(make_world):
+    w, _, document = everything(make_world)
+    for key, table in tables(document).items():
+        spreads = {column.key for column in table.columns if column.kind == "within"}
+        for row in table.shown.rows:
+            for column in (column for column in table.columns if column.kind in ("mean", "within")):
+                value = column.of(row)
+                if isinstance(value, Mean):
+                    said = words(column, value)
+                    assert ("±" in said) <= (column.key in spreads and value.interval is not None), key
+                    assert " ± " not in said or " sd " not in said
+    assert w.study.primary == document.rules.primary

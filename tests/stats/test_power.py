@@ -6,6 +6,7 @@ from scipy import stats as scipy_stats
 
 from bench.stats import (
     assumed,
+    items_needed,
     measured,
     seeds_needed,
     smallest_effect,
@@ -13,6 +14,7 @@ from bench.stats import (
     two_way,
     upper_sigma,
 )
+from bench.stats.intervals import Interval
 
 
 def test_with_seeds_alone_it_is_the_textbook_power_of_a_t_test():
@@ -47,6 +49,34 @@ def test_seeds_needed_is_the_first_number_that_detects_the_effect():
 
 def test_when_the_images_are_too_few_no_number_of_seeds_is_enough():
     assert seeds_needed(assumed(0.011, 0.03, 5, 1700), 0.01) is None
+
+
+def test_images_needed_are_the_fewest_that_detect_the_effect_with_the_seeds_there_are():
+    seed, item, both = 0.002, 0.03, 0.02
+    S, N = 5, 1700
+
+    def at(images):
+        """By the two-way model: what seeds and images do together is in both variances."""
+        crossed = both / (S * images)
+        return Interval(0.0, seed**2 / S + crossed, item / images + crossed, crossed, S, images)
+
+    needed, seeds = items_needed(at(N), 0.01)
+    assert seeds == S
+    assert smallest_effect(at(needed)) <= 0.01 + 1e-9
+    assert smallest_effect(at(int(0.99 * needed))) > 0.01
+    assert needed > N
+
+
+def test_where_images_alone_are_not_enough_the_seeds_are_doubled_until_they_are():
+    noisy = assumed(0.011, 0.03, 3, 1700)
+    assert seeds_needed(noisy, 0.01) is None
+    needed, seeds = items_needed(noisy, 0.01)
+    assert seeds in (6, 12, 24, 48)
+    assert smallest_effect(assumed(0.011, 0.03, seeds, needed)) <= 0.01
+    assert all(
+        smallest_effect(assumed(0.011, 0.03, seeds // 2, images)) > 0.01 for images in (needed, 100 * 1700)
+    )
+    assert items_needed(assumed(0.011, 30.0, 3, 30), 0.001) is None, "nobody gets so many"
 
 
 def test_no_variance_detects_nothing():

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from bench.data.images import Development
+from bench.models.frozen import generators
 from bench.models.network import Network
 from bench.recipe import Recipe
 from bench.train import checkpoint as module
-from bench.train.checkpoint import Checkpoint, generators, restore_generators
+from bench.train.checkpoint import Checkpoint, restore_generators
 from bench.train.loop import Fit, Hooks, Progress, fit
 
 Make = Callable[..., Recipe]

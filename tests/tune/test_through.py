@@ -168,7 +168,7 @@ def test_what_went_wrong_in_a_search_shows(tmp_path: Path, monkeypatch: pytest.M
     assert "a bug of Lion" in text
     assert lion.chosen is None
     differed = ending.report.read_text().partition("## What else differed")[2].partition("## ")[0]
-    assert "- lion: also changed whether it was tuned: none of its 12 candidates finished" in differed
+    assert "- lion: also whether it was tuned: none of its 12 candidates finished" in differed
     assert ending.exit_code == 0, "a failed candidate is a result of the search"
 
 

@@ -1,5 +1,5 @@
 """Where images come from, one source per file. Importing this fills the registry."""
 
-from bench.data.sources import bloodmnist, csv_table, folder, npz, parquet, synthetic
+from bench.data.sources import bloodmnist, csv_table, folder, npz, parquet, predictions, synthetic
 
-__all__ = ["bloodmnist", "csv_table", "folder", "npz", "parquet", "synthetic"]
+__all__ = ["bloodmnist", "csv_table", "folder", "npz", "parquet", "predictions", "synthetic"]

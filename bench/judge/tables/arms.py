@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from bench.judge.findings import ArmRow, Document, Mean, mean_of
 from bench.judge.outcomes import trained
 from bench.judge.settings import parameters
-from bench.judge.tables.table import PERCENT, Column, Table, arm_column, filed, finding_columns
+from bench.judge.tables.table import (
+    PERCENT,
+    Column,
+    Table,
+    arm_column,
+    filed,
+    finding_columns,
+    first_of,
+)
 
 
 def _trained(arm: ArmRow) -> int | None:
@@ -36,8 +45,8 @@ SIZES = (
     Column("images_per_s", "images/s", "average", _speed, 1, 0, cost=True),
     Column("peak_memory_mb", "peak memory MB", "number", _memory, 1, 0, cost=True),
 )
-FIRST = ("parameters", "train_seconds", "time_ratio")
-"""Those that the first table prints; its file has all."""
+BELOW = ("parameters", "train_seconds", "time_ratio")
+"""Those that are printed with the first table's further columns; its file has all."""
 
 
 def table(d: Document, cost: bool) -> Table:
@@ -52,51 +61,67 @@ def table(d: Document, cost: bool) -> Table:
         mark=lambda a: "§" if d.tuned_apart and a is not d.again else "",
     )
     judged = any(arm.finding for arm in d.arms) or d.again or not d.screen
+    shown = () if d.elsewhere else BELOW
     gap = Column("gap", f"gap to {d.gap_set}", "within", lambda a: a.gap, PERCENT)
     columns = (
         arm_column(d, lambda a: a.label),
         filed("baseline", lambda a: a.is_baseline),
-        *(_accuracy(name, f"{name}_accuracy", f"{name}_") for name in d.sets),
+        *(_accuracy(d, name, f"{name}_accuracy", f"{name}_") for name in d.sets),
+        *_primary(d),
         *(column if judged else replace(column, where="file") for column in findings),
         against if others and judged else replace(against, where="file"),
         gap if d.gap_set else replace(gap, where="file"),
         Column("worst_class", "worst class", "text", lambda a: a.worst and a.worst[0], after=_of_images),
-        filed("worst_images", lambda a: a.worst and a.class_images.get(a.worst[0])),
+        filed("worst_images", lambda a: a.worst and a.class_count(a.worst[0])),
         Column("worst_recall", "its recall %", "average", lambda a: a.worst and a.worst[1], PERCENT),
         Column("ece", "ECE", "average", lambda a: a.scores[d.where].get("ece"), PERCENT),
         Column("seeds", d.over, "text", lambda a: str(a.seeds)),
-        *(column if column.key in FIRST else replace(column, where="file") for column in SIZES),
+        *(column if column.key in shown else replace(column, where="file") for column in SIZES),
     )
+    first = ("arm", "effect", "verdict", "primary", f"{d.where}_accuracy", "reference", "seeds")
+    further = (*(f"{name}_accuracy" for name in d.sets), "gap")
     title = "Arms, rung by rung" if d.ladder else "Arms, best effect first"
     return Table(
         "Arms, best first" if d.screen else title,
-        columns,
+        first_of(columns, (*first, *further)),
         [*d.arms, *([d.again] if d.again else [])],
         _note(d),
     )
 
 
 def _of_images(arm: ArmRow) -> str:
-    n = arm.class_images.get(arm.worst[0]) if arm.worst else None
+    n = arm.class_count(arm.worst[0]) if arm.worst else None
     return f"(n = {n})" if n is not None else ""
 
 
-def _accuracy(name: str, key: str, stem: str) -> Column:
+def _accuracy(d: Document, name: str, key: str, stem: str) -> Column:
     def accuracy(arm: ArmRow) -> Mean | None:
         return arm.scores[name].get("accuracy")
 
-    return Column(key, f"{name} %", "within", accuracy, PERCENT, missing="not scored", stem=stem)
+    heading = f"{name} % {d.counted(name)}".strip()
+    return Column(key, heading, "within", accuracy, PERCENT, missing="not scored", stem=stem)
+
+
+def _primary(d: Document) -> Iterable[Column]:
+    """What decides, where that is no accuracy: else its Δ would belong to no column."""
+    if any(arm.primary for arm in d.arms):
+        score = d.rules.primary.partition(".")[2]
+        percent = score not in d.units
+        heading = f"{d.where} {score.replace('_', ' ')}{' %' * percent} {d.counted(d.where)}".strip()
+        times, digits = (PERCENT, 1) if percent else (1.0, 3)
+        yield Column("primary", heading, "within", lambda arm: arm.primary, times, digits)
 
 
 def _note(d: Document) -> str:
     rules, over = d.rules, d.over
     note = (
         "Per cent. ± is half the 95 % interval of an accuracy or a gap, [ ] that of a difference, over new "
-        f"{over} and new {d.items}; ECE: expected calibration error. A diverged {over[:-1]} counts as chance "
-        f"in a verdict and is left out of a mean. Verdicts: Holm over {rules.family} declared "
-        f"comparison{'s' * (rules.family != 1)} (claims included); δ = {rules.delta_local} "
-        f"point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} on hidden sets. † the 95 % "
-        "interval alone would say more."
+        f"{over} and new {d.items}; n: images of a set, copies counted once; ECE: expected calibration "
+        f"error. A diverged {over[:-1]} counts as chance in a verdict and is left out of a mean. Verdicts: "
+        f"Holm over {rules.family} declared comparison{'s' * (rules.family != 1)} (claims included); "
+        f"δ = {rules.delta_local} point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} "
+        "on hidden sets. † the 95 % interval alone would say more: the verdict is "
+        "corrected for the number of comparisons."
     )
     if any(finding.bolder for finding in d.comparisons):
         note += (
@@ -132,12 +157,15 @@ def _note(d: Document) -> str:
     return note
 
 
-def costs(d: Document, cost: bool) -> Table:
-    """What an arm takes beside what it gains."""
-    accuracy = replace(_accuracy(d.where, "accuracy", "accuracy_"), kind="mean")
+def costs(d: Document, cost: bool) -> Table | None:
+    """What an arm takes beside what it gains; None where nobody knows."""
+    if d.elsewhere:
+        return None
+    accuracy = _accuracy(d, d.where, "accuracy", "accuracy_")
     note = (
-        f"Mean over finished {d.over}{'; memory: the largest' * cost}. Trained: by the stage that trains "
-        "most. GFLOPs: billions of operations of one image's forward pass, a multiply-accumulate counted as "
-        "two; a training step takes about three times as many where everything trains."
+        f"Mean over finished {d.over}{'; memory: the largest' * cost}; ± is half the 95 % interval. Trained: "
+        "by the stage that trains most. GFLOPs: billions of operations of one image's forward pass, a "
+        "multiply-accumulate counted as two; a training step takes about three times as many where "
+        "everything trains."
     )
     return Table("Costs", (arm_column(d, lambda a: a.label), accuracy, *SIZES), d.arms, note)

@@ -63,7 +63,7 @@ def rows(study: Study, evidence: Evidence, order: Iterable[str], classes: Sequen
     """Every score asked for, on every set where it is, of every arm in ``order``."""
     arms = list(order)
     return tuple(
-        _row(Measure("score", name, score), arm, study.baseline, evidence)
+        row(Measure("score", name, score), arm, study.baseline, evidence)
         for name, scores in _of_sets(study, classes).items()
         for score in scores
         for arm in arms
@@ -87,7 +87,8 @@ def _declared(study: Study, sets: Sequence[str]) -> Iterator[Measure]:
         yield parse(metric, sets)
 
 
-def _row(measure: Measure, arm: str, baseline: str, evidence: Evidence) -> Asked:
+def row(measure: Measure, arm: str, baseline: str, evidence: Evidence) -> Asked:
+    """One score of one arm, and what it differs from the baseline's by."""
     interval = evidence.mean(arm, measure.set, measure.score)
     if evidence.few_wrong(arm, measure):
         interval = None

@@ -71,6 +71,10 @@ def _family(i: int, arm: ArmRow, heading: str) -> Column:
     return Column(arm.label, heading, "average", accuracy, PERCENT, after=mark)
 
 
+def _counted(d: Document, name: str) -> str:
+    return f", {d.sizes[name]}" if name in d.sizes else ""
+
+
 def _any_dagger(one: CorruptedSet) -> bool:
     effects = (effect for arm in one.arms for effect in (arm.effect, arm.unseen and arm.unseen.effect))
     return any(effect.dagger for effect in effects if effect)
@@ -80,16 +84,15 @@ def _note(d: Document, one: CorruptedSet) -> str:
     severities = "severity" if len(one.severities) == 1 else "severities"
     return (
         f"Accuracy in per cent, one corruption at a time, mean over {severities} "
-        f"{', '.join(map(str, one.severities))} and finished {d.over}; each severity is in "
-        "tables/corruptions.csv. Clean: the same base images, undamaged. ‡ the arm trains with something "
-        "like this family, which may be all that its gain is; unseen are the others, their number in "
-        "brackets. Two arms' unseen means may be of different families: Δ unseen is over those that neither "
-        "the arm nor the baseline trains with, in brackets. Δ is of finished pairs, pointwise, over new "
-        f"{d.over} and new base images (an image's copies averaged), and no verdict."
-        f"{HOLM * _any_dagger(one)} BE: balanced error over "
-        "the baseline's, mean over families; below 1 is better. Relative BE: the same of what a family adds "
-        f"to the clean error, over families that cost the baseline at least 1 point ({one.costly} of "
-        f"{len(one.families)})."
+        f"{', '.join(map(str, one.severities))} and finished {d.over}{_counted(d, one.name)}; sd: standard "
+        f"deviation over {d.over}; each severity is in tables/corruptions.csv. Clean: the same base images, "
+        "undamaged. ‡ the arm trains with something like this family, which may be all that its gain is; "
+        "unseen are the others, their number in brackets. Two arms' unseen means may be of different "
+        "families: Δ unseen is over those that neither the arm nor the baseline trains with, in brackets. Δ "
+        f"is of finished pairs, pointwise, over new {d.over} and new base images (an image's copies "
+        f"averaged), and no verdict.{HOLM * _any_dagger(one)} BE: balanced error over the baseline's, mean "
+        "over families; below 1 is better. Relative BE: the same of what a family adds to the clean error, "
+        f"over families that cost the baseline at least 1 point ({one.costly} of {len(one.families)})."
     )
 
 

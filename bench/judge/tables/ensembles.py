@@ -34,7 +34,7 @@ def table(d: Document, cost: bool) -> Table | None:
         Column("ensemble", "ensemble", "name", lambda row: row.name),
         arm_column(d),
         Column("seeds", "seeds", "count", lambda row: row.seeds),
-        *(column for i, name in enumerate(d.sets) for column in _on(i, name)),
+        *(column for i, name in enumerate(d.sets) for column in _on(d, i, name)),
     ]
     note = (
         "Accuracy of the averaged probabilities; alone: the mean accuracy of the same seeds by themselves. "
@@ -43,9 +43,10 @@ def table(d: Document, cost: bool) -> Table | None:
     return Table("Ensembles", columns, d.ensembles, note) if d.ensembles else None
 
 
-def _on(i: int, name: str) -> tuple[Column, Column]:
+def _on(d: Document, i: int, name: str) -> tuple[Column, Column]:
+    heading = f"{name} % {d.counted(name)}".strip()
     return (
-        Column(name, f"{name} %", "number", lambda row: row.scores[i], PERCENT),
+        Column(name, heading, "number", lambda row: row.scores[i], PERCENT),
         Column(f"{name}_alone", "alone %", "average", lambda row: row.members[i], PERCENT),
     )
 

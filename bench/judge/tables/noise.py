@@ -45,7 +45,7 @@ def table(d: Document, cost: bool) -> Table | None:
         filed("key", lambda row: row.key),
         Column("sigma", "σ, points", "number", lambda row: row.sigma, PERCENT, 2),
         Column("f", "f", "number", lambda row: row.f, digits=3),
-        Column("luck", "largest by luck, ± points", "number", lambda row: row.luck, PERCENT, 2),
+        Column("luck", "largest by luck, points", "number", lambda row: row.luck, PERCENT, 2),
         Column("seeds", "seeds", "count", lambda row: row.seeds),
         Column("images", "images", "number", lambda row: row.images, digits=0),
     )
@@ -53,7 +53,8 @@ def table(d: Document, cost: bool) -> Table | None:
         "Of the differences to the baseline. σ: standard deviation over seeds; f: what single images add to "
         "their variance, times the images. From these bench plan tells what another study of the same "
         "images detects. Largest by luck: were all arms equal, the largest of their differences to the "
-        "baseline would stay inside 95 times in 100, by seeds alone, with the pooled spread of all arms."
+        "baseline would stay within this of 0, 95 times in 100, by seeds alone, with the pooled spread of "
+        "all arms."
     )
     return Table("Noise", columns, d.noise, note) if d.noise else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 
 from bench.judge.findings import ArmRow, Document, Mean
 from bench.judge.tables.table import HOLM, PERCENT, Column, Table, arm_column, filed
@@ -12,22 +12,18 @@ def table(d: Document, cost: bool) -> Table:
     """A row for each set and arm."""
     columns = (
         Column("set", "set", "text", lambda row: row[0]),
+        Column(
+            "n", "n", "text", lambda row: d.sizes[row[0]].told if row[0] in d.sizes else None, where="print"
+        ),
         arm_column(d, lambda row: row[1].label),
         *(_score(metric, d.units.get(metric)) for metric in d.metrics),
-        replace(
-            _score("accuracy", None),
-            key="accuracy_low",
-            heading="accuracy, 95 % interval",
-            kind="interval",
-            stem="accuracy_",
-        ),
         Column("effect", "Δ accuracy vs baseline", "effect", lambda row: row[1].effects[row[0]]),
         filed("effect_dagger", lambda row: effect.dagger if (effect := row[1].effects[row[0]]) else None),
     )
     note = (
-        f"Per cent{' where no unit is said' * bool(d.units)}, mean ± standard deviation over finished "
-        f"{d.over}; the interval is over {d.over} and {d.items}. Δ is of finished pairs, pointwise, and no "
-        f"verdict: only what was declared has one."
+        f"Per cent{' where no unit is said' * bool(d.units)}, mean over finished {d.over}; ± is half the "
+        f"95 % interval over new {d.over} and new {d.items}, sd the standard deviation over {d.over}. Δ is "
+        f"of finished pairs, pointwise, and no verdict: only what was declared has one."
     )
     effects = [arm.effects[name] for name in d.sets for arm in d.arms]
     note += HOLM * any(effect.dagger for effect in effects if effect)
@@ -41,18 +37,29 @@ def _score(metric: str, unit: str | None) -> Column:
     def score(row: tuple[str, ArmRow]) -> Mean | None:
         return row[1].scores[row[0]].get(metric)
 
-    return Column(metric, heading, "mean", score, times, digits)
+    # Accuracy alone has its interval in every study; of the others the spread is known.
+    return Column(metric, heading, "within" if metric == "accuracy" else "mean", score, times, digits)
 
 
 def classes(d: Document, cost: bool) -> Table:
     """A column for each arm."""
-    columns = [Column("class", "class", "name", str), Column("images", "n", "count", d.class_images)]
+    columns = [Column("class", "class", "name", str), Column("images", "n", "count", _images(d))]
+    grouped = {size.called for name in d.classes if (size := d.class_size(name)) and size.groups is not None}
+    columns += [Column("groups", called, "count", _groups(d)) for called in sorted(grouped)]
     columns += [_recall(arm, d.called(arm.label).name) for arm in d.arms]
     note = (
         f"Recall in per cent, mean over finished {d.over}; n: images of the class, copies counted once. A "
         "class of one image is no worst class."
     )
     return Table(f"Classes on {d.where}", columns, d.classes, note)
+
+
+def _images(d: Document) -> Callable[[str], int | None]:
+    return lambda name: size.images if (size := d.class_size(name)) else None
+
+
+def _groups(d: Document) -> Callable[[str], int | None]:
+    return lambda name: size.groups if (size := d.class_size(name)) else None
 
 
 def _recall(arm: ArmRow, heading: str) -> Column:

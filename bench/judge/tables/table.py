@@ -20,7 +20,7 @@ Kind = Literal[
     "count",  # a whole number, as it is
     "number",
     "average",  # a findings.Mean, the mean alone
-    "mean",  # a findings.Mean with its standard deviation
+    "mean",  # a findings.Mean with its standard deviation, which is called sd
     "within",  # a findings.Mean with half its interval
     "interval",  # the same, nothing where it has none
     "effect",  # a findings.Effect with its interval
@@ -34,6 +34,8 @@ HOLM = (
     "would not, so nothing is said by it."
 )
 """What a dagger behind a difference means that was not declared."""
+FIRST_TABLE = 8
+"""Columns that a person takes in at once."""
 FEWER = "(n/m): a mean over n of the arm's m {}."
 
 
@@ -55,7 +57,8 @@ class Column:
     """Row → words that are printed behind the value."""
     stem: str | None = None
     """How names of further parts begin in files; None is ``KEY_``: ``KEY_sd``, ``KEY_seeds``, ``KEY_low``."""
-    where: Literal["everywhere", "print", "file"] = "everywhere"
+    where: Literal["everywhere", "print", "file", "below"] = "everywhere"
+    """``below``: printed in a second table under the first, which has no room for it."""
     cost: bool = False
     """A time, or what else equal results may differ in."""
 
@@ -80,9 +83,17 @@ class Table:
 
     @property
     def shown(self) -> Table:
-        """As it is printed."""
-        columns = [column for column in self.columns if column.where != "file"]
+        """As it is printed, but for what stands below."""
+        columns = [column for column in self.columns if column.where not in ("file", "below")]
         return replace(self, columns=columns, rows=self.rows if self.printed is None else self.printed)
+
+    @property
+    def below(self) -> Table | None:
+        """What the same rows have beside, named by the first column again; None where all has room."""
+        further = [replace(column, where="print") for column in self.columns if column.where == "below"]
+        if not further:
+            return None
+        return replace(self.shown, title=f"{self.title}: more", columns=[self.columns[0], *further], note="")
 
     @property
     def filed(self) -> Table:
@@ -100,7 +111,8 @@ class Table:
     def ready(self, *, cost: bool = True, over: str = "seeds") -> Table:
         """Without what equal results may differ in, unless ``cost``; means over few seeds explained."""
         table = replace(self, columns=[column for column in self.columns if cost or not column.cost])
-        values = (column.of(row) for column in table.shown.columns for row in table.shown.rows)
+        printed = [column for column in table.columns if column.where != "file"]
+        values = (column.of(row) for column in printed for row in table.shown.rows)
         if not any(isinstance(value, Mean) and value.seeds < value.planned for value in values):
             return table
         mark = FEWER.format(over)
@@ -111,6 +123,16 @@ class Table:
 def filed(key: str, of: Callable[[Any], Any], **more: Any) -> Column:
     """A column for programs alone, in one part."""
     return Column(key, "", "text", of, where="file", **more)
+
+
+def first_of(columns: Sequence[Column], order: Sequence[str], most: int = FIRST_TABLE) -> list[Column]:
+    """The same columns, of which only so many are printed in the first table.
+
+    order   keys by how much they are needed there; what is not named never is
+    """
+    printed = [column.key for column in columns if column.where == "everywhere"]
+    kept = [key for key in order if key in printed][:most]
+    return [replace(c, where="below") if c.key in printed and c.key not in kept else c for c in columns]
 
 
 def arm_column(document: Document, of: Callable[[Any], str] = lambda row: row.arm) -> Column:

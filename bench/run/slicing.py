@@ -1,0 +1,118 @@
+"""Slices of test sets by scanner, site or age band: which columns there are, and what they say of each image.
+
+They take no part in training or in any id: a study may name them when all its trials are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import slices
+from bench.errors import UserError, shorten
+from bench.files import write_whole
+from bench.judge.findings import LOCAL
+from bench.plan import Run, Source
+from bench.recipe import Data, External
+from bench.run.foresight import refuse
+from bench.slices import MOST_VALUES, NO_VALUE, Sliced
+from bench.store import Store
+from bench.study.read import Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.data.reader import Reader
+
+FEWEST_VALUES = 2
+
+
+def refuse_unknown(study: Study, runs: Sequence[Run]) -> None:
+    """Raise UserError for columns that are not there, or that make no slices.
+
+    No image is decoded. Nothing is remembered of it: a column is no part of what its images are known by.
+    """
+    refuse(study.name, list(_problems(study, runs)))
+
+
+def _problems(study: Study, runs: Sequence[Run]) -> Iterator[str]:
+    from bench.data.reader import open_source
+
+    for name, data, source in _opened(study, runs):
+        if source.path is not None and not source.path.exists():  # to be downloaded
+            continue
+        reader = open_source(data, source)
+        for column in study.slices[name]:
+            try:
+                count = len(_values(reader, name, column, data)[1])
+            except UserError as error:
+                yield str(error)
+                continue
+            if not FEWEST_VALUES <= count <= MOST_VALUES:
+                many = "one value" if count == 1 else f"{count} values"
+                yield (
+                    f"[slices] {name}: {column} has {many}; {FEWEST_VALUES} to {MOST_VALUES} make slices, so "
+                    "give bands of a number (40-49), or leave it out"
+                )
+
+
+def keep(study: Study, runs: Sequence[Run], cache: Path, store: Store) -> None:
+    """Write, or take away, what a study's report must know of its images to tell slices apart.
+
+    Raises UserError for a column that is not there.
+    """
+    file = store.study_dir(study.name) / slices.FILE
+    if not study.slices:
+        file.unlink(missing_ok=True)
+        return
+    found = {name: _sliced(study, name, (data, source), cache) for name, data, source in _opened(study, runs)}
+    content = slices.write(found)
+    if not file.is_file() or file.read_bytes() != content:
+        write_whole(file, content)
+
+
+def _opened(study: Study, runs: Sequence[Run]) -> Iterator[tuple[str, Data, Source]]:
+    """Set, how its source is opened, and where it is, of the sets that have slices."""
+    from bench.data.foreign import as_written
+
+    if not runs or not study.slices:
+        return
+    trial = runs[0].trial
+    if LOCAL in study.slices:
+        yield LOCAL, trial.data, trial.source
+    for scored in runs[0].sets:
+        if scored.name in study.slices and isinstance(scored.hidden, External) and scored.source:
+            yield scored.name, as_written(scored.hidden, trial.data), scored.source
+
+
+def _sliced(study: Study, name: str, of: tuple[Data, Source], cache: Path) -> Sliced:
+    import numpy as np
+
+    from bench.data.cache import open_images
+    from bench.data.reader import open_source
+
+    data, source = of
+    reader = open_source(data, source)
+    ids, first = np.unique(open_images(data, source, cache).ids, return_index=True)
+    told = {column: _values(reader, name, column, data) for column in study.slices[name]}
+    return Sliced(
+        ids,
+        {column: codes[first] for column, (codes, _) in told.items()},
+        {column: names for column, (_, names) in told.items()},
+    )
+
+
+def _values(reader: Reader, name: str, column: str, data: Data) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+    """Place (N,) of each image's value among a column's, and these. Raises UserError."""
+    import numpy as np
+
+    from bench.data.groups import column_of
+
+    text, missing = column_of(reader, column, f"[slices] {name}: {shorten(data.source, 200)}")
+    names, codes = np.unique(text[~missing], return_inverse=True)
+    found = np.full(len(text), NO_VALUE, np.int16)
+    if len(names) <= np.iinfo(np.int16).max:
+        found[~missing] = codes
+    return found, tuple(map(str, names))

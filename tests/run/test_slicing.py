@@ -1,0 +1,116 @@
+"""A table's columns become slices of its test images: known before a trial, asked for at any time."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from studies import complaint, read
+from tiny import machine_in
+
+from bench.commands.plan import plan_text
+from bench.errors import UserError
+from bench.progress.terminal import Terminal
+from bench.run.conductor import Options, run_study
+from bench.slices import FILE
+
+STUDY = """\
+question = "Does a flip help?"
+seeds = 2
+
+[data]
+source = "csv:cells.csv"
+size_px = 16
+split = { train = 0.4, val = 0.2, test = 0.4 }
+
+[hidden.elsewhere]
+kind = "external"
+source = "csv:cells_2.csv"
+allow_overlap = true
+
+SLICES
+
+[recipe]
+model = { name = "custom_cnn", widths = [4], dense = 8 }
+batch_size = 16
+stages = [{ train = "all", steps = 2 }]
+
+[arms]
+none = {}
+flips = { augment = ["flip"] }
+"""
+SLICES = '[slices]\nlocal = ["scanner"]\nelsewhere = ["scanner", "age"]'
+
+
+def study(folder: Path, slices: str) -> Path:
+    """120 images of two classes, of scanners A (also without a name) and B; an id of its own for each."""
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 16, 16, 3), dtype=np.uint8)
+    for table in ("cells", "cells_2"):
+        (folder / table).mkdir(exist_ok=True)
+        with (folder / f"{table}.csv").open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["file", "label", "scanner", "age", "id"])
+            for k, image in enumerate(pixels if table == "cells" else 255 - pixels):
+                Image.fromarray(image).save(folder / table / f"{k}.png")
+                rows.writerow([f"{table}/{k}.png", "ab"[k % 2], ("A", "A", "B", "")[k % 4], 40 + k % 3, k])
+    file = folder / "scanners.toml"
+    file.write_text(STUDY.replace("SLICES", slices))
+    return file
+
+
+def run(file: Path) -> tuple[int, str]:
+    ending = run_study(file, machine_in(file.parent), Options(), Terminal(quiet=True))
+    return ending.ran, ending.report.read_text()
+
+
+def test_slices_are_told_of_finished_trials_without_training_anything(tmp_path: Path) -> None:
+    file = study(tmp_path, "")
+    ran, report = run(file)
+    assert ran == 4
+    assert "## Slices" not in report
+    ran, report = run(study(tmp_path, SLICES))
+    assert ran == 0
+    section = report.partition("## Slices")[2].partition("\n## ")[0]
+    counted = dict(re.findall(r"\| elsewhere \| (\S+ \S+) \| (\d+) \| none", section.replace("**", "")))
+    assert counted == {
+        "scanner: A": "60",
+        "scanner: B": "30",
+        "age: 40": "40",
+        "age: 41": "40",
+        "age: 42": "40",
+    }
+    home = dict(re.findall(r"\| local \| (\S+ \S+) \| (\d+) \| none", section.replace("**", "")))
+    assert set(home) == {"scanner: A", "scanner: B"}
+    assert sum(map(int, home.values())) < 48, "those without a name are in no slice"
+    kept = machine_in(tmp_path).results / "scanners" / FILE
+    assert kept.is_file()
+    ran, report = run(study(tmp_path, ""))
+    assert (ran, "## Slices" in report, kept.exists()) == (0, False, False)
+
+
+@pytest.mark.parametrize(
+    ("slices", "problem"),
+    [
+        ('[slices]\nlocal = ["scaner"]', 'no column of that name; did you mean "scanner"'),
+        ('[slices]\nelsewhere = ["id"]', "[slices] elsewhere: id has 120 values; 2 to 20 make slices"),
+    ],
+)
+def test_a_column_that_makes_no_slices_is_refused_before_the_first_trial(
+    tmp_path: Path, slices: str, problem: str
+) -> None:
+    file = study(tmp_path, slices)
+    for ask in (run, lambda file: plan_text(file, machine_in(tmp_path), False)):
+        with pytest.raises(UserError, match=re.escape(problem)):
+            ask(file)
+
+
+def test_slices_are_of_sets_with_columns() -> None:
+    heavy = "[hidden.heavy]\nkind = 'corrupted'\n[arms]\nnone = {}\n[slices]\n"
+    assert read(f"{heavy}local = ['scanner']").slices == {"local": ("scanner",)}
+    assert "has the slices of local" in complaint(f"{heavy}heavy = ['scanner']")
+    assert "no set of that name" in complaint(f"{heavy}lokal = ['scanner']")
+    assert 'names the column "scanner" twice' in complaint(f"{heavy}local = ['scanner', 'scanner']")
