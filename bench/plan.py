@@ -22,7 +22,9 @@ from bench.recipe import COPIED_BY, Choice, Data, Frozen, Hidden, Recipe
 from bench.registry import Component, augmentations, losses, models, optimizers, schedules, sources
 from bench.streams import derive
 from bench.study.code import Code
+from bench.study.command import named
 from bench.study.file import AGAIN_SEEDS, TUNING_SEEDS
+from bench.study.patch import look_up
 from bench.study.read import LOCAL_SET, Arm, Study
 from bench.study.resolve import with_parts
 from bench.study.told import Told, tell
@@ -153,6 +155,8 @@ class Trial:
     role: Literal["final", "tune"] = "final"
     weights: Path | None = field(default=None, compare=False)
     """File behind ``model.weights``; the recipe itself holds its SHA-256."""
+    folder: Path | None = field(default=None, compare=False)
+    """That of the study's file, where a command runs; None without one."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """``kind:name`` → where it is from, of every component from outside that the recipe uses."""
     code: tuple[Code, ...] = field(default=(), compare=False, repr=False)
@@ -322,6 +326,9 @@ class Locator(Protocol):
     def weights(self, written: str) -> tuple[Path, str]:
         """A weight file and its SHA-256 hex."""
 
+    def program(self, command: str) -> tuple[Path, dict[str, str]]:
+        """The folder that a command runs in, and the SHA-256 hex of each file there that it names."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -469,19 +476,21 @@ class Planner:
         source = self.locator.source(arm.data.source, arm.data)
         data_hash = self.locator.data_fingerprint(source, arm.data, folds=self.study.folds is not None)
         recipe, weights = _with_weights(arm, self.locator)
-        content = fingerprint(identity(recipe))  # once per arm, not per trial
+        content = fingerprint(_trained(recipe))  # once per arm, not per trial
+        folder, files = self.locator.program(recipe.command) if recipe.command else (None, {})
         used = components_of(recipe)
         if sources[source.kind].origin:  # bench's own is known by the data's fingerprint
             used.append(sources[source.kind])
         versions = ROOMS | {component.id: component.version for component in used}
         origins = {component.id: component.origin for component in used if component.origin}
+        origins |= {f"file:{name}": f"sha256:{content}" for name, content in files.items()}
         behaviour = {"versions": versions} | ({"origins": origins} if origins else {})
 
         def make(replicate: Replicate, role: Literal["final", "tune"]) -> Trial:
             key = _hash({"recipe": content, "data": data_hash, "replicate": vars(replicate)})
             return Trial(
                 _hash({"key": key, **behaviour}), key, recipe, arm.data, data_hash, source, replicate,
-                versions, role, weights, origins, self.study.code,
+                versions, role, weights, folder, origins, self.study.code,
             )  # fmt: skip
 
         return make
@@ -531,8 +540,19 @@ def _with_weights(arm: Arm, locator: Locator) -> tuple[Recipe, Path | None]:
     return arm.recipe.model_copy(update={"model": Choice(name=arm.recipe.model.name, params=params)}), path
 
 
+def _trained(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe makes a trial what it is: of a command itself, and what is filled in."""
+    if not recipe.command:
+        return identity(recipe)
+    tree = recipe.model_dump(mode="json")
+    filled = {key: look_up(tree, key) for key in named(recipe.command)}
+    return {"command": recipe.command, "filled": filled, "cpu_threads": recipe.cpu_threads}
+
+
 def components_of(recipe: Recipe) -> list[Component]:
-    """Every component that a recipe uses, those inside others included."""
+    """Every component that a recipe uses, those inside others included; of a command none."""
+    if recipe.command:
+        return []
     chosen = [
         (models, recipe.model),
         (optimizers, recipe.optimizer),

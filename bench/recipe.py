@@ -148,6 +148,10 @@ class Recipe(Frozen):
     cpu_threads: Annotated[int, Field(ge=1)] = 1
     compile: bool = False
     graph: bool = False
+    command: Annotated[str, Field(max_length=4000)] = ""
+    """A program that trains in place of bench, with what is filled into its { }."""
+    settings: dict[str, str | bool | int | float] = Field(default_factory=dict)
+    """What that program alone knows, for ``{settings.KEY}``; can be tuned."""
 
     @field_validator("augment", "stages", mode="before")
     @classmethod

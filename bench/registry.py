@@ -257,6 +257,7 @@ class Sources(Registry):
               official split, or is quickly counted. ``bench plan`` calls it: no torch, instant when warm
     numbered  True: classes are numbers, so label k of a hidden set means the study's class k
     external  False: no source of an external hidden set
+    judged    True: holds predictions and no images, so that nobody is pointed to it
     fetch     (path, progress) → path: downloads it, for ``bench data fetch``
     """
 
@@ -283,7 +284,8 @@ class Sources(Registry):
         forms = self.forms(external=external)
         if name not in forms:
             what = "of an external hidden set" if external else "of that name"
-            return f"no source {what}; {did_you_mean(name, forms)}   (bench list sources)"
+            images = [each for each in forms if not self[each].traits.get("judged")]
+            return f"no source {what}; {did_you_mean(name, images)}   (bench list sources)"
         right = path if "path" in self[name].traits else written == name
         return None if right else f'must be "{forms[name]}"'
 
@@ -314,7 +316,7 @@ class Metrics(Registry):
         metric = self[name]
         levels = getattr(metric.factory, "keywords", {})
         by_threshold = any(levels.get(level) is not None for level in ("sensitivity", "specificity"))
-        return by_threshold or metric.traits["told_from"] == "probabilities"
+        return by_threshold or metric.traits.get("told_from") == "probabilities"
 
     def positive(self, name: str) -> tuple[str, ...]:
         """The classes that a score names; of most none."""
@@ -386,7 +388,7 @@ metrics = Metrics(
         "unit": "share",
         "lower_is_better": False,
         "interval": ("leave-one-out", "images", "none"),
-        "told_from": ("classes", "probabilities"),
+        "told_from": None,
         "chance": None,
     },
 )

@@ -26,6 +26,7 @@ from bench.plan import VAL_SHIFT, ScoredSet, Trial
 from bench.recipe import Corrupted
 from bench.store import VALIDATION, Predictions
 from bench.streams import derive
+from bench.train import command
 from bench.train.checkpoint import Checkpoint
 from bench.train.device import computing, memory_mb, reset_peak_memory, room_for_features
 from bench.train.learned import little_learned
@@ -94,10 +95,10 @@ class Result:
     history: tuple[dict[str, Any], ...] = ()
     training: tuple[dict[str, Any], ...] = ()
     """One table per stage that trained."""
-    parameters: int = 0
-    trainable_parameters: int = 0
+    parameters: int | None = 0
+    trainable_parameters: int | None = 0
     """Most that any stage trained."""
-    flops: int = 0
+    flops: int | None = 0
     """Floating-point operations of one image's way through the network."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds of data, build, train and evaluate; ``images_per_s`` in training."""
@@ -129,6 +130,8 @@ def _turns(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) -> Tu
     with clock("data"):
         most = min(COPIED_BYTES, where.resident_bytes or COPIED_BYTES)
         development = provide.development(trial, where.cache, most=most)
+    if trial.recipe.command:
+        return (yield from _commanded(trial, development, scored, where, clock))
     with clock("build"):
         network = build_network(trial, development)
         parameters = sum(p.numel() for p in network.parameters())
@@ -158,6 +161,52 @@ def _turns(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) -> Tu
     found = vars(seen) | {"predictions": predictions, "little_learned": little}
     result = replace(result, validation=scores, **found, weights=_on_host(network))
     return _with_course(result, done, clock, where)
+
+
+def _commanded(
+    trial: Trial, development: Development, scored: Sequence[ScoredSet], where: Surroundings, clock: _Phases
+) -> Turns[Result]:
+    """The same by a program of the study's own. It is handed held-out images without their classes."""
+    with clock("data"):
+        if trial.role == "tune":
+            shift = (one for one in scored if isinstance(one.hidden, Corrupted))
+            sets = {one.name: provide.val_shift(one.hidden, development, where.cache) for one in shift}  # type: ignore[arg-type]
+        else:
+            sets = {_called(one): provide.held_out(trial, one, where.cache) for one in scored}
+    folder = (where.checkpoint.parent if where.checkpoint else where.cache / trial.id) / "command"
+    with clock("train"):
+        handed = command.Handed(trial, development, sets, folder, where.device)
+        said = yield from handed.train(where.stop or (lambda: False))
+    result = Result("done", development.classes, parameters=None, trainable_parameters=None, flops=None)
+    timings = dict(clock.seconds)
+    if any(np.isnan(one).any() for one in said.values()):
+        text = "some of its predictions are no numbers"
+        return replace(result, status="diverged", cause="not finite", message=text, timings=timings)
+    stored = {name: np.clip(one, 0, 1).astype(np.float16) for name, one in said.items()}
+    predictions = {VALIDATION: _said(development.val, stored[command.VAL])}
+    scores: Scores = {}
+    recalls: Scores = {}
+    conditions: dict[str, Scores] = {}
+    for one in (one for one in scored if _called(one) in sets):
+        answers = _said(sets[_called(one)], stored[_called(one)])
+        predictions[one.key] = replace(answers, per_item=metrics.kept_per_item(answers))
+        scores[one.key], recalls[one.key], known = metrics.told(answers, development.classes)
+        if answers.conditions is not None:
+            conditions[one.key] = known
+    return replace(
+        result,
+        scores=scores,
+        recalls=recalls,
+        conditions=conditions,
+        predictions=predictions,
+        validation=metrics.score_all(stored[command.VAL], development.val.labels),
+        timings=timings,
+    )
+
+
+def _called(one: ScoredSet) -> str:
+    """What a set is called outside of plans."""
+    return "local" if one.hidden is None else one.name
 
 
 def score_from_weights(

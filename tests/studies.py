@@ -94,6 +94,10 @@ class FakeLocator:
         made_of = test_key if source is None else source.fingerprint
         return fingerprint([hidden.model_dump(mode="json"), made_of])
 
+    def program(self, command: str) -> tuple[Path, dict[str, str]]:
+        """A folder in which no file is."""
+        return Path("/study"), {}
+
     def weights(self, written: str) -> tuple[Path, str]:
         """A file whose content is its name."""
         return Path("/weights") / written, fingerprint(written)

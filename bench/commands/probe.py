@@ -96,6 +96,8 @@ def added(plan: str, path: Path, machine: Machine, *, smoked: bool, as_json: boo
     device = device_of(machine)
     gpus = look.gpus() if device != "cpu" else []  # as they are before the probe opens one itself
     costs = probe(path, machine, smoked, Terminal())
+    if not costs and not as_json:
+        return f"{plan}\n\nnothing to probe: every arm is trained by a command"
     if as_json:
         return json.dumps(json.loads(plan) | {"probe": as_data(costs)}, indent=1, ensure_ascii=False)
     return f"{plan}\n\n{as_text(costs, device, workers_for(costs, machine, gpus))}"
@@ -127,8 +129,10 @@ def probe(path: Path, machine: Machine, smoked: bool, terminal: Terminal) -> lis
     missing = {run.trial.id for run, state, _ in standing if state == "missing"}
     missing |= {run.trial.id for run in waiting}
     arms: dict[tuple[str, str], list[Run]] = {}
-    for run in (*plan.runs, *waiting):
+    for run in (one for one in (*plan.runs, *waiting) if not one.trial.recipe.command):
         arms.setdefault((run.trial.recipe.model_dump_json(), run.trial.data_fingerprint), []).append(run)
+    if theirs := [arm.label for arm in planning.study.arms if arm.recipe.command]:
+        terminal.note(f"not probed, for a command trains it: {', '.join(theirs)}")
     device = device_of(machine)
     first = [dataclasses.replace(of[0], trial=_without_hub(of[0].trial), sets=()) for of in arms.values()]
     search.check(planning.study)

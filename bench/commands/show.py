@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError
@@ -11,6 +12,8 @@ from bench.machine import Machine
 from bench.plan import TEST
 from bench.progress.screen import duration
 from bench.store import Record, Store
+from bench.study.command import named
+from bench.study.patch import look_up
 
 
 def trial(wanted: str, machine: Machine, *, as_json: bool) -> str:
@@ -67,14 +70,14 @@ def _text(record: Record, store: Store, names: Mapping[str, str]) -> str:
         *([f"learned   little: {record.little_learned}"] if record.little_learned else []),
         "",
         "recipe",
-        *(f"  {key:<14}{_short(value)}" for key, value in record.recipe.items()),
+        *(f"  {key:<14}{_short(value)}" for key, value in _recipe(record)),
         "",
         *_curve(store.history(record.id)),
         *_scores(record, names),
-        f"parameters  {record.parameters or 0:,}, {record.trainable_parameters or 0:,} of them trained",
-        "time        " + "  ".join(_times(record)),
-        "machine     " + "  ".join(f"{key} {value}" for key, value in record.machine.items()),
-        "libraries   " + "  ".join(f"{key} {value}" for key, value in record.libraries.items()),
+        f"parameters  {_parameters(record)}",
+        "time        " + ("  ".join(_times(record)) or "unknown"),
+        "machine     " + ("  ".join(f"{key} {value}" for key, value in record.machine.items()) or "unknown"),
+        "libraries   " + ("  ".join(f"{key} {v}" for key, v in record.libraries.items()) or "unknown"),
         *(
             [f"origins     {'  '.join(f'{k} {v[:19]}' for k, v in record.origins.items())}"]
             if record.origins
@@ -85,6 +88,22 @@ def _text(record: Record, store: Store, names: Mapping[str, str]) -> str:
     if record.traceback:
         lines += ["", record.traceback.rstrip()]
     return "\n".join(lines)
+
+
+def _parameters(record: Record) -> str:
+    """Of the network, and how many were trained; unknown of what was not trained by bench."""
+    if record.parameters is None:
+        return "unknown"
+    return f"{record.parameters:,}, {record.trainable_parameters or 0:,} of them trained"
+
+
+def _recipe(record: Record) -> Iterator[tuple[str, Any]]:
+    """What of a recipe trained: all but the command's keys; of a command it and what is filled in."""
+    if record.recipe.get("command"):
+        keys = ["command", *named(record.recipe["command"])]
+        yield from ((key, look_up(record.recipe, key)) for key in keys)
+    else:
+        yield from ((key, value) for key, value in record.recipe.items() if value not in ("", {}))
 
 
 def _origins(record: Record) -> str:

@@ -14,6 +14,7 @@ from bench.files import Counting, uncounted
 from bench.machine import Machine
 from bench.plan import Account, Replicate, Run, Shares, Source, Trial
 from bench.recipe import SOURCE_KEYS, Data, Hidden
+from bench.study.command import words
 
 
 class DiskLocator:
@@ -76,3 +77,12 @@ class DiskLocator:
                 f'[recipe] model.weights = "{written}"\n    there is no such file; looked for {path}'
             )
         return path, file_sha256(path, self.machine.cache)
+
+    def program(self, command: str) -> tuple[Path, dict[str, str]]:
+        """The study's folder, and what each file there that a command names hashes to."""
+        found = {
+            word: file_sha256(self.folder / word, self.machine.cache)
+            for word in dict.fromkeys(words(command))
+            if (self.folder / word).is_file()
+        }
+        return self.folder, found

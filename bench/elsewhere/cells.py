@@ -79,12 +79,11 @@ class Cells:
             self.problems.append(Problem(what, tuple(told), len(places)))
 
     def _add_cells(self, what: str, name: str, rows: Chosen) -> None:
-        """The same with what stands in a column; such rows cannot be used."""
+        """The same with what stands in a column."""
         import numpy as np
 
         cells = self.sheet.cells[name][rows]
         self._add(what, np.asarray(rows), lambda k: f"{name} = {shorten(cells[k])}")
-        self.ok &= ~rows
 
     def _is(self, name: str, wanted: str) -> Chosen:
         """Rows (N,) whose cell is ``wanted``; where there is no such column all are empty."""
@@ -103,6 +102,7 @@ class Cells:
             codes, known = self.text["status"]
             odd = np.isin(codes, [k for k, word in enumerate(known) if word not in ENDS])
             self._add_cells('a status is "done" or "diverged"', "status", odd)
+            self.ok &= ~odd
         return self._is("status", "diverged")
 
     def _check_filled(self) -> None:
@@ -123,6 +123,7 @@ class Cells:
         numbers = np.array(values, np.int64)[codes]
         odd = self.ok & ((numbers < 0) | (numbers >= REPLICATE_SEEDS))
         self._add_cells(f"a {name} is a whole number from 0 to {REPLICATE_SEEDS - 1}", name, odd)
+        self.ok &= ~odd
         return np.where(self.ok, numbers, 0)
 
     def _sets(self, local: str) -> tuple[tuple[str, ...], Codes]:
@@ -140,6 +141,7 @@ class Cells:
         odd = np.array(wrong, bool)[codes] & self.ok & ~self.diverged
         what = f"a set's name is letters, digits, - and _, and none of {', '.join(NOT_SETS[2:])}"
         self._add_cells(what, "set", odd)
+        self.ok &= ~odd
         sound = [name for name, bad in zip(called, wrong, strict=True) if name and not bad]
         names = tuple(sorted(dict.fromkeys(sound), key=lambda name: name != LOCAL))
         place = {name: k for k, name in enumerate(names)}
@@ -158,7 +160,7 @@ class Cells:
         return tuple(sorted(names, key=(lambda name: (int(name), name)) if by_value else None))
 
     def _class_numbers(self, name: str) -> Codes:
-        """Number (N,) of each row's class; cells that are numbers of classes count as these."""
+        """Number (N,) of each row's class, −1 of none; cells that are numbers of classes count as these."""
         import numpy as np
 
         codes, known = self.text[name]
@@ -172,7 +174,7 @@ class Cells:
         found = np.array([place.get(cell, -1) for cell in known], np.int64)[codes]
         odd = self.ok & ~self.diverged & (found < 0)
         self._add_cells(f"a {name} is one of the classes {shorten(list(self.classes), 200)}", name, odd)
-        return np.maximum(found, 0)
+        return found
 
     def _check_probabilities(self) -> None:
         import numpy as np

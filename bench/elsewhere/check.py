@@ -35,7 +35,7 @@ class Check(Cells):
         """What the sheet says; None where something is wrong, which ``problems`` has then."""
         used = self.ok & ~self.diverged
         self._check_twice(used)
-        self._check_agreement("label", self.labels, used)
+        self._check_agreement("label", self.labels, used & (self.labels >= 0))
         self._check_groups(used)
         if self.folds is not None:
             self._check_folds(used)

@@ -60,19 +60,22 @@ class Sheet:
         return where if len(self.files) == 1 else f"{file.name}, {where}"
 
 
-def found(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The files that paths mean: themselves, of a folder what lies in it, by name. Raises UserError."""
+def found(paths: Sequence[Path], form: str = FORM) -> tuple[Path, ...]:
+    """The files that paths mean: themselves, of a folder what lies in it, by name. Raises UserError.
+
+    form   what a table of predictions must hold, in words
+    """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.is_file())
             if not inside:
-                raise UserError(f"{path}: no {', '.join(SUFFIXES)} file lies there; needed is {FORM}")
+                raise UserError(f"{path}: no {', '.join(SUFFIXES)} file lies there; needed is {form}")
             files += inside
         elif path.suffix not in SUFFIXES:
             raise UserError(f"{path}: predictions are a {', '.join(SUFFIXES)} file or a folder of them")
         elif not path.is_file():
-            raise UserError(f"{path}: no such file; needed is {FORM}")
+            raise UserError(f"{path}: no such file; needed is {form}")
         else:
             files.append(path)
     twice = next((file for file in files if sum(file.samefile(other) for other in files) > 1), None)
@@ -81,15 +84,19 @@ def found(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def read(paths: Sequence[Path]) -> Sheet:
-    """Every row of every file. Raises UserError for what cannot be read, and for columns that are missing."""
+def read(paths: Sequence[Path], needed: Sequence[str] = NEEDED, form: str = FORM) -> Sheet:
+    """Every row of every file. Raises UserError for what cannot be read, and for columns that are missing.
+
+    needed   columns that there must be, beside the answers
+    form     the same in words
+    """
     import numpy as np
     import pandas as pd
 
-    files = found(paths)
-    frames = [_frame(file) for file in files]
+    files = found(paths, form)
+    frames = [_frame(file, form) for file in files]
     for file, frame in zip(files, frames, strict=True):
-        _check_columns(file, [str(name) for name in frame.columns])
+        _check_columns(file, [str(name) for name in frame.columns], needed, form)
     classes = tuple(name.removeprefix(P) for name in frames[0].columns if name.startswith(P))
     for file, frame in zip(files, frames, strict=True):
         others = {name.removeprefix(P) for name in frame.columns if name.startswith(P)}
@@ -117,15 +124,15 @@ NUMBER = " "
 """Column of the rows' numbers: no file has one of that name, for names are stripped."""
 
 
-def _check_columns(file: Path, names: Sequence[str]) -> None:
+def _check_columns(file: Path, names: Sequence[str], needed: Sequence[str], form: str) -> None:
     """Raise UserError for columns that are missing, and for one that is nearly one of those there can be."""
     told = [name for name in names if name != NUMBER and not name.startswith(P)]
     answers = "pred" in names or any(name.startswith(P) for name in names)
-    missing = [name for name in NEEDED if name not in names] + ([] if answers else ["p_<class> or pred"])
+    missing = [name for name in needed if name not in names] + ([] if answers else ["p_<class> or pred"])
     if missing:
         raise UserError(
             f"{file} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has "
-            f"{shorten(told, 200)}\n    needed is {FORM}"
+            f"{shorten(told, 200)}\n    needed is {form}"
         )
     for name in told:
         near = [known for known in OPTIONAL if known not in names]
@@ -147,13 +154,13 @@ def _text(column: pd.Series) -> NDArray[np.object_]:
     return cells
 
 
-def _frame(file: Path) -> pd.DataFrame:
+def _frame(file: Path, form: str) -> pd.DataFrame:
     """A file's cells: probabilities as float64, all others as they are stored, and the number of each row."""
     read = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}[file.suffix]
     with _readable(file):
         frame = read(file)
     if not len(frame):
-        raise UserError(f"{file} holds no row; needed is {FORM}")
+        raise UserError(f"{file} holds no row; needed is {form}")
     for name in frame.columns:
         if name.startswith(P):
             frame[name] = _numbers(file, frame, name)

@@ -109,7 +109,14 @@ def _handed_in(study: Study, d: Document) -> Iterator[str]:
 
 
 def _training(study: Study) -> Iterator[str]:
-    shared = _shared(study.arms)
+    ours = [arm for arm in study.arms if not arm.recipe.command]
+    theirs = [arm.label for arm in study.arms if arm.recipe.command]
+    if theirs:
+        were = "was" if len(theirs) == 1 else "were"
+        yield f"{_and(theirs)} {were} trained by a program of the study's own."
+    if not ours:
+        return
+    shared = _shared(ours)
     model = shared(lambda arm: arm.recipe.model)
     told = [f"images of {size} px" if (size := shared(lambda arm: arm.data.size_px)) else ""]
     if model is not None:
@@ -127,7 +134,8 @@ def _training(study: Study) -> Iterator[str]:
     loss = shared(lambda arm: arm.recipe.loss)
     told.append(f"{loss.name} loss" if loss else "")
     known = [each for each in told if each]
-    yield f"Every arm was trained with {_and(known)}, but for what it is about."
+    every = "Every other arm" if theirs else "Every arm"
+    yield f"{every} was trained with {_and(known)}, but for what it is about."
     stages = shared(lambda arm: arm.recipe.stages)
     if stages:
         yield f"Training updated {', then '.join(map(_stage, stages))}."

@@ -127,6 +127,8 @@ def unseen_by_all(study: Study, evidence: Evidence, labels: Iterable[str], name:
 
 def unknown(recipe: Recipe) -> tuple[str, ...]:
     """Augmentations of which nobody here knows what they do; until then they make nothing seen."""
+    if recipe.command:
+        return ("its command",)
     parts = [part for part in with_parts(recipe.augment) if part.params.get("p") != 0]
     names = (part.name for part in parts if augmentations[part.name].traits.get("does", ()) is None)
     return tuple(dict.fromkeys(names))

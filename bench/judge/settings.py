@@ -10,8 +10,10 @@ from typing import Any, TypeGuard
 
 from bench.identity import identity
 from bench.judge.outcomes import Outcome, Outcomes, device, gang, trained
-from bench.recipe import SOURCE_KEYS, Choice
+from bench.recipe import SOURCE_KEYS, Choice, Recipe
 from bench.registry import augmentations, sources
+from bench.study.command import named
+from bench.study.patch import look_up
 from bench.study.read import Arm, Study
 
 NOTICED = 1.02
@@ -32,6 +34,8 @@ def flat(arm: Arm) -> dict[str, str]:
     """Every setting of an arm, by dotted key, spelled as in a study; of one trained elsewhere none."""
     if arm.elsewhere:
         return {}
+    if arm.recipe.command:
+        return _of_command(arm.recipe) | _flatten(arm.data.model_dump(mode="json"), "data.")
     settings = _flatten(arm.recipe.model_dump(mode="json"), "")
     return _own(settings | _flatten(arm.data.model_dump(mode="json"), "data."), arm)
 
@@ -41,6 +45,12 @@ def _own(settings: dict[str, str], arm: Arm) -> dict[str, str]:
     name = arm.data.source.partition(":")[0]
     others = {f"data.{key}" for key in SOURCE_KEYS if name in sources and key not in sources[name].takes}
     return {key: value for key, value in settings.items() if key not in others}
+
+
+def _of_command(recipe: Recipe) -> dict[str, str]:
+    """All that says how a command trains: itself, and what is filled in."""
+    tree = recipe.model_dump(mode="json")
+    return {"command": recipe.command} | {key: spell(look_up(tree, key)) for key in named(recipe.command)}
 
 
 def _flatten(table: Mapping[str, Any], prefix: str) -> dict[str, str]:
@@ -73,7 +83,14 @@ def spell(value: Any) -> str:
 def shared(study: Study) -> tuple[tuple[str, str], ...]:
     """Settings that no arm changes; a key that takes no part in ids at its default is none of them."""
     arms = () if study.elsewhere else study.arms
-    tables = [_own(_flatten(identity(a.recipe), "") | _flatten(identity(a.data), "data."), a) for a in arms]
+    tables = [
+        _own(
+            (_of_command(a.recipe) if a.recipe.command else _flatten(identity(a.recipe), ""))
+            | _flatten(identity(a.data), "data."),
+            a,
+        )
+        for a in arms
+    ]
     first = tables[0] if tables else {}
     same = {key: value for key, value in first.items() if all(table.get(key) == value for table in tables)}
     return tuple((key, value) for key, value in same.items() if value != "–")
@@ -85,7 +102,9 @@ def changes(study: Study, order: Sequence[str]) -> tuple[Change, ...]:
     found = []
     for label in order:
         own = flat(study.arm(label))
-        for key in dict.fromkeys([*base, *own]):
+        programs = [arm for arm in (study.arm(study.baseline), study.arm(label)) if arm.recipe.command]
+        # Of an arm that bench trains and one that a program does, only what the program has is told.
+        for key in dict.fromkeys([*base, *own] if len(programs) != 1 else flat(programs[0])):
             before, after = base.get(key, "–"), own.get(key, "–")
             if before != after:
                 found.append(Change(label, key, before, after))

@@ -107,6 +107,8 @@ def batch_problems(trial: Trial, labels: Labels, classes: int) -> list[str]:
 
     labels   (N,) of the training split
     """
+    if trial.recipe.command:
+        return []
     recipe, images = trial.recipe, epoch(trial, labels, classes)
     if recipe.batch_size <= images:
         return []

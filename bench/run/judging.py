@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,8 @@ def _name_of(paths: Sequence[Path]) -> str:
     if len(paths) > 1:
         raise UserError("several files make one study: give it a name, --name NAME, or put them in a folder")
     path = paths[0].resolve()
-    return path.stem if path.suffix in SUFFIXES else path.name
+    called = path.stem if path.suffix in SUFFIXES else path.name
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", called).strip("-_") or called
 
 
 def _toml(paths: Sequence[Path], file: Path | None) -> str:

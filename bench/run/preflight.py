@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from bench.plan import VAL_SHIFT, Run, ScoredSet, Trial
 from bench.progress.terminal import Terminal
 from bench.recipe import Corrupted
 from bench.run import foresight
+from bench.study.command import HOLE, words
 from bench.study.read import Study
 
 if TYPE_CHECKING:
@@ -76,11 +78,26 @@ def check(study: Study, runs: Sequence[Run], machine: Machine, terminal: Termina
         if training is not None and (run.arm, data, built) not in checked:
             checked.add((run.arm, data, built))
             problems |= dict.fromkeys(metrics.problems(training.classes))
-            found = _check_model(trial, training, networks)
-            found += foresight.batch_problems(trial, training.labels, training.classes)
-            found = found or _check_training(trial, training, networks)
+            if trial.recipe.command:
+                found = list(_check_program(trial))
+            else:
+                found = _check_model(trial, training, networks)
+                found += foresight.batch_problems(trial, training.labels, training.classes)
+                found = found or _check_training(trial, training, networks)
             problems |= {f"arm {run.arm}: {problem}": None for problem in found}
     foresight.refuse(study.name, problems)
+
+
+def _check_program(trial: Trial) -> Iterator[str]:
+    """That there is the program that a command names."""
+    program = words(trial.recipe.command)[0]
+    assert trial.folder is not None, "a command has one"
+    if (
+        not HOLE.search(program)
+        and not shutil.which(program, path=None)
+        and not (trial.folder / program).is_file()
+    ):
+        yield f'command = "{program} …": there is no such program, neither installed nor in {trial.folder}'
 
 
 def _check_images(trial: Trial, sets: Sequence[ScoredSet], machine: Machine, terminal: Terminal) -> _Training:

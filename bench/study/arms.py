@@ -38,8 +38,8 @@ class Arm(Frozen):
 
     @property
     def elsewhere(self) -> bool:
-        """Whether it was trained by somebody else's program: its recipe says nothing then."""
-        return bool(models[self.recipe.model.name].traits.get("elsewhere"))
+        """Whether predictions of it were handed in: its recipe says nothing then."""
+        return not self.recipe.command and bool(models[self.recipe.model.name].traits.get("elsewhere"))
 
 
 @dataclass

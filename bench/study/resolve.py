@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from bench.errors import did_you_mean, shorten
 from bench.recipe import Choice, Recipe
 from bench.registry import SLOTS, Registry, augmentations
+from bench.study import command
 from bench.study.patch import DEFAULTS, Tree, apply, normalise
 from bench.study.wording import Problem, problems_of
 
@@ -23,6 +24,8 @@ def resolve(tree: Mapping[str, Any]) -> tuple[Recipe | None, list[Problem]]:
     """The checked recipe, or None and all its problems, located inside the tree."""
     filled = normalise(tree)
     problems: list[Problem] = []
+    if filled.get("command"):
+        filled.setdefault("model", {"name": "elsewhere"})  # whatever it trains
     for slot, registry in SLOTS.items():
         if slot in filled:
             filled[slot] = _component(registry, filled[slot], (slot,), problems)
@@ -70,7 +73,7 @@ def _a(word: str) -> str:
 
 def _rules(recipe: Recipe) -> list[Problem]:
     """What is wrong between fields that are each right."""
-    problems = []
+    problems = list(_commanded(recipe))
     if recipe.augment_mode == "static":
         for i, choice in enumerate(recipe.augment):
             mixing = [part.name for part in with_parts([choice]) if _mixes_images(part)]
@@ -81,6 +84,16 @@ def _rules(recipe: Recipe) -> list[Problem]:
     if all(stage.train == "none" for stage in recipe.stages):
         problems.append(Problem(("stages",), "", 'every stage is "none": nothing would be trained'))
     return problems
+
+
+def _commanded(recipe: Recipe) -> Iterator[Problem]:
+    """What is wrong with the command that trains, and with what only goes with one."""
+    if recipe.command:
+        texts = command.problems(recipe.command, recipe.model_dump(mode="json"))
+        yield from (Problem(("command",), shorten(recipe.command), text) for text in texts)
+    elif recipe.settings:
+        text = "is what a command alone knows; leave it out, or give a command"
+        yield Problem(("settings",), shorten(recipe.settings), text)
 
 
 def _views(recipe: Recipe) -> Iterator[Problem]:

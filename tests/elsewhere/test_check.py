@@ -87,6 +87,11 @@ def test_each_mistake_is_told_with_its_row(tmp_path: Path, kind: str) -> None:
         assert text in found
 
 
+def test_a_row_whose_class_is_wrong_is_there_all_the_same(tmp_path: Path) -> None:
+    for column, value in (("label", "cow"), ("p_dog", "")):
+        assert len(checked(put(column, value)(predicted()), tmp_path).problems) == 1
+
+
 def test_all_mistakes_are_told_together_and_only_they(tmp_path: Path) -> None:
     assert problems(predicted(), tmp_path) == ""
     table = put("label", "cow", slice(7, 8))(put("seed", "x", slice(9, 10))(predicted()))

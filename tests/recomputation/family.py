@@ -338,14 +338,14 @@ class Family:
         every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
         called = self.study.grouped(name) or "images"
         if kind == "gap":
-            many = _about(math.ceil(times)) if times >= 10 else f"{times:.2g}"
+            many = f"{times:.2g}" if times < 10 else two_digits(math.ceil(times))
             return f"{many} times as many {called} of both sets"
-        further = math.ceil(items(every, name) * (times - 1))
-        return f"{_about(further)} more {'test ' if called == 'images' else ''}{called}"
+        further = two_digits(math.ceil(items(every, name) * (times - 1)))
+        return f"{further} more {'test ' if called == 'images' else ''}{called}"
 
 
-def _about(count: int) -> str:
-    """To two digits, never less."""
+def two_digits(count: int) -> str:
+    """A count, rounded up to two digits."""
     step = 10 ** max(0, len(str(count)) - 2)
     return f"{-(-count // step) * step:,}"
 

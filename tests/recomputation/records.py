@@ -166,6 +166,9 @@ class Study:
             "trials that failed or are missing": not all(one.done or one.diverged for one in finals),
             "trials beside the arms' that are not done": not all(trial.done for trial in beside),
             "screens with trials that are no plain result": self.file.get("design") == "screen" and odd,
+            "arms that a program trains": any(
+                trial.record.get("recipe", {}).get("command") for trial in (*finals, *beside)
+            ),
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
             "slices": bool(self.file.get("slices")),
         }

@@ -33,7 +33,7 @@ ALIKE = {
 """Families that resemble an augmentation: the table in docs/method.md, "Seen and unseen"."""
 DRAWN = ("data.n_images",)
 """Keys of the synthetic source alone."""
-LATER = {"data.fit": "crop", "data.fill": "black", "data.drop_classes": []}
+LATER = {"command": "", "data.fit": "crop", "data.fill": "black", "data.drop_classes": []}
 """Keys that the first version did not know, and their defaults: told only where they leave these."""
 COPIES = ("rotation", "zoom", "crop")
 """What the images have seen that upsampling adds."""

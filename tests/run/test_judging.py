@@ -139,6 +139,12 @@ def test_another_file_or_a_trained_study_of_that_name_is_left_alone(tmp_path: Pa
     assert "tiny" in report_of(tmp_path, "tiny")
 
 
+def test_a_file_with_spaces_in_its_name_is_a_study_all_the_same(tmp_path: Path) -> None:
+    file = write(predicted(), tmp_path / "my runs (2).csv")
+    ending = judge([file], machine_in(tmp_path), Wanted(), Terminal(quiet=True))
+    assert ending.report.parent.name == "my-runs-2"
+
+
 def test_a_claim_that_comes_after_the_first_report_has_no_verdict(tmp_path: Path) -> None:
     judged(predicted(sets=SETS), tmp_path)
     judged(predicted(sets=SETS), tmp_path, ASKED)
@@ -224,6 +230,15 @@ def test_a_set_is_local_by_name_and_there_may_be_none(tmp_path: Path) -> None:
     assert "Locally" not in text
 
 
+def test_arms_in_an_order_have_a_trend(tmp_path: Path) -> None:
+    table = predicted(("noisy", "plain", "mixup"), (0, 1, 2, 3), {"local": 150})
+    judged(table, tmp_path, 'baseline = "plain"\nordered = [["noisy", "plain", "mixup"]]\n')
+    (row,) = pd.read_csv(tmp_path / "results" / "mine" / "tables" / "ordered.csv").to_dict("records")
+    assert (row["best"], row["levels"]) == ("mixup", "noisy, plain, mixup")
+    assert row["line_low"] > 0
+    assert "noisy" not in row["among"]
+
+
 def test_copies_of_an_image_are_one_item(tmp_path: Path) -> None:
     table = predicted(sets={"local": 60, "heavy": 120})
     copy = table.image.str.extract(r"heavy-(\d+)", expand=False).fillna("0").astype(int)
@@ -240,7 +255,9 @@ def test_other_commands_know_a_judged_study(tmp_path: Path) -> None:
     judged(predicted(sets=SETS), tmp_path)
     machine, runner = machine_in(tmp_path), CliRunner()
     id = Store(machine.results).ids()[0]
-    assert "elsewhere (arm=" in trial(id, machine, as_json=False)
+    shown = trial(id, machine, as_json=False)
+    assert "elsewhere (arm=" in shown
+    assert "parameters  unknown" in shown
     at = ["--results", str(machine.results)]
     for command in (["report", "mine", "--check"], ["status"], ["compare", "mine/plain", "mine/mixup"]):
         found = runner.invoke(app, [*command, *at])

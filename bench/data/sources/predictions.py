@@ -16,7 +16,7 @@ def locate(asked: Asked) -> Located:
     raise UserError(f"{asked.written}: these are predictions, not images\n    bench judge {path}")
 
 
-@sources.register("predictions", path="any", locate=locate)
+@sources.register("predictions", path="any", locate=locate, judged=True)
 def predictions(path: Path) -> Reader:
     """No images, but what somebody else's training said of some: ``bench judge`` reads it.
 
