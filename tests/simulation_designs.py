@@ -137,7 +137,8 @@ def judge(parts: Parts, declared: int, moderated: bool = True, independent: int 
         orthogonal = independent is None
         shared = stats.prior(own * parts.seeds, freedom, independent, orthogonal=orthogonal)
         _, share = variances(parts, shared.variance[:, None] / parts.seeds)
-        s2, freedom = shared.shrink(own * parts.seeds, freedom, orthogonal or share >= stats.HALF)
+        weight = 1.0 if orthogonal else np.square(share)
+        s2, freedom = shared.shrink(own * parts.seeds, freedom, weight)
         deciding = s2 / parts.seeds
     else:
         deciding = own

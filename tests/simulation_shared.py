@@ -213,8 +213,8 @@ def certainty(seen: Seen, shared: bool) -> Sure:
     if shared:
         prior = stats.prior(seed * seen.seeds, freedom)
         common = prior.variance[:, None] / seen.seeds
-        lent = common / variance_of(seen, common) >= stats.HALF
-        s2, freedom = prior.shrink(seed * seen.seeds, freedom, lent)
+        weight = np.square(common / variance_of(seen, common))
+        s2, freedom = prior.shrink(seed * seen.seeds, freedom, weight)
         seed = s2 / seen.seeds
     V = variance_of(seen, seed)
     return Sure(np.sqrt(V), seed / V, freedom, seen.items)

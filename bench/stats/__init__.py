@@ -19,7 +19,7 @@ from bench.stats.intervals import (
 )
 from bench.stats.jackknife import JACKKNIFE, by_group, pseudo_values
 from bench.stats.luck import largest_by_luck
-from bench.stats.moderated import HALF, Prior, moderate, prior
+from bench.stats.moderated import Prior, moderate, prior
 from bench.stats.power import (
     MANY_TIMES,
     assumed,
@@ -58,7 +58,6 @@ __all__ = [
     "FEWEST_SEEDS",
     "FEWEST_TO_PREDICT",
     "FUTILE",
-    "HALF",
     "JACKKNIFE",
     "LEVEL",
     "MANY_TIMES",

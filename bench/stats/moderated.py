@@ -18,9 +18,6 @@ from bench.stats.intervals import Interval, Shared
 
 Doubles = NDArray[np.float64]
 
-HALF = 0.5
-"""Share of V from which on seeds are what is uncertain."""
-
 
 @dataclass(frozen=True)
 class Prior:
@@ -32,17 +29,17 @@ class Prior:
     """(…) d₀, its degrees of freedom, at least 0; 0 where nothing is shared."""
 
     def shrink(
-        self, variance: ArrayLike, freedom: ArrayLike, lent: ArrayLike = True
+        self, variance: ArrayLike, freedom: ArrayLike, weight: ArrayLike = 1.0
     ) -> tuple[Doubles, Doubles]:
         """Variances and degrees of freedom to decide with: the posterior's where larger, else one's own.
 
         variance  (…, K) s², at least 0; NaN where missing
         freedom   (…, K) its degrees of freedom d, above 0
-        lent      (…, K) whether a comparison is told by the others at all
+        weight    (…, K) how much of d₀ counts, 0 to 1
         returns   (…, K) each
         """
         s2, d = np.broadcast_arrays(np.asarray(variance, float), np.asarray(freedom, float))
-        d0, s0 = np.where(lent, self.freedom[..., None], 0.0), self.variance[..., None]
+        d0, s0 = self.freedom[..., None] * np.asarray(weight, float), self.variance[..., None]
         posterior = (d0 * s0 + d * s2) / (d0 + d)
         lower = s2 < posterior  # NaN, where nothing is shared, is no such comparison
         return np.where(lower, posterior, s2), np.where(lower, d0 + d, d)
@@ -98,13 +95,13 @@ def inverse_trigamma(value: ArrayLike) -> Doubles:
     return np.asarray(x)
 
 
-def borrows(interval: Interval, variance: float) -> bool:
-    """Whether a comparison is told by the others: with s₀², ``variance``, seeds make at least half of its V.
+def weight(interval: Interval, variance: float) -> float:
+    """How much of d₀ a comparison is lent, 0 to 1: w² of ``variance``, the s₀² that all have in common.
 
-    Where items make most of it, seeds' degrees of freedom are not what it lacks, and the few that it has keep
-    Cochran and Cox's quantile careful.
+    Where items make most of V, seeds' degrees of freedom are not what it lacks, and the few that it has keep
+    Cochran and Cox's quantile careful. Squared, as shares count in Welch's and Satterthwaite's.
     """
-    return replace(interval, seed_variance=variance / interval.seeds).seed_share >= HALF
+    return replace(interval, seed_variance=variance / interval.seeds).seed_share ** 2
 
 
 def moderate(
@@ -114,7 +111,7 @@ def moderate(
 
     intervals    one per comparison; None: it tells nothing, and gets nothing. Numbers of seeds may differ
     independent  see ``prior``
-    orthogonal   see ``prior``; these are all told by the others, else only those that ``borrows`` says
+    orthogonal   see ``prior``; these are lent all of d₀, others as much as ``weight`` says
     returns      in the same order; ``p`` of each is the moderated one, its half width the wider of the two
     """
     told = [interval for interval in intervals if interval is not None]
@@ -123,12 +120,12 @@ def moderate(
     shared = prior(s2, d, independent, orthogonal=orthogonal)
     if not told or not shared.freedom > 0:
         return list(intervals)
-    lent = [orthogonal or borrows(one, float(shared.variance)) for one in told]
+    weights = [1.0 if orthogonal else weight(one, float(shared.variance)) for one in told]
     lower = [
         replace(interval, shared=Shared(float(variance) / interval.seeds, float(freedom)))
         if freedom > own
         else interval
-        for interval, variance, freedom, own in zip(told, *shared.shrink(s2, d, lent), d, strict=True)
+        for interval, variance, freedom, own in zip(told, *shared.shrink(s2, d, weights), d, strict=True)
     ]
     found = iter(lower)
     return [None if interval is None else next(found) for interval in intervals]

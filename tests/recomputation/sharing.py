@@ -57,7 +57,7 @@ def lend(effects: Mapping[Name, Effect], independent: int, orthogonal: bool = Fa
     for name, one in effects.items():
         d, s2 = one.seeds - 1 + one.lent, one.v_seed * one.seeds
         common = replace(one, v_seed=variance / one.seeds)
-        counts = freedom if orthogonal or common.v_seed >= common.variance / 2 else 0.0
+        counts = freedom * (1.0 if orthogonal else (common.v_seed / common.variance) ** 2)
         posterior = (counts * variance + d * s2) / (counts + d)
         if counts > 0 and s2 < posterior:
             by = replace(one, v_seed=posterior / one.seeds, lent=one.lent + counts)
