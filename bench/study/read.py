@@ -10,16 +10,15 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from bench.corruptions import families
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
-from bench.recipe import HIDDEN_NAME, SOURCE_KEYS, Data, Frozen, Hidden, Recipe, Split, repeated
-from bench.registry import Component, metrics, sources, use
-from bench.study import gates
+from bench.recipe import HIDDEN_NAME, Data, Frozen, Hidden, Recipe
+from bench.registry import Component, metrics, use
+from bench.study import checks, gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
+from bench.study.checks import has_local
 from bench.study.code import Code, Outside, nothing, run_in
 from bench.study.effects import EffectClaims, EffectError
 from bench.study.file import (
-    REPLICATE_SEEDS,
     ClaimTable,
     Criterion,
     Delta,
@@ -42,8 +41,6 @@ Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remo
 RESERVED = ("trials", "reference", "smoke-runs", "index")
 LOCAL_SET = "test"
 """What a plan calls the local test set; a metric calls it ``local``."""
-NOT_SETS = ("local", "test", "val", "val_shift", "gap", "cost")
-"""Names that already mean something in a metric, so no hidden set can have them."""
 
 
 class Claim(Frozen):
@@ -121,11 +118,6 @@ class Study(Frozen):
         return {arm.label: arm for arm in self.arms}[label]
 
 
-def has_local(data: Data) -> bool:
-    """Whether there are local test images: all but ``test = 0`` leave some."""
-    return not isinstance(data.split, Split) or data.split.test > 0
-
-
 def load(path: Path, outside: Callable[[Path], Outside] = run_in) -> Study:
     """The study in the file at ``path``. Raises UserError that lists all its mistakes.
 
@@ -170,18 +162,18 @@ class _Reader:
     def study(self, name: str, file: str) -> Study:
         for key, problem in contradictions(self.table):
             self._add(key, None, problem)
-        self._check_sources()
+        self.mistakes += checks.of_sources(self.table, self.hidden)
         written = self._written()
         built = read_arms(self.table, self.mistakes)
         if written is None:
             raise mistakes_error(file, self.mistakes)
         # From here on, what refers to arms and sets; a broken table has been reported and is left out of it.
-        self._check_hidden(written)
-        self._check_local(written)
-        self._check_slices(written)
+        self.mistakes += checks.of_hidden(written, self.hidden)
+        self.mistakes += checks.of_local(written, self.hidden)
+        self.mistakes += checks.of_slices(written)
         self.sets = (*("local",) * has_local(written.data), *self.hidden)
         primary = written.primary or next((f"{h}.accuracy" for h in self.hidden), "local.accuracy")
-        if written.primary or self.hidden:  # without either _check_local has said what is missing
+        if written.primary or self.hidden:  # without either checks.of_local has said what is missing
             self._check_metric("primary", primary, self.sets)
         for score in written.scores:
             if (problem := metrics.problem(score)) and not metrics.needs_class(score):
@@ -194,11 +186,11 @@ class _Reader:
         ]
         must = list(self._gates(written, built, primary))
         in_order = tuple(self._ordered(written, built))
-        self._check_seeds(written)
-        self._check_fill(built)
-        self._check_spare(written, built)
+        self.mistakes += checks.of_seeds(written, _seeds(written), self._further_seeds(written))
+        self.mistakes += checks.of_fill(self.table.get("data") or {}, built)
+        self.mistakes += checks.of_spare(written, built)
         self._check_tune(written, built)
-        self._check_ensembles(written, built)
+        self.mistakes += checks.of_ensembles(written, built)
         if self.mistakes:
             raise mistakes_error(file, self.mistakes)
         return Study(
@@ -223,17 +215,8 @@ class _Reader:
         seeds = _seeds(written)
         return tuple(range(max(seeds) + 1, max(seeds) + 1 + (written.baseline_seeds or 0) - len(seeds)))
 
-    def _check_seeds(self, written: StudyFile) -> None:
-        every = (*_seeds(written), *self._further_seeds(written))
-        if written.baseline_seeds is not None and written.baseline_seeds <= len(_seeds(written)):
-            problem = f"must be more than the {len(_seeds(written))} seeds of every arm, or left out"
-            self._add("baseline_seeds", written.baseline_seeds, problem)
-        elif every[-1] >= REPLICATE_SEEDS and written.baseline_seeds is not None:
-            problem = f"goes up to seed {every[-1]}; seeds of replicates are 0 to {REPLICATE_SEEDS - 1}"
-            self._add("baseline_seeds", written.baseline_seeds, problem)
-
     def _add(self, path: str, found: Any, problem: str) -> None:
-        self.mistakes.append(Mistake(path, "" if found is None else shorten(found), problem))
+        self.mistakes.append(checks.wrong(path, found, problem))
 
     def _written(self) -> StudyFile | None:
         """The file's tables, without the broken ones if there are any, so that the rest is still checked."""
@@ -265,93 +248,6 @@ class _Reader:
         claims = self.table.get("claims", [])
         readable = isinstance(claims, list) and ("claims",) not in self.broken
         return [n for n in range(len(claims)) if ("claims", n) not in self.broken] if readable else []
-
-    def _check_sources(self) -> None:
-        """That sources are registered and take the keys given with them, whatever else is wrong."""
-        hidden = {f"[hidden.{name}]": self.table["hidden"][name] for name in self.hidden}
-        for where, table in {"[data]": self.table.get("data"), **hidden}.items():
-            source = table.get("source") if isinstance(table, dict) else None
-            external = where != "[data]"
-            if not isinstance(source, str) or (external and table.get("kind") != "external"):
-                continue  # said elsewhere
-            if problem := sources.problem(source, external=external):
-                self._add(f"{where} source", source, problem)
-            elif not external:
-                self._check_keys(table, sources.named(source)[0])
-
-    def _check_keys(self, data: Tree, source: Component) -> None:
-        for key in SOURCE_KEYS:
-            if key in data and key not in source.takes:
-                takers = ", ".join(each.name for each in sources if key in each.takes)
-                problem = f"{source.name} takes no {key}; leave it out (it goes with {takers})"
-                self._add(f"[data] {key}", data[key], problem)
-
-    def _check_fill(self, built: Arms) -> None:
-        pads = any(arm.data.fit == "pad" for arm in built.arms)
-        if built.arms and not pads and "fill" in self.table["data"]:
-            self._add(
-                "[data] fill",
-                self.table["data"]["fill"],
-                'goes with fit = "pad", which no arm has; leave it out',
-            )
-
-    def _check_spare(self, written: StudyFile, built: Arms) -> None:
-        """``val_images`` takes from what a limit leaves over."""
-        if not built.arms or any(arm.data.limit is not None for arm in built.arms):
-            return
-        asked = {"[data]": written.data.val_images, "[tune]": written.tune and written.tune.val_images}
-        for table, count in asked.items():
-            if count is not None:
-                problem = (
-                    "is filled up with what [data] limit leaves over, and no arm has a limit; leave it out"
-                )
-                self._add(f"{table} val_images", count, problem)
-
-    def _check_hidden(self, written: StudyFile) -> None:
-        for name in self.hidden:
-            if name in NOT_SETS or not re.fullmatch(HIDDEN_NAME, name):
-                self._add(
-                    f"[hidden.{name}]",
-                    None,
-                    f"use letters, digits, - and _, and none of {', '.join(NOT_SETS)}",
-                )
-        self.mistakes += families.problems(written.hidden, written.val_shift)
-        if written.data.source != "synthetic":
-            for name, hidden in written.hidden.items():
-                if hidden.kind == "synthetic":
-                    problem = 'goes with source = "synthetic"; use corrupted or external'
-                    self._add(f"[hidden.{name}] kind", "synthetic", problem)
-
-    def _check_slices(self, written: StudyFile) -> None:
-        """They are of sets that a source with columns gives; corrupted sets have those of the local one."""
-        known = ["local"] * has_local(written.data)
-        known += [name for name, hidden in written.hidden.items() if hidden.kind == "external"]
-        for name, columns in written.slices.items():
-            if name not in known:
-                made = name in written.hidden
-                problem = "has the slices of local, of which it is made" if made else "no set of that name"
-                self._add(f"[slices] {name}", None, f"{problem}; {did_you_mean(name, known)}")
-            elif double := repeated(columns):
-                self._add(f"[slices] {name}", list(columns), f"names the column {double} twice")
-
-    def _check_local(self, written: StudyFile) -> None:
-        """``test = 0`` leaves no local test image: hidden sets of other images must decide."""
-        if has_local(written.data):
-            return
-        where = "[data] split"
-        if not self.hidden:
-            problem = (
-                "test = 0 leaves nothing to decide; add a hidden set of other images, or give test a share"
-            )
-            self._add(where, None, problem)
-        if written.replicates is not None:
-            self._add(
-                where, None, "test = 0, but in cross-validation every image is a test image of some fold"
-            )
-        for name, hidden in written.hidden.items():
-            if hidden.kind == "corrupted":
-                problem = "is made of local test images, and [data] split has test = 0; give test a share"
-                self._add(f"[hidden.{name}] kind", "corrupted", problem)
 
     def _gates(self, written: StudyFile, built: Arms, primary: str) -> Iterator[Gate]:
         if built.labels is None:
@@ -419,14 +315,6 @@ class _Reader:
         if not wanted:
             self._add(path, wanted, "names no arm")
         return tuple(dict.fromkeys(found))
-
-    def _check_ensembles(self, written: StudyFile, built: Arms) -> None:
-        for name, ensemble in written.ensembles.items():
-            if built.labels is not None and ensemble.arm not in built.labels:
-                hint = did_you_mean(ensemble.arm, built.labels)
-                self._add(f"[ensembles.{name}] arm", ensemble.arm, f"no such arm; {hint}")
-            if name in (built.labels or ()):
-                self._add(f"[ensembles.{name}]", None, "an arm has this name already; choose another")
 
     def _check_tune(self, written: StudyFile, built: Arms) -> None:
         tune = written.tune
