@@ -25,6 +25,9 @@ Counting = Callable[[str], AbstractContextManager[Count]]
 
 PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 """A file that is not complete yet."""
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Why a file cannot be written by no fault of its writer."""
+CACHE_SETTING = "cache in bench.toml, or BENCH_CACHE"
 OLD_S = 60.0
 """Seconds after which nobody writes it any more."""
 
@@ -94,6 +97,27 @@ def sweep(*folders: Path, older_s: float = OLD_S) -> None:
             for part in (folder / name for name in names if PART.fullmatch(name)):
                 if now - part.stat().st_mtime > older_s:
                     part.unlink()
+
+
+@contextlib.contextmanager
+def filling(cache: Path, setting: str) -> Iterator[None]:
+    """Have a cache that cannot be written named by the error, and what sets its place.
+
+    cache     the folder
+    setting   what names another, as a person writes it
+
+    Raises OSError where writing within does, for a worker still the machine's failure and no bug.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno is None and " requested and " in str(error)  # NumPy leaves out the system's number
+        number = errno.ENOSPC if full else error.errno
+        inside = not error.filename or str(error.filename).startswith(str(cache))
+        if number not in REFUSED or not inside:
+            raise
+        told = f"it belongs to the cache {cache}: make room, or name another: {setting}"
+        raise OSError(number, f"{os.strerror(number)}\n    {told}", error.filename or str(cache)) from error
 
 
 def hand_over(path: Path, content: bytes) -> Path:

@@ -5,6 +5,7 @@ What needs the disk (where a source is and what its content hashes to) comes in 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -163,10 +164,12 @@ class Trial:
     """From outside: whoever trains or scores this trial runs it first."""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def fingerprint(payload: Any) -> str:
     """SHA-256 hex of ``payload`` as canonical JSON: independent of key order, the same on every machine."""
-    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(payload).encode()).hexdigest()
 
 
 class PlannedTrial(Frozen):
@@ -378,25 +381,26 @@ class Plan:
     def file(self) -> PlanFile:
         """What ``plan.json`` holds."""
         labels = [arm.label for arm in self.study.arms]
-        shared = [label for label in labels if any(run.arm == label + SHARED for run in self.shared)]
+        trials: dict[str, list[PlannedTrial]] = {}
+        for run in self.everything:
+            trials.setdefault(run.arm, []).append(planned_trial(run))
+
+        def arm(label: str, suffix: str = "") -> PlannedArm:
+            return PlannedArm(label=label, trials=tuple(trials.get(label + suffix, ())))
+
         return PlanFile(
             study=self.study.name,
             baseline=self.study.baseline,
             data_fingerprint=self.data_fingerprint,
-            arms=tuple(_planned_arm(label, self.runs) for label in labels),
+            arms=tuple(map(arm, labels)),
             searches=self.searches,
-            shared=tuple(_planned_arm(label, self.shared, SHARED) for label in shared),
-            again=_planned_arm(self.study.baseline, self.again, AGAIN) if self.again else None,
+            shared=tuple(arm(label, SHARED) for label in labels if label + SHARED in trials),
+            again=arm(self.study.baseline, AGAIN) if self.again else None,
             looks=self.looks,
             shares=self.shares,
             components=tell(choice for arm in self.study.arms for choice in arm.recipe.augment),
             accounts=self.accounts,
         )
-
-
-def _planned_arm(label: str, runs: Sequence[Run], suffix: str = "") -> PlannedArm:
-    trials = tuple(planned_trial(run) for run in runs if run.arm == label + suffix)
-    return PlannedArm(label=label, trials=trials)
 
 
 def planned_trial(run: Run) -> PlannedTrial:
@@ -409,10 +413,16 @@ def planned_trial(run: Run) -> PlannedTrial:
 def read_plan_file(path: Path) -> PlanFile:
     """``plan.json``. Raises UserError when it is damaged."""
     try:
-        return PlanFile.model_validate_json(content_of(path))
+        return _plan_file(content_of(path))
     except (ValidationError, OSError) as error:
         problem = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{path} is damaged ({problem}); delete it, bench run writes it again") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _plan_file(content: bytes) -> PlanFile:
+    """One is asked for half a dozen times, and may hold 30,000 trials."""
+    return PlanFile.model_validate_json(content)
 
 
 def make_plan(study: Study, locator: Locator) -> Plan:
@@ -437,10 +447,13 @@ class Planner:
             for name, hidden in study.hidden.items()
             if hidden.kind == "external"
         }
+        self._known_sets: dict[tuple[str, Replicate], tuple[ScoredSet, ...]] = {}
+        """Images as the study has them, and replicate → what is scored after it: the same in most arms."""
 
     def sets(self) -> tuple[ScoredSet, ...]:
         """What the baseline's first replicate is scored on."""
-        return self._sets(self.study.arm(self.study.baseline), self.replicates[0])
+        arm = self.study.arm(self.study.baseline)
+        return self._sets(arm, self.replicates[0], arm.data.model_dump_json())
 
     def data_fingerprint(self) -> str:
         """Hash of everything about the baseline's images that can change a score."""
@@ -450,9 +463,9 @@ class Planner:
 
     def finals(self, arm: Arm, replicates: Sequence[Replicate] | None = None) -> list[Run]:
         """The arm's replicates (or others), scored on the local test set and on every hidden set."""
-        make = self._maker(arm)
+        make, images = self._maker(arm), arm.data.model_dump_json()
         return [
-            Run(arm.label, make(replicate, "final"), self._sets(arm, replicate))
+            Run(arm.label, make(replicate, "final"), self._sets(arm, replicate, images))
             for replicate in replicates or replicates_of(self.study, arm.label)
         ]
 
@@ -495,14 +508,17 @@ class Planner:
 
         return make
 
-    def _sets(self, arm: Arm, replicate: Replicate) -> tuple[ScoredSet, ...]:
+    def _sets(self, arm: Arm, replicate: Replicate, images: str) -> tuple[ScoredSet, ...]:
+        """What is scored after a replicate of an arm. images: its ``data`` as text"""
+        if (known := self._known_sets.get((images, replicate))) is not None:
+            return known
         source = self.locator.source(arm.data.source, arm.data)
         test_key = self.locator.test_key(source, arm.data, replicate)
         sets = [ScoredSet(TEST, test_key)] if TEST in self.study.sets else []
         for name, hidden in self.study.hidden.items():
             foreign = self._foreign.get(name)
             sets.append(ScoredSet(name, self.locator.hidden_key(hidden, foreign, test_key), hidden, foreign))
-        return tuple(sets)
+        return self._known_sets.setdefault((images, replicate), tuple(sets))
 
     def _val_shift(self, trial: Trial) -> tuple[ScoredSet, ...]:
         hidden = self.study.val_shift

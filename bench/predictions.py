@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import io
+import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
@@ -40,18 +43,73 @@ class Predictions:
 
     def __post_init__(self) -> None:
         for name, array, kind in (("conditions", self.conditions, "int16"), ("groups", self.groups, "int32")):
-            if array is not None and (array.dtype.name != kind or array.shape != self.labels.shape):
+            if array is not None and (array.dtype != kind or array.shape != self.labels.shape):
                 raise ValueError(f"{name} are {kind} (N,), got {array.dtype} {array.shape}")
-        found = [(a.dtype.name, a.ndim) for a in (self.probabilities, self.labels, self.ids)]
-        if found != [("float16", 2), ("int64", 1), ("uint64", 1)]:
+        arrays: tuple[NDArray[Any], ...] = (self.probabilities, self.labels, self.ids)
+        kinds = (("float16", 2), ("int64", 1), ("uint64", 1))
+        if any(a.dtype != kind or a.ndim != axes for a, (kind, axes) in zip(arrays, kinds, strict=True)):
+            found = [(a.dtype.name, a.ndim) for a in arrays]
             raise ValueError(f"predictions need float16 (N, K), int64 (N,), uint64 (N,), got {found}")
-        lengths = [len(a) for a in (self.probabilities, self.labels, self.ids)]
+        lengths = [len(a) for a in arrays]
         if len(set(lengths)) > 1:
             raise ValueError(f"probabilities, labels and ids differ in length: {lengths}")
 
 
+def read_archive(content: bytes, wanted: Container[str] | None = None) -> dict[str, Predictions]:
+    """What was said of each set, out of a whole ``predictions.npz``. Raises one of UNREADABLE.
+
+    wanted   keys of the sets that are asked for; None: all there are
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        arrays = _Arrays(file)
+        keys = dict.fromkeys(name.rpartition("/")[0] for name in arrays)
+        return {key: read_predictions(arrays, key) for key in keys if wanted is None or key in wanted}
+
+
+class _Arrays(Mapping[str, "NDArray[Any]"]):
+    """What ``np.load`` gives, in a third of the time where arrays are small: a report opens 30,000."""
+
+    def __init__(self, file: zipfile.ZipFile) -> None:
+        self._file = file
+        self._names = {name.removesuffix(".npy"): name for name in file.namelist()}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return _array(self._file.read(self._names[name]))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    """A file in NumPy's format as an array. Raises ValueError for one of objects, which would be executed."""
+    import numpy as np
+
+    size = int.from_bytes(content[8:10], "little") if content[6:7] == b"\x01" else 0
+    if not size or content[:6] != b"\x93NUMPY":  # a header of more than 64 KiB, or foreign
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    shape, columns_first, dtype = _header(content[: 10 + size])
+    flat = np.frombuffer(content, dtype, math.prod(shape), offset=10 + size)
+    return flat.reshape(shape, order="F" if columns_first else "C").copy()
+
+
+@functools.lru_cache(maxsize=1024)
+def _header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    import numpy as np
+
+    shape, columns_first, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(head[8:]))
+    if dtype.hasobject:
+        raise ValueError("arrays of objects are not read, as with allow_pickle=False")
+    return shape, columns_first, dtype
+
+
 def read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
-    """What was said of one set, out of an opened archive. Raises one of UNREADABLE."""
+    """What was said of one set, out of the arrays of an archive. Raises one of UNREADABLE."""
     images = str(file[f"{key}/images_of"]) if f"{key}/images_of" in file else key
     probabilities, labels, ids = file[f"{key}/probabilities"], file[f"{images}/labels"], file[f"{images}/ids"]
     head = f"{key}/{PER_ITEM}"

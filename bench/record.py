@@ -25,72 +25,28 @@ SHARES = ("accuracy", "balanced_accuracy", "worst_recall", "macro_f1", "auc", "e
 Whole = Annotated[int, Field(ge=0)]
 
 
-class Record(Frozen):
-    """What is stored of a trial: what was trained, how it ended, how it scored."""
+class Brief(Frozen):
+    """What planning, a search and ``bench status`` ask of a record: how its trial ended, how it scored."""
 
     schema_version: Literal[1] = 1
     id: Annotated[str, Field(pattern=rf"^{ID.pattern}$")]
-    key: str
-    """The id without component versions: the same key under another id is a stale record."""
-    role: Literal["final", "tune"] = "final"
     status: Literal["done", "diverged", "failed", "pruned"]
     """``pruned``: a candidate that its search cut short; it serves no other study."""
     cause: str = ""
     """Failed: ``oom``, ``killed``, ``timeout``, ``error`` or ``interrupted``; else in which way."""
     message: str = ""
-    traceback: str = ""
-    recipe: dict[str, Any]
-    """The resolved recipe, all defaults filled in."""
-    data: dict[str, Any]
-    """The resolved ``[data]`` table."""
-    data_fingerprint: str
-    source: str
-    """Where the images came from, as the study writes it."""
-    seed: Whole
-    fold: Whole | None = None
-    versions: dict[str, int | str]
-    """``kind:name`` → version, of every component used."""
-    origins: dict[str, str] = Field(default_factory=dict)
-    """``kind:name`` → where it is from, of every component used that is not bench's own."""
-    classes: list[str] = Field(default_factory=list)
+    attempts: Annotated[int, Field(ge=1)] = 1
+    little_learned: str = ""
+    """Done and scored, but little was learned: how little, and what may help."""
     scores: dict[str, dict[str, Finite]] = Field(default_factory=dict)
     """Key of the scored set → score → value, 0 to 1; a score undefined on a set is left out."""
-    recalls: dict[str, dict[str, Share]] = Field(default_factory=dict)
-    """Key of the scored set → class → share of its images that were recognised."""
-    sizes: dict[str, Whole] = Field(default_factory=dict)
-    """Key of the scored set → images."""
-    conditions: dict[str, dict[str, dict[str, Finite]]] = Field(default_factory=dict)
-    """Key of a corrupted set → condition (``defocus/3``) → score → value."""
     validation: dict[str, Finite] = Field(default_factory=dict)
     metrics: dict[str, int | str] = Field(default_factory=dict)
     """Metric → version (and origin, if any) with which each set was scored; one a set lacks is undefined."""
-    little_learned: str = ""
-    """Done and scored, but little was learned: how little, and what may help."""
-    training: list[dict[str, Any]] = Field(default_factory=list)
-    """One table per stage: what was trained, epochs, steps, best epoch."""
-    parameters: Whole | None = None
-    trainable_parameters: Whole | None = None
-    flops: Whole | None = None
-    """Floating-point operations of one image's way through the network; a multiply-accumulate is two."""
-    libraries: dict[str, str] = Field(default_factory=dict)
-    # From here on nothing takes part in "equal" (NOT_COMPARED).
     timings: dict[str, Finite] = Field(default_factory=dict)
     """Phase → seconds; and ``images_per_s``, the median speed of training."""
-    memory: dict[str, Finite] = Field(default_factory=dict)
-    machine: dict[str, str | int | float | None] = Field(default_factory=dict)
-    """``device``, ``device_name`` and what else tells computers apart; ``gang`` where it was shared."""
-    commit: str = ""
-    attempts: Annotated[int, Field(ge=1)] = 1
     files: dict[str, list[str]] = Field(default_factory=dict)
     """File beside the record → its size and SHA-256; two where a run was cut short that changed it."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        for key, scores in {**self.scores, "validation": self.validation}.items():
-            for name in SHARES:
-                if not 0 <= scores.get(name, 0) <= 1:
-                    raise ValueError(f"{name} of {key} is {scores[name]:g}, which lies outside 0 to 1")
-        return self
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -108,9 +64,65 @@ class Record(Frozen):
         named = (name for scores in (self.validation, *self.scores.values()) for name in scores)
         return self.metrics or dict.fromkeys(named, 1)
 
+
+class Record(Brief):
+    """What is stored of a trial: what was trained, how it ended, how it scored.
+
+    ``NOT_COMPARED`` names what takes no part in "equal".
+    """
+
+    key: str
+    """The id without component versions: the same key under another id is a stale record."""
+    role: Literal["final", "tune"] = "final"
+    traceback: str = ""
+    recipe: dict[str, Any]
+    """The resolved recipe, all defaults filled in."""
+    data: dict[str, Any]
+    """The resolved ``[data]`` table."""
+    data_fingerprint: str
+    source: str
+    """Where the images came from, as the study writes it."""
+    seed: Whole
+    fold: Whole | None = None
+    versions: dict[str, int | str]
+    """``kind:name`` → version, of every component used."""
+    origins: dict[str, str] = Field(default_factory=dict)
+    """``kind:name`` → where it is from, of every component used that is not bench's own."""
+    classes: list[str] = Field(default_factory=list)
+    recalls: dict[str, dict[str, Share]] = Field(default_factory=dict)
+    """Key of the scored set → class → share of its images that were recognised."""
+    sizes: dict[str, Whole] = Field(default_factory=dict)
+    """Key of the scored set → images."""
+    conditions: dict[str, dict[str, dict[str, Finite]]] = Field(default_factory=dict)
+    """Key of a corrupted set → condition (``defocus/3``) → score → value."""
+    training: list[dict[str, Any]] = Field(default_factory=list)
+    """One table per stage: what was trained, epochs, steps, best epoch."""
+    parameters: Whole | None = None
+    trainable_parameters: Whole | None = None
+    flops: Whole | None = None
+    """Floating-point operations of one image's way through the network; a multiply-accumulate is two."""
+    libraries: dict[str, str] = Field(default_factory=dict)
+    memory: dict[str, Finite] = Field(default_factory=dict)
+    machine: dict[str, str | int | float | None] = Field(default_factory=dict)
+    """``device``, ``device_name`` and what else tells computers apart; ``gang`` where it was shared."""
+    commit: str = ""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for key, scores in {**self.scores, "validation": self.validation}.items():
+            for name in SHARES:
+                if not 0 <= scores.get(name, 0) <= 1:
+                    raise ValueError(f"{name} of {key} is {scores[name]:g}, which lies outside 0 to 1")
+        return self
+
     def common_metrics(self, versions: Mapping[str, int | str]) -> dict[str, int | str]:
         """What is left of ``metrics`` when sets come in that were scored with these."""
         return {name: v for name, v in self.scored_with.items() if versions.get(name) == v}
+
+    @property
+    def brief(self) -> Brief:
+        """The part of it that is asked for most."""
+        return Brief.model_construct(**{name: getattr(self, name) for name in Brief.model_fields})
 
     @property
     def trained(self) -> tuple[Recipe, Data] | None:

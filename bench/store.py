@@ -14,19 +14,21 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
 from bench import slices
+from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
 from bench.files import content_of, move, opened, sync_folder, write_whole
-from bench.predictions import UNREADABLE, Predictions, read_predictions, save_predictions
+from bench.predictions import UNREADABLE, Predictions, read_archive, save_predictions
 from bench.recipe import HIDDEN_NAME
-from bench.record import ID, Record, equal_view, why_unreadable
+from bench.record import ID, Brief, Record, equal_view, why_unreadable
 from bench.slices import Sliced
 from bench.study.read import RESERVED
 
@@ -35,6 +37,7 @@ __all__ = [
     "MOST_ATTEMPTS",
     "UNREADABLE",
     "VALIDATION",
+    "Brief",
     "Damage",
     "Predictions",
     "Record",
@@ -48,6 +51,9 @@ MOST_ATTEMPTS = 3
 """Of a trial that the machine keeps failing."""
 VALIDATION = "val"
 """Key of the validation images among a trial's predictions; the others are fingerprints."""
+ALIKE = ("recipe", "data", "versions", "origins", "metrics", "classes", "libraries", "machine")
+"""What trials of an arm mostly have in common."""
+RECORD = "record.json"
 HISTORY, PREDICTIONS, WEIGHTS = PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
 
@@ -66,12 +72,15 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.briefs = Briefs(root)
+        self._held: WeakValueDictionary[str, Record] = WeakValueDictionary()
+        """Records that somebody has: a report asks for each several times; 30,000 fill half a gigabyte."""
+        self._held_at: dict[str, Stamp] = {}
+        self._last: Record | None = None
 
     def trial_dir(self, id: str) -> Path:
         """Folder of one trial; ValueError for what is no id, so that no name becomes a path unchecked."""
-        if not ID.fullmatch(id):
-            raise ValueError(f"{shorten(id)} is no trial id: 8 to 64 hexadecimal digits")
-        return self.root / "trials" / id
+        return Path(self._path(id, ""))
 
     def study_dir(self, name: str) -> Path:
         """Folder of one study; UserError for a name that cannot be one."""
@@ -102,8 +111,40 @@ class Store:
 
     def read(self, id: str) -> Record | None:
         """The record, or None where there is none that can be used; ``damaged`` says why not."""
+        at = Stamp.of(self._path(id, RECORD))
+        held, of = self._held.get(id), self._held_at.get(id)
+        if held is not None and at == of:
+            return held
         found = self._load(id)
-        return found if isinstance(found, Record) else None
+        if not isinstance(found, Record):
+            return None
+        if (
+            self._last is not None
+        ):  # the next trial of an arm has most of this: a record takes 20 KB of memory
+            same = {name: of for name in ALIKE if (of := getattr(self._last, name)) == getattr(found, name)}
+            found = found.model_copy(update=same)
+        self._last = found
+        if at is not None and not at.young:
+            self._held[id], self._held_at[id] = found, at
+        return found
+
+    def brief(self, id: str) -> Brief | None:
+        """What is asked most of a record; of one that has not changed since it was read, without reading."""
+        at = Stamp.of(self._path(id, RECORD))
+        if at is not None and (known := self.briefs.get(id, at)):
+            return known
+        found = self._load(id)
+        if not isinstance(found, Record):
+            return None
+        if at is not None:
+            self.briefs.put(found.brief, at)
+        return found.brief
+
+    def _path(self, id: str, file: str) -> str:
+        """As text: paths of 30,000 trials take their time as objects."""
+        if not ID.fullmatch(id):
+            raise ValueError(f"{shorten(id)} is no trial id: 8 to 64 hexadecimal digits")
+        return f"{self.root}/trials/{id}/{file}"
 
     def records(self) -> list[Record]:
         """Every usable record, by id."""
@@ -116,7 +157,7 @@ class Store:
 
     def _load(self, id: str) -> Record | Damage | None:
         try:
-            content = content_of(self.trial_dir(id) / "record.json")
+            content = content_of(self._path(id, RECORD))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:  # a link to itself, a pipe, another's file
@@ -182,23 +223,43 @@ class Store:
         sums = record.files and record.files | {PREDICTIONS: [_sum(content)]}
         return record.model_copy(update={"files": sums})
 
-    def lost(self, record: Record, *, whole: bool) -> str:
+    def lost(self, record: Brief, *, whole: bool) -> str:
         """The history or predictions that a record speaks of and that are gone or changed; "" for neither.
 
-        whole   look at all their bytes, not at their sizes alone
+        whole   look at all their bytes, if not done since they were last touched; not at their sizes alone
 
         Nothing is known of records from before checksums. Weights may go: nothing is made of them alone.
         """
         for part in (HISTORY, PREDICTIONS):
             sums = record.files.get(part)
-            if sums and not _fits(self.trial_dir(record.id) / part, sums, whole=whole):
+            if sums and not self._is_as_written(record.id, part, sums, whole=whole):
                 return part
         return ""
 
-    def has_weights(self, record: Record) -> bool:
+    def _is_as_written(self, id: str, part: str, sums: Sequence[str], *, whole: bool) -> bool:
+        file = self._path(id, part)
+        at = Stamp.of(file)
+        if at is None or str(at.size) not in {known.partition(" ")[0] for known in sums}:
+            return False
+        if not whole or self.briefs.is_sound(id, part, at):
+            return True
+        found = _fits(file, sums)
+        if found:
+            self.briefs.put_sound(id, part, at)
+        return found
+
+    def restore(self, record: Record, predictions: Mapping[str, Predictions]) -> bool:
+        """Write predictions that were lost, where they are those that the record speaks of, to the byte."""
+        content = _archive(predictions)
+        if _sum(content) not in record.files.get(PREDICTIONS, []):
+            return False
+        write_whole(self.trial_dir(record.id) / PREDICTIONS, content)
+        return True
+
+    def has_weights(self, record: Brief) -> bool:
         """Whether a trial's weights are there, as they were written."""
         file, sums = self.weights_path(record.id), record.files.get(WEIGHTS)
-        return file.is_file() and (sums is None or _fits(file, sums, whole=True))
+        return file.is_file() and (sums is None or _fits(file, sums))
 
     def forget(self, id: str) -> None:
         """Take a record away: the trial is missing from here on, and trained again by the next run."""
@@ -232,16 +293,15 @@ class Store:
         self.rewrite(record)
         return record
 
-    def predictions(self, id: str) -> dict[str, Predictions]:
-        """What a trial said, by key of the scored set; empty where it stored none."""
-        import numpy as np
+    def predictions(self, id: str, wanted: Container[str] | None = None) -> dict[str, Predictions]:
+        """What a trial said, by key of the scored set; empty where it stored none.
 
-        path = self.trial_dir(id) / PREDICTIONS
-        if not path.is_file():
-            return {}
-        with np.load(path, allow_pickle=False) as file:
-            keys = dict.fromkeys(name.rpartition("/")[0] for name in file.files)
-            return {key: read_predictions(file, key) for key in keys}
+        wanted   keys that are asked for; None: all there are
+
+        Raises one of UNREADABLE.
+        """
+        path = self._path(id, PREDICTIONS)
+        return read_archive(content_of(path), wanted) if os.path.isfile(path) else {}
 
     def slices(self, study: str) -> dict[str, Sliced]:
         """What is known of a study's images beside their class; nothing where it names no slices."""
@@ -324,17 +384,15 @@ def _sum(content: bytes) -> str:
     return f"{len(content)} {hashlib.sha256(content).hexdigest()}"
 
 
-def _sum_of(file: Path) -> str:
+def _sum_of(file: Path | str) -> str:
     with opened(file) as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         return f"{stream.tell()} {digest}"
 
 
-def _fits(file: Path, sums: Sequence[str], *, whole: bool) -> bool:
+def _fits(file: Path | str, sums: Sequence[str]) -> bool:
     """Whether a file is one of those that were summed up."""
     try:
-        if not whole:
-            return file.is_file() and str(file.stat().st_size) in {known.partition(" ")[0] for known in sums}
         return _sum_of(file) in sums
     except OSError:
         return False

@@ -218,10 +218,30 @@ def score_from_weights(
     """
     classes = provide.development(trial, where.cache).classes
     with computing(trial.recipe, where.device):
-        network = stored_network(trial.recipe.model, trial.data.size_px, weights, trial.id)
-        network.to(device=where.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network.requires_grad_(False)
-        return _score(network, classes, trial, scored, where)
+        return _score(_stored(trial, weights, where), classes, trial, scored, where)
+
+
+def said_from_weights(
+    trial: Trial, scored: Sequence[ScoredSet], weights: Path, where: Surroundings
+) -> dict[str, Predictions]:
+    """What a trial said of validation, then of these sets, by key: as it was stored when it ended.
+
+    weights   as in ``score_from_weights``
+    """
+    most = min(COPIED_BYTES, where.resident_bytes or COPIED_BYTES)
+    development = provide.development(trial, where.cache, most=most)
+    with computing(trial.recipe, where.device):
+        network = _stored(trial, weights, where)
+        validation = _said(development.val, _probabilities(network, development.val, trial, where))
+        seen = _score(network, development.classes, trial, scored, where)
+    return {VALIDATION: validation} | seen.predictions
+
+
+def _stored(trial: Trial, weights: Path, where: Surroundings) -> Network:
+    network = stored_network(trial.recipe.model, trial.data.size_px, weights, trial.id)
+    network.to(device=where.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.requires_grad_(False)
+    return network
 
 
 def build_network(trial: Trial, development: Development) -> Network:

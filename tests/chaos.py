@@ -84,7 +84,7 @@ class Chaos:
 
     def survive(self, kills: int, *, fill_disk: bool) -> None:
         """Do the worst, then let it end in peace."""
-        deeds = [self.dice.choice(["worker", "worker", "conductor"]) for _ in range(kills - 1)]
+        deeds = [self.dice.choice(["worker", "worker", "conductor", "both"]) for _ in range(kills - 1)]
         deeds.insert(len(deeds) // 2, "disk" if fill_disk else "")
         running = self.start(self.results)
         for deed in [*filter(None, deeds), "conductor"]:
@@ -97,10 +97,14 @@ class Chaos:
                 continue
             if deed == "disk":
                 self.fill_disk(running)
+            at_work = _workers(running.pid) if deed == "both" else []
             running.kill()
+            for worker in at_work:
+                with contextlib.suppress(ProcessLookupError):  # it heard of it first
+                    os.kill(worker, signal.SIGKILL)
             running.wait()
-            if deed == "conductor":
-                self.note("killed the conductor")
+            if deed in ("conductor", "both"):
+                self.note(f"killed the conductor{' and its workers' if deed == 'both' else ''}")
                 self.tear_files()
             running = self.start(self.results)
         for _ in range(3):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UserError
-from bench.files import hand_over, write_whole
+from bench.files import CACHE_SETTING, filling, hand_over, write_whole
 
 
 def test_a_file_and_its_folder_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -39,3 +39,29 @@ def test_what_cannot_be_written_is_called_by_the_name_a_person_knows(tmp_path: P
         write_whole(file, full)
     assert caught.value.filename == str(file)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EROFS, "Read-only file system", "CACHE/images/x.npy"), True),
+        (OSError("3200 requested and 1600 written"), True),
+        (OSError(errno.EACCES, "Permission denied", "/elsewhere/image.png"), False),
+        (OSError(errno.EIO, "Input/output error", "CACHE/images/x.npy"), False),
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_named_with_its_setting(
+    tmp_path: Path, problem: OSError, told: bool
+) -> None:
+    if problem.filename:
+        problem.filename = problem.filename.replace("CACHE", str(tmp_path))
+    with pytest.raises(OSError) as caught, filling(tmp_path, CACHE_SETTING):
+        raise problem
+    text = f"it belongs to the cache {tmp_path}: make room, or name another: {CACHE_SETTING}"
+    assert (text in (caught.value.strerror or "")) == told
+    if told:
+        assert caught.value.errno in (errno.ENOSPC, errno.EROFS)
+        assert str(caught.value.filename).startswith(str(tmp_path))
+    else:
+        assert caught.value is problem

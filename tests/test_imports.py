@@ -41,6 +41,7 @@ ORDER = (
     "study",
     "corruptions",
     "identity",
+    "briefs",
     "record",
     "recipe",
     "machine",

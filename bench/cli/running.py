@@ -202,6 +202,10 @@ def status(
     curves: Annotated[
         bool, typer.Option("--curves", help="Also how the trials that run learn: validation accuracy.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Read every file of every trial, also those that seem unchanged."),
+    ] = False,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -212,4 +216,5 @@ def status(
     from bench.commands import status as commands
 
     machine = machine_of(results=results)
-    print(commands.status(studies or [], machine, as_json=as_json, smoked=smoke, curves=curves))
+    asked = {"smoked": smoke, "curves": curves, "check": check}
+    print(commands.status(studies or [], machine, as_json=as_json, **asked))

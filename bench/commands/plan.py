@@ -20,8 +20,8 @@ from bench.progress.terminal import Terminal
 from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
 from bench.run import slicing
-from bench.run.planning import Planning, TrialState, cells, lacking, lacks, states, store_of
-from bench.store import Record, Store
+from bench.run.planning import Planning, States, TrialState, cells, lacking, lacks
+from bench.store import Brief, Store
 from bench.study import effects
 from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
@@ -31,17 +31,18 @@ MOST_ALIASES = 7
 SIDES = {"train": "train on", "val": "validate", "test": "test"}
 LEGEND = "● done  ◔ little learned  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
-States = list[tuple[Run, TrialState, Record | None]]
 
+def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> tuple[Plan, States, Store]:
+    """The plan, with what becomes of the images, how it stands, and where its records are.
 
-def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> Plan:
-    """The plan, with what becomes of the images. Raises UserError for what a run would refuse of them."""
+    Raises UserError for what a run would refuse.
+    """
     outside = run_in if code else unread_in
     planning = Planning(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
     plan = planning.plan()
-    planning.foresee(plan)
+    standing = planning.foresee(plan)
     slicing.refuse_unknown(planning.study, [*plan.everything, *plan.pending])
-    return replace(plan, accounts=planning.told(plan))
+    return replace(plan, accounts=planning.told(plan)), standing, planning.store
 
 
 def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
@@ -49,8 +50,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
 
     code   whether to run the code that the study names
     """
-    plan = _prepared(path, machine, smoked, code)
-    standing = states(plan, store_of(machine, smoked=smoked))
+    plan, standing, store = _prepared(path, machine, smoked, code)
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
     behind = lacking(record for _, _, record in standing)
@@ -67,12 +67,12 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         + (f" + {len(study.further_seeds)} of the baseline" if study.further_seeds else "")
         + f" = {planned} trials"
         + (f", {distinct} different" if distinct < planned else ""),
-        *_tuning(plan, store_of(machine, smoked=smoked)),
+        *_tuning(plan, store),
         f"done      {_done_line(counts)}",
-        *(f"          {line}" for line in _earlier(plan, store_of(machine, smoked=smoked))),
+        *(f"          {line}" for line in _earlier(plan, store)),
         *([f"          {behind}: bench run computes it from kept predictions"] if behind else []),
-        *_decides(plan, store_of(machine, smoked=smoked)),
-        *([] if smoked else _declared(plan, store_of(machine))),
+        *_decides(plan, store),
+        *([] if smoked else _declared(plan, store)),
         *_cost(standing),
         "",
         *_grid(plan, standing),
@@ -80,6 +80,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         LEGEND,
         *_unread(),
     ]
+    store.briefs.keep()
     return "\n".join(lines)
 
 
@@ -273,8 +274,7 @@ def _replicate(run: Run) -> str:
 
 def plan_json(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
     """The same as data."""
-    plan = _prepared(path, machine, smoked, code)
-    standing = states(plan, store_of(machine, smoked=smoked))
+    plan, standing, store = _prepared(path, machine, smoked, code)
     trials = [_as_data(*each) for each in standing]
     about = {
         "study": plan.study.name,
@@ -285,10 +285,11 @@ def plan_json(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         "trials": trials,
         "not_checked": [one.id for one in foreign() if one.origin == UNREAD],
     }
+    store.briefs.keep()
     return json.dumps(about, indent=1, ensure_ascii=False)
 
 
-def _as_data(run: Run, state: TrialState, record: Record | None) -> dict[str, Any]:
+def _as_data(run: Run, state: TrialState, record: Brief | None) -> dict[str, Any]:
     replicate = run.trial.replicate
     sets = {scored.name: scored.key for scored in run.sets}
     return {

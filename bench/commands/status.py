@@ -10,35 +10,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import metrics
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
 from bench.progress.board import Cell, CellState, held, read_beacon
 from bench.progress.screen import curve_rows, duration, grid_lines, running_rows
 from bench.run.planning import lacks, store_of
-from bench.store import Record, Store
+from bench.store import Brief, Store
 
 
 def status(
-    studies: Sequence[Path], machine: Machine, *, as_json: bool, smoked: bool = False, curves: bool = False
+    studies: Sequence[Path],
+    machine: Machine,
+    *,
+    as_json: bool,
+    smoked: bool = False,
+    curves: bool = False,
+    check: bool = False,
 ) -> str:
     """done / little learned / diverged / failed (by cause) / missing of each study, and what runs now.
 
     With one study, its arms and trials too; with ``curves`` how running trials learn. All from ``plan.json``,
     the records and what a run at work says.
+
+    check   read every file of every trial, also where the disk says that it has not changed
     """
     store = store_of(machine, smoked=smoked)
+    if check:
+        store.briefs.forget()
     names = [path.stem for path in studies] or planned(store)
     beacon = read_beacon(store.root)
     standing: dict[str, States] = {}
     damaged: dict[str, str] = {}
     for name in names:
         try:
-            standing[name] = _standing(read_plan(name, store), store, beacon)
+            standing[name] = _standing(read_plan(name, store), store, beacon, check)
         except UserError as error:
             if len(names) == 1:
                 raise
             damaged[name] = str(error).partition("\n")[0]
+    store.briefs.keep()
     if as_json:
         counts: dict[str, Any] = {name: _counts(of) for name, of in standing.items()}
         counts |= {name: {"damaged": why} for name, why in damaged.items()}
@@ -82,8 +94,8 @@ States = list[tuple[Cell, str]]
 """Trials, and how each stands in words."""
 
 
-def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> States:
-    """Every trial of a plan, candidates of its searches too."""
+def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None, whole: bool) -> States:
+    """Every trial of a plan, candidates of its searches too. whole: as ``Store.lost`` has it"""
     running = {trial["trial"] for trial in beacon["running"]} if beacon else set()
     arms = [(arm, "") for arm in plan.arms] + [(arm, SHARED) for arm in plan.shared]
     arms += [(plan.again, AGAIN)] if plan.again else []
@@ -93,22 +105,22 @@ def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None) -> St
         for search in plan.searches
         for candidate in search.tried
         for trial in candidate.trials
-        if not search.ended or candidate.number not in search.pruned or store.read(trial.id)
+        if not search.ended or candidate.number not in search.pruned or store.brief(trial.id)
     ]
-    standing = []
+    standing, now = [], metrics.versions()
     for label, trial in trials:
-        record = store.read(trial.id)
+        record = store.brief(trial.id)
         state: CellState = "running" if trial.id in running else _state(trial, record)
         words = _failure(record) if state == "failed" and record else state
-        if state == "done" and record and (names := lacks(record)):
+        if state == "done" and record and (names := lacks(record, now)):
             words = f"done without {', '.join(names)}"
-        if record and state != "running" and (part := store.lost(record, whole=False)):
+        if record and state != "running" and (part := store.lost(record, whole=whole)):
             state, words = "missing", f"missing, for its {part} is gone or damaged"
         standing.append((Cell(trial.id, label, state), words))
     return standing
 
 
-def _state(trial: PlannedTrial, record: Record | None) -> CellState:
+def _state(trial: PlannedTrial, record: Brief | None) -> CellState:
     if record is None:
         return "missing"
     if record.status == "done" and any(key not in record.scores for key in trial.sets.values()):
@@ -116,7 +128,7 @@ def _state(trial: PlannedTrial, record: Record | None) -> CellState:
     return "little learned" if record.little_learned else record.status
 
 
-def _failure(record: Record) -> str:
+def _failure(record: Brief) -> str:
     """``failed (oom)``; what a person stopped did not fail."""
     return record.cause if record.cause == "interrupted" else f"failed ({record.cause})"
 

@@ -64,7 +64,7 @@ def run_of(record: Record, store: Store, machine: Machine) -> Run:
     """
     for planned in _planned(record, store):
         locator = DiskLocator(machine, (store.root / planned.file).resolve().parent)
-        plan = search.plan(_as_run(planned, store), locator, store.read, store.history)
+        plan = search.plan(_as_run(planned, store), locator, store.brief, store.history)
         for run in plan.everything:
             if run.trial.key == record.key:  # whatever the components' versions are today
                 return run

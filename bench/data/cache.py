@@ -28,7 +28,7 @@ from bench.data.outliers import GRAY_PX, perceptual_hash
 from bench.data.reader import BrokenImageError, Reader, once, open_source
 from bench.data.reading import square
 from bench.errors import UserError
-from bench.files import Count
+from bench.files import CACHE_SETTING, Count, filling
 from bench.plan import Source, fingerprint
 from bench.recipe import Data
 
@@ -72,6 +72,8 @@ def open_reader(
     fit   how they become square, see ``reading.square``; empty: its defaults
 
     Two processes that want the same images decode them once: the second waits for the first.
+
+    Raises OSError that names the cache where that is full or cannot be written.
     """
     from filelock import FileLock
 
@@ -80,12 +82,13 @@ def open_reader(
         return _load(folder)
     except _DamagedError:
         pass  # not there yet, or not whole: the lock decides who builds it
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        try:
-            return _load(folder)
-        except _DamagedError:
-            _build(folder, reader(), size_px, progress, fit)
+    with filling(cache, CACHE_SETTING):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            try:
+                return _load(folder)
+            except _DamagedError:
+                _build(folder, reader(), size_px, progress, fit)
     return _load(folder)
 
 

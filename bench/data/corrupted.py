@@ -22,7 +22,7 @@ from bench.corruptions.base import CORRUPTIONS_VERSION, one_thread
 from bench.corruptions.families import fitting, refuse_too_many, severities_of
 from bench.corruptions.profiles import Operation, draws, heavy_mix, micro_c
 from bench.data.images import Conditions, Index, Pixels, Samples, npy_header
-from bench.files import Count
+from bench.files import CACHE_SETTING, Count, filling
 from bench.plan import fingerprint
 from bench.recipe import Corrupted
 from bench.registry import corruptions
@@ -56,12 +56,13 @@ def corrupted_samples(
         return _load(folder, work)
     except _DamagedError:
         pass  # not there yet, or not whole: the lock decides who makes it
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        try:
-            return _load(folder, work)
-        except _DamagedError:
-            _build(folder, work, device, progress)
+    with filling(cache, CACHE_SETTING):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            try:
+                return _load(folder, work)
+            except _DamagedError:
+                _build(folder, work, device, progress)
     return _load(folder, work)
 
 

@@ -46,8 +46,8 @@ class Event:
     arm: str
     seed: int
     text: str = ""
-    """``epoch``: where training is; ``note``: what the person may want to know; ``done``: the scores;
-    ``diverged`` and ``failed``: why, on one line."""
+    """``epoch``: where training is; ``note``: what the person may want to know, of a trial or, without one,
+    of where trials run; ``done``: the scores; ``diverged`` and ``failed``: why, on one line."""
     seconds: float = 0.0
     fold: int | None = None
     cause: str = ""

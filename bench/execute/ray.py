@@ -5,7 +5,7 @@ in it, but its next task may be granted another: so on GPUs a trial is a call to
 a GPU, or a share of one, for its life. Either does what a local worker does with one job, and is kept, so
 that imports, images and models are paid once each. News comes back through a mailbox, an actor beside the
 conductor, through which tasks also hear that they are to stop. Ray retries nothing by itself: a lost node
-is a killed trial here as anywhere.
+is a killed trial here as anywhere, also where Ray never says so.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from typing import Any, Literal
 from bench.errors import UserError
 from bench.execute.actors import Actors
 from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms, spent
+from bench.execute.nodes import Nodes
 from bench.registry import executors
 
 LOOKS_S = 0.5
 """Seconds between looks at the mailbox."""
 ALIVE_S = 5.0
-"""Seconds between a task's looks at whether its conductor lives."""
+"""Seconds between a task's looks at whether its conductor lives and waits for it."""
 TOKEN = ".ray-check"
 """File of the results folder that every node must be able to read while a run starts."""
 
@@ -67,7 +68,11 @@ class Ray:
         self._mailbox = self._open_mailbox()
         self._check_nodes()
         self._actors = Actors(self._ray, GpuWorker) if self._place.device != "cpu" else None
+        self._nodes = Nodes(self._ray)
         self._running: dict[Any, Job] = {}
+        self._keys: dict[Any, str] = {}
+        """Running task → its name, of its trial and its number among all that were submitted."""
+        self._submitted = 0
         self._since: dict[str, float] = {}
         """Trial → when it began, on the monotonic clock."""
 
@@ -87,19 +92,58 @@ class Ray:
             most = self._cluster.workers or (self.workers if self._actors else len(jobs))
             while waiting and len(self._running) < most and not self._stopping:
                 job = waiting.pop()
-                self._running[self._submit(job)] = job
+                self._begin(job)
             ready, _ = self._ray.wait(list(self._running), timeout=LOOKS_S)
             self._read_mailbox(listen)
             for ref in ready:
-                job = self._running.pop(ref)
+                job = self._over(ref)
                 event = self._end(ref, job)
                 if self._actors:
                     self._actors.free(ref, keep=event is not None and self._lives_on(event))
                 if event is not None:
                     yield event
+            for line in self._nodes.look():
+                listen(Event("note", "", "", 0, line))
+            yield from self._give_up_lost()
+            waiting += self._take_back_stuck()
             if self._actors and not waiting and not self._all_begun():
                 self._actors.dismiss()  # one that waits for room may want what they hold
             self._cancel_overdue()
+
+    def _begin(self, job: Job) -> None:
+        self._submitted += 1
+        key = f"{job.run.trial.id} {self._submitted}"
+        ref = self._submit(job, key)
+        self._running[ref], self._keys[ref] = job, key
+        self._nodes.told(key)
+
+    def _over(self, ref: Any) -> Job:
+        self._nodes.ended(self._keys.pop(ref))
+        return self._running.pop(ref)
+
+    def _drop(self, ref: Any) -> Job:
+        """Wait no longer for a task; should it be alive after all, it ends without a record."""
+        self._mailbox.drop.remote(self._keys[ref])
+        if self._actors:
+            self._actors.free(ref, keep=False)
+        else:
+            self._ray.cancel(ref, force=True)
+        return self._over(ref)
+
+    def _give_up_lost(self) -> Iterator[Event]:
+        """The last events of jobs whose node is gone, where Ray does not say that they ended."""
+        from bench.execute.records import write_failure
+
+        lost = self._nodes.lost(self._keys.values())
+        for ref in [ref for ref, key in self._keys.items() if key in lost]:
+            job = self._drop(ref)
+            self._since.pop(job.run.trial.id, None)
+            yield write_failure(job, self._place, "killed", "its node was lost")
+
+    def _take_back_stuck(self) -> list[Job]:
+        """Jobs to be told again: a node that was lost may have kept them."""
+        stuck = self._nodes.stuck(self._keys.values(), self.workers)
+        return [self._drop(ref) for ref in [ref for ref, key in self._keys.items() if key in stuck]]
 
     def stop(self) -> None:
         """Begin no further job; tell the tasks, which end at their next checkpoint."""
@@ -135,17 +179,20 @@ class Ray:
 
         return NodeAffinitySchedulingStrategy(node, soft=False)
 
-    def _submit(self, job: Job) -> Any:
+    def _submit(self, job: Job, key: str) -> Any:
         if self._actors is None:
             task = self._work.options(num_cpus=job.run.trial.recipe.cpu_threads)
-            return task.remote(job, self._place, self._mailbox)
+            return task.remote(job, self._place, self._mailbox, key)
         gpus = max(1, int(self._ray.cluster_resources()["GPU"]))
         # equal shares that fill a GPU: 3 workers on 2 GPUs take halves, two thirds would leave one without
         share = 1.0 if job.alone else 1 / math.ceil(self.workers / gpus)
-        return self._actors.call(share, job, self._place, self._mailbox)
+        return self._actors.call(share, job, self._place, self._mailbox, key)
 
     def _read_mailbox(self, listen: Listener) -> None:
-        for event in self._ray.get(self._mailbox.take.remote()):
+        letters, begun = self._ray.get(self._mailbox.take.remote())
+        for key, node in begun.items():
+            self._nodes.began(key, node)
+        for event in letters:
             if event.kind == "started":
                 self._since[event.trial] = time.monotonic()
             listen(event)
@@ -220,9 +267,9 @@ class Ray:
 class GpuWorker:
     """A process that Ray has granted a GPU, or a share of one, and that sees no other."""
 
-    def work(self, job: Job, place: Place, mailbox: Any) -> Event:
+    def work(self, job: Job, place: Place, mailbox: Any, key: str) -> Event | None:
         """One job, from start to record."""
-        return _task(job, place, mailbox)
+        return _task(job, place, mailbox, key)
 
 
 class Mailbox:
@@ -230,16 +277,31 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._letters: list[Event] = []
+        self._begun: dict[str, str] = {}
+        self._dropped: set[str] = set()
         self._stopping = False
 
     def put(self, event: Event) -> None:
         """Leave news."""
         self._letters.append(event)
 
-    def take(self) -> list[Event]:
-        """All news since the last time, in order."""
-        taken, self._letters = self._letters, []
+    def begin(self, key: str, node: str) -> bool:
+        """A task begins on a node; whether it is still waited for."""
+        self._begun[key] = node
+        return key not in self._dropped
+
+    def take(self) -> tuple[list[Event], dict[str, str]]:
+        """All news since the last time, in order; and of tasks that began, where."""
+        taken, self._letters, self._begun = (self._letters, self._begun), [], {}
         return taken
+
+    def drop(self, key: str) -> None:
+        """Nobody waits for a task any more: its trial runs again elsewhere."""
+        self._dropped.add(key)
+
+    def is_dropped(self, key: str) -> bool:
+        """Whether nobody does."""
+        return key in self._dropped
 
     def stop(self) -> None:
         """From now on, tasks are to end at their next checkpoint."""
@@ -261,6 +323,7 @@ def _connect(cluster: Cluster) -> Any:
             "--executor ray needs Ray, which is not installed\n"
             "    uv sync --extra ray, or pip install 'bench-ablations[ray]'"
         ) from None
+    _keep_quiet()
     options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     if cluster.address:
         options = {"address": cluster.address, "log_to_driver": False, "logging_level": "ERROR"}
@@ -278,6 +341,14 @@ def _connect(cluster: Cluster) -> Any:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the conductor at once
     return ray
+
+
+def _keep_quiet() -> None:
+    """Keep what raylets say of lost nodes off stdout, where results go; Ray's own logs have it all."""
+    from ray._private import worker
+
+    if hasattr(worker, "print_to_stdstream"):  # no setting turns it off, log_to_driver neither
+        worker.print_to_stdstream = lambda *given, **named: None
 
 
 def _look(place: Place, token: str) -> str:
@@ -298,13 +369,15 @@ def _look(place: Place, token: str) -> str:
     return ""
 
 
-def _task(job: Job, place: Place, mailbox: Any) -> Event:
-    """On a node: one job, from start to record."""
+def _task(job: Job, place: Place, mailbox: Any, key: str) -> Event | None:
+    """On a node: one job, from start to record; None where its conductor has given it up meanwhile."""
     import ray
 
     from bench.execute.work import work
 
-    _watch(mailbox)
+    if not ray.get(mailbox.begin.remote(key, ray.get_runtime_context().get_node_id())):
+        return None
+    _watch(mailbox, key)
     return work(
         job,
         place,
@@ -313,23 +386,27 @@ def _task(job: Job, place: Place, mailbox: Any) -> Event:
     )
 
 
-_watched: list[Any] = []
+_watched: list[tuple[Any, str]] = []
 
 
-def _watch(mailbox: Any) -> None:
-    """End this process when its conductor is gone, so that a next run never meets it at work."""
-    if _watched:
+def _watch(mailbox: Any, key: str) -> None:
+    """End this process when nobody waits for its task, so that no other meets it at the same trial."""
+    _watched.append((mailbox, key))
+    if len(_watched) > 1:
+        del _watched[0]
         return
-    _watched.append(mailbox)
 
     def watch() -> None:
         import ray
 
         while True:
             time.sleep(ALIVE_S)
+            letters, task = _watched[-1]
             try:
-                ray.get(_watched[-1].stopping.remote(), timeout=60)
+                unwanted = ray.get(letters.is_dropped.remote(task), timeout=60)
             except Exception:  # whatever it is, nobody hears of this task any more
+                unwanted = True
+            if unwanted:
                 os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="bench-watch").start()

@@ -18,7 +18,7 @@ from bench.judge.findings import LOCAL
 from bench.judge.measure import Measure, parse
 from bench.plan import PlanFile, PlannedTrial
 from bench.recipe import Frozen, Hidden
-from bench.store import Record, Store
+from bench.store import Brief, Store
 from bench.study.file import Delta
 from bench.study.read import Claim, Study
 
@@ -107,7 +107,7 @@ def scored(keys: Iterable[Key], study: Study, plan: PlanFile, store: Store) -> l
     Of an effect that is averaged over arms, one arm on each side.
     """
     by_arm = {arm.label: {(trial.seed, trial.fold): trial for trial in arm.trials} for arm in plan.arms}
-    read = functools.cache(store.read)
+    read = functools.cache(store.brief)
 
     def known(trial: PlannedTrial, metric: str) -> bool:
         """Whether its value of a metric can be known; a diverged one's is."""
@@ -117,16 +117,22 @@ def scored(keys: Iterable[Key], study: Study, plan: PlanFile, store: Store) -> l
         return record.status == "diverged" or _has(record, trial, parse(metric, tuple(trial.sets)))
 
     def both(key: Key) -> bool:
-        seen = [
-            {at for arm in arms for at, trial in by_arm.get(arm, {}).items() if known(trial, key[2])}
+        one, other = (
+            [(at, trial) for arm in arms for at, trial in by_arm.get(arm, {}).items()]
             for arms in arms_of(study, *key[:2])
-        ]
-        return not seen[0].isdisjoint(seen[1])
+        )
+        beside: dict[object, list[PlannedTrial]] = {}
+        for at, trial in one:
+            beside.setdefault(at, []).append(trial)
+        return any(
+            known(trial, key[2]) and any(known(mate, key[2]) for mate in beside.get(at, ()))
+            for at, trial in other
+        )
 
     return [key for key in keys if both(key)]
 
 
-def _has(record: Record, trial: PlannedTrial, measure: Measure) -> bool:
+def _has(record: Brief, trial: PlannedTrial, measure: Measure) -> bool:
     return not measure.set or trial.sets.get(measure.set, "") in record.scores
 
 

@@ -14,7 +14,7 @@ from bench.judge.findings import LOCAL, Mean
 from bench.judge.tables.hidden import Looked
 from bench.judge.tables.table import PERCENT, Column, Table
 from bench.plan import TEST, PlanFile, PlannedArm, PlannedTrial, read_plan_file
-from bench.store import Record, Store
+from bench.store import Brief, Store
 
 MOST_PLACES = 20
 """Arms on one board."""
@@ -26,7 +26,7 @@ class Entry:
 
     plan: PlanFile
     question: str
-    records: dict[str, Record]
+    records: dict[str, Brief]
     """Id → record, of the study's trials that have one."""
 
     @property
@@ -72,7 +72,7 @@ def sound(store: Store) -> tuple[list[Entry], list[str]]:
 def _entry(plan: PlanFile, question: str, store: Store) -> Entry:
     entry = Entry(plan, question, {})
     ids = dict.fromkeys(trial.id for arm in entry.arms for trial in arm.trials)
-    return replace(entry, records={id: record for id in ids if (record := store.read(id))})
+    return replace(entry, records={id: record for id in ids if (record := store.brief(id))})
 
 
 def looked(plan: PlanFile, store: Store) -> tuple[Looked, ...]:

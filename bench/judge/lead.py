@@ -73,6 +73,6 @@ def _images(first: Standing, second: Standing, store: Store) -> tuple[int, int]:
 
 def _validation(id: str, store: Store) -> Predictions | None:
     try:
-        return store.predictions(id).get(VALIDATION)
+        return store.predictions(id, (VALIDATION,)).get(VALIDATION)
     except UNREADABLE:
         return None

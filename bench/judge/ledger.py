@@ -36,15 +36,15 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
     tune = study.tune
     if tune is None or not plan.searches:
         return None
-    found = {search.arm: standings(search, store.read, tune.metric) for search in plan.searches}
+    found = {search.arm: standings(search, store.brief, tune.metric) for search in plan.searches}
     own, shared = _effects(study, plan, store, evidence) if tune.shared else ({}, {})
     ended = {
-        arm.label: [record.status for trial in arm.trials if (record := store.read(trial.id))]
+        arm.label: [record.status for trial in arm.trials if (record := store.brief(trial.id))]
         for arm in plan.shared
     }
     arms, traits = [], metrics[tune.metric.partition(".")[2]].traits
     for search in plan.searches:
-        again = finals(search, store.read, tune.metric)
+        again = finals(search, store.brief, tune.metric)
         ahead = lead(again or found[search.arm], tune.metric, store) if search.ended else None
         looked = _Looked(tune, study.arm(search.arm), search, found[search.arm], again, ahead)
         states = ended.get(search.arm, [])

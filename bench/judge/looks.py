@@ -276,7 +276,7 @@ def scored_pairs(study: Study, plan: PlanFile, store: Store) -> list[tuple[str, 
     """Declared comparisons whose two arms have both been scored with one of the study's seeds."""
     scored: dict[str, set[tuple[int, int | None]]] = {}
     for arm in plan.arms:
-        records = {(t.seed, t.fold): store.read(t.id) for t in arm.trials if t.seed in study.seeds}
+        records = {(t.seed, t.fold): store.brief(t.id) for t in arm.trials if t.seed in study.seeds}
         ended = {at for at, record in records.items() if record and record.status in ("done", "diverged")}
         scored[arm.label] = ended
     pairs = dict.fromkeys((arm, reference) for arm, reference, _ in family_keys(study))

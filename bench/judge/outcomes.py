@@ -81,10 +81,14 @@ def trained(outcome: Outcome, what: str) -> float | None:
     return float(sum(numbers)) if numbers and len(numbers) == len(values) else None
 
 
-def said(outcome: Outcome, store: Store) -> dict[str, Predictions]:
-    """What a trial said; nothing where its file is damaged, which the report tells elsewhere."""
+def said(outcome: Outcome, store: Store, name: str | None = None) -> dict[str, Predictions]:
+    """What a trial said; nothing where its file is damaged, which the report tells elsewhere.
+
+    name   of the set that is asked for; None: all there are
+    """
     try:
-        return store.predictions(outcome.planned.id)
+        keys = None if name is None else (outcome.planned.sets.get(name, ""),)
+        return store.predictions(outcome.planned.id, keys)
     except UNREADABLE:
         return {}
 

@@ -168,7 +168,8 @@ def _curves(arm: ArmRow, store: Store) -> Iterator[Curve]:
     for outcome in arm.trials:
         if outcome.state not in ("done", "diverged"):
             continue
-        lines = [line for line in _history(store, outcome.planned.id) if "val_accuracy" in line]
+        kept = _history(store, outcome.planned.id)
+        lines = [line for line in kept if {"step", "val_accuracy"} <= line.keys()]
         points = tuple((int(line["step"]), float(line["val_accuracy"])) for line in lines)
         stages = tuple(
             int(before["step"])
@@ -199,7 +200,7 @@ def _confusion(label: str, trials: Iterable[Outcome], name: str, store: Store) -
         if outcome.state != "done" or outcome.record is None:
             continue
         classes = outcome.record.classes
-        found = said(outcome, store).get(outcome.planned.sets.get(name, ""))
+        found = said(outcome, store, name).get(outcome.planned.sets.get(name, ""))
         if found is None or found.probabilities.shape[1] != len(classes):
             continue
         k = len(classes)
@@ -220,7 +221,7 @@ def _operating(study: Study, arms: Sequence[ArmRow], name: str, store: Store) ->
         index = [k for k, label in enumerate(classes) if label in positive]
         for arm in arms:
             done = [o for o in arm.trials if o.state == "done"]
-            found = [said(o, store).get(o.planned.sets.get(name, "")) for o in done]
+            found = [said(o, store, name).get(o.planned.sets.get(name, "")) for o in done]
             known = [one for one in found if one and one.probabilities.shape[1] == len(classes)]
             truth = [np.isin(one.labels, index) for one in known]
             if not known or not all(each.any() and not each.all() for each in truth):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ class Rows:
         """Trial, key of a set, score → share of each image's copies that do not count against it, (M,)."""
         self._copies: dict[tuple[str, str], Copies] = {}
         self._made: dict[str, Counts] = {}
+        self._unique: dict[str, tuple[NDArray[np.uint64], tuple[Any, Any, Any]]] = {}
+        """Key of a set → the ids of the last trial's images, and what ``np.unique`` says of them."""
         self._classes = 0
         seen: set[str] = set()
         for outcome in trials:
@@ -50,7 +53,7 @@ class Rows:
     def _load(self, outcome: Outcome, store: Store, wanted: Mapping[str, Sequence[str]]) -> None:
         id = outcome.planned.id
         try:
-            found = store.predictions(id)
+            found = store.predictions(id, outcome.planned.sets.values())
         except UNREADABLE as error:
             self.unreadable[id] = f"its predictions cannot be read ({type(error).__name__})"
             return
@@ -60,7 +63,7 @@ class Rows:
 
     def _reduce(self, outcome: Outcome, key: str, said: Predictions, scores: Sequence[str]) -> None:
         id, classes = outcome.planned.id, outcome.record.classes if outcome.record else []
-        items, first, place = np.unique(said.ids, return_index=True, return_inverse=True)
+        items, first, place = self._places(key, said.ids)
         groups = None if said.groups is None else said.groups[first]
         same = np.array_equal(self._items.setdefault(key, items), items)
         if not same or not np.array_equal(self._groups.setdefault(key, groups), groups):  # type: ignore[arg-type]
@@ -80,6 +83,14 @@ class Rows:
             if phi is not None:
                 self._rows[id, key, score] = phi
                 self._widths[key, score] = len(phi)
+
+    def _places(self, key: str, ids: NDArray[np.uint64]) -> tuple[Any, Any, Any]:
+        """Different ids, where each comes first, which one each of ``ids`` is: the same in most trials."""
+        known = self._unique.get(key)
+        if known is None or not np.array_equal(known[0], ids):
+            known = ids, np.unique(ids, return_index=True, return_inverse=True)
+            self._unique[key] = known
+        return known[1]
 
     def groups(self, key: str) -> int | None:
         """Groups of images in a set, by its key; None where they are not known, so that images count."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Gt, Interval
 
 from bench.errors import UserError, did_you_mean, shorten
+from bench.files import filling
 from bench.models.architecture import FOREIGN, Architecture, Task
 from bench.registry import models
 
@@ -128,10 +129,12 @@ class TimmModel:
     def _backbone(self, name: str, task: Task) -> nn.Module:
         """The timm model without classifier, still with VGG's hidden one."""
         import timm as library
+        from huggingface_hub.constants import HF_HUB_CACHE
 
         arguments = self.arguments(name, task)
         try:
-            model: nn.Module = library.create_model(name, pretrained=self.pretrained, **arguments)
+            with filling(Path(HF_HUB_CACHE), "HF_HOME in the environment"):
+                model: nn.Module = library.create_model(name, pretrained=self.pretrained, **arguments)
         except FOREIGN as error:
             given = ", ".join(f"{key} = {shorten(value)}" for key, value in self.extras)
             raise UserError(

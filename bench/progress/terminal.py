@@ -120,7 +120,8 @@ class Trials:
         """News of a running trial; the plain form says notes only."""
         self.board.listen(event)
         if event.kind == "note":
-            self.print(f"  {event.arm} {event.replicate}  {event.text}")
+            of = f"{event.arm} {event.replicate}  " if event.trial else ""
+            self.print(f"  {of}{event.text}")
 
     def ended(self, event: Event) -> None:
         """A job is over."""

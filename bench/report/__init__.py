@@ -10,9 +10,11 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.briefs import Stamp
 from bench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -155,12 +157,45 @@ def write_report(
     return folder / main_file(formats)
 
 
-def write_views(study: Study, plan: PlanFile, store: Store, document: Document) -> list[str]:
-    """Write a study's report and the folder's index, both made of records alone.
+@dataclass(frozen=True)
+class Views:
+    """What came of making a study's report and the folder's index."""
 
-    Returns a line for each that cannot be written: no trial is lost by that, and it can be made again.
-    document   as in ``files``
+    verdicts: tuple[str, ...]
+    gates: tuple[str, ...]
+    """A line for each that does not hold."""
+    failures: tuple[str, ...] = ()
+    """A line for each file that cannot be written: no trial is lost by that, and it can be made again."""
+
+
+def views(study: Study, plan: PlanFile, store: Store, further: Sequence[Gate]) -> Views:
+    """Write a study's report and the folder's index, made of records alone, where records say otherwise now.
+
+    further   gates, as in ``lost_gates``
     """
+    from bench.report import made
+
+    folder = store.study_dir(study.name)
+    of = made.ingredients(plan, store, map(repr, further))
+    kept = made.read(folder)
+    if kept and of == kept.of and kept.files == _stamps(folder) and (store.root / made.INDEX).is_file():
+        return Views(kept.verdicts, kept.gates)
+    document = build(study, plan, store)
+    failures = _write_views(study, plan, store, document)
+    found = Views(verdicts(document), lost_gates(document, further), tuple(failures))
+    if of and not failures:
+        told = made.Made(of=of, files=_stamps(folder), verdicts=found.verdicts, gates=found.gates)
+        made.write(told, folder, store)
+    return found
+
+
+def _stamps(folder: Path) -> dict[str, Stamp]:
+    """What the disk says of a report's files."""
+    names = sorted({*ours(folder), "report.md", "report.html"})
+    return {name: at for name in names if (at := Stamp.of(str(folder / name)))}
+
+
+def _write_views(study: Study, plan: PlanFile, store: Store, document: Document) -> list[str]:
     failures = []
     report = functools.partial(write_report, study, plan, store, document=document)
     writers: tuple[Callable[[], Path], ...] = (report, functools.partial(write_index, store))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.judge.folder import Entry, boards, looks, looks_table, places, sound, studies_table
 from bench.judge.tables.hidden import LOOKED
+from bench.report.made import INDEX
 from bench.report.text import grid, md
 from bench.store import Store
 
@@ -19,7 +20,7 @@ NO_COMPARISON = (
 
 def write_index(store: Store) -> Path:
     """Write ``index.md`` and return its path."""
-    path = store.root / "index.md"
+    path = store.root / INDEX
     store.write_text(path, markdown(*sound(store)))
     return path
 

@@ -36,9 +36,9 @@ def spell(rows: Iterable[Sequence[object]]) -> str:
 
 def _cell(value: object) -> str:
     """A value as text; what a spreadsheet would run as a formula gets a quote in front."""
+    if isinstance(value, float):  # first: most are
+        return f"{value:.10g}"
     if value is None or isinstance(value, bool):
         return {None: "", True: "yes", False: "no"}[value]
-    if isinstance(value, float):
-        return f"{value:.10g}"
     text = str(value)
     return f"'{text}" if not isinstance(value, int) and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -16,20 +16,19 @@ from typing import Any
 from bench.errors import UserError
 from bench.execute import Job
 from bench.execute.records import MACHINE_CAUSES
-from bench.judge.assemble import build
 from bench.judge.declared import Declared
 from bench.machine import Machine
 from bench.plan import Plan, PlanFile, read_plan_file
 from bench.progress.terminal import Terminal
-from bench.report import USUAL, lost_gates, main_file, verdicts, write_views
+from bench.report import USUAL, main_file, views
 from bench.run import declaring, slicing
 from bench.run.crew import Crew, Patience, crew
 from bench.run.gating import further_gate
-from bench.run.lost import forget_lost
+from bench.run.lost import mend_lost
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
-from bench.store import MOST_ATTEMPTS, Record, Store
+from bench.store import MOST_ATTEMPTS, Brief, Store
 from bench.study.file import FINAL_SEEDS
 from bench.study.read import Study
 from bench.tune import search
@@ -101,7 +100,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     started = time.perf_counter()
     with store.lock():
         refuse_foreign_folder(plan.file, path, store)
-        if forget_lost(plan, store, terminal):
+        if mend_lost(plan, store, machine, terminal):
             plan = planning.plan()
         rescored = add_metrics(plan.file.ids, store, terminal)
         if rescored.written and plan.searches:
@@ -132,12 +131,12 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             conduct.failures += slicing.keep(study, plan.everything, machine.cache, store)
         made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
         with terminal.waiting(f"{study.name}: writing the report"):
-            document = build(study, made_of, store)
-            conduct.failures += write_views(study, made_of, store, document)
+            made = views(study, made_of, store, gates)
+        conduct.failures += made.failures
+        store.briefs.keep()
     report = store.study_dir(study.name) / main_file(USUAL)
     counts = Counter(state for _, state, _ in states(plan, store))
-    said = () if options.smoke else verdicts(document)
-    lost = () if options.smoke else lost_gates(document, gates)
+    said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     return Ending(report, counts, conduct.ran, took, conduct.failures, said, lost)
 
@@ -158,7 +157,7 @@ class _Conduct:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
         store, before = self.planning.store, None
         while plan.pending:
-            jobs = [Job(run, attempt=_attempt(store.read(run.trial.id))) for run in plan.pending]
+            jobs = [Job(run, attempt=_attempt(store.brief(run.trial.id))) for run in plan.pending]
             asked = [(job.run.trial.id, job.attempt) for job in jobs]
             if asked == before:  # nothing was recorded: asking again would never end
                 raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
@@ -184,7 +183,7 @@ class _Conduct:
 
         study, store = self.planning.study, self.planning.store
         arms = {arm.label: arm for arm in study.arms}
-        if why := database.update(self.database, plan, arms, store.read):
+        if why := database.update(self.database, plan, arms, store.brief):
             self.shown = math.inf  # said once; the next run tries again
             self.terminal.note(f"{self.database} cannot be written, the run goes on without it: {why}")
 
@@ -225,7 +224,7 @@ class _Conduct:
         return progress.looked
 
 
-def _attempt(record: Record | None) -> int:
+def _attempt(record: Brief | None) -> int:
     return record.attempts + 1 if record else 1
 
 
@@ -302,7 +301,7 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
     return list(jobs.values())
 
 
-def _again(record: Record, options: Options) -> bool:
+def _again(record: Brief, options: Options) -> bool:
     """Whether a failed trial is tried again: as asked, or because the machine failed it and not the arm."""
     tries = record.cause == "interrupted" or record.attempts < MOST_ATTEMPTS  # a person may stop it often
     by_machine = record.cause in MACHINE_CAUSES and tries

@@ -16,12 +16,11 @@ from bench.elsewhere.check import Check
 from bench.elsewhere.files import SUFFIXES, Sheet, read
 from bench.elsewhere.records import Recorder
 from bench.errors import UserError, printable
-from bench.judge.assemble import build
 from bench.judge.used import as_used
 from bench.machine import Machine
 from bench.plan import PlanFile, PlannedTrial, read_plan_file
 from bench.progress.terminal import Terminal
-from bench.report import USUAL, lost_gates, main_file, verdicts, write_views
+from bench.report import USUAL, main_file, views
 from bench.run import declaring
 from bench.run.conductor import Ending, refuse_foreign_folder
 from bench.run.gating import further_gate
@@ -62,14 +61,13 @@ def judge(paths: Sequence[Path], machine: Machine, wanted: Wanted, terminal: Ter
         )
     with store.lock(), terminal.waiting(f"{name}: judging"):
         written, plan = _record(answers, study, text, paths, store, terminal)
-        document = build(study, plan, store)
-        failures = write_views(study, plan, store, document)
+        made = views(study, plan, store, gates)
     states: Counter[TrialState] = Counter(
         "diverged" if trial.diverged else "done" for trial in answers.trials
     )
     report = store.study_dir(name) / main_file(USUAL)
-    took, lost = time.perf_counter() - started, lost_gates(document, gates)
-    return Ending(report, states, written, took, failures, verdicts(document), lost)
+    took = time.perf_counter() - started
+    return Ending(report, states, written, took, list(made.failures), made.verdicts, made.gates)
 
 
 def _name_of(paths: Sequence[Path]) -> str:

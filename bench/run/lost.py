@@ -1,30 +1,73 @@
-"""Trials of which a file was lost: their records go, so that the next run trains them again."""
+"""Trials of which a file was lost: computed from weights where that gives its bytes, or trained again."""
 
 from __future__ import annotations
 
 from bench.errors import shorten
 from bench.files import sweep
-from bench.plan import Plan
+from bench.machine import Machine
+from bench.plan import Plan, Run
 from bench.progress.terminal import Terminal
-from bench.store import Store
+from bench.run.crew import device_of
+from bench.store import PREDICTIONS, VALIDATION, Store
 
 
-def forget_lost(plan: Plan, store: Store, terminal: Terminal) -> bool:
-    """Take away records whose history or predictions are gone or changed, and say so; whether there were any.
+def mend_lost(plan: Plan, store: Store, machine: Machine, terminal: Terminal) -> bool:
+    """Whether records went, and with them a trial each that is to be trained again; said of each file.
 
-    A verdict would quietly go without such a seed. What killed runs had begun to write goes too.
+    A verdict would quietly go without a seed whose history or predictions are gone or changed. What killed
+    runs had begun to write goes too.
     """
     lost: dict[str, list[str]] = {}
     home = store.study_dir(plan.study.name)
     sweep(store.root, home, home / "tables", home / "figures")
     for id in sorted(plan.file.ids):
         sweep(store.trial_dir(id))
-        record = store.read(id)
+        record = store.brief(id)
         if record is not None and (part := store.lost(record, whole=True)):
-            store.forget(id)
             lost.setdefault(part, []).append(id)
+    restored = _restore(plan, lost.get(PREDICTIONS, []), store, machine, terminal)
+    if restored:
+        told = f"{PREDICTIONS} of {len(restored)} trials was gone or damaged; computed again from weights"
+        terminal.note(f"{told}: {shorten(restored)}")
     for part, ids in sorted(lost.items()):
-        terminal.note(
-            f"{part} of {len(ids)} trials is gone or damaged; they are trained again: {shorten(ids)}"
-        )
-    return bool(lost)
+        left = [id for id in ids if id not in restored]
+        for id in left:
+            store.forget(id)
+        if left:
+            told = f"{part} of {len(left)} trials is gone or damaged; they are trained again"
+            terminal.note(f"{told}: {shorten(left)}")
+    return any(set(ids) - set(restored) for ids in lost.values())
+
+
+def _restore(plan: Plan, ids: list[str], store: Store, machine: Machine, terminal: Terminal) -> list[str]:
+    """Those of the trials whose predictions are there again, to the byte."""
+    runs = {run.trial.id: run for run in plan.everything}
+    records = {id: record for id in ids if (record := store.read(id))}
+    able = [id for id, record in records.items() if id in runs and store.has_weights(record)]
+    if not able:
+        return []
+    restored, device = [], device_of(machine)
+    with terminal.counting(f"computing lost {PREDICTIONS} from weights", "trials") as count:
+        for number, id in enumerate(able, 1):
+            if records[id].machine.get("device") == device and _is_restored(runs[id], store, machine, device):
+                restored.append(id)
+            count(number, len(able))
+    return restored
+
+
+def _is_restored(run: Run, store: Store, machine: Machine, device: str) -> bool:
+    """Score a trial's weights once more; whether that gave the bytes that its record speaks of."""
+    from bench.trial import Surroundings, said_from_weights  # imports torch
+
+    id, record = run.trial.id, store.read(run.trial.id)
+    assert record is not None
+    sets = {scored.key: scored for scored in run.sets}
+    if not sets.keys() >= record.scores.keys():  # another study's, of which nothing is known here
+        return False
+    scored = [sets[key] for key in record.scores]  # in the order in which they were stored
+    where = Surroundings(device, machine.cache, resident_bytes=machine.resident_bytes)
+    try:
+        said = said_from_weights(run.trial, scored, store.weights_path(id), where)
+    except Exception:  # images that are gone, weights of other code: the checks of the run say what is wrong
+        return False
+    return store.restore(record, {VALIDATION: said.pop(VALIDATION), **said})

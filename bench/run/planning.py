@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,7 +29,7 @@ from bench.progress.terminal import Terminal
 from bench.registry import UNREAD
 from bench.registry import metrics as scores
 from bench.run import foresight
-from bench.store import Record, Store
+from bench.store import Brief, Store
 from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
 from bench.study.read import Study, load
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 TrialState = Literal["done", "diverged", "failed", "missing", "unscored", "unknown"]
 """``unknown``: it trains with code that was not run, so nobody knows its id."""
+States = list[tuple[Run, TrialState, Brief | None]]
 SMOKE_FOLDER = "smoke-runs"
 
 
@@ -106,13 +107,14 @@ class Planning:
         )
         return plan if not self.looks else self._undecided(plan)
 
-    def foresee(self, plan: Plan) -> None:
-        """Refuse what a run would refuse and labels and names tell. Raises UserError that lists it all."""
+    def foresee(self, plan: Plan) -> States:
+        """How every replicate stands. Raises UserError that lists what a run would refuse, as labels tell."""
         self.refuse_unknown_classes(plan)
         standing = states(plan, self.store)
         ahead = [run for run, state, _ in standing if state in ("missing", "unscored")]
         waiting = self.untuned() if plan.pending else ()
         foresight.foresee(self.study, [*plan.pending, *waiting, *ahead], self._locator)
+        return standing
 
     def refuse_unknown_classes(self, plan: Plan) -> None:
         """Refuse a score of a class that finished trials do not know, which no further trial would tell."""
@@ -217,9 +219,9 @@ class Planning:
         """The same, and every arm with each tuned setting at either end of its range, or at each choice."""
         return (*self.untuned(), *search.ends(self.study, self._locator))
 
-    def _read(self, id: str) -> Record | None:
+    def _read(self, id: str) -> Brief | None:
         """A record, but for a failed one that is to be tried again and was not yet."""
-        record = self.store.read(id)
+        record = self.store.brief(id)
         if record is None or record.status != "failed" or record.cause not in self._retry:
             return record
         return None if self._failed.setdefault(id, record.attempts) == record.attempts else record
@@ -245,19 +247,19 @@ def store_of(machine: Machine, *, smoked: bool = False) -> Store:
     return Store(machine.results / SMOKE_FOLDER if smoked else machine.results)
 
 
-def states(plan: Plan, store: Store) -> list[tuple[Run, TrialState, Record | None]]:
+def states(plan: Plan, store: Store) -> States:
     """Every replicate of a plan, shared ones too, and how it stands."""
-    known: dict[str, Record | None] = {}
-    out: list[tuple[Run, TrialState, Record | None]] = []
+    known: dict[str, Brief | None] = {}
+    out: States = []
     for run in plan.everything:
         if run.trial.id not in known:
-            known[run.trial.id] = store.read(run.trial.id)
+            known[run.trial.id] = store.brief(run.trial.id)
         record = known[run.trial.id]
         out.append((run, _state(run, record), record))
     return out
 
 
-def cells(standing: Iterable[tuple[Run, TrialState, Record | None]]) -> list[Cell]:
+def cells(standing: Iterable[tuple[Run, TrialState, Brief | None]]) -> list[Cell]:
     """The same for a board, which tells those that learned little from the others that are done."""
     return [
         Cell(
@@ -270,7 +272,7 @@ def cells(standing: Iterable[tuple[Run, TrialState, Record | None]]) -> list[Cel
     ]
 
 
-def _state(run: Run, record: Record | None) -> TrialState:
+def _state(run: Run, record: Brief | None) -> TrialState:
     if UNREAD in run.trial.origins.values():
         return "unknown"
     if record is None or record.status == "pruned":
@@ -280,21 +282,26 @@ def _state(run: Run, record: Record | None) -> TrialState:
     return record.status
 
 
-def lacks(record: Record) -> tuple[str, ...]:
-    """Metrics that a finished trial was not scored with, or with an earlier version of."""
+def lacks(record: Brief, now: Mapping[str, int | str] | None = None) -> tuple[str, ...]:
+    """Metrics that a finished trial was not scored with, or with an earlier version of.
+
+    now   ``metrics.versions()``, where many records are asked
+    """
     if record.status != "done":
         return ()
     known = record.scored_with
-    return tuple(name for name, version in metrics.versions().items() if known.get(name) != version)
+    now = metrics.versions() if now is None else now
+    return tuple(name for name, version in now.items() if known.get(name) != version)
 
 
-def lacking(records: Iterable[Record | None]) -> str:
+def lacking(records: Iterable[Brief | None]) -> str:
     """``3 trials lack auc``, empty where none of these lacks a metric."""
-    behind = {record.id: lacks(record) for record in records if record is not None and lacks(record)}
+    now = metrics.versions()
+    behind = {r.id: lacked for r in records if r is not None and (lacked := lacks(r, now))}
     names = ", ".join(sorted({name for of in behind.values() for name in of}))
     return f"{len(behind)} trial{'s lack' if len(behind) > 1 else ' lacks'} {names}" if behind else ""
 
 
-def missing_sets(run: Run, record: Record) -> tuple[ScoredSet, ...]:
+def missing_sets(run: Run, record: Brief) -> tuple[ScoredSet, ...]:
     """Sets of the study that a finished trial was not scored on."""
     return tuple(scored for scored in run.sets if scored.key not in record.scores)

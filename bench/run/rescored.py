@@ -26,7 +26,9 @@ def add_metrics(ids: Iterable[str], store: Store, terminal: Terminal) -> Rescore
 
     The numbers are those that a fresh trial would store: its scores too are of the stored probabilities.
     """
-    behind = [record for id in sorted(ids) if (record := store.read(id)) and lacks(record)]
+    now = metrics.versions()
+    lacking = [id for id in sorted(ids) if (brief := store.brief(id)) and lacks(brief, now)]
+    behind = [record for id in lacking if (record := store.read(id))]
     found = Rescored()
     if not behind:
         return found

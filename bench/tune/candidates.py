@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bench.plan import VAL_SHIFT, Candidate, PlannedSearch, PlannedTrial
 from bench.registry import metrics
-from bench.store import CONTINUED, MOST_ATTEMPTS, Record
+from bench.store import CONTINUED, MOST_ATTEMPTS, Brief
 
 CandidateState = Literal["done", "diverged", "failed", "pruned", "missing"]
 TINY = 1e-3
@@ -39,7 +39,7 @@ class Standing:
     """Cut short by evaluations: best validation accuracy by each, as far as it got."""
 
 
-def standing(candidate: Candidate, records: Mapping[str, Record | None], metric: str) -> Standing:
+def standing(candidate: Candidate, records: Mapping[str, Brief | None], metric: str) -> Standing:
     """How a candidate stands.
 
     records  by trial id; None or absent: no record that can be used
@@ -63,7 +63,7 @@ def standing(candidate: Candidate, records: Mapping[str, Record | None], metric:
     return Standing(candidate, "done", statistics.fmean(values), values, loss, seconds=seconds)
 
 
-def finals(search: PlannedSearch, read: Callable[[str], Record | None], metric: str) -> list[Standing]:
+def finals(search: PlannedSearch, read: Callable[[str], Brief | None], metric: str) -> list[Standing]:
     """How every finalist of a planned search stands by its fresh seeds, in their order."""
     return [
         standing(each, {trial.id: telling(read(trial.id), metric) for trial in each.trials}, metric)
@@ -71,7 +71,7 @@ def finals(search: PlannedSearch, read: Callable[[str], Record | None], metric: 
     ]
 
 
-def standings(search: PlannedSearch, read: Callable[[str], Record | None], metric: str) -> list[Standing]:
+def standings(search: PlannedSearch, read: Callable[[str], Brief | None], metric: str) -> list[Standing]:
     """How every candidate of a planned search stands, in their order."""
     found = []
     for candidate in search.candidates:
@@ -86,7 +86,7 @@ def standings(search: PlannedSearch, read: Callable[[str], Record | None], metri
     return found
 
 
-def telling(record: Record | None, metric: str) -> Record | None:
+def telling(record: Brief | None, metric: str) -> Brief | None:
     """``record``, or None where it is of a finished trial from before the tuning metric was known."""
     if record is None or record.status != "done":
         return record
@@ -95,7 +95,7 @@ def telling(record: Record | None, metric: str) -> Record | None:
     return record if known else None
 
 
-def usable(trial: PlannedTrial, record: Record | None) -> bool:
+def usable(trial: PlannedTrial, record: Brief | None) -> bool:
     """Whether a record says all that a search must know of a trial; if not, the trial is run (again).
 
     Not one that another search's pruner cut short, that the machine failed and may try again, or that lacks
@@ -108,7 +108,7 @@ def usable(trial: PlannedTrial, record: Record | None) -> bool:
     return record.status == "diverged" or all(key in record.scores for key in trial.sets.values())
 
 
-def score(trial: PlannedTrial, record: Record | None, metric: str) -> float | None:
+def score(trial: PlannedTrial, record: Brief | None, metric: str) -> float | None:
     """The tuning metric of one trial; None where it was not scored, or is undefined."""
     of, _, name = metric.partition(".")
     if record is None:

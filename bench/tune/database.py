@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.plan import Plan
-from bench.store import Record
+from bench.store import Brief
 from bench.study.file import Tune
 from bench.study.read import Arm
 from bench.tune.candidates import Standing, finals, goodness, standings
@@ -35,7 +35,7 @@ STATES = {
 }
 
 
-def update(file: Path, plan: Plan, arms: Mapping[str, Arm], read: Callable[[str], Record | None]) -> str:
+def update(file: Path, plan: Plan, arms: Mapping[str, Arm], read: Callable[[str], Brief | None]) -> str:
     """Ask and tell until the database says what the records say; why that cannot be, or "".
 
     arms   label → arm as the study's file has it, before tuning
@@ -57,7 +57,7 @@ def update(file: Path, plan: Plan, arms: Mapping[str, Arm], read: Callable[[str]
 
 
 def _update(
-    file: Path, plan: Plan, arms: Mapping[str, Arm], tune: Tune, read: Callable[[str], Record | None]
+    file: Path, plan: Plan, arms: Mapping[str, Arm], tune: Tune, read: Callable[[str], Brief | None]
 ) -> None:
     storage = RDBStorage(f"sqlite:///{file}")
     try:

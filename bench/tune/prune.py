@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bench.plan import Candidate, PlannedTrial
-from bench.store import Record
+from bench.store import Brief
 from bench.study.file import Tune
 from bench.tune.candidates import Standing, score, usable
 
 History = Callable[[str], list[dict[str, Any]]]
-Records = Mapping[str, Record | None]
+Records = Mapping[str, Brief | None]
 
 Behind = Callable[[Tune, Sequence[Standing], Sequence[float]], bool]
 """Earlier candidates that are done, the metric of this one's first seeds in order → whether it is worse."""

@@ -24,7 +24,7 @@ from bench.plan import (
     planned_trial,
 )
 from bench.registry import pruners, samplers
-from bench.store import Record
+from bench.store import Brief
 from bench.study.file import FINAL_SEEDS, SEEDS_EACH, TUNING_SEEDS, Tune, ranges_of
 from bench.study.patch import look_up
 from bench.study.read import Arm, Study
@@ -33,7 +33,7 @@ from bench.tune.candidates import Standing, choice, ranked, standing, telling
 from bench.tune.prune import Pruner, Unpruned
 from bench.tune.samplers import Ask
 
-Read = Callable[[str], Record | None]
+Read = Callable[[str], Brief | None]
 History = Callable[[str], list[dict[str, Any]]]
 
 NOT_BUILT = ("optimizer.", "schedule.", "loss.")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -239,3 +241,17 @@ def test_native_sizes_are_noted_as_images_are_decoded(tmp_path: Path) -> None:
     assert images.sizes.tolist() == [[24, 24]] * 3 + [[40, 30]]
     drawn = Data(source="synthetic", size_px=16, n_images=120)
     assert open_images(drawn, Source("synthetic", None, "d"), tmp_path / "cache").sizes is None
+
+
+def test_a_disk_that_fills_while_images_are_decoded_is_told_as_the_caches(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=f"it belongs to the cache {tmp_path}: .* BENCH_CACHE") as caught:
+            open_images(DATA, source, tmp_path)
+    assert caught.value.errno == errno.ENOSPC, "a worker takes it for the machine's failure"
+    assert len(open_images(DATA, source, tmp_path)) == 5

@@ -93,7 +93,7 @@ class Seeing:
 
     first = ""
 
-    def work(self, job: Job, place: Place, mailbox: object) -> Event:
+    def work(self, job: Job, place: Place, mailbox: object, key: str) -> Event:
         import ray
 
         (granted,) = ray.get_gpu_ids()

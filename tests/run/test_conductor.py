@@ -31,6 +31,7 @@ def test_a_study_runs_from_file_to_report(tmp_path: Path) -> None:
     assert "| **none** (baseline) |" in report
     assert "other-lab" in report
     assert {file.name for file in ending.report.parent.iterdir()} == {
+        ".made.json",
         "study.toml",
         "declared.json",
         "figures",

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tiny import HIDDEN, machine_in, write_study
 
+from bench import briefs
+from bench.briefs import Stamp
 from bench.commands.status import status
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Ending, Options, run_study
@@ -51,11 +53,15 @@ def test_what_is_lost_of_a_trial_is_found_said_and_made_again(
     store, whole = Store(folder / "results"), Store(finished / "results")
     id = store.ids()[0]
     harm(store.trial_dir(id) / part)
+    damage = f"1 missing, for its {part} is gone or damaged"
     told = status([], machine_in(folder), as_json=False)
-    assert (f"1 missing, for its {part} is gone or damaged" in told) == (harm is not flip), "by its size"
-    assert go(folder).ran == 1
-    said = f'{part} of 1 trials is gone or damaged; they are trained again: ["{id}"]'
-    assert said in capsys.readouterr().err
+    assert (damage in told) == (harm is not flip), "by its size"
+    assert damage in status([], machine_in(folder), as_json=False, check=True), "by its bytes"
+    from_weights = part == "predictions.npz"
+    assert go(folder).ran == (0 if from_weights else 1)
+    how = "was gone or damaged; computed again from weights"
+    how = how if from_weights else "is gone or damaged; they are trained again"
+    assert f'{part} of 1 trials {how}: ["{id}"]' in capsys.readouterr().err
     assert [equal_view(record) for record in store.records()] == [equal_view(r) for r in whole.records()]
     assert {*store.predictions(id)} == {*whole.predictions(id)}
     assert go(folder).ran == 0
@@ -118,3 +124,39 @@ def test_replacing_predictions_may_be_cut_short_anywhere(
     assert found is not None
     assert len(found.files["predictions.npz"]) == 1
     assert store.lost(found, whole=True) == ""
+
+
+def test_predictions_are_trained_again_where_weights_do_not_give_them(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    kept, first, second = (store.records()[0], *store.ids())
+    (store.trial_dir(first) / "predictions.npz").unlink()
+    other = store.predictions(second)
+    assert not store.restore(kept, other), "of another trial"
+    monkeypatch.setattr("bench.trial.said_from_weights", lambda *given: dict(other))
+    assert go(folder).ran == 1
+    assert "1 trials is gone or damaged; they are trained again" in capsys.readouterr().err
+    (store.trial_dir(second) / "predictions.npz").unlink()
+    cut(store.weights_path(second))
+    assert go(folder).ran == 1, "nothing is made of damaged weights"
+
+
+def test_what_rots_while_the_disk_says_nothing_is_found_by_who_reads_all(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(briefs, "YOUNG_NS", 0)
+    monkeypatch.setattr(briefs, "ENOUGH", 1)
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    assert go(folder).ran == 0
+    store = Store(folder / "results")
+    history = store.trial_dir(store.ids()[0]) / "history.jsonl"
+    real, before = Stamp.of, Stamp.of(str(history))
+    silent = staticmethod(lambda path: before if path == str(history) else real(path))
+    monkeypatch.setattr(Stamp, "of", silent)
+    flip(history)
+    assert go(folder).ran == 0
+    assert "2 done" in status([], machine_in(folder), as_json=False)
+    assert "1 missing, for its history.jsonl" in status([], machine_in(folder), as_json=False, check=True)
+    assert go(folder).ran == 1
