@@ -1,5 +1,8 @@
 """The sections of a report that say how its numbers were made."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from . import settings
@@ -79,14 +82,30 @@ def provenance(study: Study) -> Section:
     )
     commits = sorted({trial.record["commit"] for trial in finals})
     machines = sorted({trial.record["machine"]["device_name"] for trial in finals})
+    lines.append(Line(f"- Classes: {', '.join(study.classes)}"))
     lines += [
-        Line(f"- Classes: {', '.join(study.classes)}"),
+        Line(f"- Images of {line}") for one in study.plan.get("accounts") or [] for line in _images(one)
+    ]
+    lines += [
         Line(f"- Libraries: {', '.join(libraries)}"),
         Line(f"- Commit: {', '.join(commits)}"),
         Line(f"- Machine: {', '.join(machines)}"),
         Line("- Trials that took more than one attempt: ", [text("{}", again)]),
     ]
     return Section("Provenance", lines)
+
+
+def _images(account: dict[str, Any]) -> Iterator[str]:
+    """How many files of a set there were, and which images of them are not used."""
+    used = sum(account["images"].values())
+    lost = {why: sum(classes.values()) for why, classes in account["dropped"].items()}
+    if (account.get("seen") or {}).get("skipped"):
+        return  # files that were not read: in words of their own
+    yield f"{account['set']}: {used + sum(lost.values()):,} files or images found, {used:,} used"
+    for why, classes in account["dropped"].items():
+        some = ", ".join(f"{name} {count:,}" for name, count in classes.items())
+        if len(classes) <= 8:  # more are not all named
+            yield f"{account['set']}: left out, {lost[why]:,} {why} ({some})"
 
 
 def _set(study: Study, name: str, trial: Trial) -> Line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -128,9 +128,10 @@ class _Part(Store):
         super().__init__(root)
         self._whole, self._ids = whole, ids
 
-    def predictions(self, id: str) -> dict[str, Predictions]:
+    def predictions(self, id: str, wanted: Container[str] | None = None) -> dict[str, Predictions]:
         """Of a set none of whose images are left, nothing."""
-        parts = {key: _only(said, self._ids) for key, said in self._whole.get(id, {}).items()}
+        told = {key: said for key, said in self._whole.get(id, {}).items() if wanted is None or key in wanted}
+        parts = {key: _only(said, self._ids) for key, said in told.items()}
         return {key: part for key, part in parts.items() if len(part.ids)}
 
 
