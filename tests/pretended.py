@@ -42,6 +42,8 @@ class Pretended:
     looks: Sequence[int] = ()
     ends: Callable[[Run], str] = lambda run: ""
     """How a trial ends: ``diverged``, ``pruned``, a cause of failing; empty: done."""
+    little: Callable[[Run], str] = lambda run: ""
+    """How little a trial learned; empty: enough."""
     kept: Callable[[Run], bool] = lambda run: True
     """Whether a trial's predictions are kept."""
 
@@ -112,6 +114,7 @@ class Pretended:
         record = self._record(
             run,
             status="done",
+            little_learned=self.little(run),
             validation=scored.pop(VALIDATION),
             scores=scored,
             recalls={key: _recalls(said[key]) for key in scored},

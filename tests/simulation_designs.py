@@ -1,4 +1,4 @@
-"""Simulated screens with a known truth: are intervals and verdicts right, and what do they save?
+"""Simulated screens and ladders with a known truth: are verdicts right, and what do screens save?
 
     python tests/simulation_designs.py --studies 4000
 
@@ -40,6 +40,8 @@ class Design:
     """(C, A): the comparisons that are declared."""
     others: Doubles
     """(D, A): what else the arms tell, of noise alone."""
+    independent: int | None = None
+    """Comparisons that are not told by the others; None: no two share an arm's luck."""
 
     @classmethod
     def screen(cls, factors: int, resolution: int) -> Design:
@@ -58,6 +60,19 @@ class Design:
             np.vstack([np.zeros((1, factors), dtype=np.int64), np.eye(factors, dtype=np.int64)]),
             np.hstack([-np.ones((factors, 1)), np.eye(factors)]),
             np.zeros((0, factors + 1)),
+            independent=factors,
+        )
+
+    @classmethod
+    def ladder(cls, steps: int) -> Design:
+        """Each arm has one factor more than the one before: every step, then further rungs less the first."""
+        apart = np.eye(steps + 1)
+        whole = apart[2:] - apart[0]
+        return cls(
+            np.tri(steps + 1, steps, -1, dtype=np.int64),
+            np.vstack([apart[1:] - apart[:-1], whole]),
+            np.zeros((0, steps + 1)),
+            independent=steps,
         )
 
 
@@ -85,10 +100,15 @@ def parts_of(x: Doubles) -> Parts:
     return Parts(mean, seed / (S * (S - 1)), item, both, S, N)
 
 
+def variances(p: Parts, seed: Doubles) -> tuple[Doubles, Doubles]:
+    """V with that variance of seeds, and the seeds' share of it."""
+    V = np.maximum(np.maximum(seed + p.item - p.both, seed), p.item)
+    return V, np.where(V > 0, seed / np.where(V > 0, V, 1), 1)
+
+
 def half_widths(p: Parts, seed: Doubles, freedom: Doubles, alpha: float | Doubles) -> Doubles:
     """q(α)·√V with that variance of seeds, and its degrees of freedom."""
-    V = np.maximum(np.maximum(seed + p.item - p.both, seed), p.item)
-    w = np.where(V > 0, seed / np.where(V > 0, V, 1), 1)
+    V, w = variances(p, seed)
     q = -w * special.stdtrit(freedom, np.asarray(alpha) / 2)
     q -= (1 - w) * special.stdtrit(p.items - 1, np.asarray(alpha) / 2)
     return np.asarray(q * np.sqrt(V))
@@ -105,15 +125,21 @@ class Judged:
     """1 above 0, −1 below, 0 not known, after Holm."""
 
 
-def judge(parts: Parts, declared: int, moderated: bool = True) -> Judged:
-    """Intervals, and Holm at 0; what stands after the declared comparisons only tells of noise."""
+def judge(parts: Parts, declared: int, moderated: bool = True, independent: int | None = None) -> Judged:
+    """Intervals, and Holm at 0; what stands after the declared comparisons only tells of noise.
+
+    independent  as of a design
+    """
     C = slice(declared)
     d = float(parts.seeds - 1)
     own, freedom = parts.seed, np.full_like(parts.seed, d)
     if moderated:
-        shared = stats.prior(own * parts.seeds, freedom)
-        lent, freedom = shared.shrink(own * parts.seeds, freedom)
-        deciding = lent / parts.seeds
+        orthogonal = independent is None
+        shared = stats.prior(own * parts.seeds, freedom, independent, orthogonal=orthogonal)
+        _, share = variances(parts, shared.variance[:, None] / parts.seeds)
+        weight = 1.0 if orthogonal else np.square(share)
+        s2, freedom = shared.shrink(own * parts.seeds, freedom, weight)
+        deciding = s2 / parts.seeds
     else:
         deciding = own
     cut = Parts(parts.mean[:, C], own[:, C], parts.item[:, C], parts.both[:, C], parts.seeds, parts.items)
@@ -158,7 +184,7 @@ def studies(
         found.append(parts_of(x))
     names = ("mean", "seed", "item", "both")
     parts = Parts(*(np.concatenate([getattr(one, name) for one in found]) for name in names), S, IMAGES)
-    return lambda moderated: judge(parts, len(design.weights), moderated)
+    return lambda moderated: judge(parts, len(design.weights), moderated, design.independent)
 
 
 @dataclass(frozen=True)
@@ -170,7 +196,7 @@ class Found:
     error: float
     """Standard error of the coverage, studies counted."""
     false: float
-    """Share of studies with a verdict on a factor that does nothing."""
+    """Share of studies with a verdict on a comparison in which nothing changes."""
     false_before: float
     """The same without moderation."""
     power: float
@@ -178,14 +204,14 @@ class Found:
 
 
 def simulate(scenario: Scenario, design: Design, effect: float, count: int, seed: int) -> Found:
-    """One factor adds ``effect`` logits, the others nothing."""
+    """The first factor adds ``effect`` logits, the others nothing."""
     middles = scenario.middle(scenario.accuracy) + effect * design.runs[:, 0]
     arms = np.array([scenario.truth(middle) for middle in middles])
     truth = design.weights @ arms
     judged = studies(scenario, design, middles, count, seed)
     now, before = judged(True), judged(False)
     covered = (np.abs(now.mean - truth) <= now.half).mean(axis=1)
-    nothing = slice(1 if effect else 0, None)
+    nothing = truth == 0
     return Found(
         truth=float(truth[0]),
         coverage=float(covered.mean()),
@@ -208,6 +234,9 @@ def seeds_to_decide(scenario: Scenario, design: Design, effect: float, count: in
 
 SCREENS = ((4, 4), (7, 3))
 """Factors and resolution; both have eight arms."""
+LADDERS = ((3, 0), (7, 0))
+"""Steps."""
+RESOLUTIONS = {4: "IV", 3: "III", 0: "ladder"}
 PLANTED = {"seed": 0.6, "image": 0.35}
 """Logits that the first factor adds."""
 SMALL = {"seed": (0.3, 0.45), "image": (0.2, 0.3)}
@@ -237,12 +266,13 @@ def _print_found(studies: int) -> None:
         "| factors | resolution | seeds | driven by | effect, points | coverage | false studies | before "
         "| found | before |\n| --: | :-- | --: | :-- | --: | --: | --: | --: | --: | --: |"
     )
-    cases = itertools.product(SCREENS, (3, 5, 10), PLANTED, (0.0, 1.0))
+    cases = itertools.product((*SCREENS, *LADDERS), (3, 5, 10), PLANTED, (0.0, 1.0))
     for number, ((factors, resolution), seeds, driven, planted) in enumerate(cases):
-        design, effect = Design.screen(factors, resolution), planted * PLANTED[driven]
+        design = Design.screen(factors, resolution) if resolution else Design.ladder(factors)
+        effect = planted * PLANTED[driven]
         one = simulate(Scenario(seeds, 0.74, driven, True), design, effect, studies, number)
         ends = f"{one.power:.3f} | {one.power_before:.3f}" if planted else "– | –"
-        of = f"{factors} | {'IV' if resolution == 4 else 'III'} | {seeds} | {driven}s"
+        of = f"{factors} | {RESOLUTIONS[resolution]} | {seeds} | {driven}s"
         print(
             f"| {of} | {100 * one.truth:+.2f} "
             f"| {one.coverage:.3f} ± {one.error:.3f} | {one.false:.3f} | {one.false_before:.3f} | {ends} |",

@@ -211,10 +211,18 @@ def certainty(seen: Seen, shared: bool) -> Sure:
     """By one's own seeds, or by what all comparisons of a study share."""
     seed, freedom = seen.seed, seen.freedom.astype(float)
     if shared:
-        s2, freedom = stats.prior(seed * seen.seeds, freedom).shrink(seed * seen.seeds, freedom)
+        prior = stats.prior(seed * seen.seeds, freedom)
+        common = prior.variance[:, None] / seen.seeds
+        weight = np.square(common / variance_of(seen, common))
+        s2, freedom = prior.shrink(seed * seen.seeds, freedom, weight)
         seed = s2 / seen.seeds
-    V = np.maximum(seed + seen.item - seen.both, np.maximum(seed, seen.item))
+    V = variance_of(seen, seed)
     return Sure(np.sqrt(V), seed / V, freedom, seen.items)
+
+
+def variance_of(seen: Seen, seed: Doubles) -> Doubles:
+    """V, with this V_seed."""
+    return np.asarray(np.maximum(seed + seen.item - seen.both, np.maximum(seed, seen.item)))
 
 
 def half_width(seen: Seen, shared: bool, alpha: float = 0.05) -> Doubles:
@@ -264,6 +272,8 @@ class Found:
     """Share of studies that call any equal arm better or worse, or a planted effect's sign wrongly."""
     power: tuple[float, float]
     """Share that find a planted effect, in one arm."""
+    more: tuple[float, float]
+    """False studies that the first rule has not, less those that it alone has: of the same studies."""
 
 
 RULES = (False, True)
@@ -295,12 +305,30 @@ def simulate(world: World, studies: int, seed: int, effect: float | None = None)
 
 
 def _told(parts: list[dict[bool, tuple[Doubles, Doubles, Flags]]], shared: bool) -> Found:
-    (covered, _, rejected), (also, mean, found) = (rules[shared] for rules in parts)
+    (covered, _, _), (also, mean, found) = (rules[shared] for rules in parts)
     each = np.concatenate([covered, also])
-    hit = found[:, 0] & (mean[:, 0] > 0)
-    wrong = found[:, 1:].any(axis=-1) | (found[:, 0] & (mean[:, 0] < 0))
-    worst = max(share_of(rejected.any(axis=-1)), share_of(wrong))
-    return Found(share_of(each.mean(axis=-1)), float(each.mean(axis=0).min()), worst, share_of(hit))
+    wrong, before = _wrong(parts, shared), _wrong(parts, False)
+    apart = [share_of(now.astype(float) - then) for now, then in zip(wrong, before, strict=True)]
+    return Found(
+        coverage=share_of(each.mean(axis=-1)),
+        least=float(each.mean(axis=0).min()),
+        false=max(map(share_of, wrong)),
+        power=share_of(found[:, 0] & (mean[:, 0] > 0)),
+        more=max(apart, key=in_errors),
+    )
+
+
+def _wrong(parts: list[dict[bool, tuple[Doubles, Doubles, Flags]]], shared: bool) -> list[Flags]:
+    """Of studies without an effect, and of those with one: whether anything is called wrongly."""
+    (_, _, rejected), (_, mean, found) = (rules[shared] for rules in parts)
+    planted = found[:, 1:].any(axis=-1) | (found[:, 0] & (mean[:, 0] < 0))
+    return [rejected.any(axis=-1), planted]
+
+
+def in_errors(estimate: tuple[float, float]) -> float:
+    """A mean in its standard errors."""
+    value, error = estimate
+    return value / error if error else 0.0
 
 
 def share_of(values: NDArray[np.generic]) -> tuple[float, float]:
@@ -327,18 +355,24 @@ def reported() -> Iterator[tuple[str, list[World]]]:
     for (noise, sds), seeds in itertools.product([("skewed", "steady baseline"), *kinds], (3, 5, 10)):
         images = [World(seeds, 8, items, noise, sds) for items in (1000, 10_000)]
         yield f"{noise}, {sds} | {seeds} | 8 | 1,000, 10,000 images", images
-    yield "normal | 5 | 8 | 10 patients", [World(5, 8, 10, patients=True)]
+    for seeds in (3, 5):
+        yield f"normal | {seeds} | 8 | 10 patients", [World(seeds, 8, 10, patients=True)]
 
 
 def row(name: str, worlds: list[World], studies: int, seed: int) -> str:
-    """Least coverage, most false studies and mean power of some worlds, before → after."""
+    """Least coverage, most false studies and mean power of some worlds, before → after.
+
+    Last how many more false studies there are after, of the same studies, where that is most in its errors.
+    """
     both = [simulate(world, studies, seed + place) for place, world in enumerate(worlds)]
     cells = []
     for rule in zip(*both, strict=True):
         covered, false = min(one.coverage for one in rule), max(one.false for one in rule)
         power = float(np.mean([one.power[0] for one in rule]))
         cells.append((spelled(*covered), spelled(*false), f"{power:.2f}"))
-    return f"| {name} | " + " | ".join(" → ".join(pair) for pair in zip(*cells, strict=True)) + " |"
+    more, error = max((after.more for _, after in both), key=in_errors)
+    paired = f"{more:+.3f} ± {error:.4f}"
+    return f"| {name} | {' | '.join(' → '.join(pair) for pair in zip(*cells, strict=True))} | {paired} |"
 
 
 def spelled(value: float, error: float) -> str:
@@ -369,8 +403,8 @@ def main() -> None:
     options = parser.parse_args()
     n, seed = options.studies, options.seed
     for kind in (promised, reported):
-        print("\n| seeds drawn from | seeds | arms | items | coverage | false studies | found |")
-        print("| :-- | --: | --: | :-- | --: | --: | --: |")
+        print("\n| seeds drawn from | seeds | arms | items | coverage | false studies | found | more false |")
+        print("| :-- | --: | --: | :-- | --: | --: | --: | --: |")
         for name, worlds in kind():
             print(row(name, worlds, n, seed), flush=True)
     print("\n| effect, points | images | seeds before | after | trials after / before |")

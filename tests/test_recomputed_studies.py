@@ -100,9 +100,50 @@ def _ends(run: Any) -> str:
     return {1: "diverged", 5: "oom"}.get(run.candidate, "")
 
 
+DIVERGED = {"none": (1, 7), "blur": (0, 1, 2), "randaugment": (3, 4)}
+NEVER = '[[claims]]\nsays = "Blur diverges"\nbetter = "blur"\nexpect = "does not converge"\n'
+
+
+def _is(run: Any, arm: str, *seeds: int) -> bool:
+    return run.arm == arm and run.trial.replicate.seed in seeds
+
+
+def _screen(top: str, **parts: str) -> str:
+    """Three augmentations and two learning rates in eight arms."""
+    study = _study(f'design = "screen"\n{top}', rest=EFFECTS, **parts)
+    arms = study[study.index("[arms]") : study.index("[[claims]]")]
+    return study.replace(arms, FACTORS)
+
+
+def _ladder() -> str:
+    study = _study('design = "ladder"\nseeds = 4\naa = true')
+    further = '["randaugment", { name = "blur", p = 0.3 }], optimizer = { name = "adam", lr = 2e-3 }'
+    return study.replace('["blur"]', further)
+
+
+FACTORS = """\
+[factors]
+augment.toggle = ["flip", "blur", "cutmix"]
+"optimizer.lr" = [1e-3, 1e-2]
+"""
+EFFECTS = """
+[[claims]]
+says = "Blur takes from flips"
+effect = ["augment.flip", "augment.blur"]
+[[claims]]
+says = "CutMix closes the gap"
+effect = "augment.cutmix"
+metric = "gap.heavy"
+[[claims]]
+says = "Flips change nothing at home"
+effect = "augment.flip"
+metric = "local.accuracy"
+expect = "no difference"
+"""
 PATIENTS = "source = \"folder:../cells\"\ngroups = '([a-z]+)_.*'"
 FOLDS = 'replicates = { kind = "folds", k = 5 }'
 TWO = HEAVY + '\n[hidden.other]\nkind = "synthetic"'
+AGAIN = ("searches", "patients", "folds", "looks", "further")
 CASES: dict[str, Callable[[Path], Pretended]] = {
     "searches": partial(Pretended, text=_study("seeds = 3\naa = true", rest=TUNE), ends=_ends),
     "patients": partial(
@@ -112,6 +153,34 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
     ),
     "folds": partial(Pretended, text=_study(f"{FOLDS}\naa = true", hidden=TWO)),
     "looks": partial(Pretended, text=_study("aa = true"), looks=(4, 6)),
+    "further": partial(
+        Pretended,
+        text=_study("seeds = 4\nbaseline_seeds = 7\naa = true", hidden=MICRO),
+        images={"heavy": 30},
+    ),
+    "little": partial(
+        Pretended,
+        text=_study("seeds = 5", hidden=MICRO),
+        images={"heavy": 30},
+        ends=lambda run: "diverged" * _is(run, "blur", 2),
+        little=lambda run: "validation loss 1.08" * _is(run, "randaugment", 1, 3),
+    ),
+    "diverged": partial(
+        Pretended,
+        text=_study("seeds = 6\nbaseline_seeds = 8", rest=CLAIMS + SCORES + NEVER),
+        ends=lambda run: "diverged" * any(_is(run, arm, *seeds) for arm, seeds in DIVERGED.items()),
+    ),
+    "screen": partial(
+        Pretended,
+        text=_screen("seeds = 4\naa = true", data=PATIENTS, hidden=MICRO),
+        images={"heavy": 40},
+        patients={"test": 25, "val": 25},
+    ),
+    "screen over folds": partial(Pretended, text=_screen(FOLDS, hidden=TWO)),
+    "ladder": partial(Pretended, text=_ladder()),
+    "patients over folds": partial(
+        Pretended, text=_study(FOLDS, data=PATIENTS), patients={"test": 25, "val": 25}
+    ),
     "few": partial(Pretended, text=_study('seeds = 3\nprimary = "local.auc"'), images={"test": 16}),
 }
 
@@ -146,12 +215,17 @@ def test_the_cases_have_what_they_are_there_for(made: Callable[[str], Path]) -> 
     said = {name: (made(name) / NAME / "report.md").read_text("utf-8") for name in CASES}
     assert "The best 3 of an arm were trained again with 4 fresh seeds" in said["searches"]
     assert "a tie |" in said["searches"]
-    assert all("| none again (A/A) |" in said[name] for name in ("searches", "patients", "folds", "looks"))
+    assert all("| none again (A/A) |" in said[name] for name in AGAIN)
     assert "1 diverged, 1 failed" in said["searches"]
     assert re.search(r"of \d+ groups", said["patients"])
     assert "Δ unseen vs baseline" in said["patients"]
     assert "5 folds" in said["folds"]
     assert "Looked at after 4, 6 seeds" in said["looks"]
+    assert "of the baseline also 4, 5, 6" in said["further"]
+    assert "unstable (2/5 little learned)" in said["little"]
+    assert "done, little learned" in said["little"]
+    assert "if it converges" in said["diverged"]
+    assert "3 of 6 seeds diverged" in said["diverged"]
     assert "too few errors" in said["few"]
     assert "(≥ " in said["few"]
 
@@ -252,6 +326,13 @@ def test_one_answer_of_the_baseline_again_that_is_another_is_found(
 ) -> None:
     wrong = changed(name, lambda study: study.again[:1], said=lambda arrays: _with_labels(arrays, _turn))
     assert wrong == {"arms", "results", "report.md, first screen"}
+
+
+def test_one_answer_of_a_further_seed_that_is_another_is_found(changed: Callable[..., set[str]]) -> None:
+    wrong = changed(
+        "further", lambda study: study.further[:1], said=lambda arrays: _with_labels(arrays, _turn)
+    )
+    assert {"arms", "scores", "claims", "robustness", "evidence"} <= wrong
 
 
 def _turn(arrays: dict[str, Any]) -> None:

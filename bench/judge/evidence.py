@@ -219,7 +219,9 @@ class Evidence:
         every = np.concatenate([baseline, np.stack(more)])
         test = stats.with_further(arm, baseline, every, self._slope(metric))
         test = replace(test, mean=-test.mean) if place else test
-        return replace(found, test=test, of_pairs=found.test), cells
+        lost = any(o.state == "diverged" for o in further)
+        finished = found.finished or (found.test if lost else None)
+        return replace(found, test=test, of_pairs=found.test, finished=finished), cells
 
     def _slope(self, metric: Measure) -> float:
         """How far all arms' seeds follow the baseline's."""

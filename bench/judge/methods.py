@@ -74,8 +74,10 @@ def _split(study: Study, plan: PlanFile, d: Document) -> Iterator[str]:
         drawn = f"{'with' if own else 'the rest was split anew into'} {drawn}"
     else:
         drawn = "training and validation images were drawn from the rest, unless the split came with them"
+    more = len(d.rules.further_seeds)
+    alone = f" and {more} more of {study.baseline} alone" if more else ""
     yield (
-        f"{test}; for each of {seeds} random seeds, the same in every arm, {drawn}{groups}, and "
+        f"{test}; for each of {seeds} random seeds, the same in every arm{alone}, {drawn}{groups}, and "
         "initialisation, order and augmentation were drawn anew."
     )
 

@@ -35,7 +35,7 @@ def flat(arm: Arm) -> dict[str, str]:
     if arm.elsewhere:
         return {}
     if arm.recipe.command:
-        return _of_command(arm.recipe) | _flatten(arm.data.model_dump(mode="json"), "data.")
+        return _own(_of_command(arm.recipe) | _flatten(arm.data.model_dump(mode="json"), "data."), arm)
     settings = _flatten(arm.recipe.model_dump(mode="json"), "")
     return _own(settings | _flatten(arm.data.model_dump(mode="json"), "data."), arm)
 

@@ -20,7 +20,8 @@ def moderated(
 
     keys    of the family, in the same order; comparisons on one metric share, those of two arms with one
             another, effects that are averaged over arms with one another
-    others  by metric, further contrasts of the design, which tell of noise alone
+    others  by metric, further contrasts of a screen, which tell of noise alone: no two of these and of the
+            declared effects share an arm's luck, as effects of other designs do
     """
     found = list(contrasts)
     for metric in dict.fromkeys(metric for _, _, metric in keys):
@@ -32,16 +33,20 @@ def moderated(
             if test is not None:
                 found[i] = replace(contrasts[i], test=test)
         further = others.get(metric, ()) if effects else ()
-        shared = stats.moderate([_of_one_arm(one) for one in (*(contrasts[i] for i in effects), *further)])
+        telling = [_of_one_arm(one) for one in (*(contrasts[i] for i in effects), *further)]
+        shared = stats.moderate(telling, orthogonal=metric in others)
         for i, test in zip(effects, shared, strict=False):
             found[i] = _lend(contrasts[i], test)
     return found
 
 
 def _of_one_arm(contrast: Contrast) -> stats.Interval | None:
-    """With the seed variance of a single arm that a sum of arms has: weighed alike, contrasts are alike."""
+    """With the variances of a single arm that a sum of arms has: weighed alike, contrasts are alike."""
     test = _telling(contrast)
-    return None if test is None else replace(test, seed_variance=test.seed_variance / contrast.scale)
+    if test is None:
+        return None
+    parts = ("seed_variance", "item_variance", "interaction")
+    return replace(test, **{part: getattr(test, part) / contrast.scale for part in parts})
 
 
 def _lend(contrast: Contrast, by: stats.Interval | None) -> Contrast:

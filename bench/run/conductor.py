@@ -128,7 +128,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
         if not options.smoke:
-            slicing.keep(study, plan.everything, machine.cache, store)
+            conduct.failures += slicing.keep(study, plan.everything, machine.cache, store)
         made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
         with terminal.waiting(f"{study.name}: writing the report"):
             made = views(study, made_of, store, gates)

@@ -58,11 +58,19 @@ def _problems(study: Study, runs: Sequence[Run]) -> Iterator[str]:
                 )
 
 
-def keep(study: Study, runs: Sequence[Run], cache: Path, store: Store) -> None:
+def keep(study: Study, runs: Sequence[Run], cache: Path, store: Store) -> list[str]:
     """Write, or take away, what a study's report must know of its images to tell slices apart.
 
-    Raises UserError for a column that is not there.
+    Returns a line where that fails: no trial is lost by it, and the next run makes it again.
     """
+    try:
+        _keep(study, runs, cache, store)
+    except (OSError, UserError) as error:
+        return [f"{slices.FILE} cannot be written, and the report tells no slices: {error}"]
+    return []
+
+
+def _keep(study: Study, runs: Sequence[Run], cache: Path, store: Store) -> None:
     file = store.study_dir(study.name) / slices.FILE
     if not study.slices:
         file.unlink(missing_ok=True)

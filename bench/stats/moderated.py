@@ -28,29 +28,36 @@ class Prior:
     freedom: Doubles
     """(…) d₀, its degrees of freedom, at least 0; 0 where nothing is shared."""
 
-    def shrink(self, variance: ArrayLike, freedom: ArrayLike) -> tuple[Doubles, Doubles]:
+    def shrink(
+        self, variance: ArrayLike, freedom: ArrayLike, weight: ArrayLike = 1.0
+    ) -> tuple[Doubles, Doubles]:
         """Variances and degrees of freedom to decide with: the posterior's where larger, else one's own.
 
         variance  (…, K) s², at least 0; NaN where missing
         freedom   (…, K) its degrees of freedom d, above 0
+        weight    (…, K) how much of d₀ counts, 0 to 1
         returns   (…, K) each
         """
         s2, d = np.broadcast_arrays(np.asarray(variance, float), np.asarray(freedom, float))
-        d0, s0 = self.freedom[..., None], self.variance[..., None]
+        d0, s0 = self.freedom[..., None] * np.asarray(weight, float), self.variance[..., None]
         posterior = (d0 * s0 + d * s2) / (d0 + d)
         lower = s2 < posterior  # NaN, where nothing is shared, is no such comparison
         return np.where(lower, posterior, s2), np.where(lower, d0 + d, d)
 
 
-def prior(variance: ArrayLike, freedom: ArrayLike, independent: int | None = None) -> Prior:
+def prior(
+    variance: ArrayLike, freedom: ArrayLike, independent: int | None = None, *, orthogonal: bool = False
+) -> Prior:
     """Fit by moments what comparisons have in common: s² ~ s₀²·F(d, d₀), with unequal degrees of freedom.
 
     variance     (…, K) s² of each comparison; NaN, or 0, where it tells nothing; leading axes are studies
     freedom      (…, K) d, above 0
     independent  comparisons that are not told by the others, at most K: arms less one, where more pairs of
                  them are compared; None: all K
-    returns      d₀ is at most (independent − 1)·mean(d)/2: comparisons share their baseline, so that their
-                 variances look more alike than they are. Nothing is shared of fewer than 2 comparisons
+    orthogonal   no two share an arm's luck, as the contrasts of a screen
+    returns      d₀ is at most (independent − 1)·mean(d)/2, and at most mean(d) + 1 unless orthogonal, as many
+                 as there are seeds: comparisons share their baseline, so that their variances look more alike
+                 than they are, and where it was quiet by luck, all are. Nothing is shared of fewer than 2
 
     Source: Smyth 2004, section 6.2 (moments of log s²).
     """
@@ -68,7 +75,9 @@ def prior(variance: ArrayLike, freedom: ArrayLike, independent: int | None = Non
     # As the excess goes to 0, d₀ goes to infinity and the correction of the mean of logs to 0.
     s0 = np.exp(middle + np.where(found, special.digamma(half0) - np.log(half0), 0.0))
     told = np.minimum(count, count if independent is None else independent)
-    cap = np.maximum(told - 1, 0) * np.where(known, d, 0.0).sum(axis=-1) / count / 2
+    mean = np.where(known, d, 0.0).sum(axis=-1) / count
+    cap = np.maximum(told - 1, 0) / 2 * mean
+    cap = cap if orthogonal else np.minimum(cap, mean + 1)
     d0 = np.where(found, np.minimum(2 * half0, cap), cap)
     return Prior(s0, np.where(np.isnan(count), 0.0, d0))
 
@@ -86,24 +95,37 @@ def inverse_trigamma(value: ArrayLike) -> Doubles:
     return np.asarray(x)
 
 
-def moderate(intervals: Sequence[Interval | None], independent: int | None = None) -> list[Interval | None]:
+def weight(interval: Interval, variance: float) -> float:
+    """How much of d₀ a comparison is lent, 0 to 1: w² of ``variance``, the s₀² that all have in common.
+
+    Where items make most of V, seeds' degrees of freedom are not what it lacks, and the few that it has keep
+    Cochran and Cox's quantile careful. Squared, as shares count in Welch's and Satterthwaite's.
+    """
+    return replace(interval, seed_variance=variance / interval.seeds).seed_share ** 2
+
+
+def moderate(
+    intervals: Sequence[Interval | None], independent: int | None = None, *, orthogonal: bool = False
+) -> list[Interval | None]:
     """The comparisons of one study on one metric, each with the seed variance that it is decided by.
 
     intervals    one per comparison; None: it tells nothing, and gets nothing. Numbers of seeds may differ
     independent  see ``prior``
+    orthogonal   see ``prior``; these are lent all of d₀, others as much as ``weight`` says
     returns      in the same order; ``p`` of each is the moderated one, its half width the wider of the two
     """
     told = [interval for interval in intervals if interval is not None]
     s2 = np.array([interval.seed_variance * interval.seeds for interval in told])
     d = np.array([interval.freedom_of_seeds for interval in told])
-    shared = prior(s2, d, independent)
+    shared = prior(s2, d, independent, orthogonal=orthogonal)
     if not told or not shared.freedom > 0:
         return list(intervals)
+    weights = [1.0 if orthogonal else weight(one, float(shared.variance)) for one in told]
     lower = [
         replace(interval, shared=Shared(float(variance) / interval.seeds, float(freedom)))
         if freedom > own
         else interval
-        for interval, variance, freedom, own in zip(told, *shared.shrink(s2, d), d, strict=True)
+        for interval, variance, freedom, own in zip(told, *shared.shrink(s2, d, weights), d, strict=True)
     ]
     found = iter(lower)
     return [None if interval is None else next(found) for interval in intervals]

@@ -350,7 +350,7 @@ def test_contrasts_of_a_screen_lend_each_other_what_they_know_of_noise(make_worl
     found = {finding.arm: finding.rests for finding in document_of(w).findings}
     columns = [lambda levels, n=n: levels[n] == "on" for n in "abcd"]
     columns += [lambda levels, n=n: levels["a"] == levels[n] for n in "bcd"]
-    every = stats.moderate([stats.two_way(halves(w, column)) for column in columns])
+    every = stats.moderate([stats.two_way(halves(w, column)) for column in columns], orthogonal=True)
     for name, interval in zip("abcd", every, strict=False):
         deciding = interval.deciding
         assert found[f"with {name}"].freedom == pytest.approx(deciding.freedom_of_seeds)

@@ -8,21 +8,37 @@ from .rows import Row
 
 
 def number(key: str, times: float = 1.0) -> Callable[[Row], Cell]:
-    return lambda row: None if row[key] is None else text("{}", times * row[key])
+    return lambda row: (
+        None if row[key] is None else text("{}" + _of(row, key, f"{key}_seeds"), times * row[key])
+    )
 
 
 def spread(key: str, times: float = 100.0) -> Callable[[Row], Cell]:
     """A mean and its standard deviation."""
-    return lambda row: text("{} sd {}", times * row[key], times * row[f"{key}_sd"])
+    return lambda row: text(
+        "{} sd {}" + _of(row, key, f"{key}_seeds"), times * row[key], times * row[f"{key}_sd"]
+    )
 
 
-def halved(key: str, low: str, high: str, one_sided: bool = True) -> Callable[[Row], Cell]:
-    """A mean ± half its interval, or with its one-sided bound, which has 1 above it."""
+def _of(row: Row, key: str, seeds: str) -> str:
+    """Of how many of the planned seeds a mean is, where some did not finish."""
+    planned = row.get(f"{key}_planned", row.get("planned"))
+    there = row.get(seeds)
+    return f" ({there}/{planned})" if planned and there and there < planned else ""
+
+
+def halved(
+    key: str, low: str, high: str, one_sided: bool = True, times: float = 100.0
+) -> Callable[[Row], Cell]:
+    """A mean ± half its interval, or with its one-sided bound, which has 1 above it; alone without either."""
 
     def cell(row: Row) -> Cell:
+        of = _of(row, key, low.removesuffix("low") + "seeds")
         if one_sided and row[high] == 1.0:
-            return text("{} (≥ {})", 100 * row[key], 100 * row[low])
-        return text("{} ± {}", 100 * row[key], 50 * (row[high] - row[low]))
+            return text("{} (≥ {})" + of, times * row[key], times * row[low])
+        if row[low] is None:
+            return text("{}" + of, times * row[key])
+        return text("{} ± {}" + of, times * row[key], times / 2 * (row[high] - row[low]))
 
     return cell
 
@@ -40,6 +56,8 @@ def interval(key: str, low: str, high: str, unit: str = "points", dagger: str = 
         if row[low] is None:
             return text("{} (too few errors)", times * row[key])
         mark = "†" * (row.get(dagger) == "yes")
+        if row.get("if_converges") == "yes":
+            mark += " if it converges"
         return text("{} [{}, {}]" + mark, *(times * row[name] for name in (key, low, high)))
 
     return cell
@@ -59,7 +77,8 @@ def behind(cell: Cell, count: int | None) -> Cell:
 
 def number_marked(key: str) -> Callable[[Row], Cell]:
     """A share in per cent, ‡ behind it where the row says so."""
-    return lambda row: marked(text("{}", 100 * row[key]), " ‡" * row[f"{key} ‡"])
+    plain = number(key, 100)
+    return lambda row: marked(plain(row), " ‡" * row[f"{key} ‡"])
 
 
 def said(key: str) -> Callable[[Row], Cell]:
@@ -83,7 +102,21 @@ COSTS: Columns = {
     "images/s": number("images_per_s"),
     "peak memory MB": number("peak_memory_mb"),
 }
-FACTORS: Columns = {"effect": said("effect_of"), "over": _over, "seeds": number("seeds")}
+
+
+def verdict(row: Row) -> Cell:
+    """With † where there is one."""
+    return row.get("verdict") and row["verdict"] + "†" * (row["dagger"] == "yes")
+
+
+FACTORS: Columns = {
+    "effect": said("effect_of"),
+    "verdict": verdict,
+    "over": _over,
+    "also holds": lambda row: row.get("aliases"),
+    "seeds": number("seeds"),
+    "folds": number("seeds"),
+}
 SETTINGS: Columns = {
     "setting": said("setting"),
     "arm": said("arm"),

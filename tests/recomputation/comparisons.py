@@ -1,16 +1,19 @@
 """Two arms on a metric: the difference, and how far it may be trusted."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .formulas import LEVEL, Effect, brown_forsythe, paired
+from .further import with_further
 from .records import LOCAL, Study, Trial
-from .replicates import FEW, apart, differing, effect, gap_effect, replicates, rows
+from .replicates import FEW, Rows, apart, differing, effect, ended, gap_effect, replicates
 
 FEWEST = 3  # seeds, for a verdict
+COLLAPSES = "some seeds learned, some hardly: no interval covers a rare collapse"
 LOWER = ("nll", "ece")  # scores of which less is better
 UNITS = {"nll": "nats"}  # of scores that are no shares
 
@@ -32,6 +35,16 @@ class Comparison:
     differing: int | None = None
     """Items on which the arms ever disagree; None where items play no part."""
     item: str = "image"
+    of_pairs: Effect | None = None
+    """The effect by the seeds that both have, of a score."""
+    finished: Effect | None = None
+    """Of the seeds that both finished, where some diverged in one of them; of a score."""
+    diverged: tuple[int, int] = (0, 0)
+    """Common seeds in which the arm, and the reference, did."""
+    little: tuple[int, int] = (0, 0)
+    """In which they learned little."""
+    mixed: bool = False
+    """Some seeds of one of the two learned, some hardly."""
     spreads: tuple[float, float] | None = None
     p_spread: float = 1.0
 
@@ -54,15 +67,23 @@ class Comparison:
         if self.seeds < FEWEST:
             return f"{self.seeds} common seed{'s' * (self.seeds != 1)}, {FEWEST} needed"
         if self.spreads is not None:
-            return ""
+            return COLLAPSES if self.mixed else ""
         if self.effect is None:
             return f"a class has fewer than 2 {self.item}s"
-        if self.differing == 0:
+        whole = not any(self.diverged) or self.metric.startswith("gap.")
+        if whole and self.differing == 0:
             return "too few errors: the arms never disagree"
-        if self.differing is not None and self.few:
+        if whole and self.differing is not None and self.few:
             some = f"{self.differing} {self.item}{'s' * (self.differing != 1)}"
             return f"too few errors: the arms disagree on {some} only, {FEW} needed"
-        return "" if self.effect.variance else "the difference never varies"
+        if not self.effect.variance:
+            return "the difference never varies"
+        return COLLAPSES if self.mixed else ""
+
+    @property
+    def of_finished(self) -> Effect | None:
+        """Of pairs that both finished."""
+        return self.finished if any(self.diverged) else self.effect
 
     @property
     def benefit(self) -> float:
@@ -91,28 +112,83 @@ def pairs(
     shared  the arm as it was trained with the baseline's tuned values
     first   as many of each arm's planned seeds as a look had; all
     """
+    return done(*ended_pairs(study, arm, reference, shared, first))
+
+
+def ended_pairs(
+    study: Study, arm: str, reference: str, shared: bool = False, first: int | None = None
+) -> tuple[list[Trial], list[Trial]]:
+    """The same, of seeds that may have diverged in one of them."""
     trials = (study.shared[arm] if shared else study.trials(arm))[:first]
-    others = {trial.replicate: trial for trial in study.arms[reference][:first] if trial.done}
-    both = [trial for trial in trials if trial.done and trial.replicate in others]
+    others = {trial.replicate: trial for trial in study.arms[reference][:first]}
+    both = [trial for trial in trials if trial.replicate in others]
     return both, [others[trial.replicate] for trial in both]
 
 
+def done(first: Sequence[Trial], second: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """Those pairs that both finished."""
+    both = [(a, b) for a, b in zip(first, second, strict=True) if a.done and b.done]
+    return [a for a, _ in both], [b for _, b in both]
+
+
+def troubled(study: Study, found: Comparison, first: Sequence[Trial], second: Sequence[Trial]) -> Comparison:
+    """With what became of its seeds, the baseline's further ones among them."""
+    counted = [[*side, *_further(study, side)] for side in (first, second)]
+    if found.metric.partition(".")[0] not in study.sets:
+        counted = [list(first), list(second)]
+    diverged, little, finished = (
+        tuple(sum(of(trial) for trial in side) for side in counted)
+        for of in (lambda one: one.diverged, lambda one: one.little, lambda one: one.done)
+    )
+    mixed = any(0 < some < of for some, of in zip(little, finished, strict=True))
+    return replace(found, diverged=diverged, little=little, mixed=mixed)
+
+
+def _further(study: Study, *sides: Sequence[Trial]) -> list[Trial]:
+    """The further seeds that belong to one of the sides."""
+    mine = any(trial in study.arms[study.baseline] for side in sides for trial in side[:1])
+    return study.further if mine else []
+
+
 def difference(study: Study, arm: str, reference: str, name: str, shared: bool = False) -> Comparison:
-    """Of two arms' accuracy on a set, over all common seeds."""
-    return on_score(study, *pairs(study, arm, reference, shared), name, "accuracy")
+    """Of two arms' accuracy on a set, over the seeds that both finished."""
+    one = on_score(study, *ended_pairs(study, arm, reference, shared), name, "accuracy")
+    return replace(one, effect=one.of_finished)
 
 
 def on_score(
-    study: Study, first: Sequence[Trial], second: Sequence[Trial], name: str, score: str
+    study: Study,
+    first: Sequence[Trial],
+    second: Sequence[Trial],
+    name: str,
+    score: str,
+    view: Callable[[Trial], Trial] = lambda trial: trial,
 ) -> Comparison:
-    """Of trials of one seed each, a score on a set."""
-    found = Comparison("", "", f"{name}.{score}", replicates(study, first))
+    """Of trials of one seed each, a score on a set.
+
+    view  what of each trial is looked at
+    """
+    found = troubled(study, Comparison("", "", f"{name}.{score}", 0), first, second)
+    if score in UNITS:  # nothing is known to be chance
+        first, second = done(first, second)
+    found = replace(found, seeds=replicates(study, first))
     if not first:
         return found
-    of = effect(study, first, apart(rows(first, name, score), rows(second, name, score)), name)
+
+    def read(trials: Sequence[Trial]) -> Rows:
+        return ended(study, [view(trial) for trial in trials], name, score)
+
+    of_pairs = effect(study, first, apart(read(first), read(second)), name)
+    of = of_pairs and with_further(study, first, second, read, of_pairs)
+    lost = any(not one.done for one in (*first, *second, *_further(study, first, second)))
+    first, second = done(first, second)
+    finished = effect(study, first, apart(read(first), read(second)), name)
+    first, second = ([view(trial) for trial in trials] for trials in (first, second))
     return replace(
         found,
         effect=of,
+        of_pairs=of_pairs if study.further else finished,
+        finished=finished if lost else None,
         sign=-1 if score in LOWER else 1,
         delta=None if score in UNITS else study.delta(name),
         differing=differing(first, second, name),
@@ -140,8 +216,9 @@ def compare(study: Study, arm: str, reference: str, metric: str, look: int | Non
 
     look  as many of each arm's seeds, in their order; all
     """
-    first, second = pairs(study, arm, reference, first=look)
-    plain = Comparison(arm, reference, metric, len(first))
+    every = ended_pairs(study, arm, reference, first=look)
+    first, second = done(*every)
+    plain = troubled(study, Comparison(arm, reference, metric, len(first)), *every)
     if metric == "seed_sd":
         a, b = (np.array([score_of(t, study.primary) for t in trials]) for trials in (first, second))
         if len(a) < FEWEST:
@@ -153,11 +230,12 @@ def compare(study: Study, arm: str, reference: str, metric: str, look: int | Non
         logs = [math.log(cost(a, what) / cost(b, what)) for a, b in zip(first, second, strict=True)]
         return replace(plain, effect=paired(np.array(logs)) if len(logs) > 1 else None, sign=-1)
     if kind == "gap":
-        both = replace(plain, seeds=replicates(study, first), sign=-1, delta=study.delta(what))
+        both = replace(plain, seeds=replicates(study, every[0]), sign=-1, delta=study.delta(what))
         if not first:
             return both
-        local, hidden = (apart(rows(first, name), rows(second, name)) for name in (LOCAL, what))
+        read = functools.partial(ended, study)
+        local, hidden = (apart(read(every[0], name), read(every[1], name)) for name in (LOCAL, what))
         counts = (differing(first, second, name) for name in (LOCAL, what))
-        found = gap_effect(study, first, local, hidden, what)
+        found = gap_effect(study, every[0], local, hidden, what)
         return replace(both, effect=found, differing=sum(counts), item=_item(first, what))
-    return replace(on_score(study, first, second, kind, what), arm=arm, reference=reference, metric=metric)
+    return replace(on_score(study, *every, kind, what), arm=arm, reference=reference, metric=metric)

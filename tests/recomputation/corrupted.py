@@ -1,11 +1,12 @@
 """Sets of corrupted copies: what arms train with, and where copies have one corruption each, by family."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from . import settings
-from .comparisons import Comparison, difference, on_score, pairs
+from . import screens, settings
+from .comparisons import Comparison, difference, ended_pairs, on_score
 from .records import LOCAL, Answers, Study, Trial
 from .rows import Row, effect, mean
 from .scores import recalls, right
@@ -99,7 +100,7 @@ class Taken:
         row |= {"unseen_by_both": found[0] if found else None, "relative_be_families": int(costly.sum())}
         row["be"] = float(np.mean(errors / of_base))
         row["relative_be"] = float(np.mean(added[costly] / base_added[costly])) if costly.any() else None
-        return row
+        return row | {"planned": len(study.arms[arm])}
 
 
 def unseen(study: Study, arm: str, reference: str, name: str) -> tuple[int, int, Comparison | None] | None:
@@ -107,12 +108,19 @@ def unseen(study: Study, arm: str, reference: str, name: str) -> tuple[int, int,
     if not alone(study, name):
         return None
     taken = Taken(study, name)
-    known = {*taken.seen(arm), *taken.seen(reference)}
+    known = {family for one in screens.arms(study, (arm, reference, "")) for family in taken.seen(one)}
     families = [family for family in taken.families if family not in known]
     if not families:
         return 0, len(taken.families), None
-    first, second = ([_part(t, name, families) for t in each] for each in pairs(study, arm, reference))
-    return len(families), len(taken.families), on_score(study, first, second, name, "accuracy")
+
+    def view(trial: Trial) -> Trial:
+        return _part(trial, name, families)
+
+    rest = screens.compare(study, (arm, reference, f"{name}.accuracy"), view=view)
+    if rest is None:
+        both = ended_pairs(study, arm, reference)
+        rest = on_score(study, *both, name, "accuracy", view)
+    return len(families), len(taken.families), replace(rest, effect=rest.of_finished)
 
 
 def both(study: Study, arm: str, reference: str, name: str) -> tuple[Comparison, Comparison | None]:
@@ -174,6 +182,7 @@ def families(study: Study, order: list[str]) -> list[Row]:
                 row: Row = {"set": name, "kind": kind, "family": family}
                 for arm in order:
                     row |= mean(arm, taken.means(arm, [family])) | {f"{arm} ‡": family in taken.seen(arm)}
+                    row[f"{arm}_planned"] = len(study.arms[arm])
                 rows.append(row)
     return rows
 

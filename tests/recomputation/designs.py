@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from . import screens
+from . import screens, settings
 from .family import Family
-from .formulas import two_way
+from .formulas import LEVEL, two_way
 from .records import Study
 from .replicates import rows as rows_of
 from .rows import Row, effect, verdict
@@ -79,7 +79,9 @@ def factor_rows(study: Study, family: Family) -> list[Row]:
         found = family.verdict(name) if asked else None
         one = found.comparison if found else screens.compare(study, name)
         assert one is not None
-        row: Row = {"effect_of": _against(names, sides)} | effect("effect", one)
+        row: Row = {"effect_of": _against(names, sides)} | effect(
+            "effect", one, found.level if found else LEVEL
+        )
         if any((*each, study.primary) in family.members for each in screens.effects(study)):
             row |= verdict(found)
         row |= {"aliases": ", ".join(aliases[sides]) or None}
@@ -100,7 +102,7 @@ def ladder_rows(study: Study, family: Family) -> list[Row]:
         return []
     rows, below = [], None
     for arm in study.arms:
-        row: Row = {"arm": arm}
+        row: Row = {"arm": arm, "adds": settings.added(study, below, arm) if below else None}
         for stem, reference in (("step", below), ("whole", study.baseline if below else None)):
             found = family.verdict((arm, reference, study.primary)) if reference else None
             row |= effect(f"{stem}_effect", found and found.comparison, stem=f"{stem}_")

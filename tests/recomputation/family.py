@@ -30,6 +30,8 @@ class Verdict:
     """As many of each arm's seeds as it was last seen with; None: all."""
     shrunk: float | None = None
     """What is left of an early look's effect, of a ratio its logarithm."""
+    if_converges: bool = False
+    """Its effect is of the seeds that both finished, since some diverged."""
 
 
 def claimed(study: Study, claim: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -177,6 +179,8 @@ class Family:
         """The verdict, the first that fits."""
         member = self.comparison(name)
         zero, above, below = (self.side(name, cut, strict) for cut in (0.0, "delta", "-delta"))
+        if unstable(member, zero):
+            return self._unstable(member)
         if member.reason:
             return "inconclusive" if member.seeds else "not run yet"
         kind = member.metric.partition(".")[0]
@@ -192,6 +196,17 @@ class Family:
             return "equivalent" if below > 0 else "no gain"
         return "inconclusive"
 
+    def _unstable(self, member: Comparison) -> str:
+        """In how many of an arm's seeds what happened."""
+        counted = []
+        for counts, what in ((member.diverged, "diverged"), (member.little, "little learned")):
+            for count, arm in zip(counts, (member.arm, member.reference), strict=True):
+                whose = "" if arm == member.arm else "of the reference "
+                said = "" if whose and what == "diverged" else f" {what}"
+                of = len(self.study.arms[arm])
+                counted += [f"{whose}{count}/{of}{said}"] * bool(count)
+        return f"unstable ({', '.join(counted)})"
+
     def verdict(self, name: tuple[str, str, str]) -> Verdict:
         if name not in self.verdicts:
             self.verdicts[name] = self._verdict(name)
@@ -202,13 +217,20 @@ class Family:
         one = self.comparison(name)
         parts = [
             one.reason or (self.detail(one) if word == "inconclusive" else ""),
+            *hardly(one),
             screens.held(self.study, name[:2]),
         ]
         detail = "; ".join(filter(None, parts))
         if word in WORDS["seed_sd"] and one.spreads:
             detail = f"its sd over seeds is {points(abs(one.benefit))} apart"
-        dagger = word != self.word(name, strict=False) and self._held_back(name)
-        return Verdict(one, word, dagger, detail, self.level(name), self.seen(name), self.shrunk(name))
+        told = not word.startswith("unstable")
+        dagger = told and word != self.word(name, strict=False) and self._held_back(name)
+        alone = not told and any(one.diverged)
+        if alone:
+            seeds = one.finished.seeds if one.finished else one.seeds
+            one = replace(one, effect=one.finished, seeds=seeds)
+        found = Verdict(one, word, dagger, detail, self.level(name), self.seen(name), self.shrunk(name))
+        return replace(found, if_converges=alone and one.effect is not None)
 
     def _held_back(self, name: tuple[str, str, str]) -> bool:
         """Whether the printed interval alone would say more at some cut."""
@@ -229,6 +251,8 @@ class Family:
         """What this pair says of a claim: supported, refuted or inconclusive."""
         zero, above, below = (self.side(name, cut, True) for cut in (0.0, "delta", "-delta"))
         expect, margin = claim.get("expect", "better"), claim.get("margin", 0.0) / 100
+        if unstable(self.comparison(name), zero):
+            return "inconclusive"
         if expect == "no gain":
             return (
                 "supported"
@@ -324,6 +348,20 @@ def two_digits(count: int) -> str:
     """A count, rounded up to two digits."""
     step = 10 ** max(0, len(str(count)) - 2)
     return f"{-(-count // step) * step:,}"
+
+
+def unstable(member: Comparison, zero: int) -> bool:
+    """Whether what became of seeds leaves no verdict: against the arm that diverged more there is one."""
+    if member.mixed or not any(member.diverged):
+        return member.mixed
+    mine, theirs = member.diverged
+    return not (zero < 0 and mine > theirs) and not (zero > 0 and mine < theirs)
+
+
+def hardly(member: Comparison) -> list[str]:
+    """Arms of which no seed learned much, where that withholds no verdict."""
+    told = ("no seed learned much", "no seed of the reference learned much")
+    return [said for count, said in zip(member.little, told, strict=True) if count and not member.mixed]
 
 
 def points(value: float) -> str:

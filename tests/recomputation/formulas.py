@@ -25,7 +25,7 @@ class Effect:
     items: tuple[int, ...]
     """The number of items of each set that the mean is of: one, or two of a gap."""
     lent: float = 0.0
-    """Degrees of freedom that other comparisons add to the seeds'."""
+    """Degrees of freedom that other comparisons, or further seeds of the baseline, add to the seeds'."""
     by: "Effect | None" = None
     """What decides in its place."""
 

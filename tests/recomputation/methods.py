@@ -27,10 +27,17 @@ def section(tables: Tables) -> Section:
         *(_handed_in(tables) if study.elsewhere else _training(finals)),
         *_tuning(tables),
         *_judging(tables),
-        text("Of {} trials {} finished.", len(finals), sum(trial.done for trial in finals)),
+        *_ends(finals),
         *([] if study.elsewhere else [_and(_libraries(finals))]),
     ]
     return Section(TITLE, [Line(f"{many} compared with {study.baseline}{named}.", texts)])
+
+
+def _ends(finals: Sequence[Trial]) -> list[Text | str]:
+    counts = (len(finals), sum(trial.done for trial in finals), sum(trial.diverged for trial in finals))
+    if counts[2]:
+        return [text("Of {} trials {} finished and {} diverged.", *counts)]
+    return [text("Of {} trials {} finished.", *counts[:2])]
 
 
 def _images(tables: Tables) -> list[Text | str]:
@@ -48,10 +55,13 @@ def _images(tables: Tables) -> list[Text | str]:
             found.append(text("{} outliers and copies had been left out", lost))
     if study.folds:
         return [*found, text("In {}-fold cross-validation", study.folds)]
-    first = study.arms[study.baseline][0]
+    first = study.finished(study.baseline)[0]
     found.append(text("local test set of {} images", first.record["sizes"][first.keys[LOCAL]]))
-    seeds = study.looks[-1] if study.looks else len(study.arms[study.baseline])
+    every = len(study.arms[study.baseline])
+    seeds = study.looks[-1] if study.looks else every - len(study.further)
     found.append(text("for each of {} random seeds", seeds))
+    if study.further:
+        found.append(text("and {} more of " + study.baseline + " alone", len(study.further)))
     if shares := study.plan.get("shares"):
         sides = shares["sides"]
         found.append(text("{} training and {} validation images", sides["train"], sides["val"]))
@@ -61,7 +71,7 @@ def _images(tables: Tables) -> list[Text | str]:
 def _sets(tables: Tables) -> list[Text | str]:
     study = tables.study
     found: list[Text | str] = []
-    trials = study.arms[study.baseline]
+    trials = study.finished(study.baseline)
     for name, hidden in study.file.get("hidden", {}).items():
         size = trials[-1].record["sizes"][trials[-1].keys[name]]
         what = {

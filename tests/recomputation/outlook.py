@@ -41,6 +41,8 @@ def new_runs(study: Study, one: Comparison, look: int | None = None) -> tuple[fl
         return "a spread over seeds is of no single run"
     if study.folds:
         return "folds share what they train on, and each is tested on other images"
+    if any(one.diverged):
+        return "some seeds diverged, and so may a new run"
     if one.seeds < FEWEST:
         return f"{one.seeds} common seeds, {FEWEST} needed"
     single = [
@@ -72,7 +74,8 @@ def prediction(study: Study, family: Family, order: list[str]) -> list[Row]:
             continue  # a mean over arms is of no single run
         one = family.comparison(name)
         found = new_runs(study, one, family.seen(name))
-        row: Row = {"arm": name[0], "reference": name[1], "metric": name[2], "seeds": one.seeds}
+        row: Row = {"arm": name[0], "reference": name[1], "metric": name[2]}
+        row["seeds"] = family.verdict(name).comparison.seeds
         row |= dict.fromkeys(("new_runs", "new_runs_low", "new_runs_high", "better", "why_not"))
         if isinstance(found, str):
             row["why_not"] = found
@@ -96,11 +99,13 @@ def evidence(study: Study, family: Family, order: list[str]) -> list[Row]:
             continue  # a spread, or too few errors
         by = one.effect.by or one.effect
         correlation = None
-        if not study.folds and name[:2] not in screens.sides(study):
-            both = pairs(study, one.arm, one.reference, first=family.seen(name))
+        single = not study.folds and name[:2] not in screens.sides(study)
+        both = pairs(study, one.arm, one.reference, first=family.seen(name)) if single else ([], [])
+        if single and len(both[0]) == one.seeds:
             a, b = (np.array(own_values(trials, one.metric)) for trials in both)
             correlation = float(np.corrcoef(a, b)[0, 1])
-        row: Row = {"arm": name[0], "reference": name[1], "metric": name[2], "seeds": one.seeds}
+        row: Row = {"arm": name[0], "reference": name[1], "metric": name[2]}
+        row["seeds"] = family.verdict(name).comparison.seeds
         row |= {
             "sd": math.sqrt(one.effect.v_seed * one.seeds),
             "deciding_sd": math.sqrt(by.v_seed * one.seeds),
@@ -147,7 +152,7 @@ def looks(study: Study, order: list[str]) -> list[Row]:
             m for _, _, m in comparisons(study, order) if m == f"gap.{title}" or m.startswith(f"{title}.")
         ]
         for key in sorted({trial.keys[title] for arm in arms for trial in arm}):
-            scored = [{trial.id for trial in arm if trial.keys[title] == key} for arm in arms]
+            scored = [{one.id for one in arm if one.done and one.keys[title] == key} for arm in arms]
             row: Row = {"set": title, "key": key, "arms": sum(map(bool, scored))}
             row["trials"] = len(set().union(*scored))
             rows.append(row | {"comparisons": len(about)})

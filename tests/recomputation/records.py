@@ -67,6 +67,15 @@ class Trial:
         return self.record.get("status") == "done"
 
     @property
+    def diverged(self) -> bool:
+        return self.record.get("status") == "diverged"
+
+    @property
+    def little(self) -> bool:
+        """Done, and marked: little was learned."""
+        return self.done and bool(self.record.get("little_learned"))
+
+    @property
     def replicate(self) -> tuple[int, int | None]:
         """What makes a pair of it and another arm's; of an A/A run what it repeats."""
         return self.seed % AGAIN, self.fold
@@ -150,18 +159,18 @@ class Study:
 
     def _refuse(self) -> None:
         """What no definition here is for yet."""
-        finals = [trial for part in (self.arms, self.shared) for trials in part.values() for trial in trials]
-        finals += self.again
+        finals = [trial for trials in self.arms.values() for trial in trials]
+        beside = [trial for trials in (*self.shared.values(), self.again) for trial in trials]
+        odd = any(not trial.done or trial.little for trial in (*finals, *beside))
         reasons = {
-            "further seeds of the baseline": bool(self.file.get("baseline_seeds")),
-            "trials that are not done": not all(trial.done for trial in finals),
-            "trials that learned little": any(trial.record.get("little_learned") for trial in finals),
+            "trials that failed or are missing": not all(one.done or one.diverged for one in finals),
+            "trials beside the arms' that are not done": not all(trial.done for trial in beside),
+            "screens with trials that are no plain result": self.file.get("design") == "screen" and odd,
             "arms that a program trains": any(
-                trial.record.get("recipe", {}).get("command") for trial in finals
+                trial.record.get("recipe", {}).get("command") for trial in (*finals, *beside)
             ),
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
             "slices": bool(self.file.get("slices")),
-            "folds and groups": bool(self.folds) and bool(self.file["data"].get("groups")),
         }
         if found := [reason for reason, there in reasons.items() if there]:
             raise NotImplementedError(f"{self.name}: {', '.join(found)}")
@@ -257,6 +266,14 @@ class Study:
         """The difference that matters on a set, a fraction."""
         given = {"local": 0.5, "hidden": 1.0} | self.file.get("delta", {})
         return float(given["local" if name == LOCAL else "hidden"]) / 100
+
+    @cached_property
+    def further(self) -> list[Trial]:
+        """Of the baseline those with seeds that no other arm has; looks give it what its arms need."""
+        if not self.file.get("baseline_seeds") or self.looks:
+            return []
+        others = {trial.replicate for arm in self.arms for trial in self.arms[arm] if arm != self.baseline}
+        return [trial for trial in self.arms[self.baseline] if trial.replicate not in others]
 
     @property
     def repeated(self) -> str:

@@ -25,6 +25,20 @@ def rows(trials: Sequence[Trial], name: str, score: str = "accuracy") -> Rows:
     return known if len(known) == len(found) else None
 
 
+CHANCE = {"auc": 0.5}
+"""What a diverged trial scores, where that is not one over the classes."""
+
+
+def ended(study: Study, trials: Sequence[Trial], name: str, score: str = "accuracy") -> Rows:
+    """The same, a diverged trial scoring as chance on every item. At least one of them is done."""
+    done = rows([trial for trial in trials if trial.done], name, score)
+    if not done:
+        return None
+    known = iter(done)
+    chance = CHANCE.get(score, 1 / len(study.classes))
+    return [next(known) if trial.done else np.full_like(done[0], chance) for trial in trials]
+
+
 def apart(first: Rows, second: Rows) -> Rows:
     """First minus second."""
     if first is None or second is None:
@@ -82,7 +96,7 @@ def among(answers: Answers, images: np.ndarray) -> int:
     return len(np.unique(answers.groups[first][images]))
 
 
-def _ever(trials: Sequence[Trial], name: str, images: Sequence[np.ndarray]) -> int:
+def ever(trials: Sequence[Trial], name: str, images: Sequence[np.ndarray]) -> int:
     """Items of which an image was chosen in any trial, of all folds' sets."""
     found: dict[str, np.ndarray] = {}
     shown: dict[str, Answers] = {}
@@ -100,14 +114,14 @@ def _shares(trials: Sequence[Trial], name: str) -> list[np.ndarray]:
 def differing(first: Sequence[Trial], second: Sequence[Trial], name: str) -> int:
     """Items on which two arms are ever not equally right."""
     both = zip(_shares(first, name), _shares(second, name), strict=True)
-    return _ever(first, name, [one != two for one, two in both])
+    return ever(first, name, [one != two for one, two in both])
 
 
 def wrong(trials: Sequence[Trial], name: str) -> int:
     """Items that are ever answered wrongly."""
-    return _ever(trials, name, [share < 1 for share in _shares(trials, name)])
+    return ever(trials, name, [share < 1 for share in _shares(trials, name)])
 
 
 def items(trials: Sequence[Trial], name: str) -> int:
     """All items of a set, with folds of all their sets."""
-    return _ever(trials, name, [np.ones(len(share), bool) for share in _shares(trials, name)])
+    return ever(trials, name, [np.ones(len(share), bool) for share in _shares(trials, name)])

@@ -1,8 +1,10 @@
 """What a report's sentences and printed tables have to say, from the same rows as its CSV files."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from . import corrupted, looks, methods, searched, settings
+from . import corrupted, looks, making, methods, screens, searched
 from .columns import (
     COSTS,
     FACTORS,
@@ -19,12 +21,12 @@ from .columns import (
     of_new_runs,
     said,
     spread,
+    verdict,
 )
 from .comparisons import UNITS
 from .family import Verdict
-from .formulas import LEVEL
 from .printed import Cell, Columns, Line, Section, Table, Text, text
-from .records import LOCAL, Trial
+from .records import LOCAL
 from .replicates import items
 from .rows import Row
 from .sentences import finding
@@ -47,7 +49,16 @@ CONSTANTS = (
 )
 """Numbers of the method, not of this study."""
 
-NOTICED = 1.02  # what differs by less is not worth a word
+
+def _within(key: str, times: float) -> Callable[[Row], Cell]:
+    """A mean ± half its interval, where it has one."""
+
+    def cell(row: Row) -> Cell:
+        if row[f"{key}_low"] is None:
+            return text("{}", times * row[key])
+        return text("{} ± {}", times * row[key], times * (row[f"{key}_high"] - row[f"{key}_low"]) / 2)
+
+    return cell
 
 
 class Report:
@@ -69,11 +80,8 @@ class Report:
         found = [
             self.first_screen(),
             self.claims(),
-            self.plain_table(
-                "Factors",
-                self.tables.factors(),
-                FACTORS | {self._delta: interval("effect", "effect_low", "effect_high", self.unit)},
-            ),
+            self.factors(),
+            self.ladder(),
             self.ordered(),
             self.ensembles(),
             self.scores(),
@@ -85,13 +93,43 @@ class Report:
             ),
             searched.section(self) if study.searches else Section("Tuning"),
             *self.trained(),
-            self.made(),
+            making.made(study),
             methods.section(self.tables),
             *self.outlook(),
+            self.plain_table(
+                "Trials without a plain result",
+                self.tables.trials(),
+                {"arm": self.label}
+                | {key: said(key) for key in ("state", "why", "trial")}
+                | {"seed": number("seed"), "fold": number("fold")},
+            ),
             *([] if study.folds else [self.plain_table("Noise", self.tables.noise(), NOISE)]),
-            self.provenance(),
+            making.provenance(study),
         ]
         return {section.title: section for section in found}
+
+    def factors(self) -> Section:
+        """Main effects and interactions; of a screen what its trials save."""
+        columns = FACTORS | {self._delta: interval("effect", "effect_low", "effect_high", self.unit)}
+        found = self.plain_table("Factors", self.tables.factors(), columns)
+        if self.study.file.get("design") == "screen" and not self.study.folds:
+            arms, seeds = len(self.study.arms), len(self.study.finished(self.study.baseline))
+            alone = arms * seeds // 2
+            texts: list[Text | str] = [
+                text("would take {} seeds, {} trials", alone, alone * (len(screens.factors(self.study)) + 1)),
+                text("these {} trials", arms * seeds),
+            ]
+            found.lines.append(Line("A single level: ", texts))
+        return found
+
+    def ladder(self) -> Section:
+        """Rung by rung."""
+        columns: Columns = {"rung": self.label, "adds": said("adds")}
+        headings = ("Δ against the rung below", "verdict"), (f"Δ against {self.study.baseline}", "verdict 2")
+        for stem, (apart, word) in zip(("step", "whole"), headings, strict=True):
+            ends = interval(f"{stem}_effect", f"{stem}_low", f"{stem}_high", self.unit)
+            columns |= {apart: ends, word: said(f"{stem}_verdict")}
+        return self.plain_table("Ladder", self.tables.ladder(), columns)
 
     @property
     def _delta(self) -> str:
@@ -122,8 +160,13 @@ class Report:
 
     def first_screen(self) -> Section:
         study, tables = self.study, self.tables
-        findings = [tables.family.verdict((arm, study.baseline, study.primary)) for arm in tables.order[1:]]
+        pairs = screens.told(study, tables.order)
+        if study.file.get("design") == "ladder" and len(tables.order) > 2:
+            pairs = pairs[: len(tables.order)]  # every step, and the whole way
+        findings = [tables.family.verdict((*pair, study.primary)) for pair in pairs]
         lines = [Line(study.file["question"])] + [self.finding(one) for one in findings]
+        if study.file.get("design") == "screen":
+            lines.append(Line("Each is told from ", [text("all {} arms", len(study.arms))]))
         deltas = (100 * study.delta(LOCAL), 100 * study.delta(study.hidden or ""))
         family = len(tables.family.members)
         texts: list[Text | str] = [
@@ -146,13 +189,16 @@ class Report:
             columns[f"{name} % {self.counted(name)}"] = halved(
                 f"{name}_accuracy", f"{name}_low", f"{name}_high"
             )
+        score = study.primary.partition(".")[2]
+        times = 1 if score in UNITS else 100
+        sign = "" if score in UNITS else " %"
+        decides = f"{study.primary_set} {score.replace('_', ' ')}{sign} {self.counted(study.primary_set)}"
+        columns[decides] = _within("primary", times)
         columns |= {
             f"{self._delta} vs baseline": lambda row: self._apart(
                 interval("effect", "low", "high", self.unit)(row), row["arm"]
             ),
-            "verdict": lambda row: (
-                row["verdict"] and row["verdict"] + ("†" if row["dagger"] == "yes" else "")
-            ),
+            "verdict": verdict,
             f"gap to {study.gap_set}": halved("gap", "gap_low", "gap_high", one_sided=False),
             "worst class": self._worst,
             "its recall %": number("worst_recall", 100),
@@ -290,105 +336,7 @@ class Report:
         if self.study.elsewhere:
             return []
         changed = self.plain_table("What each arm changed", self.tables.settings(), SETTINGS)
-        return [self.confounds(), self.costs(), changed, self.fixed()]
-
-    def confounds(self) -> Section:
-        """Where steps or parameters are not the baseline's."""
-        base, lines = self._sizes(self.study.baseline), []
-        for arm in self.tables.order[1:]:
-            own = self._sizes(arm)
-            texts = [
-                text("{}× the " + name, own[name] / base[name]) for name in base if own[name] != base[name]
-            ]
-            shown = [one for one in texts if not 1 / NOTICED <= one.numbers[0] <= NOTICED]
-            if shown:
-                lines.append(Line(f"- {arm}: also ", shown))
-        return Section("What else differed", lines)
-
-    def _sizes(self, arm: str) -> dict[str, float]:
-        trials = self.study.finished(arm)
-        return {
-            "training steps": float(np.mean([trial.steps for trial in trials])),
-            "steps per epoch": float(np.mean([trial.steps / trial.epochs for trial in trials])),
-            "parameters": trials[0].record["parameters"],
-        }
-
-    def fixed(self) -> Section:
-        return Section(
-            "Fixed in every arm", [Line(f"- {k} = {v}") for k, v in settings.fixed(self.study).items()]
-        )
-
-    def made(self) -> Section:
-        study = self.study
-        seeds = list(dict.fromkeys(trial.seed for trial in study.arms[study.baseline]))
-        if study.looks:  # as many as the last look would have
-            seeds = list(range(seeds[0], seeds[0] + study.looks[-1]))
-        count = max(len(trials) for trials in study.arms.values())
-        rate = 100 * (1 - LEVEL ** (1 / count))
-        of = "replicates" if study.folds else "seeds"
-        lines = [
-            Line("- Where none of ", [text(f"{{}} diverged, up to {{}} % of all {of}", count, rate)]),
-        ]
-        if study.folds:
-            listed = f"Seeds: {', '.join(map(str, seeds))}. "
-            lines.append(Line("- Cross-validation with ", [text("{} folds", study.folds), listed.strip()]))
-        else:
-            end = "." if study.elsewhere else ". "
-            lines.append(Line(f"- Seeds, paired across arms: {', '.join(map(str, seeds))}{end}"))
-        if study.declared:
-            day = study.declared["at"][:10]
-            lines.append(
-                Line("- Comparisons, claims, δ and the deciding metric are those of ", [f"written {day}"])
-            )
-        return Section("How it was made", lines)
-
-    def provenance(self) -> Section:
-        study = self.study
-        finals = [trial for trials in (*study.arms.values(), *study.shared.values()) for trial in trials]
-        if study.elsewhere:
-            return self._handed_in(finals)
-        record, again = finals[0].record, sum(trial.record["attempts"] > 1 for trial in finals)
-        drawn = " — synthetic data" if record["source"] == "synthetic" else ""
-        print_of = f"data fingerprint {study.plan['data_fingerprint']}"
-        lines = [Line(f"- Source: {record['source']}{drawn}; {print_of}")]
-        for name in study.sets:
-            for trial in {trial.keys[name]: trial for trial in reversed(study.arms[study.baseline])}.values():
-                lines.append(self._set(name, trial))
-        libraries = sorted(
-            {f"{name} {version}" for trial in finals for name, version in trial.record["libraries"].items()}
-        )
-        commits = sorted({trial.record["commit"] for trial in finals})
-        machines = sorted({trial.record["machine"]["device_name"] for trial in finals})
-        lines += [
-            Line(f"- Classes: {', '.join(study.classes)}"),
-            Line(f"- Libraries: {', '.join(libraries)}"),
-            Line(f"- Commit: {', '.join(commits)}"),
-            Line(f"- Machine: {', '.join(machines)}"),
-            Line("- Trials that took more than one attempt: ", [text("{}", again)]),
-        ]
-        return Section("Provenance", lines)
-
-    def _handed_in(self, finals: list[Trial]) -> Section:
-        """The same of predictions."""
-        study = self.study
-        sets = {trial.keys[name]: (name, trial) for name in study.sets for trial in reversed(finals)}
-        known = {name for name, trial in sets.values() if trial.answers(trial.keys[name]).groups is not None}
-        alone = [name for name in study.sets if name not in known]
-        source, print_of = study.file["data"]["source"], study.plan["data_fingerprint"]
-        lines = [Line(f"- Source: {source}; data fingerprint {print_of}")]
-        lines += [self._set(*one) for one in sets.values()]
-        lines += [Line(f"- {', '.join(alone)}: images are taken as independent")] if alone else []
-        return Section("Provenance", [*lines, Line(f"- Classes: {', '.join(study.classes)}")])
-
-    def _set(self, name: str, trial: Trial) -> Line:
-        """A scored set, with folds each fold's."""
-        apart = len({one.keys[name] for one in self.study.arms[self.study.baseline]}) > 1
-        key, groups = trial.keys[name], trial.answers(trial.keys[name]).groups
-        texts: list[Text | str] = [text("{} images", trial.record["sizes"][key]), f"key {key}"]
-        if groups is not None:
-            counted = text("of {} groups, which are the items of its intervals", len(np.unique(groups)))
-            texts.insert(1, counted)
-        return Line(f"- Set {name}{f', fold {trial.fold}' if apart else ''}: ", texts)
+        return [making.confounds(self.tables), self.costs(), changed, making.fixed(self.study)]
 
     # -- tables ------------------------------------------------------------------------------------
 

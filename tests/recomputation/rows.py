@@ -37,6 +37,5 @@ def verdict(found: Verdict | None) -> Row:
     names = ("verdict", "dagger", "if_converges", "detail")
     if found is None:
         return dict.fromkeys(names)
-    return dict(
-        zip(names, (found.word, "yes" if found.dagger else "no", "no", found.detail or None), strict=True)
-    )
+    said = ("yes" if one else "no" for one in (found.dagger, found.if_converges))
+    return dict(zip(names, (found.word, *said, found.detail or None), strict=True))

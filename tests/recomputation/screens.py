@@ -2,16 +2,16 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .comparisons import LOWER, UNITS, Comparison, cost
-from .formulas import gap, paired, two_way
+from .formulas import paired
 from .records import LOCAL, Study, Trial
-from .replicates import among, by_image, rows
+from .replicates import by_image, effect, ever, gap_effect, replicates, rows
 from .sharing import lend
 
 Name = tuple[str, str, str]
@@ -143,10 +143,13 @@ def claimed(study: Study, claim: dict[str, Any]) -> list[Name]:
     return [(*sides, claim.get("metric", study.primary))]
 
 
-def compare(study: Study, name: Name, look: int | None = None) -> Comparison | None:
+def compare(
+    study: Study, name: Name, look: int | None = None, view: Callable[[Trial], Trial] = lambda trial: trial
+) -> Comparison | None:
     """An effect on any metric, on the seeds that all arms finished; None of what compares two arms.
 
     look  as many of each arm's seeds, in their order; all
+    view  what of each trial is looked at
     """
     first, second, metric = name
     found, sign = effects(study), 1.0
@@ -156,23 +159,25 @@ def compare(study: Study, name: Name, look: int | None = None) -> Comparison | N
         return None
     weights = {arm: sign * weight for arm, weight in found[first, second].items()}
     done = {arm: [t for t in study.arms[arm][:look] if t.done] for arm in weights}
-    common = set.intersection(*({trial.seed for trial in trials} for trials in done.values()))
-    trials = {arm: [t for t in done[arm] if t.seed in common] for arm in weights}
+    common = set.intersection(*({trial.replicate for trial in trials} for trials in done.values()))
+    trials = {arm: [view(t) for t in done[arm] if t.replicate in common] for arm in weights}
+    over = next(iter(trials.values()))
     kind, _, what = metric.partition(".")
-    plain = Comparison(*name, len(common), delta=study.delta(what if kind == "gap" else kind))
+    seeds = replicates(study, over)
+    plain = Comparison(*name, seeds, delta=study.delta(what if kind == "gap" else kind))
 
-    def total(name: str, score: str = "accuracy") -> np.ndarray:
-        parts = [weight * np.array(rows(trials[arm], name, score)) for arm, weight in weights.items()]
-        return np.sum(parts, axis=0)
+    def total(name: str, score: str = "accuracy") -> list[np.ndarray]:
+        each = [(weight, rows(trials[arm], name, score) or []) for arm, weight in weights.items()]
+        return [sum(weight * part[i] for weight, part in each) for i in range(len(over))]
 
     if kind == "gap":
-        return replace(plain, effect=gap(total(LOCAL), total(what)), sign=-1)
+        return replace(plain, effect=gap_effect(study, over, total(LOCAL), total(what), what), sign=-1)
     if kind == "cost":
         logs = [[weight * math.log(cost(t, what)) for t in trials[arm]] for arm, weight in weights.items()]
         return replace(plain, effect=paired(np.sum(logs, axis=0)), sign=-1, delta=None)
     return replace(
         plain,
-        effect=two_way(total(kind, what)),
+        effect=effect(study, over, total(kind, what), kind),
         sign=-1 if what in LOWER else 1,
         delta=None if what in UNITS else plain.delta,
         differing=_differing(trials, weights, kind),
@@ -181,10 +186,10 @@ def compare(study: Study, name: Name, look: int | None = None) -> Comparison | N
 
 def _differing(trials: Mapping[str, list[Trial]], weights: Mapping[str, float], name: str) -> int:
     """Items with an image on which the arms' answers do not cancel out in some seed."""
-    answers = {arm: [trial.answers(trial.keys[name]) for trial in of] for arm, of in trials.items()}
-    sums = [w * np.array([by_image(one) for one in answers[arm]]) for arm, w in weights.items()]
-    ever = np.any(abs(np.sum(sums, axis=0)) > NOTHING, axis=0)
-    return among(next(iter(answers.values()))[0], ever)
+    shares = {arm: [by_image(t.answers(t.keys[name])) for t in of] for arm, of in trials.items()}
+    over = next(iter(trials.values()))
+    sums = [sum(w * shares[arm][i] for arm, w in weights.items()) for i in range(len(over))]
+    return ever(over, name, [abs(one) > NOTHING for one in sums])
 
 
 def arms(study: Study, name: Name) -> set[str]:
@@ -210,12 +215,15 @@ def shared(
         for name in [*mine, *further]:
             one = members.get(name) or compare(study, name, look)
             if one and one.effect and not one.reason:
-                told[name] = replace(one.effect, v_seed=one.effect.v_seed / _size(study, name))
-        for name, effect in lend(told, len(told)).items():
+                v = (one.effect.v_seed, one.effect.v_item, one.effect.v_both)
+                parts = zip(("v_seed", "v_item", "v_both"), v, strict=True)
+                told[name] = replace(one.effect, **{key: part / _size(study, name) for key, part in parts})
+        apart = study.file.get("design") == "screen"
+        for name, shrunk in lend(told, len(told), orthogonal=apart).items():
             own = found.get(name)
-            if own and own.effect and effect.by:
-                v_seed = effect.by.v_seed * _size(study, name)
-                by = replace(own.effect, v_seed=v_seed, lent=effect.by.lent)
+            if own and own.effect and shrunk.by:
+                v_seed = shrunk.by.v_seed * _size(study, name)
+                by = replace(own.effect, v_seed=v_seed, lent=shrunk.by.lent)
                 found[name] = replace(own, effect=replace(own.effect, by=by))
     return found
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import corrupted
+from . import corrupted, screens
 from .beside import Beside
 from .columns import chance
 from .comparisons import Comparison, difference
@@ -17,12 +17,12 @@ def finding(study: Study, beside: Beside, found: Verdict, indent: str = "") -> L
     one = found.comparison
     dagger = "†" if found.dagger else ""
     start = f"{indent}- **{one.arm}: {found.word}**{dagger} on *{one.metric}* against {one.reference}"
-    texts: list[Text | str] = []
+    texts: list[Text | str] = ["if it converges, "] if found.if_converges else []
     over = "fold" if study.folds else "seed"
     if one.effect is not None:
         texts += [_shown(found, study.mark), text(f", {{}} {over}{'s' * (one.seeds != 1)}", one.seeds)]
     if found.detail:
-        texts.append(found.detail[0].upper() + found.detail[1:] if one.effect else found.detail[1:])
+        texts.append(found.detail[0].upper() + found.detail[1:])
     if found.shrunk is not None:
         early = "Decided at an early look, where effects seem larger than they are: "
         ratio = one.unit == "ratio"
@@ -30,12 +30,14 @@ def finding(study: Study, beside: Beside, found: Verdict, indent: str = "") -> L
         value = float(np.exp(found.shrunk)) if ratio else found.shrunk * (100 if unit else 1)
         texts.append(text(f"{early}{'×' * ratio}{{}}{unit} when drawn back", value))
     if study.has("prediction"):
-        texts += _new_runs(study, found)
+        texts += _new_runs(study, found, beside.family.comparison((one.arm, one.reference, one.metric)))
     kind = one.metric.partition(".")[0]
     if kind in study.file.get("hidden", {}):
-        local = difference(study, one.arm, one.reference, LOCAL)
-        texts += _clause("Locally ", local, beside.dagger((one.arm, one.reference), LOCAL, local))
-        if one.metric.endswith(".accuracy"):
+        pair = (one.arm, one.reference, f"{LOCAL}.accuracy")
+        local = screens.compare(study, pair) or difference(study, one.arm, one.reference, LOCAL)
+        if not any(local.diverged):
+            texts += _clause("Locally ", local, beside.dagger((one.arm, one.reference), LOCAL, local))
+        if not any(one.diverged) and one.metric.endswith(".accuracy"):
             texts += _unseen(study, beside, one)
     return Line(start, texts)
 
@@ -64,9 +66,8 @@ def _unseen(study: Study, beside: Beside, one: Comparison) -> list[Text | str]:
     return [counted, *_clause(": ", rest, dagger)] if rest else [counted]
 
 
-def _new_runs(study: Study, verdict: Verdict) -> list[Text | str]:
+def _new_runs(study: Study, verdict: Verdict, one: Comparison) -> list[Text | str]:
     """What single runs would differ by, where that is told."""
-    one = verdict.comparison
     found = new_runs(study, one, verdict.look)
     if isinstance(found, str):
         return []

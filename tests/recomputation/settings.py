@@ -125,6 +125,27 @@ def changed(study: Study, order: list[str]) -> list[dict[str, str]]:
     return rows
 
 
+def added(study: Study, lower: str, upper: str) -> str:
+    """What a rung has and the one below has not; augmentations that only came in as the file writes them."""
+    was, now = of_arm(study, lower), of_arm(study, upper)
+    texts = []
+    for key in dict.fromkeys([*was, *now]):
+        if was.get(key) == now.get(key):
+            continue
+        old, new = was.get(key), now.get(key)
+        text = f"{key} = {written(new)}"
+        if key == "augment" and [one for one in new if one in old] == old:
+            names = [one["name"] for one in new if one not in old]
+            told = [one for one in study.file["arms"][upper]["augment"] if _name(one) in names]
+            text = f"augment + {', '.join(_part(one) for one in told)}"
+        texts.append(text)
+    return ", ".join(texts)
+
+
+def _name(choice: Any) -> str:
+    return str(choice["name"] if isinstance(choice, dict) else choice)
+
+
 def fixed(study: Study) -> dict[str, str]:
     """Settings that are the same in every arm."""
     every = [of_arm(study, arm) for arm in study.arms]

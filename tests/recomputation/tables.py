@@ -3,6 +3,7 @@
 Rows go from the names of docs/results-format.md to values: fractions, seconds, megabytes, text, None.
 """
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -58,8 +59,8 @@ class Tables:
         return screens.seen(self.study, arm)
 
     def main(self, arm: str) -> Comparison:
-        """The arm's comparison with the baseline on the primary metric."""
-        return self.family.members[arm, self.study.baseline, self.study.primary]
+        """The arm's comparison with the baseline on the primary metric, as it is told."""
+        return self.family.verdict((arm, self.study.baseline, self.study.primary)).comparison
 
     def interval(self, arm: str, name: str, stem: str) -> Row:
         """Both ends of an arm's accuracy on a set; where few items were ever wrong a lower bound and 1."""
@@ -80,6 +81,7 @@ class Tables:
                 one = mean(f"{name}_accuracy", self.values(arm, name, "accuracy"))
                 row |= {k.replace("_accuracy_", "_"): v for k, v in one.items()}
                 row |= self.interval(arm, name, f"{name}_")
+            row |= self._primary(arm)
             alone = base or (study.file.get("design") == "screen" and arm != study.repeated)
             found = None if alone else self._found(arm)
             row |= effect("effect", found and found.comparison, found.level if found else 0.05, stem="")
@@ -88,7 +90,7 @@ class Tables:
             row |= self._gap(arm) if study.gap_set else {}
             row |= self._worst(arm)
             row |= mean("ece", self.values(arm, study.primary_set, "ece"))
-            row |= {"seeds": f"{len(study.finished(arm))}/{len(study.trials(arm))}"}
+            row |= {"seeds": self._ended(arm), "planned": len(study.trials(arm))}
             rows.append(row | self.costs_of(arm))
         return rows
 
@@ -97,7 +99,29 @@ class Tables:
         name = (arm, self.study.baseline, self.study.primary)
         if arm != self.study.repeated:
             return self.family.verdict(name)
-        return Verdict(compare(self.study, *name), "noise floor", dagger=False, detail="")
+        one = compare(self.study, *name)
+        return Verdict(replace(one, effect=one.of_finished), "noise floor", dagger=False, detail="")
+
+    def _ended(self, arm: str) -> str:
+        """How an arm's trials ended, counted."""
+        trials = self.study.trials(arm)
+        counts = ((sum(trial.little for trial in trials), "little learned"),)
+        counts += ((sum(trial.diverged for trial in trials), "diverged"),)
+        rest = [f"{count} {what}" for count, what in counts if count]
+        return ", ".join([f"{sum(trial.done for trial in trials)}/{len(trials)}", *rest])
+
+    def _primary(self, arm: str) -> Row:
+        """The deciding score, where it is no accuracy: by the rows that its difference is of."""
+        name, _, score = self.study.primary.partition(".")
+        if name not in self.study.sets or score == "accuracy":
+            return {}
+        trials = self.study.finished(arm)
+        values = rows_of(trials, name, score)
+        few = wrong(trials, name) < FEW
+        found = None if few else effect_of(self.study, trials, values, name)
+        ends = found.ends() if found else (None, None)
+        means = [float(row.mean()) for row in values or []]
+        return mean("primary", means) | {"primary_low": ends[0], "primary_high": ends[1]}
 
     def _gap(self, arm: str) -> Row:
         trials, hidden = self.study.finished(arm), self.study.gap_set
@@ -114,9 +138,9 @@ class Tables:
         each = [recalls(trial.answers(trial.keys[self.study.primary_set])) for trial in trials]
         return {self.study.classes[k]: [one[k] for one in each] for k in each[0]}
 
-    def sizes(self) -> dict[str, int]:
-        """Class → images of the primary metric's set."""
-        trials = self.study.finished(self.study.baseline)
+    def sizes(self, arm: str) -> dict[str, int]:
+        """Class → images of the primary metric's set that an arm's finished trials saw."""
+        trials = self.study.finished(arm)
         found: dict[str, int] = {}
         for trial in {trial.keys[self.study.primary_set]: trial for trial in trials}.values():
             answers = trial.answers(trial.keys[self.study.primary_set])
@@ -127,7 +151,7 @@ class Tables:
         return found
 
     def _worst(self, arm: str) -> Row:
-        sizes = self.sizes()
+        sizes = self.sizes(arm)
         found = {name: values for name, values in self.recalled(arm).items() if sizes[name] > 1}
         worst = min(found, key=lambda name: (float(np.mean(found[name])), name))
         return {"worst_class": worst, "worst_images": sizes[worst]} | mean("worst_recall", found[worst])
@@ -161,7 +185,7 @@ class Tables:
     def costs(self) -> list[Row]:
         name = self.study.primary_set
         return [
-            {"arm": arm}
+            {"arm": arm, "planned": len(self.study.arms[arm])}
             | mean("accuracy", self.values(arm, name, "accuracy"))
             | self.interval(arm, name, "accuracy_")
             | self.costs_of(arm)
@@ -172,7 +196,7 @@ class Tables:
         rows = []
         for name in self.study.sets:
             for arm in self.order:
-                row: Row = {"set": name, "arm": arm}
+                row: Row = {"set": name, "arm": arm, "planned": len(self.study.arms[arm])}
                 for score in SCORES:
                     row |= mean(score, self.values(arm, name, score))
                 row |= self.interval(arm, name, "accuracy_")
@@ -186,9 +210,9 @@ class Tables:
         found = {arm: self.recalled(arm) for arm in self.order}
         rows = []
         for name in found[self.study.baseline]:
-            row: Row = {"class": name, "images": self.sizes()[name]} | self._groups(name)
+            row: Row = {"class": name, "images": self.sizes(self.study.baseline)[name]} | self._groups(name)
             for arm in self.order:
-                row |= mean(arm, found[arm][name])
+                row |= mean(arm, found[arm][name]) | {f"{arm}_planned": len(self.study.arms[arm])}
             rows.append(row)
         return rows
 
@@ -244,7 +268,7 @@ class Tables:
     def _noise(self, metric: str) -> Row:
         study, base = self.study, self.study.baseline
         name, _, score = metric.partition(".")
-        found = [compare(study, arm, base, metric).effect for arm in self.order[1:]]
+        found = [compare(study, arm, base, metric).of_pairs for arm in self.order[1:]]
         kept = [one for one in found if one is not None and one.seeds >= 3]
         single = [max(0.0, one.v_item - one.v_both) * one.items[0] for one in kept]
         return {
@@ -268,17 +292,21 @@ class Tables:
         return outlook.looks(self.study, self.order)
 
     def trials(self) -> list[Row]:
+        """Those that are no plain result: what diverged, then what learned little."""
+        every = [(arm, trial) for arm in self.order for trial in self.study.arms[arm]]
+        found = [(*one, "diverged", one[1].record["message"]) for one in every if one[1].diverged]
+        marked = [one for one in every if one[1].little]
+        found += [(*one, "done, little learned", one[1].record["little_learned"]) for one in marked]
         return [
             {
                 "arm": arm,
                 "seed": trial.seed,
                 "fold": trial.fold,
-                "state": trial.record.get("status", "not run"),
+                "state": state,
+                "why": why,
                 "trial": trial.id,
             }
-            for arm in self.order
-            for trial in self.study.arms[arm]
-            if not trial.done
+            for arm, trial, state, why in found
         ]
 
     def robustness(self) -> list[Row]:

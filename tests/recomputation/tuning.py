@@ -147,8 +147,9 @@ def results(study: Study, scored: Callable[[Trial, str], dict[str, float]]) -> l
     for role, arms in (("final", study.arms), ("again", again), ("shared", study.shared)):
         for arm, trials in arms.items():
             for trial in trials:
-                scores = {name: scored(trial, name) for name in study.sets}
-                rows += _rows(study, arm, role, trial, scores | {"val": judged(trial, "val")})
+                scores = {name: scored(trial, name) if trial.done else {} for name in study.sets}
+                scores["val"] = judged(trial, "val") if trial.done else {}
+                rows += _rows(study, arm, role, trial, scores)
     for search in study.searches:
         for one in (*search.candidates, *search.finalists):
             for trial in one.trials:

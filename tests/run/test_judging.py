@@ -226,7 +226,7 @@ def test_a_set_is_local_by_name_and_there_may_be_none(tmp_path: Path) -> None:
     assert "Locally" in report_of(tmp_path / "named")
     judged(table, tmp_path / "none")
     text = report_of(tmp_path / "none")
-    assert "| home % | lab % |" in text
+    assert "| arm | home % (n = 60) | lab % (n = 45) |" in text
     assert "Locally" not in text
 
 

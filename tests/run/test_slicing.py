@@ -114,3 +114,13 @@ def test_slices_are_of_sets_with_columns() -> None:
     assert "has the slices of local" in complaint(f"{heavy}heavy = ['scanner']")
     assert "no set of that name" in complaint(f"{heavy}lokal = ['scanner']")
     assert 'names the column "scanner" twice' in complaint(f"{heavy}local = ['scanner', 'scanner']")
+
+
+def test_a_file_of_slices_that_cannot_be_written_loses_no_trial_and_no_report(tmp_path: Path) -> None:
+    file, machine = study(tmp_path, SLICES), machine_in(tmp_path)
+    (machine.results / "scanners" / FILE / "in the way").mkdir(parents=True)
+    ending = run_study(file, machine, Options(), Terminal(quiet=True))
+    assert (ending.ran, ending.exit_code) == (4, 1)
+    (said,) = ending.failures
+    assert said.startswith("slices.npz cannot be written, and the report tells no slices: ")
+    assert "## Slices" not in ending.report.read_text()

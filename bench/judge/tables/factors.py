@@ -24,7 +24,7 @@ class FactorEffect:
     effect: Effect | None
     """Pointwise; of a declared one as its finding has it."""
     seeds: int
-    """Finished in all cells."""
+    """That the effect rests on: of an undeclared one those that finished in all cells."""
     cells: int
     blocks: int
     """Settings of the other factors that it is averaged over."""
@@ -58,7 +58,7 @@ def find_effects(study: Study, evidence: Evidence, rulings: Rulings) -> tuple[Fa
         interval = contrast.of_finished
         finding = rulings.found((*effects.sides(one.levels), study.primary))
         effect = finding.effect if finding else Effect.of(interval, metric.unit, few=contrast.few)
-        seeds = interval.seeds if interval else contrast.seeds
+        seeds = finding.seeds if finding else interval.seeds if interval else contrast.seeds
         cells = len(one.weights), one.blocks
         found.append(FactorEffect(one.levels, effect, seeds, *cells, one.aliases, finding))
     return tuple(found)

@@ -129,10 +129,9 @@ class _Part(Store):
         self._whole, self._ids = whole, ids
 
     def predictions(self, id: str, wanted: Container[str] | None = None) -> dict[str, Predictions]:
-        """Of a set none of whose images are left, nothing. wanted: as in ``Store``"""
-        whole = self._whole.get(id, {})
-        keys = [key for key in whole if wanted is None or key in wanted]
-        parts = {key: _only(whole[key], self._ids) for key in keys}
+        """Of a set none of whose images are left, nothing."""
+        told = {key: said for key, said in self._whole.get(id, {}).items() if wanted is None or key in wanted}
+        parts = {key: _only(said, self._ids) for key, said in told.items()}
         return {key: part for key, part in parts.items() if len(part.ids)}
 
 
