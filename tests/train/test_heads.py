@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -233,6 +234,7 @@ def test_features_of_images_that_are_streamed_are_kept(
     chosen = recipe(stages=HEAD, batch_size=24)
     expected, found = network(chosen), network(chosen)
     asked = live(expected, development, chosen, monkeypatch)
+    gc.collect()  # whoever has these images on the device already would lend them
     kept = fit(found, development, chosen, 3, "cpu", Hooks(resident_bytes=64 * 32 * 4))
     assert kept.placing is not None
     assert kept.placing.streamed == ("training", "validation")
