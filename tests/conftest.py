@@ -9,6 +9,8 @@ from pathlib import Path
 # Heeded when torch is imported. Tests compute little, several processes at once: threads of theirs that wait
 # for one another on a busy core took most of the time that a step of a tiny network had.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Read when ray is imported, by whichever file of tests comes first: else "uv run" starts uv in every worker.
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 
 import pytest
 from studies import FakeLocator

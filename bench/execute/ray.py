@@ -258,6 +258,8 @@ class Ray:
 
         try:
             return str(self._ray.get(ref, timeout=120))
+        except exceptions.GetTimeoutError:
+            return "does not answer within two minutes; Ray's logs, in /tmp/ray there, may say why"
         except exceptions.RayError as error:
             return (
                 f"bench does not run there ({type(error).__name__}); install the same version on every node"

@@ -20,8 +20,6 @@ from bench.execute.inline import Inline
 from bench.run.planning import prepare
 from bench.store import Store, equal_view
 
-# Read when ray is imported: under "uv run" it would start uv again in every worker.
-os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 pytest.importorskip("ray", reason="needs the extra bench[ray]")
 
 from bench.execute.actors import Actors
