@@ -86,7 +86,7 @@ def points(fraction: float) -> str:
     """``3.4 points``; no score differs by 100."""
     from bench.judge.settling import points as spelled
 
-    return spelled(fraction) if fraction < 1 else "no difference that a score can have"
+    return spelled(fraction) if fraction < 1 else "no difference at all"
 
 
 def _or_more(fraction: float) -> str:

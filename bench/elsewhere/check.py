@@ -174,7 +174,7 @@ class Check(Cells):
                 lines.append(f"{line} of {name}")
                 cells += count
         what = "images are missing that other trials have; test images that each seed draws anew cannot be "
-        self._lines(f"{what}paired: fix them, or use fold: {cells:,} cells", lines)
+        self._lines(f"{what}paired: fix them, or use fold; {cells:,} in all", lines)
 
     def _check_replicates(self, there: set[At]) -> None:
         replicates = sorted({at[1:] for at in there})

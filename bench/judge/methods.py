@@ -121,8 +121,8 @@ def _training(study: Study) -> Iterator[str]:
     told = [f"images of {size} px" if (size := shared(lambda arm: arm.data.size_px)) else ""]
     if model is not None:
         given = model.params
-        ready = given.get("pretrained") or given.get("weights")
-        told.insert(0, f"{model.name}{' (pretrained)' if ready else ''}")
+        start = " (pretrained)" if given.get("pretrained") else ""
+        told.insert(0, f"{model.name}{' (from a file of weights)' if given.get('weights') else start}")
     optimizer = shared(lambda arm: arm.recipe.optimizer.name)
     rate = shared(lambda arm: arm.recipe.optimizer.params.get("lr"))
     if optimizer is not None:
@@ -135,7 +135,7 @@ def _training(study: Study) -> Iterator[str]:
     told.append(f"{loss.name} loss" if loss else "")
     known = [each for each in told if each]
     every = "Every other arm" if theirs else "Every arm"
-    yield f"{every} was trained with {_and(known)}, but for what it is about."
+    yield f"{every} was trained with {_and(known)}."
     stages = shared(lambda arm: arm.recipe.stages)
     if stages:
         yield f"Training updated {', then '.join(map(_stage, stages))}."
@@ -151,8 +151,12 @@ def _stage(stage: Stage) -> str:
     elif stage.train.startswith("fraction:"):
         part = f"the last {100 * float(stage.train[9:]):g} % of the blocks"
     length = f"{stage.epochs} epochs" if stage.epochs else f"{stage.steps} steps"
+    length = "1 epoch" if stage.epochs == 1 else length
+    scaled = f" at {stage.lr_scale:g} times that learning rate" if stage.lr_scale != 1 else ""
+    decay = stage.layer_decay
+    layered = f", each block at {decay:g} times the rate of the next" if decay != 1 else ""
     stopped = f", stopped after {stage.patience} evaluations without a gain" if stage.patience else ""
-    return f"{part} for {'1 epoch' if stage.epochs == 1 else length}{stopped}"
+    return f"{part} for {'up to ' if stage.patience else ''}{length}{scaled}{layered}{stopped}"
 
 
 def _tuning(d: Document) -> Iterator[str]:

@@ -93,6 +93,8 @@ def shared(study: Study) -> tuple[tuple[str, str], ...]:
     ]
     first = tables[0] if tables else {}
     same = {key: value for key, value in first.items() if all(table.get(key) == value for table in tables)}
+    if same.get("model.weights", "–") != "–":
+        same.pop("model.pretrained", None)  # it is of the hub's weights; false beside a file of them misleads
     return tuple((key, value) for key, value in same.items() if value != "–")
 
 

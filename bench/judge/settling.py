@@ -48,7 +48,7 @@ def smallest(test: stats.Interval, delta: float, family: int, tested: Tested | N
     """
     least = stats.smallest_effect(test, stats.level(test.seeds), family)
     if least >= 1:
-        return "detects no difference that a score can have"
+        return "detects no difference at all"
     text = f"detects {points(least)} or more"
     if tested is None or least <= delta:
         return text

@@ -212,7 +212,7 @@ def _heeding_signals(hands: Crew) -> Iterator[None]:
     def heed(number: int, frame: FrameType | None) -> None:
         asked.append(number)
         if len(asked) > 1:
-            raise KeyboardInterrupt("trials that ran were cut off")
+            raise KeyboardInterrupt("trials that ran were cut off, and go on from their last checkpoint")
         hands.terminal.alert(STOPPING)
         hands.stop()
 

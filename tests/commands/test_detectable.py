@@ -179,7 +179,7 @@ def test_what_no_score_can_show_is_said_so(tmp_path: Path):
     store, mine = Store(tmp_path), plan(ARMS + HEAVY, seeds=3)
     row = f"heavy,accuracy,{key(mine, 'heavy')},{{}},0.01,5,40\n"
     measured(store, plan(ARMS + HEAVY, name="other"), row.format(0.9))
-    nothing = "no difference that a score can have"
+    nothing = "no difference at all"
     assert detectable.lines(mine, store)[0] == (
         f"detects {nothing} (seed sd 90 points measured in other over 5 seeds)"
     )

@@ -59,7 +59,7 @@ WRONG: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], list[str]]] = {
     ),
     "a missing image": (
         lambda table: table.drop(index=[61, 62]),
-        ["images are missing that other trials have", "2 cells (1)", "arm plain, seed 1: local-001.png, local-002.png, 2 of 60 images of local"],
+        ["images are missing that other trials have", "2 in all (1)", "arm plain, seed 1: local-001.png, local-002.png, 2 of 60 images of local"],
     ),
     "a missing seed": (
         lambda table: table[~((table.arm == "mixup") & (table.seed == 2))],

@@ -296,7 +296,7 @@ class Family:
         if member.delta is not None:
             delta, smallest = member.delta, effect.detectable(member.level / size)
             if smallest >= 1:
-                return "detects no difference that a score can have"
+                return "detects no difference at all"
             parts.append(f"detects {points(smallest)} or more")
             if self.study.folds or smallest <= delta:
                 return parts[0]

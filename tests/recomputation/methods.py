@@ -109,8 +109,8 @@ def _training(finals: Sequence[Trial]) -> list[Text | str]:
     if batch := shared(lambda recipe: recipe["batch_size"]):
         found.append(text("batches of {}", batch))
     if model := shared(lambda recipe: recipe["model"]):
-        ready = model.get("pretrained") or model.get("weights")
-        found.append(f"{model['name']}{' (pretrained)' if ready else ''}")
+        ready = " (pretrained)" if model.get("pretrained") else ""
+        found.append(f"{model['name']}{' (from a file of weights)' if model.get('weights') else ready}")
     stages = shared(lambda recipe: recipe["stages"])
     return found + [_stage(stage) for stage in stages or []]
 
@@ -124,10 +124,12 @@ def _stage(stage: dict[str, Any]) -> Text:
         part, numbers = "the last {} % of the blocks", [100 * float(stage["train"][9:])]
     length = stage.get("epochs") or stage.get("steps") or 0
     unit = "steps" if stage.get("steps") else "epoch" if length == 1 else "epochs"
-    stopped = ", stopped after {} evaluations without a gain" if stage.get("patience") else ""
-    return text(
-        f"{part} for {{}} {unit}{stopped}", *numbers, length, *([stage["patience"]] if stopped else [])
-    )
+    rate, decay, patience = stage.get("lr_scale", 1), stage.get("layer_decay", 1), stage.get("patience")
+    ends = " at {} times that learning rate" if rate != 1 else ""
+    ends += ", each block at {} times the rate of the next" if decay != 1 else ""
+    ends += ", stopped after {} evaluations without a gain" if patience else ""
+    more = [number for number, told in ((rate, rate != 1), (decay, decay != 1), (patience, patience)) if told]
+    return text(f"{part} for {'up to ' * bool(patience)}{{}} {unit}{ends}", *numbers, length, *more)
 
 
 def _tuning(tables: Tables) -> list[Text | str]:

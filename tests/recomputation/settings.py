@@ -154,5 +154,6 @@ def fixed(study: Study) -> dict[str, str]:
         key: written(value)
         for key, value in base.items()
         if all(key in one and one[key] == value for one in every)
+        and not (key == "model.pretrained" and base.get("model.weights"))
         and not (key in LATER and LATER[key] == value)
     }

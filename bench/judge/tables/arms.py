@@ -116,8 +116,9 @@ def _note(d: Document) -> str:
     rules, over = d.rules, d.over
     note = (
         "Per cent. ± is half the 95 % interval of an accuracy or a gap, [ ] that of a difference, over new "
-        f"{over} and new {d.items}; n: images of a set, copies counted once; ECE: expected calibration "
-        f"error. A diverged {over[:-1]} counts as chance in a verdict and is left out of a mean. Verdicts: "
+        f"{over} and new {d.items}; n: images of a set, copies counted once. The worst class, by its mean "
+        f"over {over}, its recall and ECE, the expected calibration error, are of {d.where}. A diverged "
+        f"{over[:-1]} counts as chance in a verdict and is left out of a mean. Verdicts: "
         f"Holm over {rules.family} declared comparison{'s' * (rules.family != 1)} (claims included); "
         f"δ = {rules.delta_local} point{'s' * (rules.delta_local != 1)} locally, {rules.delta_hidden} "
         "on hidden sets. † the 95 % interval alone would say more: the verdict is "
