@@ -38,8 +38,8 @@ def test_numbers_are_the_studys(make_world: MAKE):
         "The held-out test set was heavy (200 drawn images).",
         "images of 32 px, adam at a learning rate of 0.002",
         "batches of 48",
-        "the head for 1 epoch, then the head and the last 2 blocks for up to 9 epochs at 0.3 times that learning "
-        "rate, stopped after 3 evaluations",
+        "the head for 1 epoch, then the head and the last 2 blocks for up to 9 epochs",
+        "9 epochs at 0.3 times that learning rate, stopped after 3 evaluations",
         "What decides is heavy.accuracy.",
         "Verdicts are corrected for one comparison (Holm 1979)",
         "0.5 points locally and 1 on held-out sets",
