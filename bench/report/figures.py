@@ -120,7 +120,9 @@ def seeds(document: Document, names: Names) -> Figure | None:
             for o in arm.trials
             if (score := o.score(name, "accuracy")) is not None
         ]
-        x = Scale.around([100 * score for score in scores], left + j * wide + 8, left + (j + 1) * wide - 12)
+        x = Scale.around([100 * score for score in scores], left + j * wide + 16, left + (j + 1) * wide - 14)
+        if j:  # a set's axis is its own: a dot right of one must not be read on the other
+            canvas.line("axis", left + j * wide, 2, left + j * wide, bottom + 12)
         canvas.text((x.start + x.end) / 2, 8, cut(plain(name)), "middle bold")
         Axes(x, Scale(0, 1, bottom, 20)).draw(canvas, most=(4, 0))
         for i, arm in enumerate(names.arms):
