@@ -52,6 +52,8 @@ def predict(wanted: str, written: str, machine: Machine, terminal: Terminal, out
     images = open_unlabelled(written, data, machine, Path.cwd())
     with terminal.counting("labelling", "images") as count:
         rows = list(_labelled(images, speakers, data, machine, count))
+    if (many := len(speakers.records)) > 1:
+        terminal.note(f"{wanted}: the mean of {many} networks; a report's scores are of one network each")
     broken = [row["file"] for row in rows if row["problem"]]
     if broken:
         more = ", …" if len(broken) > SHOWN else ""

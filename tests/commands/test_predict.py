@@ -99,6 +99,12 @@ def test_files_get_what_the_trial_said_when_it_was_scored(home: Path, arm: str) 
             assert row["file"].startswith(row["label"])
 
 
+def test_that_several_networks_speak_together_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = labelled(home, "none", str(home / "there"), Terminal())
+    assert f"none: the mean of {rows[0]['trials']} networks" in capsys.readouterr().err
+    assert int(rows[0]["trials"]) > 1
+
+
 def test_an_arm_says_the_mean_of_its_seeds(home: Path) -> None:
     both = labelled(home, "tiny/none", str(home / "there"))
     each = [labelled(home, run.trial.id, str(home / "there")) for run in runs_of(home, "none")]
