@@ -118,9 +118,7 @@ class Store:
         found = self._load(id)
         if not isinstance(found, Record):
             return None
-        if (
-            self._last is not None
-        ):  # the next trial of an arm has most of this: a record takes 20 KB of memory
+        if self._last is not None:  # the next trial of an arm has most of this, 20 KB of memory each
             same = {name: of for name in ALIKE if (of := getattr(self._last, name)) == getattr(found, name)}
             found = found.model_copy(update=same)
         self._last = found
