@@ -239,7 +239,9 @@ class _Measured:
             values = (o.score(called, metric) for o in trials)
             if metric == "accuracy":
                 least = self.evidence.at_least(label, name)
-                found[metric] = Mean.over(values, self.evidence.mean(label, name), least)
+                found[metric] = Mean.over(
+                    values, self.evidence.mean(label, name), least, scale=Measure("score", name).scale
+                )
             else:
                 found[metric] = Mean.over(values)
         return found
@@ -251,7 +253,7 @@ class _Measured:
             return None
         few = self.evidence.few_wrong(label, metric)
         interval = None if few else self.evidence.mean(label, metric.set, metric.score)
-        return Mean.over((self.evidence.value(o, metric) for o in trials), interval)
+        return Mean.over((self.evidence.value(o, metric) for o in trials), interval, scale=metric.scale)
 
     def _effect(self, label: str, name: str) -> Effect | None:
         if label == self.study.baseline:
@@ -265,7 +267,7 @@ class _Measured:
     def _gap(self, label: str, name: str) -> Mean | None:
         both = [[o.score(one, "accuracy") for one in (LOCAL, name)] for o in self.evidence.outcomes[label]]
         gaps = (None if here is None or there is None else here - there for here, there in both)
-        return Mean.over(gaps, self.evidence.gap(label, name))
+        return Mean.over(gaps, self.evidence.gap(label, name), scale=Measure("gap", name).scale)
 
 
 def _recalls(trials: Iterable[Outcome], name: str) -> dict[str, Mean | None]:

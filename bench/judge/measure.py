@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.judge.findings import LOCAL
+from bench.judge.findings import LOCAL, OPEN
 from bench.plan import TEST
 from bench.registry import metrics
 
@@ -39,6 +39,18 @@ class Measure:
         if self.kind == "cost":
             return "ratio"
         return self.traits["unit"] if self.kind == "score" and self.traits["unit"] != "share" else "points"
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """What no value can leave: of a share 0 to 1, of agreement beyond chance, or a gap, −1 to 1.
+
+        Nothing is known of metrics from outside.
+        """
+        if self.kind == "gap":
+            return -1.0, 1.0
+        if self.kind != "score" or self.unit != "points" or metrics[self.score].origin:
+            return OPEN
+        return -1.0 if self.traits.get("chance") == 0.0 else 0.0, 1.0
 
 
 def parse(metric: str, sets: Sequence[str]) -> Measure:
