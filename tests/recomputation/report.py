@@ -202,7 +202,7 @@ class Report:
             "verdict": verdict,
             f"gap to {study.gap_set}": halved("gap", "gap_low", "gap_high", one_sided=False),
             "worst class": self._worst,
-            "its recall %": number("worst_recall", 100),
+            "its recall %": number("worst_class_recall", 100),
             "ECE": number("ece", 100),
             self.over: said("seeds"),
             **COSTS,
