@@ -261,8 +261,8 @@ def _recipe(suit: Suit) -> Iterator[str]:
     yield from (f"# {line}" for line in textwrap.wrap(start.why, 100))
     if start.pretrained:
         if "weights" in start.params and "mean" not in start.params:
-            yield "# Pixels are scaled as timm does it for this model. Were these weights trained with another"
-            yield "# scale, add its mean = [r, g, b] and std = [r, g, b] to the model."
+            yield "# Pixels are scaled as timm does for this model. Were these weights trained with others,"
+            yield "# add their mean = [r, g, b] and std = [r, g, b] to the model."
         yield f"model      = {_toml({'name': start.name, **start.params})}"
         yield _line(
             "optimizer", {"name": "adam", "lr": 1e-3}, "the head's rate; the rest's is a third of it", 10
