@@ -291,6 +291,7 @@ def _recipe(suit: Suit) -> Iterator[str]:
 
 def _arms(suit: Suit) -> Iterator[str]:
     flips: list[Any]
+    moved: dict[str, Any]
     if suit.upright:
         yield "# These images have an up, as was said (--upright): mirrored left to right, not turned."
         name, flips = "flip", ["flip"]

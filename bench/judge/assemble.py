@@ -105,7 +105,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
         elsewhere=study.elsewhere,
         asked=asked.rows(study, evidence, order, _classes(outcomes)),
-        slices=slices.rows(study, outcomes, store, order),
+        slices=slices.rows(study, evidence, order),
     )
     if store.root.name == REFERENCE:  # it lies in another results folder
         document = replace(document, docs=f"../{document.docs}")
@@ -169,7 +169,8 @@ def _coarse(study: Study, rulings: Rulings, evidence: Evidence) -> Iterable[tupl
     """Sets that decide something by a δ that is finer than one of their items."""
     every = [o for trials in evidence.outcomes.values() for o in trials]
     declared = (parse(metric, rulings.sets) for _, _, metric in rulings.keys)
-    for name in dict.fromkeys(one.set for one in declared if one.kind == "score" and one.unit == "points"):
+    whole = (one for one in declared if one.kind == "score" and one.slice is None)
+    for name in dict.fromkeys(one.set for one in whole if one.unit == "points"):
         delta = study.delta.local if name == TEST else study.delta.hidden
         items = evidence.rows.items(every, name)
         if items and items * delta < 100:

@@ -9,6 +9,7 @@ from typing import Any
 from bench.judge.findings import LOCAL, OPEN
 from bench.plan import TEST
 from bench.registry import metrics
+from bench.study.sliced import apart
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Measure:
     score: str = "accuracy"
     families: tuple[str, ...] = ()
     """Of a corrupted set, the only families that count; empty: all. Known of accuracy only."""
+    slice: tuple[str, str] | None = None
+    """Column and value of the only images that count."""
 
     @property
     def traits(self) -> Mapping[str, Any]:
@@ -54,7 +57,11 @@ class Measure:
 
 
 def parse(metric: str, sets: Sequence[str]) -> Measure:
-    """``local.accuracy``, ``<hidden>.<score>``, ``gap.<hidden>``, ``cost.seconds|epochs`` or ``seed_sd``."""
+    """``local.accuracy``, ``<hidden>.<score>``, ``gap.<hidden>``, ``cost.seconds|epochs`` or ``seed_sd``.
+
+    A score may be on a slice: ``local.accuracy where scanner is B``.
+    """
+    metric, part = apart(metric)
     left, _, right = metric.partition(".")
     if metric == "seed_sd":
         return Measure("seed_sd")
@@ -63,4 +70,4 @@ def parse(metric: str, sets: Sequence[str]) -> Measure:
     if left == "gap":
         return Measure("gap", right) if right in sets and right != TEST else Measure("unknown")
     left = TEST if left == LOCAL else left
-    return Measure("score", left, right) if left in sets and right else Measure("unknown")
+    return Measure("score", left, right, slice=part) if left in sets and right else Measure("unknown")
