@@ -185,6 +185,15 @@ def plan(
             "--probe", help="Build every arm and train a few steps of it: blocks, seconds, peak memory."
         ),
     ] = False,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            "--hours",
+            min=0.001,
+            help="Show what so many hours could buy (arms, seeds, candidates, size), and which to take.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = None,
     no_code: Annotated[
         bool,
@@ -197,6 +206,8 @@ def plan(
     from bench.progress.terminal import Terminal
 
     machine = machine_of(results=results, device=device)
+    if no_code and hours is not None:
+        raise UserError("--hours asks what trials take, which --no-code cannot know; give one of the two")
     if probe and no_code:
         raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
     for study in studies:
@@ -205,7 +216,11 @@ def plan(
         if probe:
             from bench.commands import probe as commands
 
-            text = commands.added(text, study, machine, smoked=smoke, as_json=as_json)
+            text = commands.added(text, study, machine, smoked=smoke, as_json=as_json, hours=hours)
+        elif hours is not None:
+            from bench.commands import allocating
+
+            text = allocating.added(text, study, machine, hours, smoked=smoke)
         print(text)
 
 
