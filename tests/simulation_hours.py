@@ -160,7 +160,7 @@ def row(kind: Durations, arms: int, seeds: float, studies: int, seed: int) -> st
             truth = np.zeros(arms)
             truth[0] = effect
             found = judge(world, _without(luck, pairs), truth, n - lost, rng)
-            wrong.append(share_of(np.any(found.wrong & (lost == 0), axis=1)))
+            wrong.append(share_of(np.asarray((found.wrong & (lost == 0)).any(axis=1))))
         coverage, off = found.covered[found.told], found.off[found.told]
         cells.append(f"{spelled(*share_of(coverage))} | {spelled(*max(wrong))} | {off.mean():+.3f}")
     return f"| {kind.name} | {arms} | {used.mean():.1f} | " + " | ".join(cells) + " |"
@@ -183,7 +183,7 @@ def continued(arms: int, nights: Sequence[int], studies: int, seed: int) -> str:
     cells = []
     for seeds in nights:
         wrong |= judge(world, luck, truth, np.full((studies, arms), seeds), rng).wrong
-        cells.append(spelled(*share_of(wrong.any(axis=1))))
+        cells.append(spelled(*share_of(np.asarray(wrong.any(axis=1)))))
     return f"| {arms} | " + " | ".join(cells) + " |"
 
 

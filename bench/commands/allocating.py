@@ -144,7 +144,8 @@ def allocations(plan: Plan, store: Store, seconds: Seconds, hours: float) -> lis
         if key not in ways and len(ways) < WAYS:
             took_h = _hours(plan.study, seconds, part, seeds, candidates)
             took_h *= (size / plan.study.data.size_px) ** 2
-            smallest = noise and noise.smallest(seeds, (len(part) - 1) / max(1, len(plan.study.arms) - 1))
+            share = (len(part) - 1) / max(1, len(plan.study.arms) - 1)
+            smallest = noise.smallest(seeds, share) if noise else None
             ways[key] = Allocation(what, *key, took_h, smallest)
     found = list(ways.values())
     fits = [way for way in found if way.hours <= hours and way.seeds >= detectable.FEWEST_SEEDS]

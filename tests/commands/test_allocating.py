@@ -82,7 +82,7 @@ def test_without_a_finished_trial_or_a_probe_nobody_knows(tmp_path: Path) -> Non
     study, machine = write_study(tmp_path), machine_in(tmp_path)
     with pytest.raises(UserError, match="add --probe"):
         added("plan", study, machine, 8.0, smoked=False)
-    assert "--probe trains a few steps of every arm to tell" in plan_text(study, machine, False)
+    assert "--probe trains a few steps of every arm and tells" in plan_text(study, machine, False)
 
 
 def test_finished_trials_tell_and_the_table_marks_one(tmp_path: Path) -> None:
