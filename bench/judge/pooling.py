@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench import stats
+from bench.errors import UserError
 from bench.judge import assemble, claims, whole
 from bench.judge.declared import LATE
 from bench.judge.evidence import Contrast
@@ -156,7 +157,8 @@ class Together:
 def together(name: str, store: Store) -> Together:
     """A study of several data sets, of its studies' records alone. Raises UserError where none was run."""
     parts = [_part(one, store) for one in whole.parts(name, store)]
-    run = [part for part in parts if part.rulings]
+    if not (run := [part for part in parts if part.rulings]):
+        raise UserError(f"{store.root} holds no run of any data set of {name}; bench run {name} makes one")
     promised, now = whole.read_promised(name, store), whole.data_of(whole.table(name, store) or {}, name)
     smoke = any(part.plan.smoke for part in parts if part.plan)
     changes = tuple(whole.changes(promised, now)) if promised else ()

@@ -46,8 +46,8 @@ def files(document: Together, formats: Collection[str], *, cost: bool = True) ->
     return found
 
 
-def write(document: Together, store: Store, formats: Collection[str] = USUAL) -> Path:
-    """Write it into its folder; returns the path of the last format's main file."""
+def write(document: Together, store: Store) -> Path:
+    """Write it into its folder as ``bench run`` does; returns the path of its main file."""
     folder = store.study_dir(document.study)
-    wanted = [*formats, *(each for each in present(folder) if each not in formats)]
-    return write_files(files(document, wanted), folder, store, formats)
+    wanted = [*USUAL, *(each for each in present(folder) if each not in USUAL)]
+    return write_files(files(document, wanted), folder, store, USUAL)

@@ -123,8 +123,9 @@ def load(path: Path, outside: Callable[[Path], Outside] = run_in) -> Study:
 
     outside   what becomes of the code that it names, seen from its folder
     """
+    text = text_of(path)  # first: it says what is wrong with a path
     outside_of = outside(path.resolve().parent)
-    return parse(text_of(path), name=path.stem, file=datasets.called(path), outside=outside_of)
+    return parse(text, name=path.stem, file=datasets.called(path), outside=outside_of)
 
 
 def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Study:
