@@ -21,8 +21,8 @@ def results(path: str | os.PathLike[str] = "results", study: str | None = None) 
     """Every score of every planned trial, a row for each trial, scored set and metric.
 
     path    a results folder: ``results``, ``results/reference``, ``results/smoke-runs``
-    study   one study of it by name; without it all of them. Of one with several data sets all of these, each the
-            study ``NAME@DATASET``
+    study   one study of it by name; without it all of them. Of one with several data sets all of them,
+            each the study ``NAME@DATASET``
 
     Columns: ``study, arm, seed, fold, role, set, metric, value, status, seconds, trial``, described in
     docs/results-in-pandas.md. Trials that diverged, failed or have not run have their rows too, with NaN as

@@ -181,8 +181,8 @@ def plan(
 ) -> None:
     """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
     from bench.commands.plan import plan_json, plan_text
-    from bench.study.datasets import files
     from bench.progress.terminal import Terminal
+    from bench.study.datasets import files
 
     machine = machine_of(results=results, device=device)
     if probe and no_code:

@@ -139,7 +139,11 @@ def _several(root: dict[str, Any], definitions: dict[str, Any]) -> None:
     """``[data]`` with a source, or ``[datasets.NAME]`` tables that say what it does not."""
     data = definitions["Data"]
     hidden = {"hidden": root["properties"]["hidden"]}
-    blocks = {"type": "object", "minProperties": 1, "additionalProperties": _closed(data["properties"] | hidden)}
+    blocks = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": _closed(data["properties"] | hidden),
+    }
     root["properties"]["datasets"] = blocks
     alone = {"required": ["data"], "properties": {"data": {"required": data.pop("required")}}}
     root["required"].remove("data")

@@ -43,7 +43,7 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "
 
 
 def judged(written: Study, plan: PlanFile, store: Store) -> Rulings:
-    """A study's comparisons, judged. ``written`` is as its file says; what tuning chose stands in the plan."""
+    """A study's comparisons, judged. As its file says; what tuning chose stands in the plan."""
     study = tuned_study(written, {search.arm: search.values for search in plan.searches})
     if plan.looks:
         seeds = look_seeds(study, plan.looks, plan)

@@ -37,13 +37,16 @@ class Verdicts(Protocol):
 
 def judge(rulings: Rulings, claim: Claim) -> ClaimRow:
     """A claim about every pair of its arms, or about whether single arms converge."""
-    if claim.expect == "does not converge" and not rulings.came_late(claim):
+    if claim.expect == "does not converge":
+        if rulings.came_late(claim):
+            return ClaimRow(claim.says, _expects(claim), claim.metric, LATE, ())
         return _convergence(rulings.evidence, claim)
     return by_pairs(rulings, claim)
 
 
 def by_pairs(rulings: Verdicts, claim: Claim) -> ClaimRow:
     """Of every pair of its arms: supported when all bear it out, refuted by one."""
+    assert claim.expect != "does not converge", "is about single arms"
     findings = tuple(rulings.finding(key) for key in pairs_of(claim))
     if rulings.came_late(claim):
         return ClaimRow(claim.says, _expects(claim), claim.metric, LATE, findings)

@@ -19,7 +19,7 @@ from bench.judge.used import as_used
 from bench.plan import TEST, PlanFile, read_plan_file
 from bench.store import Store
 from bench.study.datasets import whole_and_part
-from bench.study.read import Claim, Study
+from bench.study.read import Claim
 
 MOST_WITHIN = 0.5
 """Share of the mean's variance from which on the noise within data sets is what keeps it wide."""
@@ -223,7 +223,11 @@ class _Pool:
 
         def rank(row: PooledRow) -> tuple[bool, bool, float]:
             effect = row.finding.effect
-            return row.finding.metric != self.study.primary, effect is None, -sign * (effect.mean if effect else 0)
+            return (
+                row.finding.metric != self.study.primary,
+                effect is None,
+                -sign * (effect.mean if effect else 0),
+            )
 
         yield from sorted(map(self._row, keys), key=rank)
 
@@ -268,15 +272,13 @@ class _Pool:
         judgement, reason = ruling.judgement, ruling.contrast.reason
         cells = self._told(key)
         effect = spelled_out(mean.mean, mean.low, mean.high, metric) if mean else None
-        detail = reason
+        detail, verdict = reason, "no mean"
         if ruling.late:
-            verdict = LATE
+            verdict = str(LATE)
         elif judgement.word == "unstable":
             lost = self._diverged(key)
             verdict = f"unstable ({lost.diverged} diverged, of the reference {lost.diverged_reference})"
-        elif reason:
-            verdict = "no mean"
-        else:
+        elif not reason:
             verdict = told(judgement, metric, matters(metric, self._delta))
             detail = _settles(cells, mean) if judgement.word == "inconclusive" and mean else ""
         return Finding(
@@ -362,4 +364,3 @@ def _settles(cells: Sequence[Cell], mean: stats.Pooled) -> str:
     if within / mean.error**2 >= MOST_WITHIN:
         return "most of its width is noise within data sets: more seeds, or images, would narrow it"
     return "most of its width is how data sets differ: more data sets would narrow it, more seeds would not"
-

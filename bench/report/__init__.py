@@ -151,7 +151,9 @@ def write_report(
     """
     folder = store.study_dir(study.name)
     wanted = [*formats, *(each for each in present(folder) if each not in formats)]
-    return write_files(files(study, plan, store, wanted, cost=cost, document=document), folder, store, formats)
+    return write_files(
+        files(study, plan, store, wanted, cost=cost, document=document), folder, store, formats
+    )
 
 
 def write_files(made: Mapping[str, str], folder: Path, store: Store, formats: Collection[str]) -> Path:
@@ -244,9 +246,8 @@ def ours(folder: Path) -> set[str]:
     """Tables and figures in a study's folder that a report left; not those that people put there."""
     from bench.judge.tables import TABLES
 
-    figures = (
-        "effects|forest|ladder|seeds|cost|recall|curves|(local|corruptions|confusion|search|roc|precision)-[\\w-]+"
-    )
+    figures = "effects|forest|ladder|seeds|cost|recall|curves"
+    figures += "|(local|corruptions|confusion|search|roc|precision)-[\\w-]+"
     wanted = rf"figures/({figures})\.svg|tables/({'|'.join((*TABLES, *POOLED))})\.(csv|tex)"
     found = (path.relative_to(folder).as_posix() for path in folder.glob("*/*.*"))
     return {name for name in found if re.fullmatch(wanted, name, re.ASCII)}

@@ -10,7 +10,7 @@ from bench.report.svg import Axes, Canvas, Figure, Scale, cut, letters
 
 WIDTH = 440
 """Letters are 10 px where it is shown whole on a phone."""
-HEAD, ROW, GAP = 20, 34, 10
+HEAD, ROW, GAP = 24, 34, 12
 """Heights: an arm's name, a name above its line, what is left between two arms. px"""
 MOST = 8
 """Arms that are drawn."""
@@ -27,8 +27,12 @@ def forest(d: Together) -> Figure | None:
         return None
     delta = d.delta_local if d.primary.startswith(f"{LOCAL}.") else d.delta_hidden
     ends = [100 * end for one in drawn for end in (one.low, one.high)]
-    words = [letters(cell.part.name) + letters(effect(cell.finding.effect)) + 40 for row in rows for cell in row.cells
-             if cell.finding and cell.finding.effect]  # fmt: skip
+    cells = [cell for row in rows for cell in row.cells]
+    words = [
+        letters(cell.part.name) + letters(effect(cell.finding.effect)) + 40
+        for cell in cells
+        if cell.finding and cell.finding.effect
+    ]
     width = max(WIDTH, *words)
     heights = [HEAD + ROW * (len(row.cells) + LINES * (row.mean is not None)) + GAP for row in rows]
     bottom = 8 + sum(heights)
@@ -47,10 +51,11 @@ def forest(d: Together) -> Figure | None:
         (width, bottom + 38),
         "forest",
         f"Every data set: effect on {plain(d.primary)}",
-        alt=f"Differences with 95 % intervals on each data set, in points, their mean and the prediction interval "
-        f"of a new one. {' '.join(_said(row, _name(row.finding, d)) for row in rows)}",
-        note="Point and line: a data set's difference and its 95 % interval. Diamond: the mean and its 95 % interval. Thin line: 95 % prediction interval of the difference on a new data "
-        f"set. Dashed: δ either way. ▲ helps, ▼ harmful, ● neither, on that data set.{more}",
+        alt="Differences with 95 % intervals on each data set, in points, their mean and the prediction "
+        f"interval of a new one. {' '.join(_said(row, _name(row.finding, d)) for row in rows)}",
+        note="Point and line: a data set's difference and its 95 % interval. Diamond: the mean and its 95 % "
+        "interval. Thin line: 95 % prediction interval of the difference on a new data set. Dashed: δ either "
+        f"way. ▲ helps, ▼ harmful, ● neither, on that data set.{more}",
     )
 
 
@@ -98,7 +103,9 @@ def _cell(canvas: Canvas, x: Scale, top: float, cell: Cell) -> None:
     colour, shape = tone(cell.finding)
     canvas.text(x.end, top + 8, effect(found) + (" (in no mean)" if cell.reason else ""), "end small")
     canvas.line(f"{colour} line", x(100 * found.low), top + 23, x(100 * found.high), top + 23)
-    canvas.point(colour, x(100 * found.mean), top + 23, f"{name}: {effect(found)}, {cell.finding.verdict}", shape)
+    canvas.point(
+        colour, x(100 * found.mean), top + 23, f"{name}: {effect(found)}, {cell.finding.verdict}", shape
+    )
 
 
 def _mean(canvas: Canvas, x: Scale, top: float, finding: Finding) -> None:

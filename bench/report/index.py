@@ -26,9 +26,7 @@ def write_index(store: Store) -> Path:
     return path
 
 
-def markdown(
-    studies: Sequence[Entry], damaged: Sequence[str] = (), together: Sequence[str] = ()
-) -> str:
+def markdown(studies: Sequence[Entry], damaged: Sequence[str] = (), together: Sequence[str] = ()) -> str:
     """The page, always the same bytes.
 
     damaged    folders of studies whose plan cannot be read

@@ -43,9 +43,9 @@ def page(document: Document, figures: Sequence[Figure], *, cost: bool = True) ->
     )
 
 
-def filled(template: str, /, **values: Any) -> str:
-    """A template of HTML filled in, with its style and script."""
-    style, script = _tidy(_style()), _tidy(_asset("page.js"))
+def filled(template: str, /, more: str = "", **values: Any) -> str:
+    """A template of HTML filled in, with its script and style; more: rules behind those of every page."""
+    style, script = _tidy(_style() + more), _tidy(_asset("page.js"))
     html = _template(template).render(
         **values,
         style=_safe(style),

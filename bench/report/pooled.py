@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from bench.report import POOLED, USUAL, present, write_files
 
+NARROW = "@media (max-width:40rem){#figure-forest svg{max-width:100%}}"
+"""On a phone the figure is shown whole."""
+
 if TYPE_CHECKING:
     from bench.judge.pooling import Together
     from bench.store import Store
@@ -27,19 +30,24 @@ def files(document: Together, formats: Collection[str], *, cost: bool = True) ->
     from bench.report.forest import forest
     from bench.report.naming import plain
 
-    made, found = tables(document, cost=cost), {}
+    found: dict[str, str] = {}
+    made = tables(document, cost=cost)
     assert tuple(made) == POOLED, "what is written is known to be ours"
     if "csv" in formats:
         found |= {f"tables/{k}.csv": spreadsheet.spell(spreadsheet.lines(t.filed)) for k, t in made.items()}
     if "tex" in formats:
-        found |= {f"tables/{k}.tex": latex.tabular(t.shown, document.study) for k, t in made.items() if t.rows and k != "parts"}
+        found |= {
+            f"tables/{k}.tex": latex.tabular(t.shown, document.study)
+            for k, t in made.items()
+            if t.rows and k != "parts"
+        }
     drawn = [figure for figure in [forest(document)] if figure]
     if "html" in formats or "svg" in formats:
         found |= {f"figures/{figure.name}.svg": figure.file() for figure in drawn}
     values = {"d": document, "t": made, "cost": cost}
     if "html" in formats:
         called = {"name": lambda label: plain(document.called(label).name)}
-        found["report.html"] = page.filled("pooled.html.j2", figures=drawn, **values, **called)
+        found["report.html"] = page.filled("pooled.html.j2", NARROW, figures=drawn, **values, **called)
     if "md" in formats:
         called = {"name": lambda label: text.md(document.called(label).name)}
         found["report.md"] = text.tidy(text.template("pooled.md.j2").render(**values, **called))

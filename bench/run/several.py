@@ -15,7 +15,9 @@ from bench.run.planning import Planning, TrialState, store_of
 from bench.study import datasets
 
 
-def run_each(path: Path, machine: Machine, options: Options, terminal: Terminal) -> Iterator[tuple[Path, Ending]]:
+def run_each(
+    path: Path, machine: Machine, options: Options, terminal: Terminal
+) -> Iterator[tuple[Path, Ending]]:
     """Run a study, or that of each of its data sets and then make the page on all: file and ending of each.
 
     Raises UserError before the first trial of any.
@@ -26,8 +28,8 @@ def run_each(path: Path, machine: Machine, options: Options, terminal: Terminal)
         return
     if options.until_decided:
         raise UserError(
-            f"{path}: --until decided stops an arm where one data set has decided, and a mean over several needs them "
-            f"all\n    run without it; or one data set by itself: bench run {parts[0].stem} --until decided"
+            f"{path}: --until decided stops an arm where one data set has decided, and a mean over several "
+            f"needs them all\n    run without it; or one data set by itself: bench run {parts[0].stem} --until decided"
         )
     with terminal.waiting(f"{path.stem}: reading the study, finding the images of {len(parts)} data sets"):
         look(path, parts, machine, smoked=options.smoke)

@@ -76,12 +76,12 @@ def between(y: ArrayLike, v: ArrayLike, expected: float | None = None) -> Double
     """τ², the variance of true differences between data sets, at least 0: with it Q is as large as expected.
 
     y, v      (…, K) differences of K data sets, and variances of their means, above 0
-    expected  of Q = Σ (y − ȳ)² / (v + τ²); None: the median of χ² with K − 1 degrees of freedom, so that τ² is too
-              small as often as too large. Its mean, K − 1, makes it too small more often
+    expected  of Q = Σ (y − ȳ)² / (v + τ²); None: the median of χ² with K − 1 degrees of freedom, so that τ²
+              is too small as often as too large. Its mean, K − 1, makes it too small more often
     returns   (…)
 
-    Source: Paule & Mandel 1982 for K − 1, Viechtbauer 2021 for the median; steps of DerSimonian & Kacker 2007,
-    which come from below.
+    Source: Paule & Mandel 1982 for K − 1, Viechtbauer 2021 for the median; steps of DerSimonian & Kacker
+    2007, which come from below.
     """
     y, v = np.broadcast_arrays(np.asarray(y, float), np.asarray(v, float))
     wanted = float(special.chdtri(y.shape[-1] - 1, 0.5)) if expected is None else expected
@@ -122,7 +122,9 @@ def pooled(y: Sequence[float], v: Sequence[float]) -> Pooled:
     Source: Hartung & Knapp 2001; Röver, Knapp & Friede 2015 for the modification.
     """
     if len(y) < FEWEST_SETS or min(v) <= 0:
-        raise ValueError(f"needs {FEWEST_SETS} data sets with noise in each, got {len(y)}, variances {list(v)}")
+        raise ValueError(
+            f"needs {FEWEST_SETS} data sets with noise in each, got {len(y)}, variances {list(v)}"
+        )
     tau2 = float(between(y, v))
     w = 1 / (np.asarray(v, float) + tau2)
     mean = float(_mean(np.asarray(y, float), w))

@@ -28,7 +28,7 @@ def find(written: Path) -> Path:
 
 
 def file_of(path: Path) -> Path:
-    """The file that is read for a study at ``path``: for ``cells@blood.toml`` the ``cells.toml`` beside it."""
+    """The file that is read for a study at ``path``: of ``cells@blood.toml`` the ``cells.toml`` beside it."""
     whole, at, _ = path.stem.partition(SEPARATOR)
     return path.with_name(f"{whole}{path.suffix}") if at and not path.exists() else path
 

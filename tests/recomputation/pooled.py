@@ -1,4 +1,4 @@
-"""Several data sets: means, verdicts and predictions of a page on all of them, from the studies it is made of."""
+"""Several data sets: means, verdicts and predictions of a page on all of them, from its studies."""
 
 import math
 import tomllib
@@ -126,7 +126,11 @@ class Pooled:
         if zero < 0:
             return "harmful"
         if zero > 0:
-            return f"helps, by more than {points(delta or 0)}" if above > 0 else "helps" + ", small" * (above < 0)
+            return (
+                f"helps, by more than {points(delta or 0)}"
+                if above > 0
+                else "helps" + ", small" * (above < 0)
+            )
         if above < 0:
             return "equivalent" if below > 0 else "no gain"
         return "inconclusive"
@@ -139,7 +143,9 @@ class Pooled:
             mean = self.means[name]
             return name[2] != primary, mean is None, -self._sign(name) * mean.mean if mean else 0.0
 
-        assert all(name[1] == first for name in self.names if name[2] == primary), "designs are not covered here"
+        assert all(name[1] == first for name in self.names if name[2] == primary), (
+            "designs are not covered here"
+        )
         return sorted(self.names, key=rank)
 
     def pooled(self) -> list[dict[str, Any]]:
@@ -165,19 +171,33 @@ class Pooled:
                 family = self.families[one]
                 effect, said = member.effect, family.verdict(name)
                 ends = effect.ends() if effect else (None, None)
-                row = {"arm": name[0], "reference": name[1], "metric": name[2], "dataset": one, "weight": weight}
-                row |= {"effect": effect and effect.mean, "low": ends[0], "high": ends[1], "seeds": member.seeds}
-                row |= {"verdict": said.word, "why_not": member.reason, "dagger": "yes" if said.dagger else "no"}
+                row = {
+                    "arm": name[0],
+                    "reference": name[1],
+                    "metric": name[2],
+                    "dataset": one,
+                    "weight": weight,
+                }
+                row |= {
+                    "effect": effect and effect.mean,
+                    "low": ends[0],
+                    "high": ends[1],
+                    "seeds": member.seeds,
+                }
+                row |= {
+                    "verdict": said.word,
+                    "why_not": member.reason,
+                    "dagger": "yes" if said.dagger else "no",
+                }
                 rows.append(row | {"if_converges": "no"})
         return rows
 
     def sets(self) -> list[dict[str, Any]]:
-        name = self.first.primary_set
-        return [
-            {"name": one, "study": study.name, "source": study.file["data"]["source"], "trials": _ended(study),
-             "images": f"{len(_answers(study, name).labels):,}"}
-            for one, study in self.parts.items()
-        ]  # fmt: skip
+        name, rows = self.first.primary_set, []
+        for one, study in self.parts.items():
+            row = {"name": one, "study": study.name, "source": study.file["data"]["source"]}
+            rows.append(row | {"trials": _ended(study), "images": f"{len(_answers(study, name).labels):,}"})
+        return rows
 
 
 def _ended(study: Study) -> str:

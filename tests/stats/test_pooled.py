@@ -14,8 +14,9 @@ from simulation_pooled import World, draw, judged, weighed, worlds
 from bench import stats
 
 BCG = """
-4 119 11 128 | 6 300 29 274 | 3 228 11 209 | 62 13536 248 12619 | 33 5036 47 5761 | 180 1361 372 1079 | 8 2537 10 619
-505 87886 499 87892 | 29 7470 45 7232 | 17 1699 65 1600 | 186 50448 141 27197 | 5 2493 3 2338 | 27 16886 29 17825
+4 119 11 128 | 6 300 29 274 | 3 228 11 209 | 62 13536 248 12619 | 33 5036 47 5761 | 180 1361 372 1079
+8 2537 10 619 | 505 87886 499 87892 | 29 7470 45 7232 | 17 1699 65 1600 | 186 50448 141 27197
+5 2493 3 2338 | 27 16886 29 17825
 """
 """Ill and well with the vaccine, ill and well without, of 13 trials of it: Colditz et al. 1994."""
 STUDIES = 20_000 if "DEEP" in os.environ else 2_000
@@ -28,7 +29,7 @@ def log_risk_ratios() -> tuple[list[float], list[float]]:
 
 
 def test_published_numbers_of_the_bcg_trials_come_out():
-    """τ² by Paule and Mandel 0.318, Q 152.23, mean −0.715 with Knapp's and Hartung's interval −1.109 to −0.321."""
+    """By Paule and Mandel τ² 0.318, Q 152.23, mean −0.715, by Knapp and Hartung from −1.109 to −0.321."""
     y, v = log_risk_ratios()
     tau2 = float(stats.between(y, v, len(y) - 1))
     assert tau2 == pytest.approx(0.3181, abs=1e-4)

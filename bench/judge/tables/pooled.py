@@ -21,23 +21,28 @@ def means(d: Together, rows: list[PooledRow]) -> Table:
         *finding_columns("mean Δ", lambda row: row.finding),
         Column("new_set", "Δ on a new data set", "effect", lambda row: row.new_set),
         Column("between", "τ", "number", _between, PERCENT),
-        Column("inconsistency", "I² %", "number", lambda row: row.mean and row.mean.inconsistency, PERCENT, 0),
+        Column(
+            "inconsistency", "I² %", "number", lambda row: row.mean and row.mean.inconsistency, PERCENT, 0
+        ),
         Column("sets", "data sets", "text", lambda row: row.known),
     )
     note = (
-        "Δ: arm minus reference, in points where the metric is a share. Mean: over data sets, weighed by what each of "
-        "them tells (its noise, and how far data sets differ), with its 95 % interval, for data sets of which these "
-        "are a sample. New data set: mean and 95 % prediction interval of the difference that many seeds would show "
-        "on one more of the kind. τ: sd of the data sets' true differences, I²: share of what they differ by that "
-        "noise within them does not explain; of a few data sets both are rough. A comparison that a data set does "
-        f"not tell has no mean. Verdicts: Holm over {d.family} comparison{'s' * (d.family != 1)} of means; δ = "
-        f"{d.delta_local} locally, {d.delta_hidden} on hidden sets. † its interval alone would say more."
+        "Δ: arm minus reference, in points where the metric is a share. Mean: over data sets, weighed by what "
+        "each of them tells (its noise, and how far data sets differ), with its 95 % interval, for data sets "
+        "of which these are a sample. New data set: mean and 95 % prediction interval of the difference that "
+        "many seeds would show on one more of the kind. τ: sd of the data sets' true differences, I²: share "
+        "of what they differ by that noise within them does not explain; of a few data sets both are rough, "
+        "and 0 is no proof that they are alike. A comparison that a data set does not tell has no mean. "
+        f"Verdicts: Holm over {d.family} comparison{'s' * (d.family != 1)} of means; δ = {d.delta_local} "
+        f"locally, {d.delta_hidden} on hidden sets. † its interval alone would say more."
     )
     return Table("Over all data sets", columns, rows, note)
 
 
 def _between(row: PooledRow) -> float | None:
-    return row.mean.between if row.mean and row.finding.effect and row.finding.effect.unit == "points" else None
+    return (
+        row.mean.between if row.mean and row.finding.effect and row.finding.effect.unit == "points" else None
+    )
 
 
 def each(d: Together, rows: list[PooledRow]) -> Table:
@@ -57,8 +62,8 @@ def each(d: Together, rows: list[PooledRow]) -> Table:
         Column("why_not", "why in no mean", "prose", lambda pair: pair[1].reason or None),
     )
     note = (
-        "As each data set's own report tells it, with the verdict of that study. Weight: its share of the mean; "
-        "none where there is no mean."
+        "As each data set's own report tells it, with the verdict of that study. Weight: its share of the "
+        "mean; none where there is no mean."
     )
     return Table("Every data set", columns, [(row, cell) for row in rows for cell in row.cells], note)
 
@@ -66,7 +71,13 @@ def each(d: Together, rows: list[PooledRow]) -> Table:
 def parts(d: Together) -> Table:
     """A row for each data set."""
     columns = (
-        Column("dataset", "data set", "link", lambda part: (part.name, f"../{part.study}/report.md"), where="print"),
+        Column(
+            "dataset",
+            "data set",
+            "link",
+            lambda part: (part.name, f"../{part.study}/report.md"),
+            where="print",
+        ),
         Column("name", "data set", "text", lambda part: part.name, where="file"),
         Column("study", "study", "text", lambda part: part.study),
         Column("source", "source", "text", lambda part: part.source or None),
