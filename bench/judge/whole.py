@@ -79,8 +79,8 @@ def read_promised(name: str, store: Store) -> Promised | None:
     except (ValidationError, OSError) as error:
         raise UserError(
             f"{file} is damaged ({str(error).splitlines()[0]})\n"
-            "    it cannot be made again: take it from a copy, or delete it, and the page says that nobody knows "
-            "which data sets were meant"
+            "    it cannot be made again: take it from a copy, or delete it, and the page says that "
+            "nobody knows which data sets were meant"
         ) from None
 
 

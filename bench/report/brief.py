@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from bench.judge.findings import Document, Finding
 from bench.judge.gates import GateRow
-from bench.judge.pooling import Together
 from bench.report.cells import effect, span
 from bench.report.naming import plain
+
+if TYPE_CHECKING:
+    from bench.judge.pooling import Together
 
 MOST = 12
 

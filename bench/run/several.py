@@ -29,7 +29,8 @@ def run_each(
     if options.until_decided:
         raise UserError(
             f"{path}: --until decided stops an arm where one data set has decided, and a mean over several "
-            f"needs them all\n    run without it; or one data set by itself: bench run {parts[0].stem} --until decided"
+            "needs them all\n"
+            f"    run without it; or one data set by itself: bench run {parts[0].stem} --until decided"
         )
     with terminal.waiting(f"{path.stem}: reading the study, finding the images of {len(parts)} data sets"):
         look(path, parts, machine, smoked=options.smoke)

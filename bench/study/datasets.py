@@ -1,7 +1,7 @@
 """Several data sets in one file: the study that it is for each of them.
 
-``cells@blood`` is the study that ``cells.toml`` is for its ``[datasets.blood]``; ``cells@blood.toml`` is what a
-person calls its file, though there is none of that name.
+``cells@blood`` is the study that ``cells.toml`` is for its ``[datasets.blood]``; ``cells@blood.toml`` is
+what a person calls its file, though there is none of that name.
 """
 
 from __future__ import annotations

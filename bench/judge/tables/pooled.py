@@ -27,12 +27,13 @@ def means(d: Together, rows: list[PooledRow]) -> Table:
         Column("sets", "data sets", "text", lambda row: row.known),
     )
     note = (
-        "Δ: arm minus reference, in points where the metric is a share. Mean: over data sets, weighed by what "
-        "each of them tells (its noise, and how far data sets differ), with its 95 % interval, for data sets "
-        "of which these are a sample. New data set: mean and 95 % prediction interval of the difference that "
-        "many seeds would show on one more of the kind. τ: sd of the data sets' true differences, I²: share "
-        "of what they differ by that noise within them does not explain; of a few data sets both are rough, "
-        "and 0 is no proof that they are alike. A comparison that a data set does not tell has no mean. "
+        "Δ: arm minus reference, in points where the metric is a share. Mean: over data sets, weighed by "
+        "what each of them tells (its noise, and how far data sets differ), with its 95 % interval, for "
+        "data sets of which these are a sample. New data set: mean and 95 % prediction interval of the "
+        "difference that many seeds would show on one more of the kind. τ: sd of the data sets' true "
+        "differences, I²: share of what they differ by that noise within them does not explain; of a few "
+        "data sets both are rough, and 0 is no proof that they are alike. A comparison that a data set "
+        "does not tell has no mean. "
         f"Verdicts: Holm over {d.family} comparison{'s' * (d.family != 1)} of means; δ = {d.delta_local} "
         f"locally, {d.delta_hidden} on hidden sets. † its interval alone would say more."
     )
