@@ -21,9 +21,10 @@ from bench.machine import Machine
 from bench.plan import Plan, PlanFile, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import USUAL, main_file, views
-from bench.run import declaring, slicing
+from bench.run import declaring, hours, slicing
 from bench.run.crew import Crew, Patience, crew
 from bench.run.gating import further_gate
+from bench.run.hours import Budget
 from bench.run.lost import mend_lost
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
@@ -53,6 +54,8 @@ class Options:
     """Further gates, beside those of the study: about comparisons that it declares."""
     patience: Patience = field(default_factory=Patience)
     """What is put up with before a trial, or the run, is given up."""
+    budget: Budget = field(default_factory=Budget)
+    """Hours, of several studies together, after which nothing more is begun."""
 
 
 @dataclass
@@ -68,11 +71,13 @@ class Ending:
     """The report's, a line for each arm; none of a smoke run."""
     gates: tuple[str, ...] = ()
     """Those that do not hold, and why; none of a smoke run."""
+    left: str = ""
+    """What ``--hours`` left to be run; empty where nothing is."""
 
     @property
     def exit_code(self) -> int:
-        """0: done, diverged trials are results; 1: trials failed; 3: all ended, and a gate does not hold."""
-        return 1 if self.counts["failed"] or self.failures else 3 if self.gates else 0
+        """0: done, diverged trials are results; 1: failures; 3: a gate does not hold; 4: hours are over."""
+        return 1 if self.counts["failed"] or self.failures else 4 if self.left else 3 if self.gates else 0
 
 
 def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal) -> Ending:
@@ -127,6 +132,9 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             ) as hands:
                 plan = conduct.tune(plan, hands)
                 plan = conduct.train(plan, hands)
+                if conduct.left_out:
+                    plan = planning.ended_by_time(options.budget.hours or 0.0)
+                    _claim_folder(plan, path, store, smoked=options.smoke)
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
         if not options.smoke:
@@ -140,7 +148,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     counts = Counter(state for _, state, _ in states(plan, store))
     said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
-    return Ending(report, counts, conduct.ran, took, conduct.failures, said, lost)
+    left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
+    return Ending(report, counts, conduct.ran, took, conduct.failures, said, lost, left)
 
 
 class _Conduct:
@@ -154,12 +163,17 @@ class _Conduct:
         self.shown = -math.inf
         self.asked: set[tuple[str, int]] = set()
         """Replicates that were trained or scored, and which attempt it was."""
+        self.left_out = False
+        """The budget left something out."""
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
         store, before = self.planning.store, None
         while plan.pending:
             jobs = [Job(run, attempt=_attempt(store.brief(run.trial.id))) for run in plan.pending]
+            known = hours.candidates_took(plan, store.brief)
+            if not (jobs := self._affordable(hours.by_round(jobs), hours.each(jobs), known, hands)):
+                break
             asked = [(job.run.trial.id, job.attempt) for job in jobs]
             if asked == before:  # nothing was recorded: asking again would never end
                 raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
@@ -168,6 +182,7 @@ class _Conduct:
             hands.after_each = functools.partial(self.show, plan, every_s=SHOWN_EVERY_S)
             final = all(job.run.trial.replicate.seed >= FINAL_SEEDS for job in jobs)
             hands.run(f"{plan.study.name} {'finalists' if final else 'tuning'}", jobs)
+            self._spent(jobs)
             self.ran += len(jobs)
             plan = self.planning.plan()
             _claim_folder(plan, self.path, store, smoked=self.options.smoke)
@@ -198,10 +213,11 @@ class _Conduct:
         """Run the replicates that are missing, look after look where looks were declared; the last plan."""
         store, progress = self.planning.store, self.planning.progress
         looked = progress.looked if progress else 0
-        while jobs := self._new(_jobs(plan, store, self.options, self.terminal)):
+        while jobs := self._new(plan, hands):
             self.failures += hands.run(plan.study.name, jobs, cells(states(plan, store)))
+            self._spent(jobs)
             self.ran += len(jobs)
-            if not plan.looks:
+            if not plan.looks and self.options.budget.hours is None:
                 break
             plan = self.planning.plan()  # with the seeds that the next look asks for
             _claim_folder(plan, self.path, store, smoked=self.options.smoke)
@@ -210,11 +226,31 @@ class _Conduct:
             self.terminal.note(f"{plan.study.name}: {self.planning.progress.end}")
         return plan
 
-    def _new(self, jobs: Sequence[Job]) -> list[Job]:
-        """Jobs not begun yet: a set that cannot be scored would be asked for at every look, for ever."""
-        new = [job for job in jobs if (job.run.trial.id, job.attempt) not in self.asked]
+    def _new(self, plan: Plan, hands: Crew) -> list[Job]:
+        """Jobs to begin now, each once: a set that cannot be scored would be asked for at every look."""
+        store, study = self.planning.store, plan.study
+        jobs = _jobs(plan, store, self.options, self.terminal)
+        jobs = [job for job in jobs if (job.run.trial.id, job.attempt) not in self.asked]
+        known = hours.took(plan, store.brief)
+        new = self._affordable(hours.by_seed(jobs, study.baseline), hours.parts(study), known, hands)
         self.asked |= {(job.run.trial.id, job.attempt) for job in new}
         return new
+
+    def _affordable(
+        self, groups: list[list[Job]], parts: Sequence[hours.Part], known: hours.Took, hands: Crew
+    ) -> list[Job]:
+        """What the budget lets begin of these."""
+        every = [job for group in groups for job in group]
+        budget = self.options.budget
+        if budget.hours is None:
+            return every
+        begun = budget.next(groups, parts, known, hands.workers(every))
+        self.left_out |= bool(every) and not begun
+        return begun
+
+    def _spent(self, jobs: Sequence[Job]) -> None:
+        records = (self.planning.store.brief(job.run.trial.id) for job in jobs)
+        self.options.budget.ended([sum(record.seconds.values()) for record in records if record])
 
     def _say_looks(self, said: int) -> int:
         """A line for each look that is over and was not said yet; how many are over."""

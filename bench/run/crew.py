@@ -70,8 +70,7 @@ class Crew:
             return []
         if self._stopping:
             raise KeyboardInterrupt("no further trial was begun")
-        engage = executors[self.machine.executor].build({})
-        self._executor = executor = engage(self._terms, jobs, self._executor)
+        executor = self._engage(jobs)
         self._say_lonely(jobs)
         failures: list[str] = []
         shown = board(title, jobs, min(executor.workers, len(jobs)), standing)
@@ -85,6 +84,16 @@ class Crew:
             left = shown.total - shown.ended
             self._say_why(failures, f"{shown.ended} of {shown.total} trials ended, {left} are left")
         return failures
+
+    def workers(self, jobs: Sequence[Job]) -> int:
+        """How many of ``jobs`` would run at once."""
+        return self._engage(jobs).workers if jobs else 1
+
+    def _engage(self, jobs: Sequence[Job]) -> Executor:
+        engage = executors[self.machine.executor].build({})
+        executor: Executor = engage(self._terms, jobs, self._executor)
+        self._executor = executor
+        return executor
 
     def _say_lonely(self, jobs: Sequence[Job]) -> None:
         """Why some take no turns, where that was asked for; each reason once."""
