@@ -12,6 +12,7 @@ from typing import Any
 
 from bench import metrics
 from bench.errors import UserError
+from bench.judge import whole
 from bench.machine import Machine
 from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
 from bench.progress.board import Cell, CellState, held, read_beacon
@@ -39,7 +40,8 @@ def status(
     store = store_of(machine, smoked=smoked)
     if check:
         store.briefs.forget()
-    names = [path.stem for path in studies] or planned(store)
+    asked = [path.stem for path in studies]
+    names = [one for name in asked for one in whole.parts(name, store) or (name,)] or planned(store)
     beacon = read_beacon(store.root)
     standing: dict[str, States] = {}
     damaged: dict[str, str] = {}
@@ -86,6 +88,8 @@ def read_plan(name: str, store: Store) -> PlanFile:
         at_work = (
             "a run is at work there, which may be about to" if held(store.root) else "bench run makes it"
         )
+        if parts := whole.parts(name, store):
+            raise UserError(f"{name} has several data sets, and this is about one: {', '.join(parts)}")
         raise UserError(f"{store.root} holds no study {name!r}; {at_work}")
     return read_plan_file(file)
 

@@ -33,6 +33,7 @@ from bench.run.rescored import add_metrics
 from bench.store import MOST_ATTEMPTS, Brief, Store
 from bench.study.file import FINAL_SEEDS
 from bench.study.read import Study
+from bench.study.toml import file_of
 from bench.tune import search
 
 SHOWN_EVERY_S = 10.0
@@ -119,6 +120,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             with terminal.waiting(f"{study.name}: checking images and models"):
                 check(study, ahead, machine, terminal)
             plan = planning.account(machine, terminal)
+        declaring.keep_whole(path, store)
         if not options.smoke:
             if study.sliced_metrics:  # which images a claim is about is declared with it
                 everything = [*plan.everything, *plan.pending]
@@ -298,7 +300,7 @@ def refuse_foreign_folder(plan: PlanFile, path: Path, store: Store) -> None:
         return
     before = read_plan_file(folder / "plan.json").file
     old = (store.root / before).resolve()
-    if before != _whence(path, store, False)["file"] and old.exists():
+    if before != _whence(path, store, False)["file"] and file_of(old).exists():
         raise UserError(
             f"{folder} already holds the study of another file of that name:\n  {old}\n"
             "rename one of the two, or give another --results folder"
@@ -309,7 +311,7 @@ def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> bool
     """Write what the report is made from; whether that is another plan than was there."""
     folder = store.study_dir(plan.study.name)
     plan_file = plan.file.model_copy(update=_whence(path, store, smoked))
-    store.write_text(folder / "study.toml", path.read_text("utf-8"))
+    store.write_text(folder / "study.toml", file_of(path).read_text("utf-8"))
     text, file = plan_file.model_dump_json(indent=1) + "\n", folder / "plan.json"
     changed = not file.is_file() or file.read_text("utf-8") != text
     store.write_text(file, text)

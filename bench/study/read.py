@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
-from bench.recipe import HIDDEN_NAME, Data, Frozen, Hidden, Recipe
+from bench.recipe import STUDY_NAME, Data, Frozen, Hidden, Recipe
 from bench.registry import Component, metrics, use
-from bench.study import checks, gates
+from bench.study import checks, datasets, gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.checks import has_local
 from bench.study.code import Code, Outside, nothing, run_in
@@ -65,7 +65,7 @@ class Study(Frozen):
     """A checked study: arms built, claims expanded, defaults filled in."""
 
     name: str
-    """The file's stem."""
+    """The file's stem; of one of its data sets ``STEM@NAME``."""
     question: str
     baseline: str
     """Label of the arm the others are measured against."""
@@ -135,7 +135,9 @@ def load(path: Path, outside: Callable[[Path], Outside] = run_in) -> Study:
 
     outside   what becomes of the code that it names, seen from its folder
     """
-    return parse(text_of(path), name=path.stem, file=str(path), outside=outside(path.resolve().parent))
+    text = text_of(path)  # first: it says what is wrong with a path
+    outside_of = outside(path.resolve().parent)
+    return parse(text, name=path.stem, file=datasets.called(path), outside=outside_of)
 
 
 def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Study:
@@ -144,12 +146,12 @@ def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Stu
     The registries offer what ``outside`` finds for it until another study is read.
     """
     # Lower case: some file systems know one folder by "Trials" and "trials".
-    if name.lower() in RESERVED or not re.fullmatch(HIDDEN_NAME, name):
+    if name.lower() in RESERVED or not re.fullmatch(STUDY_NAME, name):
         raise UserError(
             f"{file}: a study is named after its file, and {shorten(name)} cannot be a name\n"
             f"  use letters, digits, - and _, and none of {', '.join(RESERVED)}"
         )
-    table = table_of(text, file)
+    table = datasets.only(table_of(text, file), name, file)
     try:
         code, offered = outside(table)
     except UserError as error:
