@@ -151,7 +151,7 @@ def write_report(
     wanted = [*formats, *(each for each in present(folder) if each not in formats)]
     made = files(study, plan, store, wanted, cost=cost, document=document)
     for old in ours(folder) - set(made):
-        (folder / old).unlink()
+        (folder / old).unlink(missing_ok=True)
     for name, text in made.items():
         store.write_text(folder / name, text)
     return folder / main_file(formats)
