@@ -2,49 +2,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scripted import Script, Scripted, labels
 from tiny import machine_in, write_study
 
 from bench.claims import Presence, at_work
 from bench.errors import UserError
-from bench.execute import Event, Job, Listener, Place
-from bench.execute.records import ended
+from bench.execute import Job, Place
 from bench.progress.terminal import Terminal
 from bench.run.crew import Crew, Patience, _heeding_signals, crew, seconds_of
 from bench.run.planning import prepare
 from bench.store import Store
-
-Script = Callable[[Job], str]
-"""How a job ends: ``done``, or the cause of its failure."""
-
-
-class Scripted:
-    """An executor that trains nothing: jobs end as a script says, in the order given."""
-
-    def __init__(self, script: Script) -> None:
-        self.script, self.stopping, self.workers = script, False, 2
-        self.batches: list[list[Job]] = []
-
-    def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
-        self.batches.append(list(jobs))
-        for job in jobs:
-            if self.stopping:
-                return
-            listen(replace(ended(job, "done", ""), kind="started"))
-            how = self.script(job)
-            failed = replace(ended(job, "failed", f"{how}: so it goes"), cause=how.removeprefix("apart "))
-            failed = replace(failed, apart=how.startswith("apart "))
-            yield ended(job, "done", "") if how == "done" else failed
-
-    def stop(self) -> None:
-        self.stopping = True
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -61,10 +31,6 @@ def crew_with(script: Script, folder: Path, max_failures: int | None = None) -> 
     executor = Scripted(script)
     hands._executor = executor
     return hands, executor
-
-
-def labels(jobs: Sequence[Job]) -> list[str]:
-    return [f"{job.run.arm} {job.run.trial.replicate.seed} #{job.attempt}" for job in jobs]
 
 
 def test_a_killed_trial_gets_two_more_attempts_when_the_others_are_through(
@@ -135,7 +101,7 @@ def test_who_asks_for_turns_hears_why_there_are_none(
     hands._say_lonely(jobs)
     said = capsys.readouterr().err
     assert said.count("gang = 4: without graph = true trials of one process wait for each other's") == 1
-    Crew(place, machine_in(tmp_path), Terminal())._say_lonely(jobs)
+    Crew(place, machine_in(tmp_path), Terminal(), hands.presence)._say_lonely(jobs)
     assert capsys.readouterr().err == ""
     machine = machine_in(tmp_path, executor="ray", gang=2, device="cpu")
     with crew(machine, tmp_path, Terminal(), keep_weights=False, smoked=False):
