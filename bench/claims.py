@@ -338,14 +338,18 @@ class Presence:
             self._look()
 
     def _look(self) -> None:
-        """See all others, so that it is known since when each is silent; forget those that are no more."""
-        held = {found for name in self.claims.names() if (found := self.claims.holder(name))}
-        present = set(_owners(self.folder))
-        there = present | held
-        for one in present | held:
-            if self.is_over(one) and one in present:
-                with contextlib.suppress(OSError):
-                    (self.folder / RUNNING / f"{one}.json").unlink()
+        """See all others, so that it is known since when each is silent; let go of what the dead had."""
+        claimed = {name: found for name in self.claims.names() if (found := self.claims.holder(name))}
+        there = {*_owners(self.folder), *claimed.values()}
+        over = {one for one in there if self.is_over(one)}
+        heir = Claims(self.folder, new_owner())  # in a name of its own: this one may want them meanwhile
+        with contextlib.suppress(OSError):
+            for name in (name for name, one in claimed.items() if one in over):
+                heir.take_over(name, claimed[name])
+                heir.release(name)
+        for one in over - {one.removesuffix(WRITING) for one in claimed.values()}:
+            with contextlib.suppress(OSError):
+                (self.folder / RUNNING / f"{one}.json").unlink()
         with self._lock:
             self._watched = {one: seen for one, seen in self._watched.items() if one in there}
 

@@ -362,6 +362,17 @@ def test_files_of_the_dead_go_and_those_that_nobody_can_read_harm_nobody(tmp_pat
         assert presence.others() == []
 
 
+def test_what_the_dead_had_is_free_once_somebody_looks(tmp_path: Path) -> None:
+    host, pid, start, boot, token = new_owner().split(".")
+    dead = Claims(tmp_path, ".".join((host, pid, start + "1", boot, token)))
+    alive = Claims(tmp_path, new_owner())
+    assert dead.take("t")
+    assert dead.seal("t")
+    assert alive.take("u")
+    with Presence(tmp_path) as presence:
+        assert presence.claims.names() == {"u"}
+
+
 def test_who_wants_to_be_alone_waits_for_the_silent_and_names_the_living(tmp_path: Path) -> None:
     with Presence(tmp_path, 0.3) as presence:
         beat(tmp_path, 1, lease_s=0.2)

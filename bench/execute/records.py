@@ -39,6 +39,7 @@ def claim(job: Job, place: Place) -> Job | None:
         return None
     brief = store.brief(id)  # it may have ended since it was planned
     if superseded(job, brief):
+        drop_checkpoint(id, store)
         claims.release(id)
         return None
     left = tuple(scored for scored in job.missing if brief is None or scored.key not in brief.scores)
@@ -73,12 +74,16 @@ def seal(job: Job, place: Place) -> None:
 
 def lost(job: Job, place: Place) -> Event:
     """The last event of a job whose claim was lost, and with it the say over its record and checkpoint."""
-    store, id = Store(place.results), job.run.trial.id
+    drop_checkpoint(job.run.trial.id, Store(place.results))  # it may have come after the record
+    return elsewhere(job)
+
+
+def drop_checkpoint(id: str, store: Store) -> None:
+    """Remove the checkpoint beside a record that needs none: its writer may have died before that."""
     brief = store.brief(id)
     if brief is not None and brief.cause not in CONTINUED:
         with contextlib.suppress(OSError):
-            (store.trial_dir(id) / "checkpoint.pt").unlink()  # it may have come after the record
-    return elsewhere(job)
+            (store.trial_dir(id) / "checkpoint.pt").unlink()
 
 
 def base(job: Job, place: Place) -> dict[str, Any]:

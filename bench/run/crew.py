@@ -18,7 +18,7 @@ from bench.errors import UserError, shorten
 from bench.execute import Event, Executor, Job, Listener, Place, Terms
 from bench.execute.driver import unused_gpu
 from bench.execute.order import lonely
-from bench.execute.records import by_machine, elsewhere, superseded, told_by_others
+from bench.execute.records import by_machine, drop_checkpoint, elsewhere, superseded, told_by_others
 from bench.machine import Machine
 from bench.progress.board import Cell, board
 from bench.progress.terminal import Terminal, Trials
@@ -167,6 +167,7 @@ class Crew:
             if brief is None or not superseded(job, brief):
                 found.append(job)
                 continue
+            drop_checkpoint(id, self._store)
             self._claims.release(id)
             self._end_elsewhere(job, brief, screen, failures)
         return found
