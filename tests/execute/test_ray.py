@@ -214,6 +214,7 @@ def test_a_node_must_see_the_results_of_the_conductor(tmp_path: Path) -> None:
     setting.results.mkdir()
     (setting.results / f"{TOKEN}-abc").write_text("abc")
     assert _look(setting, "abc") == ""
+    (setting.results / f"{TOKEN}-def").write_text("abc")
     assert "something else" in _look(setting, "def")
     (tmp_path / "file").write_text("in the way")
     assert "cannot write" in _look(replace(setting, cache=tmp_path / "file"), "abc")
