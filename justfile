@@ -51,6 +51,7 @@ coverage studies="500":
     uv run python tests/simulation_claims.py --studies {{studies}}
     uv run python tests/simulation_shared.py
     uv run python tests/simulation_races.py
+    uv run python tests/simulation_hours.py
     uv run python tests/simulation_further.py
     uv run python tests/simulation_designs.py --studies {{studies}}
     uv run python tests/simulation_clinic.py --studies {{studies}}

@@ -266,6 +266,14 @@ class Shares(Frozen):
         return tuple(found)
 
 
+class Night(Frozen):
+    """A run that ``--hours`` ended before its last trial; a report was made of what there was."""
+
+    hours: float
+    seeds: tuple[int, int]
+    """Seeds that had ended of the arm with the fewest, and of the one with the most; folds likewise."""
+
+
 class PlanFile(Frozen):
     """``plan.json``: which records a study's report is made of, and what its names meant."""
 
@@ -292,6 +300,8 @@ class PlanFile(Frozen):
     """From outside: what a report must know of them, to be made without their code."""
     accounts: tuple[Account, ...] = ()
     """Of the local images, as the baseline uses them, and of each external hidden set."""
+    nights: tuple[Night, ...] = ()
+    """Runs of the same data that ``--hours`` ended, the first one first."""
 
     @property
     def ids(self) -> set[str]:
@@ -371,6 +381,8 @@ class Plan:
     """How the baseline's images are split, where that takes reading them to know."""
     accounts: tuple[Account, ...] = ()
     """What became of the images, when a run last looked."""
+    nights: tuple[Night, ...] = ()
+    """Runs that ``--hours`` ended."""
 
     @property
     def everything(self) -> tuple[Run, ...]:
@@ -400,6 +412,7 @@ class Plan:
             shares=self.shares,
             components=tell(choice for arm in self.study.arms for choice in arm.recipe.augment),
             accounts=self.accounts,
+            nights=self.nights,
         )
 
 

@@ -73,8 +73,8 @@ for name, command in data.COMMANDS.items():
 def main() -> None:
     """Entry point of ``bench``.
 
-    Exit codes: 0 done, 1 trials failed, 2 the person must fix something, 3 a gate does not hold, 130
-    interrupted.
+    Exit codes: 0 done, 1 trials failed, 2 the person must fix something, 3 a gate does not hold, 4
+    ``--hours`` ended a run before its last trial, 130 interrupted.
     """
     gc.set_threshold(50_000, 20, 20)  # plans of 30,000 trials are no garbage: a fifth of their time was this
     try:

@@ -55,6 +55,15 @@ def run(
             show_default=False,
         ),
     ] = "",
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            "--hours",
+            min=0.001,
+            help="Begin no seed that is not expected to end within so many hours; report what there is.",
+            show_default=False,
+        ),
+    ] = None,
     gate: Gates = None,
     timeout: Annotated[
         str,
@@ -84,6 +93,7 @@ def run(
     with terminal.waiting("starting"):
         from bench.run import conductor
         from bench.run.crew import Patience, seconds_of
+        from bench.run.hours import Budget
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
 
@@ -94,7 +104,8 @@ def run(
     if until not in ("", "decided"):
         raise UserError(f'--until "{until}": must be decided')
     gates = tuple(gate or ())
-    options = conductor.Options(smoke, rescore, _causes(retry), until == "decided", gates, patience)
+    causes, budget = _causes(retry), Budget(hours)
+    options = conductor.Options(smoke, rescore, causes, until == "decided", gates, patience, budget)
     code = 0
     for study in studies:
         try:
@@ -118,6 +129,8 @@ def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
         print(f"failed: {failure}", file=sys.stderr)
     for line in ending.gates:
         print(f"gate does not hold: {line}", file=sys.stderr)
+    if ending.left:
+        print(f"{study.stem}: {ending.left}", file=sys.stderr)
     if not quiet:
         what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
         print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
@@ -130,7 +143,7 @@ def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
     import json
 
     about = {"event": "report", "study": study.stem, "file": str(ending.report), "ran": ending.ran}
-    about["gates"] = list(ending.gates)
+    about |= {"gates": list(ending.gates), "left": ending.left}
     print(json.dumps(about | {"counts": dict(ending.counts)}, ensure_ascii=False))
 
 
@@ -172,6 +185,15 @@ def plan(
             "--probe", help="Build every arm and train a few steps of it: blocks, seconds, peak memory."
         ),
     ] = False,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            "--hours",
+            min=0.001,
+            help="Show what so many hours could buy (arms, seeds, candidates, size), and which to take.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = None,
     no_code: Annotated[
         bool,
@@ -184,6 +206,8 @@ def plan(
     from bench.progress.terminal import Terminal
 
     machine = machine_of(results=results, device=device)
+    if no_code and hours is not None:
+        raise UserError("--hours asks what trials take, which --no-code cannot know; give one of the two")
     if probe and no_code:
         raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
     for study in studies:
@@ -192,7 +216,11 @@ def plan(
         if probe:
             from bench.commands import probe as commands
 
-            text = commands.added(text, study, machine, smoked=smoke, as_json=as_json)
+            text = commands.added(text, study, machine, smoked=smoke, as_json=as_json, hours=hours)
+        elif hours is not None:
+            from bench.commands import allocating
+
+            text = allocating.added(text, study, machine, hours, smoked=smoke)
         print(text)
 
 

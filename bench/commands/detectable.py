@@ -19,6 +19,7 @@ ASSUMED = {True: ((0.003, 0.005, 0.007), 0.003), False: ((0.015, 0.03, 0.045), 0
 UNKNOWN_IMAGES = 1000
 FEWEST_SEEDS = 3
 MORE_SEEDS = 8
+SCREENING = "3 seeds are for screening: judged at 2.5 % in place of 5, so expect what is smaller to stay open"
 FEWEST_PER_CLASS = 10
 """Test images, on average over classes, below which one image moves a class's recall by over 10 points."""
 
@@ -34,23 +35,71 @@ class _Noise:
     images: int
 
 
+@dataclass(frozen=True)
+class Noise:
+    """By what a study's primary comparisons can be told."""
+
+    sigma: float
+    """Sd over seeds of what is compared, a fraction."""
+    f: float
+    images: int
+    family: int
+    """Hypotheses."""
+    whence: str
+
+    def smallest(self, seeds: int, share: float = 1.0) -> float | None:
+        """The effect that is found 4 times in 5; None under three seeds.
+
+        share   of the comparisons that are made
+        """
+        family = max(1, round(share * self.family))
+        return None if seeds < FEWEST_SEEDS else _smallest(self.sigma, self.f, seeds, self.images, family)
+
+
+def noise(plan: Plan, store: Store) -> Noise | None:
+    """Measured here or in another study, else the middle one of those assumed.
+
+    None for cross-validation and metrics that are no share.
+    """
+    name, family = _judged(plan)
+    if not family:
+        return None
+    found = _measured(plan, store, name)
+    if found:
+        where = "here" if found.study == plan.study.name else f"in {found.study}"
+        whence = f"measured {where} over {found.seeds} seeds"
+        return Noise(_part(plan) * found.sigma, found.f, found.images, family, whence)
+    sigmas, f = ASSUMED[name == TEST]
+    images, _ = _images(plan, name, _local(plan))
+    return Noise(_part(plan) * sigmas[1], f, images, family, "assumed, not measured")
+
+
+def _judged(plan: Plan) -> tuple[str, int]:
+    """The set that decides, and hypotheses; none where no smallest effect can be told."""
+    of, _, score = plan.study.primary.partition(".")
+    name = TEST if of == "local" else of
+    if plan.study.folds or metrics[score].traits["unit"] != "share" or len(plan.study.arms) < 2:
+        return name, 0
+    from bench.judge.family import family_keys, hypotheses
+
+    return name, len(hypotheses(family_keys(plan.study)))
+
+
 def lines(plan: Plan, store: Store) -> list[str]:
     """The smallest effects that the study's primary comparisons find 4 times in 5, as ``bench plan`` says it.
 
     Nothing for cross-validation, and for metrics that are no share.
     """
-    of, _, score = plan.study.primary.partition(".")
-    if plan.study.folds or metrics[score].traits["unit"] != "share" or len(plan.study.arms) < 2:
+    name, family = _judged(plan)
+    if not family:
         return []
     seeds = max(plan.looks, default=len(plan.study.seeds))
     if seeds < FEWEST_SEEDS:
         return [f"no verdict with fewer than {FEWEST_SEEDS} seeds"]
-    from bench.judge.family import family_keys, hypotheses
-
-    name, family = (TEST if of == "local" else of), len(hypotheses(family_keys(plan.study)))
     local = _local(plan)
     found = _found(plan, store, name, seeds, family, local)
-    return [*found, *_finer_than_an_image(plan, store, name, local), *_too_few(plan, local, name)]
+    few = [SCREENING] if seeds == FEWEST_SEEDS and not plan.looks else []
+    return [*found, *few, *_finer_than_an_image(plan, store, name, local), *_too_few(plan, local, name)]
 
 
 def _found(plan: Plan, store: Store, name: str, seeds: int, family: int, local: Source | None) -> list[str]:

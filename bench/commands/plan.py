@@ -225,14 +225,18 @@ def _split(plan: Plan) -> list[str]:
 
 
 def _cost(standing: States) -> list[str]:
-    """What the missing trials will take, from finished trials of this study; nothing where there are none."""
+    """What the missing trials will take, from finished trials of this study, or who could tell."""
     seconds: dict[str, list[float]] = {}
     for run, _, record in standing:
         if record is not None and record.status == "done":
             seconds.setdefault(run.arm, []).append(sum(record.seconds.values()))
     missing = [run.arm for run, state, _ in standing if state == "missing"]
-    if not seconds or not missing:
+    if not missing:
         return []
+    if not seconds:
+        return [
+            "cost      not known before a trial has ended; --probe trains a few steps of every arm and tells"
+        ]
     everywhere = [s for of_arm in seconds.values() for s in of_arm]
     total = sum(_mean(seconds.get(arm, everywhere)) for arm in missing)
     return [

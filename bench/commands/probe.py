@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.commands import allocating
 from bench.execute import look, slots
 from bench.machine import Machine
 from bench.plan import Run, Trial
@@ -91,16 +92,22 @@ class ArmCost:
         return sum(block.parameters for block in self.blocks)
 
 
-def added(plan: str, path: Path, machine: Machine, *, smoked: bool, as_json: bool) -> str:
-    """``plan``, as ``bench plan`` prints it, with what a probe of the study adds."""
+def added(
+    plan: str, path: Path, machine: Machine, *, smoked: bool, as_json: bool, hours: float | None = None
+) -> str:
+    """``plan``, as ``bench plan`` prints it, with what a probe of the study adds; ways to spend ``hours``."""
     device = device_of(machine)
     gpus = look.gpus() if device != "cpu" else []  # as they are before the probe opens one itself
     costs = probe(path, machine, smoked, Terminal())
     if not costs and not as_json:
         return f"{plan}\n\nnothing to probe: every arm is trained by a command"
+    workers = 1 if machine.executor == "inline" else workers_for(costs, machine, gpus)
+    text = f"{plan}\n\n{as_text(costs, device, workers)}"
     if as_json:
-        return json.dumps(json.loads(plan) | {"probe": as_data(costs)}, indent=1, ensure_ascii=False)
-    return f"{plan}\n\n{as_text(costs, device, workers_for(costs, machine, gpus))}"
+        text = json.dumps(json.loads(plan) | {"probe": as_data(costs)}, indent=1, ensure_ascii=False)
+    if hours is None:
+        return text
+    return allocating.added(text, path, machine, hours, allocating.Probed(costs, workers), smoked=smoked)
 
 
 def workers_for(costs: Sequence[ArmCost], machine: Machine, gpus: Sequence[look.Gpu]) -> int:

@@ -161,8 +161,18 @@ def _rules(study: Study, plan: PlanFile, rulings: Rulings, evidence: Evidence) -
         replicates=replicates,
         divergence_bound=stats.diverged_share(0, max(1, replicates)).high,
         coarse=tuple(_coarse(study, rulings, evidence)),
+        nights=plan.nights,
+        reported=_reported(study, plan, evidence),
         looks=tuple(zip(plan.looks, stats.levels(len(plan.looks)), strict=True)) if plan.looks else (),
     )
+
+
+def _reported(study: Study, plan: PlanFile, evidence: Evidence) -> tuple[int, ...]:
+    """Seeds of reports that ``--hours`` left, but for the one that is made now."""
+    arms = [evidence.outcomes[arm.label] for arm in study.arms if arm.label != study.baseline]
+    now = max((sum(o.state in ("done", "diverged") for o in of_arm) for of_arm in arms), default=0)
+    before = {night.seeds[1] for night in plan.nights} if not plan.looks else set()
+    return tuple(sorted(n for n in before if stats.FEWEST_SEEDS <= n < now))
 
 
 def _coarse(study: Study, rulings: Rulings, evidence: Evidence) -> Iterable[tuple[str, int]]:

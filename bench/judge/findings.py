@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bench.judge.tables.ordered import Trend
     from bench.judge.tables.slices import SliceRow
     from bench.judge.tables.trials import TrialNote
+    from bench.plan import Night
     from bench.stats import Interval
     from bench.store import Record
 
@@ -369,6 +370,11 @@ class Rules:
     """(seeds, level) of each look that was declared."""
     further_seeds: tuple[int, ...] = ()
     """Of the baseline alone."""
+    nights: tuple[Night, ...] = ()
+    """Runs that ``--hours`` ended before their last trial."""
+    reported: tuple[int, ...] = ()
+    """Numbers of seeds after which these left a report with verdicts that no look had declared."""
+
     coarse: tuple[tuple[str, int], ...] = ()
     """(set, items) of declared comparisons whose δ is less than one item makes of the set's accuracy."""
 

@@ -202,6 +202,11 @@ def _ends(d: Document) -> Iterator[str]:
     failed = sum(n for arm in d.arms for _, n in arm.seeds.failed)
     lost = [f"{n} {word}" for n, word in ((diverged, "diverged"), (failed, "failed")) if n]
     yield f"Of {planned} trials {_and([f'{done} finished', *lost])}."
+    if d.rules.nights and not d.rules.reported:
+        yield (f"The number of {d.over} was limited by computing time, fixed beforehand, and by no result.")
+    elif d.rules.nights:
+        reports = _and([str(n) for n in d.rules.reported])
+        yield f"Results could be seen after {reports} {d.over}, before the others were trained."
     libraries = [f"{name} {version}" for name, version in d.provenance.libraries]
     if d.elsewhere:
         yield "Judged with bench from the arms' predictions."

@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,10 @@ from bench.machine import Machine
 from bench.plan import Plan
 from bench.progress.terminal import Terminal
 from bench.report import USUAL, main_file, views
-from bench.run import declaring, slicing
+from bench.run import declaring, hours, slicing
 from bench.run.crew import Crew, Patience, crew
 from bench.run.gating import further_gate
+from bench.run.hours import Budget
 from bench.run.joining import FOLDER, REPORT, claim_folder, having, join, refuse_foreign_folder, whence
 from bench.run.lost import mend_lost
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
@@ -53,6 +54,8 @@ class Options:
     """Further gates, beside those of the study: about comparisons that it declares."""
     patience: Patience = field(default_factory=Patience)
     """What is put up with before a trial, or the run, is given up."""
+    budget: Budget = field(default_factory=Budget)
+    """Hours, of several studies together, after which nothing more is begun."""
 
 
 @dataclass
@@ -68,11 +71,13 @@ class Ending:
     """The report's, a line for each arm; none of a smoke run."""
     gates: tuple[str, ...] = ()
     """Those that do not hold, and why; none of a smoke run."""
+    left: str = ""
+    """What ``--hours`` left to be run; empty where nothing is."""
 
     @property
     def exit_code(self) -> int:
-        """0: done, diverged trials are results; 1: trials failed; 3: all ended, and a gate does not hold."""
-        return 1 if self.counts["failed"] or self.failures else 3 if self.gates else 0
+        """0: done, diverged trials are results; 1: failures; 3: a gate does not hold; 4: hours are over."""
+        return 1 if self.counts["failed"] or self.failures else 4 if self.left else 3 if self.gates else 0
 
 
 def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal) -> Ending:
@@ -131,6 +136,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             ) as hands:
                 plan = conduct.tune(plan, hands)
                 plan = conduct.train(plan, hands)
+                plan = conduct.end_by_time() if conduct.left_out else conduct.plan_anew()
                 ran = hands.ran
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
@@ -145,7 +151,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     counts = Counter(state for _, state, _ in states(plan, store))
     said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
-    return Ending(report, counts, ran, took, conduct.failures, said, lost)
+    left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
+    return Ending(report, counts, ran, took, conduct.failures, said, lost, left)
 
 
 class _Conduct:
@@ -161,23 +168,32 @@ class _Conduct:
         self.shown = -math.inf
         self.asked: set[tuple[str, int, tuple[str, ...]]] = set()
         """Replicates that were trained or scored, which attempt it was, and of which sets."""
+        self.left_out = False
+        """The budget left something out."""
 
     def having(self, name: str) -> AbstractContextManager[None]:
         """Within, no other run has ``name``."""
         return having(name, self.presence, self.terminal, self.planning.study.name)
 
-    def plan_anew(self) -> Plan:
+    def plan_anew(self, how: Callable[[], Plan] | None = None) -> Plan:
         """Plan with what records tell by now, and write that down; other runs do so of the same records."""
         with self.having(FOLDER):
-            plan = self.planning.plan()
+            plan = (how or self.planning.plan)()
             claim_folder(plan, self.path, self.planning.store, smoked=self.options.smoke)
         return plan
+
+    def end_by_time(self) -> Plan:
+        """Plan anew, and write down that the budget is spent."""
+        return self.plan_anew(lambda: self.planning.ended_by_time(self.options.budget.hours or 0.0))
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
         store, before = self.planning.store, None
         while plan.pending:
             jobs = [Job(run, attempt=_attempt(store.brief(run.trial.id))) for run in plan.pending]
+            known = hours.candidates_took(plan, store.brief)
+            if not (jobs := self._affordable(hours.by_round(jobs), hours.each(jobs), known, hands)):
+                break
             asked = [(job.run.trial.id, job.attempt) for job in jobs]
             if asked == before:  # nothing was recorded: asking again would never end
                 raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
@@ -186,6 +202,7 @@ class _Conduct:
             hands.after_each = functools.partial(self.show, plan, every_s=SHOWN_EVERY_S)
             final = all(job.run.trial.replicate.seed >= FINAL_SEEDS for job in jobs)
             hands.run(f"{plan.study.name} {'finalists' if final else 'tuning'}", jobs)
+            self._spent(jobs)
             plan = self.plan_anew()
         hands.after_each = lambda: None
         if plan.searches:
@@ -222,30 +239,51 @@ class _Conduct:
         """Run the replicates that are missing, look after look where looks were declared; the last plan."""
         store, progress = self.planning.store, self.planning.progress
         looked = progress.looked if progress else 0
-        jobs = self._new(_jobs(plan, store, self.options, self.terminal))
-        while jobs:
+        wanted: set[str] | None = None
+        while jobs := self._new(plan, hands, wanted):
             hands.by_others.clear()
             self.failures += hands.run(plan.study.name, jobs, cells(states(plan, store)))
-            if not plan.looks and not hands.by_others:
-                break
-            if plan.looks:
-                plan = self.plan_anew()  # with the seeds that the next look asks for
-                looked = self._say_looks(looked)
-            jobs = self._new(_jobs(plan, store, self.options, self.terminal))
-            if not plan.looks:  # what others were stopped at, or did not score on this study's sets
-                jobs = [job for job in jobs if job.run.trial.id in hands.by_others]
+            self._spent(jobs)
+            if not plan.looks and self.options.budget.hours is None:
+                # what others were stopped at, or did not score on this study's sets
+                wanted = set(hands.by_others)
+                if not wanted:
+                    break
+            plan = self.plan_anew()  # with the seeds that the next look asks for
+            looked = self._say_looks(looked)
         if self.planning.progress and self.planning.progress.end:
             self.terminal.note(f"{plan.study.name}: {self.planning.progress.end}")
         return plan
 
-    def _new(self, jobs: Sequence[Job]) -> list[Job]:
-        """Jobs not begun yet: a set that cannot be scored would be asked for at every look, for ever."""
-        what = {
-            (job.run.trial.id, job.attempt, tuple(scored.key for scored in job.missing)): job for job in jobs
-        }
-        new = [job for key, job in what.items() if key not in self.asked]
-        self.asked |= what.keys()
+    def _new(self, plan: Plan, hands: Crew, wanted: set[str] | None) -> list[Job]:
+        """Jobs to begin now, each once: a set that cannot be scored would be asked for at every look.
+
+        wanted   trials that alone are asked for; None: all
+        """
+        store, study = self.planning.store, plan.study
+        jobs = _jobs(plan, store, self.options, self.terminal)
+        jobs = [job for job in jobs if wanted is None or job.run.trial.id in wanted]
+        jobs = [job for job in jobs if _what(job) not in self.asked]
+        known = hours.took(plan, store.brief)
+        new = self._affordable(hours.by_seed(jobs, study.baseline), hours.parts(study), known, hands)
+        self.asked |= set(map(_what, new))
         return new
+
+    def _affordable(
+        self, groups: list[list[Job]], parts: Sequence[hours.Part], known: hours.Took, hands: Crew
+    ) -> list[Job]:
+        """What the budget lets begin of these."""
+        every = [job for group in groups for job in group]
+        budget = self.options.budget
+        if budget.hours is None:
+            return every
+        begun = budget.next(groups, parts, known, hands.workers(every))
+        self.left_out |= bool(every) and not begun
+        return begun
+
+    def _spent(self, jobs: Sequence[Job]) -> None:
+        records = (self.planning.store.brief(job.run.trial.id) for job in jobs)
+        self.options.budget.ended([sum(record.seconds.values()) for record in records if record])
 
     def _say_looks(self, said: int) -> int:
         """A line for each look that is over and was not said yet; how many are over."""
@@ -255,6 +293,10 @@ class _Conduct:
         for line in filter(None, map(progress.line, range(said, progress.looked))):
             self.terminal.note(line)
         return progress.looked
+
+
+def _what(job: Job) -> tuple[str, int, tuple[str, ...]]:
+    return job.run.trial.id, job.attempt, tuple(scored.key for scored in job.missing)
 
 
 def _attempt(record: Brief | None) -> int:

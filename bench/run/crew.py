@@ -102,6 +102,16 @@ class Crew:
             self._say_why(failures, f"{shown.ended} of {shown.total} trials ended, {left} are left")
         return failures
 
+    def workers(self, jobs: Sequence[Job]) -> int:
+        """How many of ``jobs`` would run at once."""
+        return self._engage(jobs).workers if jobs else 1
+
+    def _engage(self, jobs: Sequence[Job]) -> Executor:
+        engage = executors[self.machine.executor].build({})
+        executor: Executor = engage(self._terms, jobs, self._executor)
+        self._executor = executor
+        return executor
+
     def _say_lonely(self, jobs: Sequence[Job]) -> None:
         """Why some take no turns, where that was asked for; each reason once."""
         asked = self.machine.gang
@@ -185,8 +195,7 @@ class Crew:
 
     def _run_once(self, jobs: Sequence[Job], screen: Trials, failures: list[str]) -> list[Job]:
         """Run a batch; return what is worth another attempt in this run."""
-        engage = executors[self.machine.executor].build({})
-        self._executor = executor = engage(self._terms, jobs, self._executor)
+        executor = self._engage(jobs)
         by_id = {job.run.trial.id: job for job in jobs}
         again = []
         screen.board.workers = max(1, min(executor.workers, screen.board.total))

@@ -15,6 +15,7 @@ from bench.judge import accounts
 from bench.machine import Machine
 from bench.plan import (
     Account,
+    Night,
     Plan,
     PlanFile,
     Run,
@@ -92,6 +93,8 @@ class Planning:
         self._failed: dict[str, int] = {}
         self.accounts: tuple[Account, ...] = ()
         """What became of the images; empty until a run has looked."""
+        self.nights: tuple[Night, ...] = ()
+        """Runs that ``--hours`` ended, where this is one of them."""
         self.looks = () if smoked else self._declare_looks(until_decided)
         self.progress: Race | None = None
         """How far the looks have come, by the last plan; None without looks."""
@@ -99,9 +102,11 @@ class Planning:
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
         plan = search.plan(self.study, self._locator, self._read, self.store.history)
+        before = self._before(plan)
         plan = replace(
             plan,
-            accounts=self.accounts or self._accounts_before(plan),
+            accounts=self.accounts or (before.accounts if before else ()),
+            nights=self.nights or (before.nights if before else ()),
             shares=self._locator.shares(self.study.data, replicates_of(self.study)[0]),
             looks=self.looks,
         )
@@ -145,10 +150,10 @@ class Planning:
         once = self.study.model_copy(update={"seeds": self.study.seeds[:1]})
         return next(run for run in make_plan(once, self._locator).runs if run.arm == self.study.baseline)
 
-    def _accounts_before(self, plan: Plan) -> tuple[Account, ...]:
-        """What the last run told, of the same images."""
+    def _before(self, plan: Plan) -> PlanFile | None:
+        """The plan of the last run, of the same images."""
         before = self._last_plan()
-        return before.accounts if before and before.data_fingerprint == plan.data_fingerprint else ()
+        return before if before and before.data_fingerprint == plan.data_fingerprint else None
 
     def _last_plan(self) -> PlanFile | None:
         """What the study's folder says of its last plan, of this run or another's."""
@@ -214,6 +219,18 @@ class Planning:
             shared=tuple(run for run in plan.shared if run.trial.replicate.seed < first),
             again=tuple(run for run in plan.again if run.trial.replicate.repeats < first),
         )
+
+    def ended_by_time(self, hours: float) -> Plan:
+        """Keep that ``--hours`` ended this run, and after how many seeds; the plan that says so."""
+        plan = self.plan()
+        ended: dict[str, int] = {arm.label: 0 for arm in self.study.arms}
+        for run in plan.runs:
+            record = self.store.brief(run.trial.id)
+            ended[run.arm] += record is not None and record.status in ("done", "diverged")
+        counts = [n for arm, n in ended.items() if arm != self.study.baseline] or [0]
+        night = Night(hours=hours, seeds=(min(counts), max(counts)))
+        self.nights = plan.nights if night in plan.nights[-1:] else (*plan.nights, night)
+        return replace(plan, nights=self.nights)
 
     def untuned(self) -> tuple[Run, ...]:
         """The replicates as the recipes stand: what can be checked of them before tuning ends."""

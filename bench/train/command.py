@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
@@ -110,10 +109,10 @@ class Handed:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_end_with_parent if sys.platform == "linux" else None,
                 )
             except OSError as error:
                 raise UserError(f"{shorten(line[0])} cannot be run: {error.strerror}") from None
+            watch = _watch(process.pid)
             try:
                 while process.poll() is None:
                     if stop():
@@ -123,6 +122,7 @@ class Handed:
                     yield
             finally:
                 _end(process)
+                _dismiss(watch)
         if process.returncode:
             code = process.returncode
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -217,7 +217,23 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _end_with_parent() -> None:
-    """Have the system end it where the worker that waits for it is killed."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+def _watch(group: int) -> subprocess.Popen[bytes]:
+    """Someone to end the program and all that it started, where the worker that waits for it is killed.
+
+    group   process group of the program, which is in a session of its own
+
+    A killed worker can end nothing. Its end of this pipe closes whatever happens to it.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$0"', str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C is for the worker to hear
+    )
+
+
+def _dismiss(watch: subprocess.Popen[bytes]) -> None:
+    """The group has ended, its number may be another's soon."""
+    watch.kill()
+    watch.communicate()

@@ -104,7 +104,7 @@ def test_who_asks_for_turns_hears_why_there_are_none(
     Crew(place, machine_in(tmp_path), Terminal(), hands.presence)._say_lonely(jobs)
     assert capsys.readouterr().err == ""
     machine = machine_in(tmp_path, executor="ray", gang=2, device="cpu")
-    with crew(machine, tmp_path, Terminal(), keep_weights=False, smoked=False):
+    with crew(machine, hands.presence, Terminal(), keep_weights=False, smoked=False):
         assert "gang = 2: with --executor ray trials take no turns" in capsys.readouterr().err
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -218,6 +220,24 @@ def test_a_program_that_is_stopped_ends_with_all_that_it_started_and_goes_on_lat
     assert gone(int((out / "child").read_text()))
     assert run_trial(run.trial, run.sets, where).status == "done"
     assert not out.exists()
+
+
+def test_a_shell_whose_worker_is_killed_takes_its_sleeping_child_along(tmp_path: Path) -> None:
+    (tmp_path / "train.sh").write_text('sleep 60 & echo $! > "$1/new"; mv "$1/new" "$1/child"; wait\n')
+    study = write(tmp_path, command="sh train.sh {out}")
+    run = next(run for run in prepare(study, machine_in(tmp_path)).runs if run.arm == "theirs")
+    child = tmp_path / "trial" / "command" / "out" / "child"
+    where = Surroundings("cpu", tmp_path / "cache", checkpoint=tmp_path / "trial" / "checkpoint.pt")
+    worker = os.fork()
+    if not worker:
+        with contextlib.suppress(BaseException):
+            run_trial(run.trial, run.sets, where)
+        os._exit(0)
+    while not child.exists() and not os.waitpid(worker, os.WNOHANG)[0]:
+        time.sleep(0.02)
+    os.kill(worker, signal.SIGKILL)  # as --timeout and a second Ctrl-C do
+    os.waitpid(worker, 0)
+    assert gone(int(child.read_text()))
 
 
 def test_what_a_program_trains_is_not_probed(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from bench.judge.findings import ArmRow, Document, Mean, mean_of
@@ -150,12 +150,33 @@ def _note(d: Document) -> str:
             "decided, or that more seeds would hardly decide, gets none, and its interval is at 1 − the "
             "level of the last look that it took part in."
         )
+    if rules.nights:
+        note += " " + " ".join(nights(d))
     if d.again:
         note += (
             " A/A: the baseline trained again on the same splits, with other initialisation and order; what "
             "its Δ shows is noise, and no verdict."
         )
     return note
+
+
+def nights(d: Document) -> Iterator[str]:
+    """That hours and not scores ended runs, and what it means to have gone on."""
+    told = []
+    for night in d.rules.nights:
+        fewest, most = night.seeds
+        told.append(f"after {night.hours:g} hours with {fewest if fewest == most else f'{fewest} to {most}'}")
+    yield (
+        f"How many {d.over} there are was decided by time and by no score: --hours ended a run "
+        f"{', then '.join(told)} of them."
+    )
+    if d.rules.reported:
+        reports = ", ".join(map(str, d.rules.reported))
+        yield (
+            f"There was a report after {reports} {d.over}. Whoever trains on because of what one said looks "
+            "several times at the 5 % of one look: in simulation false verdicts of 8 % after two, 10 % after "
+            "three. --until decided, declared before the first score, divides the 5 %."
+        )
 
 
 def costs(d: Document, cost: bool) -> Table | None:
