@@ -159,7 +159,7 @@ def write_report(
 def write_files(made: Mapping[str, str], folder: Path, store: Store, formats: Collection[str]) -> Path:
     """Write a report's files in place of those that an earlier one left; returns the main file's path."""
     for old in ours(folder) - set(made):
-        (folder / old).unlink()
+        (folder / old).unlink(missing_ok=True)
     for name, text in made.items():
         store.write_text(folder / name, text)
     return folder / main_file(formats)
