@@ -108,7 +108,7 @@ def build(written: Study, plan: PlanFile, store: Store) -> Document:
         gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
         elsewhere=study.elsewhere,
         asked=asked.rows(study, evidence, order, _classes(outcomes)),
-        slices=slices.rows(study, outcomes, store, order),
+        slices=slices.rows(study, evidence, order),
     )
     if store.root.name == REFERENCE:  # it lies in another results folder
         document = replace(document, docs=f"../{document.docs}")
@@ -182,7 +182,8 @@ def _coarse(study: Study, rulings: Rulings, evidence: Evidence) -> Iterable[tupl
     """Sets that decide something by a δ that is finer than one of their items."""
     every = [o for trials in evidence.outcomes.values() for o in trials]
     declared = (parse(metric, rulings.sets) for _, _, metric in rulings.keys)
-    for name in dict.fromkeys(one.set for one in declared if one.kind == "score" and one.unit == "points"):
+    whole = (one for one in declared if one.kind == "score" and one.slice is None)
+    for name in dict.fromkeys(one.set for one in whole if one.unit == "points"):
         delta = study.delta.local if name == TEST else study.delta.hidden
         items = evidence.rows.items(every, name)
         if items and items * delta < 100:
@@ -252,7 +253,9 @@ class _Measured:
             values = (o.score(called, metric) for o in trials)
             if metric == "accuracy":
                 least = self.evidence.at_least(label, name)
-                found[metric] = Mean.over(values, self.evidence.mean(label, name), least)
+                found[metric] = Mean.over(
+                    values, self.evidence.mean(label, name), least, scale=Measure("score", name).scale
+                )
             else:
                 found[metric] = Mean.over(values)
         return found
@@ -264,7 +267,7 @@ class _Measured:
             return None
         few = self.evidence.few_wrong(label, metric)
         interval = None if few else self.evidence.mean(label, metric.set, metric.score)
-        return Mean.over((self.evidence.value(o, metric) for o in trials), interval)
+        return Mean.over((self.evidence.value(o, metric) for o in trials), interval, scale=metric.scale)
 
     def _effect(self, label: str, name: str) -> Effect | None:
         if label == self.study.baseline:
@@ -278,7 +281,7 @@ class _Measured:
     def _gap(self, label: str, name: str) -> Mean | None:
         both = [[o.score(one, "accuracy") for one in (LOCAL, name)] for o in self.evidence.outcomes[label]]
         gaps = (None if here is None or there is None else here - there for here, there in both)
-        return Mean.over(gaps, self.evidence.gap(label, name))
+        return Mean.over(gaps, self.evidence.gap(label, name), scale=Measure("gap", name).scale)
 
 
 def _recalls(trials: Iterable[Outcome], name: str) -> dict[str, Mean | None]:

@@ -65,7 +65,7 @@ class Rulings:
         self._places = {key: i for i, key in enumerate(self.keys)}
         self._cut: dict[float, Sequence[int]] = {}
         self.beside = Beside(self)
-        self._late = frozenset(late_keys(declared, study)) if declared else frozenset()
+        self._late = frozenset(late_keys(declared, study, evidence.sliced)) if declared else frozenset()
 
     @property
     def family(self) -> int:
@@ -110,7 +110,7 @@ class Rulings:
     def _unknown(self, key: Key) -> Contrast | None:
         """Of what the study can no longer tell, why."""
         gone = [label for label in self._arms(key) if label not in self.evidence.outcomes]
-        renamed = self.declared.renamed(key[2], self.study) if self.declared else ""
+        renamed = self.declared.renamed(key[2], self.study, self.evidence.sliced) if self.declared else ""
         if gone:
             return Contrast(None, reason=f"not judged: {gone[0]} is no longer in the study")
         if renamed:
@@ -296,8 +296,9 @@ class Rulings:
         if self.study.folds is not None:
             return None
         trials = [o for each in self.evidence.outcomes.values() for o in each]
-        items = self.evidence.rows.items(trials, metric.set)
-        known = any(self.evidence.rows.groups(o.planned.sets.get(metric.set, "")) for o in trials)
+        rows = self.evidence.part(metric).rows
+        items = rows.items(trials, metric.set)
+        known = any(rows.groups(o.planned.sets.get(metric.set, "")) for o in trials)
         called = origins.called_groups(self.study, metric.set) if known else "images"
         return settling.Tested(items, called, sets=2 if metric.kind == "gap" else 1)
 

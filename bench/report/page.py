@@ -36,7 +36,7 @@ def page(document: Document, figures: Sequence[Figure], *, cost: bool = True) ->
         t=tables(document, cost=cost),
         words=glossary.words(document),
         figures=figures,
-        slowdowns={arm.label: arm.slowdown if not document.ladder else None for arm in document.arms},
+        timed={arm.label: arm for arm in document.arms if arm.slowdown and not document.ladder},
         cost=cost,
         name=lambda label: plain(document.called(label).name),
         MOST=FINDINGS,

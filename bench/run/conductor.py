@@ -23,6 +23,7 @@ from bench.progress.terminal import Terminal
 from bench.report import USUAL, main_file, views
 from bench.run import declaring, hours, slicing
 from bench.run.crew import Crew, Patience, crew
+from bench.run.foresight import refuse
 from bench.run.gating import further_gate
 from bench.run.hours import Budget
 from bench.run.lost import mend_lost
@@ -121,7 +122,10 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             plan = planning.account(machine, terminal)
         declaring.keep_whole(path, store)
         if not options.smoke:
-            _say_late(declaring.keep(study, plan.file, store), study, terminal)
+            if study.sliced_metrics:  # which images a claim is about is declared with it
+                everything = [*plan.everything, *plan.pending]
+                refuse(study.name, slicing.keep(study, everything, machine.cache, store))
+            _say_late(declaring.keep(study, plan.file, store), study, store, terminal)
         changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
         conduct = _Conduct(planning, options, terminal, path)
         conduct.failures += rescored.failures
@@ -283,9 +287,9 @@ def _whence(path: Path, store: Store, smoked: bool) -> dict[str, Any]:
     return {"file": os.path.relpath(path.resolve(), store.root.resolve()), "smoke": smoked}
 
 
-def _say_late(declared: Declared, study: Study, terminal: Terminal) -> None:
+def _say_late(declared: Declared, study: Study, store: Store, terminal: Terminal) -> None:
     """Before the first trial: what will have no verdict, since scores came before it."""
-    if said := declaring.late(declared, study):
+    if said := declaring.late(declared, study, store):
         terminal.note(said)
 
 

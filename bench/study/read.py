@@ -31,6 +31,7 @@ from bench.study.file import (
 from bench.study.gates import Gate, Known
 from bench.study.ordered import Ordered, ordered
 from bench.study.patch import Tree
+from bench.study.sliced import apart, on
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
 from bench.study.wording import mistake_of, problems_of
@@ -110,8 +111,19 @@ class Study(Frozen):
 
     @property
     def judged_by(self) -> list[str]:
-        """The metrics of claims and gates."""
-        return [*(claim.metric for claim in self.claims), *(gate.metric for gate in self.gates)]
+        """The metrics of claims and gates, those on slices as they are on the whole set."""
+        metrics = (*(claim.metric for claim in self.claims), *(gate.metric for gate in self.gates))
+        return [apart(metric)[0] for metric in metrics]
+
+    @property
+    def sliced_metrics(self) -> tuple[str, ...]:
+        """Metrics on slices that its claims are about."""
+        return tuple(claim.metric for claim in self.claims if apart(claim.metric)[1])
+
+    def sliced_as(self, name: str) -> str:
+        """What ``[slices]`` calls the set that a set's images are of."""
+        corrupted = name in self.hidden and self.hidden[name].kind == "corrupted"
+        return "local" if name == LOCAL_SET or corrupted else name
 
     def arm(self, label: str) -> Arm:
         """The arm of that label; KeyError when there is none."""
@@ -280,6 +292,8 @@ class _Reader:
             self._add(f"{table} metric", metric, problem)
         if unconverged != (metric == "converged"):
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
+        elif claim.slice is not None:
+            metric = self._on_slice(f"{table} slice", metric, claim.slice)
         written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
         if claim.effect is not None:
             better, than = self._effect(f"{table} effect", claim.effect, built)
@@ -289,6 +303,28 @@ class _Reader:
         if better == than and len(better) == 1:
             self._add(f"{table} than", claim.than, "compares an arm with itself")
         return Claim(better=better, than=than, metric=metric, **written)
+
+    def _on_slice(self, path: str, metric: str, wanted: dict[str, str]) -> str:
+        """The metric on one value of a column that ``[slices]`` names for its set."""
+        ((column, value),) = wanted.items()
+        of, _, score = metric.partition(".")
+        table = self.table.get("hidden")
+        hidden = table.get(of) if isinstance(table, dict) else None
+        corrupted = isinstance(hidden, dict) and hidden.get("kind") == "corrupted"
+        named = self.table.get("slices")
+        columns = named.get("local" if corrupted else of, ()) if isinstance(named, dict) else ()
+        found = on(metric, column, value)
+        if of not in self.sets or score not in metrics:
+            self._add(path, column, f"goes with a score on a set, not with {metric}")
+        elif column not in columns:
+            self._add(
+                path, column, f"[slices] names no such column for {of}; {did_you_mean(column, columns)}"
+            )
+        elif apart(found) != (metric, (column, value)):
+            self._add(
+                path, column, "a column or class with ' is ' or ' where ' in its name cannot be claimed"
+            )
+        return found
 
     def _effect(
         self, path: str, wanted: str | list[str], built: Arms

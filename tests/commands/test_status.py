@@ -88,7 +88,7 @@ def test_another_terminal_sees_what_runs_now(tmp_path: Path) -> None:
         Beacon(machine.results).show(shown)
         text = status([], machine, as_json=False)
     assert "running   tiny: 0/4 in 0 s, 2 at once" in text
-    assert "◐ none s0  1/2 ep 5/10  loss 0.250  val 50.0  1,200/s" in text
+    assert "◐ none s0  1/2 ep 5/10  loss 0.250  val accuracy 50.0 %  1,200/s" in text
     assert "  none   ◐·" in text
     assert text.splitlines()[0] == "tiny  1 running · 3 missing"
     assert "running" not in status([], machine, as_json=False), "that run was killed: nobody holds the folder"
