@@ -247,7 +247,7 @@ def ours(folder: Path) -> set[str]:
     from bench.judge.tables import TABLES
 
     several = "local|corruptions|confusion|search|roc|precision|trend"
-    figures = f"effects|forest|ladder|seeds|cost|recall|curves|({several})-[\w-]+"
+    figures = rf"effects|forest|ladder|seeds|cost|recall|curves|({several})-[\w-]+"
     wanted = rf"figures/({figures})\.svg|tables/({'|'.join((*TABLES, *POOLED))})\.(csv|tex)"
     found = (path.relative_to(folder).as_posix() for path in folder.glob("*/*.*"))
     return {name for name in found if re.fullmatch(wanted, name, re.ASCII)}
