@@ -48,6 +48,7 @@ ORDER = (
     "provenance",
     "streams",
     "registry",
+    "claims",
     "files",
     "errors",
 )

@@ -159,7 +159,7 @@ def write_report(
 def write_files(made: Mapping[str, str], folder: Path, store: Store, formats: Collection[str]) -> Path:
     """Write a report's files in place of those that an earlier one left; returns the main file's path."""
     for old in ours(folder) - set(made):
-        (folder / old).unlink()
+        (folder / old).unlink(missing_ok=True)
     for name, text in made.items():
         store.write_text(folder / name, text)
     return folder / main_file(formats)
@@ -246,8 +246,8 @@ def ours(folder: Path) -> set[str]:
     """Tables and figures in a study's folder that a report left; not those that people put there."""
     from bench.judge.tables import TABLES
 
-    figures = "effects|forest|ladder|seeds|cost|recall|curves"
-    figures += "|(local|corruptions|confusion|search|roc|precision)-[\\w-]+"
+    several = "local|corruptions|confusion|search|roc|precision|trend"
+    figures = rf"effects|forest|ladder|seeds|cost|recall|curves|({several})-[\w-]+"
     wanted = rf"figures/({figures})\.svg|tables/({'|'.join((*TABLES, *POOLED))})\.(csv|tex)"
     found = (path.relative_to(folder).as_posix() for path in folder.glob("*/*.*"))
     return {name for name in found if re.fullmatch(wanted, name, re.ASCII)}

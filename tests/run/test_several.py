@@ -122,7 +122,8 @@ def table(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def test_each_data_set_is_a_study_of_its_own_and_all_have_one_page(run: Path):
-    assert {path.name for path in (run / "results").iterdir() if path.is_dir()} == {*PARTS, "cells", "trials"}
+    folders = {path.name for path in (run / "results").glob("[!.]*") if path.is_dir()}
+    assert folders == {*PARTS, "cells", "trials"}
     page = (run / "results" / "cells" / "report.md").read_text()
     assert "against none: **" in page
     assert "On a new data set of this kind: between " in page
