@@ -1,13 +1,17 @@
 """The columns in which one cell of a printed table stands in a CSV file: docs/results-format.md."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .comparisons import Comparison
-from .family import Verdict
 from .formulas import LEVEL
+
+if TYPE_CHECKING:
+    from .family import Verdict
 
 Row = dict[str, Any]
 
