@@ -16,7 +16,8 @@ from bench.corruptions.families import families_of, severities_of
 from bench.judge.declared import declare, write_declared
 from bench.judge.looks import wanted_seeds
 from bench.metrics import recalls, score_all, versions
-from bench.plan import TEST, VAL_SHIFT, Plan, Run, ScoredSet, look_seeds
+from bench.plan import TEST, VAL_SHIFT, Plan, Run, ScoredSet
+from bench.planned import look_seeds
 from bench.recipe import Corrupted, Recipe
 from bench.store import VALIDATION, Predictions, Record, Store
 from bench.streams import stream

@@ -10,7 +10,7 @@ from bench.commands.show import find
 from bench.commands.status import planned, read_plan
 from bench.commands.trained import weights_of
 from bench.errors import UserError, did_you_mean, shorten
-from bench.plan import PlanFile, PlannedArm
+from bench.planned import PlanFile, PlannedArm
 from bench.progress.terminal import Terminal
 from bench.record import Record
 from bench.store import Store

@@ -13,7 +13,8 @@ from typing import Any
 from bench import metrics
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
+from bench.plan import AGAIN, SHARED
+from bench.planned import PlanFile, PlannedTrial, read_plan_file
 from bench.progress.board import Cell, CellState, held, read_beacon
 from bench.progress.screen import curve_rows, duration, grid_lines, running_rows
 from bench.run.planning import lacks, store_of

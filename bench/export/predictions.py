@@ -15,7 +15,8 @@ from bench.elsewhere.files import P
 from bench.errors import UserError
 from bench.files import hand_over
 from bench.judge.outcomes import Outcome, read_outcomes
-from bench.plan import TEST, PlanFile
+from bench.plan import TEST
+from bench.planned import PlanFile
 from bench.progress.terminal import Terminal
 from bench.store import UNREADABLE, Predictions, Store
 from bench.study.patch import Tree

@@ -29,7 +29,8 @@ from bench.judge.origins import called_groups
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, read_outcomes
 from bench.judge.rulings import Rulings
 from bench.judge.tables import asked, ensembles, factors, noise, ordered, slices, trials
-from bench.plan import AGAIN, TEST, PlanFile, look_seeds
+from bench.plan import AGAIN, TEST
+from bench.planned import PlanFile, look_seeds
 from bench.registry import metrics
 from bench.store import Record, Store
 from bench.study.file import AGAIN_SEEDS

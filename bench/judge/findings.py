@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.judge.tables.ordered import Trend
     from bench.judge.tables.slices import SliceRow
     from bench.judge.tables.trials import TrialNote
-    from bench.plan import Night
+    from bench.planned import Night
     from bench.stats import Interval
     from bench.store import Record
 

@@ -20,7 +20,7 @@ from bench.judge.measure import Measure
 from bench.judge.outcomes import read_outcomes
 from bench.judge.rulings import Rulings, settled, spelled_out
 from bench.judge.sharing import moderated
-from bench.plan import PlanFile
+from bench.planned import PlanFile
 from bench.store import Store
 from bench.study.read import Study
 

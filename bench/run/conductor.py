@@ -18,7 +18,8 @@ from bench.execute import Job
 from bench.execute.records import MACHINE_CAUSES
 from bench.judge.declared import Declared
 from bench.machine import Machine
-from bench.plan import Plan, PlanFile, read_plan_file
+from bench.plan import Plan
+from bench.planned import PlanFile, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import USUAL, main_file, views
 from bench.run import declaring, hours, slicing
