@@ -49,8 +49,8 @@ def speakers_of(wanted: str, store: Store, terminal: Terminal, *, with_weights: 
             record = find(wanted, store)
         except UserError as error:
             labels = ", ".join(dict.fromkeys(arm.label for _, arm in arms))
-            known = f"{store.root} has {shorten(labels, 300)}" if labels else NO_ARM
-            raise UserError(f"{error}\n    nor is it an arm; {known}") from None
+            hint = f"{store.root} has {shorten(labels, 300)}" if labels else NO_ARM
+            raise UserError(f"{error}\n    nor is it an arm; {hint}") from None
         if with_weights or record.status != "done":
             weights_of(record, store)
         return Speakers((record,), store)

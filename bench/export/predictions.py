@@ -19,9 +19,9 @@ from bench.plan import TEST
 from bench.planned import PlanFile
 from bench.progress.terminal import Terminal
 from bench.store import UNREADABLE, Predictions, Store
+from bench.study.metric import apart
 from bench.study.patch import Tree
 from bench.study.read import Claim, Study
-from bench.study.sliced import apart
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,21 +7,12 @@ from dataclasses import dataclass, replace
 
 from bench import stats
 from bench.judge import claims, gates, ledger, methods, origins, promise, robustness, settings
+from bench.judge.basis import Rules, Size
 from bench.judge.beside import Beside
 from bench.judge.declared import read_declared
 from bench.judge.evidence import Evidence
 from bench.judge.family import references, wanted_scores
-from bench.judge.findings import (
-    LOCAL,
-    ArmRow,
-    Document,
-    Effect,
-    Finding,
-    Mean,
-    Rules,
-    Size,
-    mean_of,
-)
+from bench.judge.findings import LOCAL, ArmRow, Document, Effect, Finding, Mean, mean_of
 from bench.judge.folder import looked
 from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse

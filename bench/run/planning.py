@@ -23,8 +23,8 @@ from bench.run import foresight
 from bench.store import Brief, Store
 from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
+from bench.study.metric import apart
 from bench.study.read import Study, load
-from bench.study.sliced import apart
 from bench.study.smoke import smoke
 from bench.tune import search
 
