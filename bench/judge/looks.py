@@ -267,11 +267,6 @@ def progress(study: Study, plan: PlanFile, store: Store) -> Race:
     return SequentialRulings(study, evidence, plan.looks, declared).progress()
 
 
-def wanted_seeds(study: Study, plan: PlanFile, store: Store) -> Mapping[str, int]:
-    """How many seeds of each arm are to be trained by now; ``study`` and ``plan`` as in ``progress``."""
-    return progress(study, plan, store).wanted
-
-
 def scored_pairs(study: Study, plan: PlanFile, store: Store) -> list[tuple[str, str]]:
     """Declared comparisons whose two arms have both been scored with one of the study's seeds."""
     scored: dict[str, set[tuple[int, int | None]]] = {}
