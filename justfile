@@ -23,10 +23,12 @@ chaos kills="20" seed="0":
     uv run python tests/chaos.py {{kills}} {{seed}}
 
 # ten times the fuzzing: odd EXIF blocks, damaged image files, mutated studies; every number of every committed report;
-# every write of a tuned study failing once; 200 kills, 20 lost nodes of a Ray cluster; the tests for a GPU, on a CPU
+# every write of a tuned study failing once; 200 kills, 30 of runs that share a folder, 20 lost nodes of a Ray cluster; the
+# tests for a GPU, on a CPU
 deep *arguments:
     DEEP=1 uv run pytest tests/run/test_disk_faults.py tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py tests/test_recomputed_studies.py tests/data/test_hidden.py tests/stats/test_simulation.py tests/stats/test_simulation_designs.py {{arguments}}
     uv run python tests/chaos.py 200 0
+    uv run python tests/joined.py 30 0
     uv run --extra ray python tests/lost_nodes.py 20 0
     GPU_TESTS_ON=cpu uv run pytest tests/gpu
 

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.claims import LEASE_S
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.files import content_of
 from bench.registry import executors
 
 DEVICES = ("auto", "cpu", "cuda")
-SETTINGS = ("results", "cache", "device", "executor", "workers", "gang", "address", "resident_gb")
+SETTINGS = ("results", "cache", "device", "executor", "workers", "gang", "address", "resident_gb", "lease_s")
 """Keys of ``bench.toml`` beside ``[paths]``, and of the environment as ``BENCH_…``."""
+LONGEST_S = 86400
+"""A lease beyond a day is a slip of the pen."""
 MOST_GB = 1e6
 """More gigabytes than any device has; what ``resident_gb`` must stay below."""
 
@@ -44,6 +47,8 @@ class Machine:
     resident_gb: float = 0.0
     """Images that a trial may keep on its device, in GB; a split beyond that is streamed. 0: half of a GPU's
     free memory, half a gigabyte on a CPU."""
+    lease_s: float = LEASE_S
+    """Seconds without a sign of life after which other runs on its results folder take its trials over."""
     address: str = ""
     """Ray cluster of ``executor = "ray"``; empty: one is started here."""
     paths: Mapping[str, Path] = field(default_factory=dict)
@@ -159,6 +164,9 @@ def _problem(key: str, value: object) -> str | None:
     if key == "resident_gb":
         good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MOST_GB
         return None if good else "must be a number of gigabytes, 0 (choose for me) or more"
+    if key == "lease_s":
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LONGEST_S
+        return None if good else f"must be a number of seconds, more than 0 and at most {LONGEST_S}"
     if key == "paths":
         good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
         return None if good else 'must be a table of folders, for example pbc96 = "data/pbc96"'
@@ -186,7 +194,7 @@ def _from_environment(environ: Mapping[str, str], paths: dict[str, Path]) -> dic
         key = variable.removeprefix("BENCH_").lower()
         if not variable.startswith("BENCH_") or key not in SETTINGS:
             continue
-        value: object = _number(text) if key in ("workers", "gang", "resident_gb") else text
+        value: object = _number(text) if key in ("workers", "gang", "resident_gb", "lease_s") else text
         problem = _problem(key, value)
         if problem:
             raise UserError(f"environment variable {variable} = {shorten(text)}: {problem}")

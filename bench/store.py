@@ -6,7 +6,6 @@ torch nor pandas, and numpy only where predictions are touched: ``bench status``
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -14,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +24,9 @@ from pydantic import ValidationError
 from bench import slices
 from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
-from bench.files import content_of, move, opened, sync_folder, write_whole
+from bench.files import content_of, move, opened, sweep, sync_folder, write_whole
 from bench.predictions import UNREADABLE, Predictions, read_archive, save_predictions
-from bench.recipe import HIDDEN_NAME
+from bench.recipe import STUDY_NAME
 from bench.record import ID, Brief, Record, equal_view, why_unreadable
 from bench.slices import Sliced
 from bench.study.read import RESERVED
@@ -84,7 +83,7 @@ class Store:
 
     def study_dir(self, name: str) -> Path:
         """Folder of one study; UserError for a name that cannot be one."""
-        if not re.fullmatch(HIDDEN_NAME, name) or name.lower() in RESERVED:
+        if not re.fullmatch(STUDY_NAME, name) or name.lower() in RESERVED:
             raise UserError(
                 f"a study cannot be called {shorten(name)}: letters, digits, - and _ are allowed, "
                 f"{', '.join(RESERVED)} are taken\n    rename the study's file"
@@ -185,8 +184,9 @@ class Store:
             # An old record must not stand beside new predictions, whenever this is cut short.
             _remove(folder / "record.json")
             sync_folder(folder)
-        for old in (*(folder / part for part in PARTS), *folder.glob(".*.part")):
-            old.unlink(missing_ok=True)
+        for old in PARTS:
+            (folder / old).unlink(missing_ok=True)
+        sweep(folder)  # none that is younger: whoever lost this trial's claim may not have noticed yet
         lines = "".join(json.dumps(line, allow_nan=True) + "\n" for line in history)
         write_whole(folder / HISTORY, lines.encode())
         if predictions:
@@ -337,30 +337,6 @@ class Store:
                 f"cannot write to the results folder {self.root}: {error.strerror}\n"
                 "    make it writable, or choose another with --results FOLDER"
             ) from None
-
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the results folder; UserError while another run does. A dead process holds nothing."""
-        from filelock import FileLock, Timeout
-
-        self.check_writable()
-        lock = FileLock(self.root / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(
-                f"another bench run is working in the results folder {self.root}\n"
-                "    wait until it ends (bench status shows how far it is), or use another --results FOLDER"
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"cannot lock the results folder: {self.root / '.lock'}: {error.strerror}\n"
-                "    delete it, whatever it is: the next run makes it again"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 def _remove(path: Path) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -17,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bench.claims import at_work
 
 STUDY = """\
 question = "Does a flip help?"
@@ -119,9 +120,8 @@ class Chaos:
         """Wait until workers train; False when the run ended before."""
         begun = time.time()
         while running.poll() is None:
-            with contextlib.suppress(OSError, ValueError):
-                said = json.loads((self.results / ".running.json").read_text())
-                if said["pid"] == running.pid and said["running"] and _workers(running.pid):
+            for said in at_work(self.results):
+                if said["pid"] == running.pid and said.get("running") and _workers(running.pid):
                     return True
             if time.time() - begun > LONGEST_S:
                 raise AssertionError("no trial began")

@@ -49,6 +49,7 @@ ORDER = (
     "provenance",
     "streams",
     "registry",
+    "claims",
     "files",
     "errors",
 )

@@ -336,13 +336,6 @@ def test_equal_results_may_differ_in_time_machine_commit_and_attempts():
     assert equal_view(record(seed=1)) != equal_view(record())
 
 
-def test_two_runs_never_hold_one_results_folder(store: Store):
-    with store.lock(), pytest.raises(UserError, match="another bench run"), Store(store.root).lock():
-        pass
-    with store.lock():
-        pass
-
-
 def test_a_folder_that_cannot_be_written_is_said_before_the_first_trial(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--results FOLDER"):
@@ -428,10 +421,8 @@ def test_a_line_of_a_history_that_is_no_table_ends_it(store: Store, line: str):
     assert store.history(ID) == [{"step": 1}]
 
 
-def test_a_file_in_place_of_the_trials_or_a_folder_in_place_of_the_lock_is_said(store: Store):
-    (store.root / ".lock").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"\.lock: .*\n +delete it"), store.lock():
-        pass
+def test_a_file_in_place_of_the_trials_is_said(store: Store):
+    store.root.mkdir(parents=True, exist_ok=True)
     (store.root / "trials").write_text("")
     with pytest.raises(UserError, match=r"trials cannot be read: Not a directory\n +it is the folder"):
         store.ids()

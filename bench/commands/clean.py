@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import leftovers
+from bench.claims import Presence
 from bench.commands.status import planned, read_plan
+from bench.errors import UserError
 from bench.leftovers import Leftover
 from bench.machine import Machine
 from bench.plan import ROOMS
 from bench.registry import version_today
+from bench.run.joining import FOLDER
 from bench.run.planning import SMOKE_FOLDER
 from bench.store import Store
 
@@ -43,7 +47,9 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
     }
     chosen = [kind for kind in kinds if getattr(wanted, kind)]
     lines = []
-    with store.lock() if delete else contextlib.nullcontext():  # looking neither waits nor makes folders
+    with (
+        _alone(store, machine) if delete else contextlib.nullcontext()
+    ):  # looking neither waits nor makes folders
         for kind in chosen or kinds:
             gone = delete and kind in chosen
             if gone and kind in ("smoke", "cache"):
@@ -58,6 +64,19 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
     if not (delete and chosen):
         lines.append(f"nothing deleted; add {'--yes' if chosen else 'what should go, and --yes'}")
     return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def _alone(store: Store, machine: Machine) -> Iterator[None]:
+    """Within, no run joins. Raises UserError while one is at work."""
+    store.check_writable()
+    with Presence(store.root, machine.lease_s) as presence, presence.hold(FOLDER):
+        if who := presence.wait_until_alone():
+            raise UserError(
+                f"another run is working in the results folder {store.root}: {who}\n"
+                "    wait until it ends (bench status shows how far it is)"
+            )
+        yield
 
 
 def _stale(store: Store) -> list[Leftover]:

@@ -9,11 +9,11 @@ from importlib import metadata
 from pathlib import Path
 
 from bench import provenance
+from bench.claims import at_work, told
 from bench.execute import look
 from bench.execute.driver import unused_gpu
 from bench.execute.slots import cores
 from bench.machine import Machine
-from bench.progress.board import read_beacon
 from bench.registry import executors
 
 LEAST_FREE = 1e9
@@ -100,11 +100,12 @@ def _extras() -> str:
 
 
 def _at_work(results: Path) -> list[str]:
-    """The run that holds the results folder."""
-    beacon = read_beacon(results)
-    if beacon is None:
-        return []
-    return [f"running    {beacon['title']}: {beacon['ended']}/{beacon['total']}, process {beacon['pid']}"]
+    """The runs that share the results folder."""
+    return [
+        f"running    {run.get('title', 'at its start')}: {run.get('ended', 0)}/{run.get('total', '?')}, "
+        + told(run["owner"])
+        for run in at_work(results)
+    ]
 
 
 def _nearest(path: Path) -> Path:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import metrics
+from bench.claims import LEASE_S, at_work, told
 from bench.errors import UserError
+from bench.judge import whole
 from bench.machine import Machine
 from bench.plan import AGAIN, SHARED
 from bench.planned import PlanFile, PlannedTrial, read_plan_file
-from bench.progress.board import Cell, CellState, held, read_beacon
+from bench.progress.board import Cell, CellState
 from bench.progress.screen import curve_rows, duration, grid_lines, running_rows
 from bench.run.planning import lacks, store_of
 from bench.store import Brief, Store
@@ -40,13 +42,14 @@ def status(
     store = store_of(machine, smoked=smoked)
     if check:
         store.briefs.forget()
-    names = [path.stem for path in studies] or planned(store)
-    beacon = read_beacon(store.root)
+    asked = [path.stem for path in studies]
+    names = [one for name in asked for one in whole.parts(name, store) or (name,)] or planned(store)
+    runs = at_work(store.root)
     standing: dict[str, States] = {}
     damaged: dict[str, str] = {}
     for name in names:
         try:
-            standing[name] = _standing(read_plan(name, store), store, beacon, check)
+            standing[name] = _standing(read_plan(name, store), store, runs, check)
         except UserError as error:
             if len(names) == 1:
                 raise
@@ -55,8 +58,8 @@ def status(
     if as_json:
         counts: dict[str, Any] = {name: _counts(of) for name, of in standing.items()}
         counts |= {name: {"damaged": why} for name, why in damaged.items()}
-        return json.dumps({"studies": counts, "running": beacon}, indent=1, ensure_ascii=False)
-    if not names and held(store.root):
+        return json.dumps({"studies": counts, "running": runs}, indent=1, ensure_ascii=False)
+    if not names and runs:
         return f"{store.root} holds no study yet; a run is at work that is still reading images and checking"
     if not names:
         return f"{store.root} holds no study yet; bench run STUDY makes one"
@@ -66,10 +69,10 @@ def status(
     lines = [f"{name:<{widest}}  {told[name]}" for name in names]
     if len(names) == 1:
         lines += ["", *grid_lines([cell for cell, _ in standing[names[0]]], width, height)]
-    lines += _at_work(beacon, width, height)
+    lines += [line for run in runs for line in _at_work(run, width, height)]
     if curves:
-        drawn = curve_rows(beacon["running"], width) if beacon else ["no run is at work in this folder"]
-        lines += ["", *drawn]
+        trials = [trial for run in runs for trial in _trials(run)]
+        lines += ["", *(curve_rows(trials, width) if runs else ["no run is at work in this folder"])]
     return "\n".join(lines)
 
 
@@ -84,10 +87,11 @@ def read_plan(name: str, store: Store) -> PlanFile:
     """``plan.json`` of a study that was run. Raises UserError when it never was."""
     file = store.study_dir(name) / "plan.json"
     if not file.is_file():
-        at_work = (
-            "a run is at work there, which may be about to" if held(store.root) else "bench run makes it"
-        )
-        raise UserError(f"{store.root} holds no study {name!r}; {at_work}")
+        if parts := whole.parts(name, store):
+            raise UserError(f"{name} has several data sets, and this is about one: {', '.join(parts)}")
+        begun = at_work(store.root)
+        hint = "a run is at work there, which may be about to" if begun else "bench run makes it"
+        raise UserError(f"{store.root} holds no study {name!r}; {hint}")
     return read_plan_file(file)
 
 
@@ -95,9 +99,9 @@ States = list[tuple[Cell, str]]
 """Trials, and how each stands in words."""
 
 
-def _standing(plan: PlanFile, store: Store, beacon: dict[str, Any] | None, whole: bool) -> States:
+def _standing(plan: PlanFile, store: Store, runs: Sequence[dict[str, Any]], whole: bool) -> States:
     """Every trial of a plan, candidates of its searches too. whole: as ``Store.lost`` has it"""
-    running = {trial["trial"] for trial in beacon["running"]} if beacon else set()
+    running = {trial["trial"] for run in runs for trial in _trials(run)}
     arms = [(arm, "") for arm in plan.arms] + [(arm, SHARED) for arm in plan.shared]
     arms += [(plan.again, AGAIN)] if plan.again else []
     trials = [(arm.label + suffix, trial) for arm, suffix in arms for trial in arm.trials]
@@ -146,13 +150,19 @@ def _sentence(counts: dict[str, int]) -> str:
     return " · ".join(f"{count} {state}" for state, count in counts.items()) or "no trials yet"
 
 
-def _at_work(beacon: dict[str, Any] | None, width: int, height: int) -> list[str]:
-    """What a run that is at work says of itself."""
-    if beacon is None:
-        return []
-    left = "" if beacon["left_s"] is None else f", about {duration(beacon['left_s'])} left"
-    silent = time.time() - beacon["at"]
-    heard = f" (last heard of {duration(silent)} ago)" if silent > 60 else ""
-    ended, took = f"{beacon['ended']}/{beacon['total']}", duration(beacon["seconds"])
-    head = f"running   {beacon['title']}: {ended} in {took}, {beacon['workers']} at once{left}{heard}"
-    return ["", head, *running_rows(beacon["running"], width, height)]
+def _trials(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a process at work says of the trials that it trains."""
+    return list(run.get("running", ()))
+
+
+def _at_work(run: dict[str, Any], width: int, height: int) -> list[str]:
+    """What a process at work says of itself."""
+    silent = time.time() - run.get("at", 0.0)
+    heard = f" (last heard of {duration(silent)} ago)" if silent > run.get("lease_s", LEASE_S) else ""
+    who = told(run["owner"])
+    if "title" not in run:
+        return ["", f"running   {run.get('study', 'at its start')}: reading and checking ({who}){heard}"]
+    left = "" if run["left_s"] is None else f", about {duration(run['left_s'])} left"
+    ended, took = f"{run['ended']}/{run['total']}", duration(run["seconds"])
+    head = f"running   {run['title']}: {ended} in {took}, {run['workers']} at once{left} ({who}){heard}"
+    return ["", head, *running_rows(_trials(run), width, height)]

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.claims import alone
 from bench.data.groups import groups_of
 from bench.data.images import Images, Pixels, npy_header, pixel_id
 from bench.data.outliers import GRAY_PX, perceptual_hash
@@ -75,16 +76,14 @@ def open_reader(
 
     Raises OSError that names the cache where that is full or cannot be written.
     """
-    from filelock import FileLock
-
     folder = cache / "images" / key[:32]
     try:
         return _load(folder)
     except _DamagedError:
-        pass  # not there yet, or not whole: the lock decides who builds it
+        pass  # not there yet, or not whole: a claim decides who builds it
     with filling(cache, CACHE_SETTING):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with alone(cache, f"images-{folder.name}"):
             try:
                 return _load(folder)
             except _DamagedError:

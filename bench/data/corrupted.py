@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.claims import alone
 from bench.corruptions.base import CORRUPTIONS_VERSION, one_thread
 from bench.corruptions.families import fitting, refuse_too_many, severities_of
 from bench.corruptions.profiles import Operation, draws, heavy_mix, micro_c
@@ -48,17 +49,15 @@ def corrupted_samples(
 
     Raises UserError for more images than there are, and for families that need colour where there is none.
     """
-    from filelock import FileLock
-
     work = _Work.of(hidden, base)
     folder = cache / "corrupted" / fingerprint([work.parameters, work.base_hash(), device])[:32]
     try:
         return _load(folder, work)
     except _DamagedError:
-        pass  # not there yet, or not whole: the lock decides who makes it
+        pass  # not there yet, or not whole: a claim decides who makes it
     with filling(cache, CACHE_SETTING):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with alone(cache, f"corrupted-{folder.name}"):
             try:
                 return _load(folder, work)
             except _DamagedError:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bench.claims import alone
 from bench.data.images import Ids, Index, Mask
 from bench.files import Count, write_whole
 
@@ -128,8 +129,6 @@ def chains(
     """
     if cache is None:
         return _chains(hashes, kept, progress)
-    from filelock import FileLock
-
     digest = hashlib.sha256(hashes.tobytes() + kept.tobytes()).hexdigest()
     file = cache / "duplicates" / f"{digest[:32]}-{VERSION}.npz"
     known = _read(file, len(hashes))
@@ -138,7 +137,7 @@ def chains(
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never a result
             file.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(file.with_suffix(".lock")))
+            held.enter_context(alone(cache, f"duplicates-{file.stem}"))
         known = _read(file, len(hashes))
         if known is not None:
             return known

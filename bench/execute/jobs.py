@@ -22,6 +22,8 @@ class Place:
     keep_weights: bool = True
     resident_bytes: int = 0
     """Images that a trial may keep on its device; 0: as much as suits the device."""
+    owner: str = ""
+    """In whose name trials are claimed (``bench.claims``); empty: nobody else is there, none is."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Job:
 class Event:
     """News of a job, on its way to the terminal."""
 
-    kind: Literal["started", "epoch", "note", "done", "diverged", "failed"]
+    kind: Literal["started", "epoch", "note", "done", "diverged", "failed", "elsewhere"]
+    """``elsewhere``: another run has claimed the trial, or was faster; this one left no record."""
     trial: str
     arm: str
     seed: int
@@ -85,7 +88,7 @@ class Executor(Protocol):
         """How many jobs run at once, as far as is known."""
 
     def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
-        """Yield the last event of each job as it ends: exactly one of done, diverged, failed."""
+        """Yield the last event of each job as it ends: exactly one of done, diverged, failed, elsewhere."""
 
     def stop(self) -> None:
         """Begin no further job; running ones write a checkpoint and end as ``interrupted``, or just end."""

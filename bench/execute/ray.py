@@ -31,7 +31,7 @@ LOOKS_S = 0.5
 ALIVE_S = 5.0
 """Seconds between a task's looks at whether its conductor lives and waits for it."""
 TOKEN = ".ray-check"
-"""File of the results folder that every node must be able to read while a run starts."""
+"""Begins the name of a file of the results folder that every node must be able to read while a run starts."""
 
 
 @executors.register("ray", where="a cluster", needs="ray", elsewhere=True)
@@ -231,7 +231,8 @@ class Ray:
 
     def _check_nodes(self) -> None:
         """Raise UserError when a node has another results folder, no bench, or cannot write its cache."""
-        token, file = secrets.token_hex(8), self._place.results / TOKEN
+        token = secrets.token_hex(8)
+        file = self._place.results / f"{TOKEN}-{token}"  # other runs may be checking theirs
         file.write_text(token)
         look = self._ray.remote(num_cpus=0, max_retries=0)(_look)
         asked = {
@@ -357,7 +358,7 @@ def _look(place: Place, token: str) -> str:
     """On a node: what keeps it from working for this conductor, or nothing."""
     from bench.store import Store
 
-    file = place.results / TOKEN
+    file = place.results / f"{TOKEN}-{token}"
     try:
         if file.read_text() != token:
             return f"{file} holds something else than the conductor wrote"

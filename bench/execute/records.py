@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import metrics, provenance
+from bench.claims import ClaimLostError, Claims
 from bench.errors import told_by
 from bench.execute.jobs import Event, Job, Place
 from bench.plan import Trial
 from bench.record import GANG
-from bench.store import UNREADABLE, Predictions, Record, Store
+from bench.store import CONTINUED, MOST_ATTEMPTS, UNREADABLE, Brief, Predictions, Record, Store
 
 if TYPE_CHECKING:
     from bench.trial import Result, Scores
@@ -23,6 +25,65 @@ MOST_LINE, MOST_MESSAGE, MOST_TRACEBACK = 400, 4000, 40_000
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors of a disk, not of a trial."""
 Cause = Literal["oom", "killed", "timeout", "error", "interrupted"]
+
+
+def claim(job: Job, place: Place) -> Job | None:
+    """A job, now that its trial is its conductor's; None where another run has it, or was faster.
+
+    Raises OSError where the disk takes no claim.
+    """
+    if not place.owner:
+        return job
+    claims, store, id = Claims(place.results, place.owner), Store(place.results), job.run.trial.id
+    if not claims.take(id):
+        return None
+    brief = store.brief(id)  # it may have ended since it was planned
+    if superseded(job, brief):
+        drop_checkpoint(id, store)
+        claims.release(id)
+        return None
+    left = tuple(scored for scored in job.missing if brief is None or scored.key not in brief.scores)
+    return replace(job, missing=left)
+
+
+def superseded(job: Job, brief: Brief | None) -> bool:
+    """Whether a record tells of what a job was to do, or of more."""
+    if brief is None:
+        return False
+    if job.missing:
+        return all(scored.key in brief.scores for scored in job.missing)
+    return brief.attempts >= job.attempt
+
+
+def by_machine(record: Brief) -> bool:
+    """Whether a failure says nothing about the arm, and is tried again."""
+    tries = record.cause == "interrupted" or record.attempts < MOST_ATTEMPTS  # a person may stop it often
+    return record.cause in MACHINE_CAUSES and tries
+
+
+def holds(job: Job, place: Place) -> bool:
+    """Whether its trial is still its conductor's, as far as is known here."""
+    return not place.owner or Claims(place.results, place.owner).holds(job.run.trial.id)
+
+
+def seal(job: Job, place: Place) -> None:
+    """Be the one who writes of a trial. Raises ClaimLostError where that is another run by now."""
+    if place.owner and not Claims(place.results, place.owner).seal(job.run.trial.id):
+        raise ClaimLostError(f"trial {job.run.trial.id} was taken over by another run")
+
+
+def lost(job: Job, place: Place) -> Event:
+    """The last event of a job whose claim was lost, and with it the say over its record and checkpoint."""
+    drop_checkpoint(job.run.trial.id, Store(place.results))  # it may have come after the record
+    return elsewhere(job)
+
+
+def drop_checkpoint(id: str, store: Store) -> None:
+    """Remove the checkpoint beside a record that needs none: its writer may have died before that."""
+    brief = store.brief(id)
+    if brief is not None and brief.cause not in CONTINUED:
+        with contextlib.suppress(OSError):
+            (store.trial_dir(id) / "checkpoint.pt").unlink()
 
 
 def base(job: Job, place: Place) -> dict[str, Any]:
@@ -51,7 +112,10 @@ def write_result(job: Job, place: Place, result: Result, *, beside: int = 1) -> 
     """Record of a trial that ran to its end, done or diverged; weights are kept when the study keeps them.
 
     beside   trials that took turns in its process, itself included: its seconds are a share of theirs
+
+    Raises ClaimLostError where another run has taken the trial over: nothing is written.
     """
+    seal(job, place)
     trial = job.run.trial
     store, fields = Store(place.results), base(job, place)
     if beside > 1:
@@ -116,7 +180,11 @@ def cause_of(error: BaseException) -> Cause:
 
 
 def write_failure(job: Job, place: Place, cause: Cause, message: str, traceback: str = "") -> Event:
-    """Record of a trial that broke."""
+    """Record of a trial that broke; none where another run has taken it over."""
+    try:
+        seal(job, place)
+    except ClaimLostError:
+        return lost(job, place)
     store = Store(place.results)
     message, traceback = told_by(message, MOST_MESSAGE), told_by(traceback, MOST_TRACEBACK)
     before = store.read(job.run.trial.id)
@@ -131,6 +199,21 @@ def write_failure(job: Job, place: Place, cause: Cause, message: str, traceback:
 def write_killed(job: Job, place: Place, message: str) -> Event:
     """Record of a trial whose worker died under it."""
     return write_failure(job, place, "killed", message)
+
+
+def elsewhere(job: Job) -> Event:
+    """The last event of a job that is another run's."""
+    return replace(ended(job, "done", "claimed by another run"), kind="elsewhere")
+
+
+def told_by_others(job: Job, brief: Brief) -> Event:
+    """The last event of a job, from the record that another run left of it."""
+    kinds: dict[str, Literal["diverged", "failed"]] = {"diverged": "diverged", "failed": "failed"}
+    why = f"{brief.cause}: {brief.message}, " if brief.status in kinds else ""
+    event = ended(
+        job, kinds.get(brief.status, "done"), f"{why}by another run", little=bool(brief.little_learned)
+    )
+    return replace(event, cause=brief.cause, seconds=sum(brief.seconds.values()))
 
 
 def ended(job: Job, kind: Literal["done", "diverged", "failed"], text: str, *, little: bool = False) -> Event:

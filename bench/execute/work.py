@@ -15,9 +15,20 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench import metrics
+from bench.claims import ClaimLostError
 from bench.errors import UserError
 from bench.execute.jobs import Event, Job, Listener, Place
-from bench.execute.records import cause_of, ended, write_failure, write_result
+from bench.execute.records import (
+    cause_of,
+    claim,
+    elsewhere,
+    ended,
+    holds,
+    lost,
+    seal,
+    write_failure,
+    write_result,
+)
 from bench.registry import use
 from bench.store import Store
 from bench.study.code import components
@@ -31,6 +42,8 @@ from bench.trial import Surroundings, score_from_weights, trial_turns
 
 Stop = Callable[[], bool]
 NOWHERE: Mapping[str, float] = {}
+LOOKS_S = 1.0
+"""Seconds between a trial's looks at whether it is still this run's."""
 
 
 def work(job: Job, place: Place, listen: Listener, stop: Stop = lambda: False) -> Event:
@@ -51,7 +64,10 @@ class _Member:
     started: float = field(default_factory=time.perf_counter)
     most: int = 1
     """Trials that took turns while it was one of them."""
-    turns: Turns[Event] = field(init=False)
+    turns: Turns[Event] | None = None
+    """None before its first."""
+    looked: float = field(default_factory=time.monotonic)
+    """When it was last asked whether its trial is still this run's."""
 
 
 class Gang:
@@ -75,13 +91,8 @@ class Gang:
         return [member.job for member in self._members]
 
     def begin(self, job: Job) -> None:
-        """Take one in; it begins with its first turn."""
-        trial, replicate = job.run.trial, job.run.trial.replicate
-        number, fold = job.run.candidate, replicate.fold
-        self._listen(Event("started", trial.id, job.run.arm, replicate.seed, fold=fold, candidate=number))
-        member = _Member(job)
-        member.turns = self._turns(member)
-        self._members.append(member)
+        """Take one in; it begins with its first turn, if it can be claimed then."""
+        self._members.append(_Member(job))
         for each in self._members:
             each.most = max(each.most, len(self._members))
 
@@ -91,6 +102,11 @@ class Gang:
         Only KeyboardInterrupt comes out of it, and the error of a disk that takes no record.
         """
         for member in list(self._members):
+            member.turns = member.turns or self._first_turn(member)
+            if member.turns is None:
+                self._members.remove(member)
+                yield elsewhere(member.job)
+                continue
             try:
                 next(member.turns)
                 continue
@@ -110,7 +126,8 @@ class Gang:
     def close(self) -> None:
         """End all members where they are, without a record."""
         for member in self._members:
-            member.turns.close()
+            if member.turns is not None:
+                member.turns.close()
         self._members = []
 
     def _break(self, broken: _Member, error: Exception | SystemExit) -> Iterator[Event]:
@@ -123,6 +140,16 @@ class Gang:
                 text, cause = f"{type(error).__name__}: {error}".partition("\n")[0], cause_of(error)
             event = replace(ended(member.job, "failed", text), cause=cause, apart=True)
             yield replace(event, seconds=time.perf_counter() - member.started)
+
+    def _first_turn(self, member: _Member) -> Turns[Event] | None:
+        """Claim a member's trial and begin; None where another run has it. Raises the error of its disk."""
+        job = claim(member.job, self._place)
+        if job is None:
+            return None
+        member.job, trial, replicate = job, job.run.trial, job.run.trial.replicate
+        number, fold = job.run.candidate, replicate.fold
+        self._listen(Event("started", trial.id, job.run.arm, replicate.seed, fold=fold, candidate=number))
+        return self._turns(member)
 
     def _turns(self, member: _Member) -> Turns[Event]:
         job, place = member.job, self._place
@@ -138,6 +165,10 @@ class Gang:
         trial, replicate = job.run.trial, job.run.trial.replicate
 
         def on_progress(news: Progress) -> None:
+            if time.monotonic() - member.looked > LOOKS_S:
+                member.looked = time.monotonic()
+                if not holds(job, place):  # before a checkpoint is written that nobody wants
+                    raise ClaimLostError(f"trial {trial.id} was taken over by another run")
             text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}"
             text += f"  val accuracy {100 * news.val_accuracy:.1f} %  {news.images_per_s:.0f} img/s"
             at = vars(news) | ({} if place.device == "cpu" else {"memory_mb": peak_memory_mb(place.device)})
@@ -180,7 +211,7 @@ class Gang:
 
 def _by_itself(error: Exception | SystemExit) -> bool:
     """Whether it says nothing about those beside it: a stop, or a disk that they meet themselves."""
-    return isinstance(error, Interrupted) or cause_of(error) == "interrupted"
+    return isinstance(error, (Interrupted, ClaimLostError)) or cause_of(error) == "interrupted"
 
 
 def _score(job: Job, place: Place) -> Event:
@@ -188,6 +219,7 @@ def _score(job: Job, place: Place) -> Event:
     store, trial = Store(place.results), job.run.trial
     where = Surroundings(place.device, place.cache, resident_bytes=place.resident_bytes)
     scored = score_from_weights(trial, job.missing, store.weights_path(trial.id), where)
+    seal(job, place)
     sizes = {key: len(prediction.labels) for key, prediction in scored.predictions.items()}
     store.add_scores(
         trial.id,
@@ -210,6 +242,8 @@ def _scores(job: Job, scores: dict[str, dict[str, float]]) -> str:
 
 def _failed(job: Job, place: Place, error: Exception | SystemExit) -> Event:
     message = str(error) or type(error).__name__
+    if isinstance(error, ClaimLostError):
+        return lost(job, place)
     if isinstance(error, Interrupted):
         # Stopping a study often must not use up the attempts that a trial has.
         uncounted = replace(job, attempt=max(1, job.attempt - 1))

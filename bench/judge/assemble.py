@@ -34,9 +34,8 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "
 """Scores in every table, in this order; others a record holds follow by name."""
 
 
-def build(study: Study, plan: PlanFile, store: Store) -> Document:
-    """Everything the report says. ``study`` is as its file says; what tuning chose stands in the plan."""
-    written = study
+def judged(written: Study, plan: PlanFile, store: Store) -> Rulings:
+    """A study's comparisons, judged. As its file says; what tuning chose stands in the plan."""
     study = tuned_study(written, {search.arm: search.values for search in plan.searches})
     if plan.looks:
         seeds = look_seeds(study, plan.looks, plan)
@@ -47,11 +46,15 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     promised = study.further_seeds if declared is None else declared.further_seeds
     as_declared = study.model_copy(update={"further_seeds": promised})
     evidence = Evidence(as_declared, outcomes, store, wanted_scores(study, further))
-    rulings = (
-        SequentialRulings(study, evidence, plan.looks, declared)
-        if plan.looks
-        else Rulings(study, evidence, declared)
-    )
+    if plan.looks:
+        return SequentialRulings(study, evidence, plan.looks, declared)
+    return Rulings(study, evidence, declared)
+
+
+def build(written: Study, plan: PlanFile, store: Store) -> Document:
+    """Everything the report says. ``written`` is as in ``judged``."""
+    rulings = judged(written, plan, store)
+    study, evidence, outcomes = rulings.study, rulings.evidence, rulings.evidence.outcomes
     primary = parse(study.primary, study.sets)
     gap_set = primary.set if primary.set in study.hidden else next(iter(study.hidden), None)
     gap_set = gap_set if TEST in study.sets else None

@@ -149,10 +149,7 @@ class Rulings:
         return stats.Hypothesis(test, self._delta(metric), contrast.reason, own=own, never=never)
 
     def _delta(self, metric: Measure) -> float | None:
-        """Difference that matters, as a fraction; None of what is not told in points."""
-        if metric.kind not in ("score", "gap") or metric.unit != "points":
-            return None
-        return (self.delta.local if metric.set == TEST else self.delta.hidden) / 100
+        return matters(metric, self.delta)
 
     def found(self, key: Key) -> Finding | None:
         """Of a comparison that was declared, or that came late; None of what nobody asked for."""
@@ -254,13 +251,8 @@ class Rulings:
             return self._unstable(key, contrast), contrast.reason
         if contrast.reason:
             return _no_verdict(contrast), contrast.reason
-        words = WORDS.get(metric.kind) or WORDS.get(f"cost.{metric.score}")
-        if words and judgement.zero:
-            return words[judgement.zero < 0], self._spread(contrast)
-        if judgement.word == "helps, by more than δ":
-            return f"helps, by more than {points(self._delta(metric))}", ""
         detail = self._what_would_settle(contrast, metric) if judgement.word == "inconclusive" else ""
-        return judgement.word, detail
+        return told(judgement, metric, self._delta(metric)), detail or self._spread(contrast)
 
     def _unstable(self, key: Key, contrast: Contrast) -> str:
         arm, reference, _ = key
@@ -311,6 +303,13 @@ class Rulings:
         return settling.Tested(items, called, sets=2 if metric.kind == "gap" else 1)
 
 
+def matters(metric: Measure, delta: Delta) -> float | None:
+    """Difference of a metric that matters, as a fraction; None of what is not told in points."""
+    if metric.kind not in ("score", "gap") or metric.unit != "points":
+        return None
+    return (delta.local if metric.set == TEST else delta.hidden) / 100
+
+
 def _hardly(contrast: Contrast) -> list[str]:
     """Arms of which no seed learned much, where that withholds no verdict."""
     sides = (
@@ -318,6 +317,16 @@ def _hardly(contrast: Contrast) -> list[str]:
         (contrast.little_reference, "no seed of the reference learned much"),
     )
     return [text for count, text in sides if count and not contrast.mixed]
+
+
+def told(judgement: stats.Judgement, metric: Measure, delta: float | None) -> str:
+    """A verdict as a report says it; delta: the difference that matters, as a fraction."""
+    words = WORDS.get(metric.kind) or WORDS.get(f"cost.{metric.score}")
+    if words and judgement.zero:
+        return words[judgement.zero < 0]
+    if judgement.word == "helps, by more than δ":
+        return f"helps, by more than {points(delta)}"
+    return judgement.word
 
 
 def settled(judgement: stats.Judgement, contrast: Contrast) -> stats.Judgement:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from bench.execute import Event, Job
-from bench.files import content_of, write_whole
 
 CellState = Literal[
     "done", "little learned", "diverged", "failed", "pruned", "running", "unscored", "missing", "unknown"
@@ -32,12 +27,8 @@ MARKS: dict[str, str] = {
 }
 MOST_MARKS = 24
 """Trials of an arm that are drawn one by one; more, as of a search, are counted."""
-BEACON = ".running.json"
-"""File of the results folder in which a run says how far it is."""
 MOST_POINTS = 1000
 """Evaluations of a running trial that are told, the last ones."""
-EVERY_S = 1.0
-"""Seconds between two writings of it."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +88,11 @@ class Board:
         """A job is over for now and runs again."""
         self._forget(event)
         self._set(event, "missing")
+
+    def put_aside(self, event: Event) -> None:
+        """A job is another run's, as far as anybody knows."""
+        self._forget(event)
+        self._set(event, "running")
 
     def left_s(self) -> float | None:
         """Seconds until the last job ends, from what others took; None while nothing can be told."""
@@ -185,49 +181,3 @@ def _mean(took: dict[str, list[float]], arm: str) -> float | None:
     """What a trial of ``arm`` takes; where none has ended, what any does; None where none at all has."""
     values = took.get(arm) or [seconds for of_arm in took.values() for seconds in of_arm]
     return sum(values) / len(values) if values else None
-
-
-class Beacon:
-    """Tells other processes how a run stands, through a file. Whatever goes wrong with it is no error."""
-
-    def __init__(self, results: Path) -> None:
-        self.path, self._last = results / BEACON, -EVERY_S
-
-    def show(self, board: Board) -> None:
-        """Write ``board``, now and then."""
-        if time.monotonic() - self._last < EVERY_S:
-            return
-        self._last = time.monotonic()
-        told = json.dumps({"pid": os.getpid(), "at": time.time(), **board.as_data()})
-        with contextlib.suppress(OSError):  # a full disk: the records will say so
-            write_whole(self.path, told.encode(), safe=False)
-
-    def close(self) -> None:
-        """Take it away."""
-        self.path.unlink(missing_ok=True)
-
-
-def held(results: Path) -> bool | None:
-    """Whether a run is at work in ``results``; None where nobody can tell, as in a folder of another's."""
-    from filelock import FileLock, Timeout
-
-    if not (results / ".lock").is_file():
-        return False
-    try:
-        with FileLock(results / ".lock").acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:
-        return None
-
-
-def read_beacon(results: Path) -> dict[str, Any] | None:
-    """What the run at work in ``results`` says; None where none is at work, or it says nothing yet."""
-    if not (results / BEACON).exists() or held(results) is False:
-        return None  # left behind by a run that was killed
-    try:
-        found = json.loads(content_of(results / BEACON))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None

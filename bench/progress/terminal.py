@@ -9,6 +9,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from bench.errors import printable
@@ -133,6 +134,14 @@ class Trials:
         self.board.postpone(event)
         self.listen(event)
 
+    def put_aside(self, event: Event) -> None:
+        """A job is another run's; nothing is said before that has ended."""
+        self.board.put_aside(event)
+
+    def waits(self, what: str) -> AbstractContextManager[None]:
+        """Within, nothing runs here: say what is waited for."""
+        return self.terminal.waiting(what)
+
     def print(self, line: str) -> None:
         """Show a finished line."""
         self.terminal.note(line)
@@ -184,6 +193,15 @@ class LiveTrials(Trials):
         """Above the live part, without markup: an arm's name may hold brackets."""
         if self._live:
             self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def waits(self, what: str) -> Iterator[None]:
+        """In the line below all others."""
+        before, self.banner = self.banner, what
+        try:
+            yield
+        finally:
+            self.banner = before if self.banner == what else self.banner
 
     def view(self) -> RenderableType:
         """The live part; drawn anew four times a second, so that the clock goes on."""

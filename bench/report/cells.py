@@ -119,6 +119,16 @@ def effect(value: Effect) -> str:
     return f"{sign}{middle} {span}" + "†" * value.dagger
 
 
+def span(value: Effect) -> str:
+    """``between −0.8 and +3.1 points``: the ends of an interval alone."""
+    if value.unit == "ratio":
+        return f"between ×{value.low:.2f} and ×{value.high:.2f}"
+    scale, digits = 100 if value.unit == "points" else 1, precision(value)
+    ends = [number(scale * end, digits) for end in (value.low, value.high)]
+    low, high = (end if end[0] == MINUS or not end.strip("0.") else f"+{end}" for end in ends)
+    return f"between {low} and {high} {value.unit}"
+
+
 def chance(value: float) -> str:
     """A probability in per cent, without the sign, never as certain: ``93``, ``over 99``, ``under 1``."""
     if 0.005 <= value < 0.995:

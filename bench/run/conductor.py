@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from bench.claims import Presence
 from bench.errors import UserError
 from bench.execute import Job
-from bench.execute.records import MACHINE_CAUSES
+from bench.execute.records import by_machine
 from bench.judge.declared import Declared
 from bench.machine import Machine
 from bench.plan import Plan
-from bench.planned import PlanFile, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import USUAL, main_file, views
 from bench.run import declaring, hours, slicing
@@ -27,11 +26,12 @@ from bench.run.crew import Crew, Patience, crew
 from bench.run.foresight import refuse
 from bench.run.gating import further_gate
 from bench.run.hours import Budget
+from bench.run.joining import FOLDER, REPORT, claim_folder, having, join, refuse_foreign_folder, whence
 from bench.run.lost import mend_lost
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
-from bench.store import MOST_ATTEMPTS, Brief, Store
+from bench.store import Brief, Store
 from bench.study.file import FINAL_SEEDS
 from bench.study.read import Study
 from bench.tune import search
@@ -104,12 +104,13 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     _check_cache(machine.cache)
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
-    started = time.perf_counter()
-    with store.lock():
-        refuse_foreign_folder(plan.file, path, store)
-        if mend_lost(plan, store, machine, terminal):
+    started, ran = time.perf_counter(), 0
+    with Presence(store.root, machine.lease_s) as presence:
+        with having(FOLDER, presence, terminal, study.name):  # nobody cleans it
+            refuse_foreign_folder(plan.file, path, store)
+        if mend_lost(plan, store, machine, terminal, presence):
             plan = planning.plan()
-        rescored = add_metrics(plan.file.ids, store, terminal)
+        rescored = add_metrics(plan.file.ids, store, terminal, presence)
         if rescored.written and plan.searches:
             plan = planning.plan()  # candidates may be judged now that could not be before
         jobs = _jobs(plan, store, options, terminal)
@@ -120,30 +121,34 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             with terminal.waiting(f"{study.name}: checking images and models"):
                 check(study, ahead, machine, terminal)
             plan = planning.account(machine, terminal)
-        if not options.smoke:
-            if study.sliced_metrics:  # which images a claim is about is declared with it
-                everything = [*plan.everything, *plan.pending]
-                refuse(study.name, slicing.keep(study, everything, machine.cache, store))
-            _say_late(declaring.keep(study, plan.file, store), study, store, terminal)
-        changed = _claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
-        conduct = _Conduct(planning, options, terminal, path)
+        conduct = _Conduct(planning, options, terminal, path, presence)
         conduct.failures += rescored.failures
+        with conduct.having(FOLDER):
+            refuse_foreign_folder(plan.file, path, store)
+            join(planning, path, presence)
+            plan = planning.plan()  # others may have come further
+            declaring.keep_whole(path, store)
+            if not options.smoke:
+                if study.sliced_metrics:  # which images a claim is about is declared with it
+                    everything = [*plan.everything, *plan.pending]
+                    refuse(study.name, slicing.keep(study, everything, machine.cache, store))
+                _say_late(declaring.keep(study, plan.file, store), study, store, terminal)
+            changed = claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
         if ahead:
             keep, patience = study.keep_weights, options.patience
             with crew(
-                machine, store.root, terminal, patience, keep_weights=keep, smoked=options.smoke
+                machine, presence, terminal, patience, keep_weights=keep, smoked=options.smoke
             ) as hands:
                 plan = conduct.tune(plan, hands)
                 plan = conduct.train(plan, hands)
-                if conduct.left_out:
-                    plan = planning.ended_by_time(options.budget.hours or 0.0)
-                    _claim_folder(plan, path, store, smoked=options.smoke)
+                plan = conduct.end_by_time() if conduct.left_out else conduct.plan_anew()
+                ran = hands.ran
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
         if not options.smoke:
             conduct.failures += slicing.keep(study, plan.everything, machine.cache, store)
-        made_of = plan.file.model_copy(update=_whence(path, store, options.smoke))
-        with terminal.waiting(f"{study.name}: writing the report"):
+        made_of = plan.file.model_copy(update=whence(path, store, options.smoke))
+        with conduct.having(REPORT), terminal.waiting(f"{study.name}: writing the report"):
             made = views(study, made_of, store, gates)
         conduct.failures += made.failures
         store.briefs.keep()
@@ -152,22 +157,39 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
-    return Ending(report, counts, conduct.ran, took, conduct.failures, said, lost, left)
+    return Ending(report, counts, ran, took, conduct.failures, said, lost, left)
 
 
 class _Conduct:
     """Sends a plan's jobs to a crew, batch after batch."""
 
-    def __init__(self, planning: Planning, options: Options, terminal: Terminal, path: Path) -> None:
+    def __init__(
+        self, planning: Planning, options: Options, terminal: Terminal, path: Path, presence: Presence
+    ) -> None:
         self.planning, self.options, self.terminal, self.path = planning, options, terminal, path
-        self.ran = 0
+        self.presence = presence
         self.failures: list[str] = []
         """A line for each replicate that failed; a failed candidate is a result of the search."""
         self.shown = -math.inf
-        self.asked: set[tuple[str, int]] = set()
-        """Replicates that were trained or scored, and which attempt it was."""
+        self.asked: set[tuple[str, int, tuple[str, ...]]] = set()
+        """Replicates that were trained or scored, which attempt it was, and of which sets."""
         self.left_out = False
         """The budget left something out."""
+
+    def having(self, name: str) -> AbstractContextManager[None]:
+        """Within, no other run has ``name``."""
+        return having(name, self.presence, self.terminal, self.planning.study.name)
+
+    def plan_anew(self, how: Callable[[], Plan] | None = None) -> Plan:
+        """Plan with what records tell by now, and write that down; other runs do so of the same records."""
+        with self.having(FOLDER):
+            plan = (how or self.planning.plan)()
+            claim_folder(plan, self.path, self.planning.store, smoked=self.options.smoke)
+        return plan
+
+    def end_by_time(self) -> Plan:
+        """Plan anew, and write down that the budget is spent."""
+        return self.plan_anew(lambda: self.planning.ended_by_time(self.options.budget.hours or 0.0))
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
@@ -186,19 +208,25 @@ class _Conduct:
             final = all(job.run.trial.replicate.seed >= FINAL_SEEDS for job in jobs)
             hands.run(f"{plan.study.name} {'finalists' if final else 'tuning'}", jobs)
             self._spent(jobs)
-            self.ran += len(jobs)
-            plan = self.planning.plan()
-            _claim_folder(plan, self.path, store, smoked=self.options.smoke)
+            plan = self.plan_anew()
         hands.after_each = lambda: None
         if plan.searches:
             self.show(plan)
         return plan
 
     def show(self, plan: Plan, every_s: float = 0.0) -> None:
-        """Bring the study's ``search.db`` up to its records, for optuna-dashboard; not too often."""
-        if time.monotonic() < self.shown + every_s:
+        """Bring the study's ``search.db`` up to its records, for optuna-dashboard; not too often.
+
+        While trials run, one of several runs does that; in the end each makes sure of it.
+        """
+        name = f"search-{self.planning.study.name}"
+        if time.monotonic() < self.shown + every_s or (every_s and not self.presence.take(name)):
             return
         self.shown = time.monotonic()
+        with self.having(name):
+            self._show(plan)
+
+    def _show(self, plan: Plan) -> None:
         from bench.tune import database  # imports optuna and SQLAlchemy
 
         study, store = self.planning.study, self.planning.store
@@ -216,27 +244,34 @@ class _Conduct:
         """Run the replicates that are missing, look after look where looks were declared; the last plan."""
         store, progress = self.planning.store, self.planning.progress
         looked = progress.looked if progress else 0
-        while jobs := self._new(plan, hands):
+        wanted: set[str] | None = None
+        while jobs := self._new(plan, hands, wanted):
+            hands.by_others.clear()
             self.failures += hands.run(plan.study.name, jobs, cells(states(plan, store)))
             self._spent(jobs)
-            self.ran += len(jobs)
             if not plan.looks and self.options.budget.hours is None:
-                break
-            plan = self.planning.plan()  # with the seeds that the next look asks for
-            _claim_folder(plan, self.path, store, smoked=self.options.smoke)
+                # what others were stopped at, or did not score on this study's sets
+                wanted = set(hands.by_others)
+                if not wanted:
+                    break
+            plan = self.plan_anew()  # with the seeds that the next look asks for
             looked = self._say_looks(looked)
         if self.planning.progress and self.planning.progress.end:
             self.terminal.note(f"{plan.study.name}: {self.planning.progress.end}")
         return plan
 
-    def _new(self, plan: Plan, hands: Crew) -> list[Job]:
-        """Jobs to begin now, each once: a set that cannot be scored would be asked for at every look."""
+    def _new(self, plan: Plan, hands: Crew, wanted: set[str] | None) -> list[Job]:
+        """Jobs to begin now, each once: a set that cannot be scored would be asked for at every look.
+
+        wanted   trials that alone are asked for; None: all
+        """
         store, study = self.planning.store, plan.study
         jobs = _jobs(plan, store, self.options, self.terminal)
-        jobs = [job for job in jobs if (job.run.trial.id, job.attempt) not in self.asked]
+        jobs = [job for job in jobs if wanted is None or job.run.trial.id in wanted]
+        jobs = [job for job in jobs if _what(job) not in self.asked]
         known = hours.took(plan, store.brief)
         new = self._affordable(hours.by_seed(jobs, study.baseline), hours.parts(study), known, hands)
-        self.asked |= {(job.run.trial.id, job.attempt) for job in new}
+        self.asked |= set(map(_what, new))
         return new
 
     def _affordable(
@@ -265,6 +300,10 @@ class _Conduct:
         return progress.looked
 
 
+def _what(job: Job) -> tuple[str, int, tuple[str, ...]]:
+    return job.run.trial.id, job.attempt, tuple(scored.key for scored in job.missing)
+
+
 def _attempt(record: Brief | None) -> int:
     return record.attempts + 1 if record else 1
 
@@ -281,40 +320,10 @@ def _check_cache(cache: Path) -> None:
         ) from None
 
 
-def _whence(path: Path, store: Store, smoked: bool) -> dict[str, Any]:
-    """What ``plan.json`` says of the run itself."""
-    return {"file": os.path.relpath(path.resolve(), store.root.resolve()), "smoke": smoked}
-
-
 def _say_late(declared: Declared, study: Study, store: Store, terminal: Terminal) -> None:
     """Before the first trial: what will have no verdict, since scores came before it."""
     if said := declaring.late(declared, study, store):
         terminal.note(said)
-
-
-def refuse_foreign_folder(plan: PlanFile, path: Path, store: Store) -> None:
-    """Raise UserError when another file's study owns the folder."""
-    folder = store.study_dir(plan.study)
-    if not (folder / "plan.json").exists():
-        return
-    before = read_plan_file(folder / "plan.json").file
-    old = (store.root / before).resolve()
-    if before != _whence(path, store, False)["file"] and old.exists():
-        raise UserError(
-            f"{folder} already holds the study of another file of that name:\n  {old}\n"
-            "rename one of the two, or give another --results folder"
-        )
-
-
-def _claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> bool:
-    """Write what the report is made from; whether that is another plan than was there."""
-    folder = store.study_dir(plan.study.name)
-    plan_file = plan.file.model_copy(update=_whence(path, store, smoked))
-    store.write_text(folder / "study.toml", path.read_text("utf-8"))
-    text, file = plan_file.model_dump_json(indent=1) + "\n", folder / "plan.json"
-    changed = not file.is_file() or file.read_text("utf-8") != text
-    store.write_text(file, text)
-    return changed
 
 
 def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> list[Job]:
@@ -344,6 +353,4 @@ def _jobs(plan: Plan, store: Store, options: Options, terminal: Terminal) -> lis
 
 def _again(record: Brief, options: Options) -> bool:
     """Whether a failed trial is tried again: as asked, or because the machine failed it and not the arm."""
-    tries = record.cause == "interrupted" or record.attempts < MOST_ATTEMPTS  # a person may stop it often
-    by_machine = record.cause in MACHINE_CAUSES and tries
-    return by_machine or record.cause in options.retry
+    return by_machine(record) or record.cause in options.retry

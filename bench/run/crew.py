@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 
+from bench.claims import WRITING, Presence, told
 from bench.errors import UserError, shorten
 from bench.execute import Event, Executor, Job, Listener, Place, Terms
 from bench.execute.driver import unused_gpu
 from bench.execute.order import lonely
+from bench.execute.records import by_machine, drop_checkpoint, elsewhere, superseded, told_by_others
 from bench.machine import Machine
-from bench.progress.board import Beacon, Cell, board
+from bench.progress.board import Cell, board
 from bench.progress.terminal import Terminal, Trials
 from bench.registry import executors
-from bench.store import MOST_ATTEMPTS
+from bench.store import MOST_ATTEMPTS, Brief, Store
 
+SHOWN_EVERY_S = 1.0
+"""Seconds between two times that other processes are told how a run stands."""
 STOPPING = "stopping: running trials end or write a checkpoint after their epoch; Ctrl-C again stops at once"
 
 
@@ -43,15 +48,26 @@ class Crew:
         place: Place,
         machine: Machine,
         terminal: Terminal,
+        presence: Presence,
         patience: Patience = Patience(),
         *,
         smoked: bool = False,
     ) -> None:
-        """Nothing is started yet: the first batch does."""
+        """Nothing is started yet: the first batch does.
+
+        presence   in whose name trials are claimed, as ``place`` says
+        """
         self.place, self.machine, self.terminal, self.patience = place, machine, terminal, patience
+        self.presence, self._claims, self._store = presence, presence.claims, Store(place.results)
         self._terms = Terms(place, machine, patience.timeout_s, smoked)
         self._executor: Executor | None = None
-        self._beacon = Beacon(place.results)
+        self._elsewhere: dict[str, Job] = {}
+        """Trial → job of the batch that another run has claimed."""
+        self.by_others: set[str] = set()
+        """Trials that were to run here and ended in another run."""
+        self.ran = 0
+        """Trials that ended here."""
+        self._told_at = -math.inf
         self.after_each: Callable[[], None] = lambda: None
         """Called whenever a trial has ended."""
         self._stopping = False
@@ -59,7 +75,7 @@ class Crew:
         self._said: set[str] = set()
 
     def run(self, title: str, jobs: Sequence[Job], standing: Iterable[Cell] = ()) -> list[str]:
-        """Run ``jobs``; return a line for each that failed. Every one of them ends with a record.
+        """Run ``jobs``; return a line for each that failed. Every one ends with a record, here or elsewhere.
 
         standing   how the other trials of the study stand, for the person to see
 
@@ -70,14 +86,15 @@ class Crew:
             return []
         if self._stopping:
             raise KeyboardInterrupt("no further trial was begun")
-        executor = self._engage(jobs)
         self._say_lonely(jobs)
         failures: list[str] = []
-        shown = board(title, jobs, min(executor.workers, len(jobs)), standing)
+        shown = board(title, jobs, 1, standing)
         with self.terminal.trials(shown) as screen:
             batches = deque([list(jobs)])
-            while batches and not self._stopping:
-                again = self._run_once(executor, batches.popleft(), screen, failures)
+            while (batches or self._elsewhere) and not self._stopping:
+                batch = batches.popleft() if batches else self._wait(screen, failures)
+                free = self._free(batch, screen)
+                again = self._run_once(free, screen, failures) if free else []
                 batches += [[job] for job in again if job.alone]
                 batches += [rest] if (rest := [job for job in again if not job.alone]) else []
         if self._stopping:
@@ -113,18 +130,82 @@ class Crew:
         """End the workers."""
         if self._executor is not None:
             self._executor.close()
-        self._beacon.close()
+        self._claims.sweep()
 
-    def _run_once(
-        self, executor: Executor, jobs: Sequence[Job], screen: Trials, failures: list[str]
-    ) -> list[Job]:
+    def _free(self, jobs: Iterable[Job], screen: Trials) -> list[Job]:
+        """Those that no other run has claimed; the others are put aside. What the dead had is taken over."""
+        free, claimed = [], self._claims.names()
+        for job in jobs:
+            id = job.run.trial.id
+            if id in claimed and not self.presence.take(id):
+                self._put_aside(elsewhere(job), job, screen)
+            else:
+                free.append(job)
+        return free
+
+    def _put_aside(self, event: Event, job: Job, screen: Trials) -> None:
+        self._elsewhere[event.trial] = job
+        screen.put_aside(event)
+
+    def _wait(self, screen: Trials, failures: list[str]) -> list[Job]:
+        """Wait for the trials of other runs; return those that are to run here after all, once one is."""
+        with screen.waits(self._waited_for()):
+            while self._elsewhere and not self._stopping:
+                if found := self._look_elsewhere(screen, failures):
+                    return found
+                self._show(screen)
+                time.sleep(self.presence.poll_s)
+        return []
+
+    def _waited_for(self) -> str:
+        owners = {self._claims.holder(id).removesuffix(WRITING) for id in self._elsewhere}
+        who = ", ".join(told(owner) for owner in sorted(owners - {""})[:4])
+        count = len(self._elsewhere)
+        return (
+            f"waiting for {count} trial{'s' if count > 1 else ''} of other runs{f' ({who})' if who else ''}"
+        )
+
+    def _look_elsewhere(self, screen: Trials, failures: list[str]) -> list[Job]:
+        """Say which trials of other runs have ended; return those that were let go, or whose run has died."""
+        found = []
+        for id, job in list(self._elsewhere.items()):
+            held = self._claims.holder(id)
+            if held and not (self.presence.is_over(held) and self._claims.take_over(id, held)):
+                continue
+            del self._elsewhere[id]
+            brief = self._store.brief(id)  # written before it was let go
+            if brief is None or not superseded(job, brief):
+                found.append(job)
+                continue
+            drop_checkpoint(id, self._store)
+            self._claims.release(id)
+            self._end_elsewhere(job, brief, screen, failures)
+        return found
+
+    def _end_elsewhere(self, job: Job, brief: Brief, screen: Trials, failures: list[str]) -> None:
+        self.by_others.add(brief.id)
+        event = told_by_others(job, brief)
+        if by_machine(brief):
+            screen.postponed(replace(event, kind="note"))
+            return
+        screen.ended(event)
+        if event.kind == "failed":
+            failures.append(_line(event))
+        self.after_each()
+
+    def _run_once(self, jobs: Sequence[Job], screen: Trials, failures: list[str]) -> list[Job]:
         """Run a batch; return what is worth another attempt in this run."""
+        executor = self._engage(jobs)
         by_id = {job.run.trial.id: job for job in jobs}
         again = []
-        self._beacon.show(screen.board)
+        screen.board.workers = max(1, min(executor.workers, screen.board.total))
+        self._show(screen)
         for event in executor.run(jobs, self._listener(screen)):
             job = by_id[event.trial]
-            if (retry := self._another(executor, job, event)) is not None:
+            retry = self._another(executor, job, event)
+            if event.kind == "elsewhere":
+                self._put_aside(event, job, screen)
+            elif retry is not None:
                 again.append(retry)
                 how = "alone, " if retry.alone else "by itself, " if retry.apart else ""
                 text = f"{event.text}; runs again {how}when the others are through"
@@ -133,16 +214,25 @@ class Crew:
                 screen.postponed(replace(event, kind="note", text=event.text))
             else:
                 screen.ended(event)
+                self.ran += 1
                 self._judge(event, failures)
                 self.after_each()
+            if retry is None:
+                self._claims.release(event.trial)
             screen.board.workers = max(1, min(executor.workers, screen.board.total))
-            self._beacon.show(screen.board)
+            self._show(screen)
         return again
+
+    def _show(self, screen: Trials) -> None:
+        """Let other processes know how it stands, now and then."""
+        if time.monotonic() - self._told_at >= SHOWN_EVERY_S:
+            self._told_at = time.monotonic()
+            self.presence.tell(**screen.board.as_data())
 
     def _listener(self, screen: Trials) -> Listener:
         def listen(event: Event) -> None:
             screen.listen(event)
-            self._beacon.show(screen.board)
+            self._show(screen)
 
         return listen
 
@@ -163,7 +253,7 @@ class Crew:
         """Note a failure; one too many ends the run."""
         if event.kind != "failed":
             return
-        failures.append(f"{event.arm} {event.replicate}: {event.text}   (bench show {event.trial})")
+        failures.append(_line(event))
         self._failed += 1
         if self._failed == self.patience.max_failures:
             self.terminal.note(f"{self._failed} trials failed (--max-failures); no further one begins")
@@ -181,17 +271,23 @@ class Crew:
         raise KeyboardInterrupt(standing)
 
 
+def _line(event: Event) -> str:
+    return f"{event.arm} {event.replicate}: {event.text}   (bench show {event.trial})"
+
+
 @contextmanager
 def crew(
     machine: Machine,
-    results: Path,
+    presence: Presence,
     terminal: Terminal,
     patience: Patience = Patience(),
     *,
     keep_weights: bool,
     smoked: bool,
 ) -> Iterator[Crew]:
-    """A crew for the whole of one run. Raises UserError for a device or an executor that is not there.
+    """A crew for the whole of one run, in the folder of a presence and in its name.
+
+    Raises UserError for a device or an executor that is not there.
 
     Within, the first Ctrl-C or SIGTERM lets running trials end or write a checkpoint; a second one ends all.
     """
@@ -202,8 +298,9 @@ def crew(
         terminal.note(f"this machine's GPU is not used, trials run on the CPU: {why}; see bench doctor")
     if machine.gang > 1 and not executors[machine.executor].traits.get("gangs", False):
         terminal.note(f"gang = {machine.gang}: with --executor {machine.executor} trials take no turns")
-    place = Place(results, machine.cache, device, keep_weights, machine.resident_bytes)
-    hands = Crew(place, machine, terminal, patience, smoked=smoked)
+    folder, owner = presence.folder, presence.owner
+    place = Place(folder, machine.cache, device, keep_weights, machine.resident_bytes, owner)
+    hands = Crew(place, machine, terminal, presence, patience, smoked=smoked)
     try:
         with _heeding_signals(hands):
             yield hands

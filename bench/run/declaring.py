@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.errors import UserError
+from bench.judge import whole
 from bench.judge.declared import (
     LATE,
     Declared,
@@ -16,7 +19,19 @@ from bench.judge.family import Key
 from bench.judge.used import as_used
 from bench.planned import PlanFile, read_plan_file
 from bench.store import Store
+from bench.study import datasets
 from bench.study.read import Study
+from bench.study.toml import text_of
+
+
+def keep_whole(path: Path, store: Store) -> None:
+    """What the data sets are that a study at ``path`` is of one of; nothing of an ordinary study.
+
+    Written as ``keep`` does, and with it before plan.json.
+    """
+    name, part = datasets.whole_and_part(path.stem)
+    if part:
+        whole.promise(name, text_of(path), store)
 
 
 def keep(study: Study, plan: PlanFile, store: Store) -> Declared:

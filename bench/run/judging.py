@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.claims import Presence
 from bench.elsewhere.answers import Answers
 from bench.elsewhere.asked import Found, beside, read_asked, study_of
 from bench.elsewhere.check import Check
@@ -22,8 +23,9 @@ from bench.planned import PlanFile, PlannedTrial, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import USUAL, main_file, views
 from bench.run import declaring
-from bench.run.conductor import Ending, refuse_foreign_folder
+from bench.run.conductor import Ending
 from bench.run.gating import further_gate
+from bench.run.joining import FOLDER, REPORT, having, refuse_foreign_folder
 from bench.run.planning import TrialState, refuse_unjudged
 from bench.store import Store, equal_view
 from bench.study.patch import Tree
@@ -59,9 +61,12 @@ def judge(paths: Sequence[Path], machine: Machine, wanted: Wanted, terminal: Ter
         terminal.note(
             f"{name}: the baseline is {printable(study.baseline)}; `baseline` in {where} names another"
         )
-    with store.lock(), terminal.waiting(f"{name}: judging"):
-        written, plan = _record(answers, study, text, paths, store, terminal)
-        made = views(study, plan, store, gates)
+    store.check_writable()
+    with Presence(store.root, machine.lease_s) as presence:
+        with having(FOLDER, presence, terminal, name), terminal.waiting(f"{name}: judging"):
+            written, plan = _record(answers, study, text, paths, store, terminal)
+        with having(REPORT, presence, terminal, name), terminal.waiting(f"{name}: writing the report"):
+            made = views(study, plan, store, gates)
     states: Counter[TrialState] = Counter(
         "diverged" if trial.diverged else "done" for trial in answers.trials
     )

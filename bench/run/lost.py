@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.claims import Presence
 from bench.errors import shorten
 from bench.files import sweep
 from bench.machine import Machine
@@ -11,20 +12,35 @@ from bench.run.crew import device_of
 from bench.store import PREDICTIONS, VALIDATION, Store
 
 
-def mend_lost(plan: Plan, store: Store, machine: Machine, terminal: Terminal) -> bool:
+def mend_lost(plan: Plan, store: Store, machine: Machine, terminal: Terminal, presence: Presence) -> bool:
     """Whether records went, and with them a trial each that is to be trained again; said of each file.
 
     A verdict would quietly go without a seed whose history or predictions are gone or changed. What killed
-    runs had begun to write goes too.
+    runs had begun to write goes too. Trials that another run has claimed are its business.
     """
-    lost: dict[str, list[str]] = {}
-    home = store.study_dir(plan.study.name)
+    home, claimed = store.study_dir(plan.study.name), presence.claims.names()
     sweep(store.root, home, home / "tables", home / "figures")
-    for id in sorted(plan.file.ids):
-        sweep(store.trial_dir(id))
-        record = store.brief(id)
-        if record is not None and (part := store.lost(record, whole=True)):
-            lost.setdefault(part, []).append(id)
+    sweep(*(store.trial_dir(id) for id in plan.file.ids if id not in claimed))
+    suspects = [id for id in sorted(plan.file.ids) if _lost(id, store)]
+    mine = [id for id in suspects if presence.take(id)]
+    try:
+        return _mend({id: part for id in mine if (part := _lost(id, store))}, plan, store, machine, terminal)
+    finally:
+        for id in mine:
+            presence.claims.release(id)
+
+
+def _lost(id: str, store: Store) -> str:
+    """Which file of a trial is lost; "" for none."""
+    record = store.brief(id)
+    return "" if record is None else store.lost(record, whole=True)
+
+
+def _mend(found: dict[str, str], plan: Plan, store: Store, machine: Machine, terminal: Terminal) -> bool:
+    """found: trial → the file that it lost"""
+    lost: dict[str, list[str]] = {}
+    for id, part in found.items():
+        lost.setdefault(part, []).append(id)
     restored = _restore(plan, lost.get(PREDICTIONS, []), store, machine, terminal)
     if restored:
         told = f"{PREDICTIONS} of {len(restored)} trials was gone or damaged; computed again from weights"

@@ -143,14 +143,17 @@ class Planning:
 
     def _before(self, plan: Plan) -> PlanFile | None:
         """The plan of the last run, of the same images."""
-        file = self.store.study_dir(self.study.name) / "plan.json"
-        before = read_plan_file(file) if file.is_file() else None
+        before = self._last_plan()
         return before if before and before.data_fingerprint == plan.data_fingerprint else None
+
+    def _last_plan(self) -> PlanFile | None:
+        """What the study's folder says of its last plan, of this run or another's."""
+        file = self.store.study_dir(self.study.name) / "plan.json"
+        return read_plan_file(file) if file.is_file() else None
 
     def _declare_looks(self, now: bool) -> tuple[int, ...]:
         """The looks that were declared before the first score, or are now; the study gets their seeds."""
-        study, file = self.study, self.store.study_dir(self.study.name) / "plan.json"
-        before = read_plan_file(file) if file.is_file() else None
+        study, before = self.study, self._last_plan()
         if before and before.looks:
             seeds = look_seeds(study, before.looks, before)
             self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
@@ -182,7 +185,8 @@ class Planning:
         pairs = [
             pair for plan in (now, before) if plan for pair in scored_pairs(self.study, plan, self.store)
         ]
-        if not pairs:
+        declared = self._last_plan()
+        if not pairs or (declared and declared.looks):  # meanwhile, by another run, before it scored
             return
         shown = [f"{arm} against {reference}" for arm, reference in dict.fromkeys(pairs)]
         more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""

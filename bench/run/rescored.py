@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from bench import metrics
+from bench.claims import Presence
 from bench.progress.terminal import Terminal
 from bench.run.planning import lacks
 from bench.store import UNREADABLE, VALIDATION, Predictions, Record, Store
@@ -21,10 +22,11 @@ class Rescored:
     failures: list[str] = field(default_factory=list)
 
 
-def add_metrics(ids: Iterable[str], store: Store, terminal: Terminal) -> Rescored:
+def add_metrics(ids: Iterable[str], store: Store, terminal: Terminal, presence: Presence) -> Rescored:
     """Rewrite the scores of these trials, each record whole, where a metric is new or computes otherwise now.
 
     The numbers are those that a fresh trial would store: its scores too are of the stored probabilities.
+    Trials that another run has claimed are its business.
     """
     now = metrics.versions()
     lacking = [id for id in sorted(ids) if (brief := store.brief(id)) and lacks(brief, now)]
@@ -35,7 +37,9 @@ def add_metrics(ids: Iterable[str], store: Store, terminal: Terminal) -> Rescore
     names = ", ".join(sorted({name for record in behind for name in lacks(record)}))
     with terminal.counting(f"computing {names} from kept predictions", "trials") as count:
         for number, record in enumerate(behind, 1):
-            _add(record, store, found)
+            if presence.take(record.id):
+                _add(record.id, store, found)
+                presence.claims.release(record.id)
             count(number, len(behind))
     if found.without:
         kept = "kept no predictions that can be read"
@@ -43,7 +47,10 @@ def add_metrics(ids: Iterable[str], store: Store, terminal: Terminal) -> Rescore
     return found
 
 
-def _add(record: Record, store: Store, found: Rescored) -> None:
+def _add(id: str, store: Store, found: Rescored) -> None:
+    record = store.read(id)
+    if record is None or not lacks(record):  # another run has done it
+        return
     try:
         said = store.predictions(record.id)
     except UNREADABLE:

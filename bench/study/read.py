@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
-from bench.recipe import HIDDEN_NAME, Data, Frozen, Hidden, Recipe
+from bench.recipe import STUDY_NAME, Data, Frozen, Hidden, Recipe
 from bench.registry import metrics, use
-from bench.study import checks, gates
+from bench.study import checks, datasets, gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.checks import has_local
 from bench.study.code import Code, Outside, nothing, run_in
@@ -23,6 +23,7 @@ from bench.study.file import (
     Criterion,
     Delta,
     Ensemble,
+    Expectation,
     Folds,
     StudyFile,
     Tune,
@@ -30,7 +31,7 @@ from bench.study.file import (
 )
 from bench.study.gates import Gate, Known
 from bench.study.metric import apart, in_share, metric_problem, on, score_problem, slice_problem
-from bench.study.ordered import Ordered, ordered
+from bench.study.ordered import Ordered, claimed, ordered
 from bench.study.patch import Tree
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
@@ -47,7 +48,7 @@ LOCAL_SET = "test"
 class Claim(Frozen):
     """A statement the report judges. ``better`` and ``than`` are arm labels: lists and globs are expanded.
 
-    Of an effect of factors they are its sides, as ``study.effects`` calls them.
+    Of an effect of factors they are its sides, as ``study.effects`` calls them; of levels, a line's ends.
     """
 
     says: str
@@ -55,7 +56,7 @@ class Claim(Frozen):
     than: tuple[str, ...] = ()
     metric: str
     """``local.accuracy``, ``<hidden>.accuracy``, ``gap.<hidden>``, ``cost.seconds``, ``seed_sd``, …"""
-    expect: Literal["better", "no gain", "no difference", "does not converge"] = "better"
+    expect: Expectation = "better"
     margin: float = 0.0
     criterion: Criterion | None = None
     """Of ``does not converge``: what a seed that converges reaches."""
@@ -65,7 +66,7 @@ class Study(Frozen):
     """A checked study: arms built, claims expanded, defaults filled in."""
 
     name: str
-    """The file's stem."""
+    """The file's stem; of one of its data sets ``STEM@NAME``."""
     question: str
     baseline: str
     """Label of the arm the others are measured against."""
@@ -135,7 +136,9 @@ def load(path: Path, outside: Callable[[Path], Outside] = run_in) -> Study:
 
     outside   what becomes of the code that it names, seen from its folder
     """
-    return parse(text_of(path), name=path.stem, file=str(path), outside=outside(path.resolve().parent))
+    text = text_of(path)  # first: it says what is wrong with a path
+    outside_of = outside(path.resolve().parent)
+    return parse(text, name=path.stem, file=datasets.called(path), outside=outside_of)
 
 
 def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Study:
@@ -144,12 +147,12 @@ def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Stu
     The registries offer what ``outside`` finds for it until another study is read.
     """
     # Lower case: some file systems know one folder by "Trials" and "trials".
-    if name.lower() in RESERVED or not re.fullmatch(HIDDEN_NAME, name):
+    if name.lower() in RESERVED or not re.fullmatch(STUDY_NAME, name):
         raise UserError(
             f"{file}: a study is named after its file, and {shorten(name)} cannot be a name\n"
             f"  use letters, digits, - and _, and none of {', '.join(RESERVED)}"
         )
-    table = table_of(text, file)
+    table = datasets.only(table_of(text, file), name, file)
     try:
         code, offered = outside(table)
     except UserError as error:
@@ -170,6 +173,7 @@ class _Reader:
         self.sets: tuple[str, ...] = ()
         """Whose scores can be asked for: ``local`` where there are local test images, then hidden sets."""
         self.effects: EffectClaims | None = None
+        self.ordered: tuple[Ordered, ...] = ()
 
     def study(self, name: str, file: str) -> Study:
         for key, problem in contradictions(self.table):
@@ -192,12 +196,12 @@ class _Reader:
                 self._add("scores", score, f"{problem}   (bench list metrics)")
             elif not problem and not in_share(metrics[score]):
                 self._add("scores", score, "is no share with an interval; the table of every score has it")
+        self.ordered = tuple(self._ordered(written, built))
         claims = [
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
         must = list(self._gates(written, built, primary))
-        in_order = tuple(self._ordered(written, built))
         self.mistakes += checks.of_seeds(written, _seeds(written), self._further_seeds(written))
         self.mistakes += checks.of_fill(self.table.get("data") or {}, built)
         self.mistakes += checks.of_spare(written, built)
@@ -218,7 +222,7 @@ class _Reader:
             scores=tuple(dict.fromkeys(written.scores)),
             claims=tuple(claims),
             gates=tuple(must),
-            ordered=in_order,
+            ordered=self.ordered,
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
 
@@ -296,6 +300,9 @@ class _Reader:
                 self._add(f"{table} slice", column, problem)
             metric = on(metric, column, value)
         written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
+        if claim.over is not None:
+            better, than = self._trend(f"{table} over", claim, metric)
+            return Claim(better=better, than=than, metric=metric, **written)
         if claim.effect is not None:
             better, than = self._effect(f"{table} effect", claim.effect, built)
             return Claim(better=better, than=than, metric=metric, **written)
@@ -317,6 +324,19 @@ class _Reader:
             return self.effects.sides([wanted] if isinstance(wanted, str) else wanted)
         except EffectError as error:
             self._add(path, error.found, str(error))
+            return (), ()
+
+    def _trend(self, path: str, claim: ClaimTable, metric: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a claim over levels compares; a value that falls is better where less is."""
+        score = apart(metric)[0].partition(".")[2]
+        less = metric.startswith(("cost.", "gap.")) or (
+            score in metrics and metrics[score].traits["lower_is_better"]
+        )
+        try:
+            return claimed(claim.over or "", self.ordered, falls=(claim.expect == "falls") != less)
+        except ValueError as error:
+            if len(self.ordered) == len(self.table.get("ordered", [])):  # else that is the mistake
+                self._add(path, claim.over, str(error))
             return (), ()
 
     def _labels(self, path: str, wanted: str | list[str], built: Arms) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.claims import Presence
 from bench.commands.clean import Wanted, clean
 from bench.errors import UserError
 from bench.machine import Machine
@@ -51,7 +52,9 @@ def record(id: str, versions: dict[str, int | str]) -> Record:
 def contents(machine: Machine) -> set[str]:
     root = machine.results.parent
     return {
-        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name != ".lock"
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_file() and ".claims" not in str(path)
     }
 
 
@@ -112,9 +115,9 @@ def test_looking_at_an_empty_machine_makes_no_folder(tmp_path: Path):
 
 
 def test_one_looks_while_a_run_works_but_does_not_delete(machine: Machine):
-    with Store(machine.results).lock():
+    with Presence(machine.results):
         assert "nothing deleted" in clean(machine, Wanted(weights=True), delete=False)
-        with pytest.raises(UserError, match="another bench run is working"):
+        with pytest.raises(UserError, match="another run is working"):
             clean(machine, Wanted(weights=True), delete=True)
 
 

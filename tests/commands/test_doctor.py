@@ -1,13 +1,12 @@
-import os
 from pathlib import Path
 
 import pytest
 
+from bench.claims import Presence, told
 from bench.commands import doctor
 from bench.commands.doctor import examine
 from bench.machine import Machine
-from bench.progress.board import Beacon, Board
-from bench.store import Store
+from bench.progress.board import Board
 
 
 def test_a_machine_that_can_write_is_well(tmp_path: Path):
@@ -63,8 +62,8 @@ def test_whether_processes_share_a_gpus_processors_is_told(tmp_path: Path, monke
 
 
 def test_a_run_at_work_is_named(tmp_path: Path):
-    with Store(tmp_path).lock():
-        Beacon(tmp_path).show(Board("cells", 12))
+    with Presence(tmp_path) as presence:
+        presence.tell(**Board("cells", 12).as_data())
         text, well = examine(Machine(results=tmp_path, cache=tmp_path))
     assert well
-    assert f"running    cells: 0/12, process {os.getpid()}" in text
+    assert f"running    cells: 0/12, {told(presence.owner)}" in text

@@ -8,6 +8,7 @@ import pytest
 from tiny import FLIPS, HIDDEN, machine_in, write_study
 
 from bench import briefs, metrics
+from bench.claims import Presence, told
 from bench.commands.plan import plan_text
 from bench.commands.report import Wanted, reports
 from bench.commands.status import status
@@ -16,7 +17,7 @@ from bench.execute import Event, Job, Place
 from bench.execute.records import base, write_failure
 from bench.machine import Machine
 from bench.plan import Run
-from bench.progress.board import Beacon, board
+from bench.progress.board import board
 from bench.run.planning import prepare
 from bench.store import Record, Store
 
@@ -64,7 +65,7 @@ def test_every_state_is_counted_and_drawn(tmp_path: Path) -> None:
     assert "  flips  !···" in text
     assert json.loads(status([Path("tiny.toml")], machine, as_json=True)) == {
         "studies": {"tiny": counts},
-        "running": None,
+        "running": [],
     }
 
 
@@ -83,15 +84,20 @@ def test_another_terminal_sees_what_runs_now(tmp_path: Path) -> None:
     jobs = [Job(run) for run in runs]
     shown = board("tiny", jobs, 2)
     shown.listen(Event("epoch", runs[0].trial.id, "none", 0, "", at=AT))
-    store = Store(machine.results)
-    with store.lock():
-        Beacon(machine.results).show(shown)
+    with Presence(machine.results) as one, Presence(machine.results) as other:
+        one.tell(**shown.as_data())
         text = status([], machine, as_json=False)
-    assert "running   tiny: 0/4 in 0 s, 2 at once" in text
+        (told_one, told_other) = sorted([one, other], key=lambda each: each.owner)
+        assert [run["owner"] for run in json.loads(status([], machine, as_json=True))["running"]] == [
+            told_one.owner,
+            told_other.owner,
+        ]
+    assert f"running   tiny: 0/4 in 0 s, 2 at once, about 0 s left ({told(one.owner)})" in text
+    assert "running   at its start: reading and checking" in text
     assert "◐ none s0  1/2 ep 5/10  loss 0.250  val accuracy 50.0 %  1,200/s" in text
     assert "  none   ◐·" in text
     assert text.splitlines()[0] == "tiny  1 running · 3 missing"
-    assert "running" not in status([], machine, as_json=False), "that run was killed: nobody holds the folder"
+    assert "running" not in status([], machine, as_json=False)
 
 
 def test_a_study_that_never_ran_is_told_apart_from_an_empty_folder(tmp_path: Path) -> None:
@@ -152,7 +158,7 @@ def test_five_thousand_records_are_told_in_little_more_than_it_takes_to_read_the
 
 def test_the_first_seconds_of_a_run_are_told_from_a_folder_without_studies(tmp_path: Path) -> None:
     machine = machine_in(tmp_path)
-    with Store(machine.results).lock():
+    with Presence(machine.results):
         assert "a run is at work that is still reading" in status([], machine, as_json=False)
         with pytest.raises(UserError, match="holds no study 'tiny'; a run is at work there"):
             status([Path("tiny")], machine, as_json=False)

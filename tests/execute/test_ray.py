@@ -212,8 +212,9 @@ def test_a_node_must_see_the_results_of_the_conductor(tmp_path: Path) -> None:
     setting = Place(tmp_path / "results", tmp_path / "cache")
     assert "does not see" in _look(setting, "abc")
     setting.results.mkdir()
-    (setting.results / TOKEN).write_text("abc")
+    (setting.results / f"{TOKEN}-abc").write_text("abc")
     assert _look(setting, "abc") == ""
+    (setting.results / f"{TOKEN}-def").write_text("abc")
     assert "something else" in _look(setting, "def")
     (tmp_path / "file").write_text("in the way")
     assert "cannot write" in _look(replace(setting, cache=tmp_path / "file"), "abc")

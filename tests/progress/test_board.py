@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from boards import Clock, cells
 
 from bench.execute import Event
-from bench.progress.board import BEACON, Beacon, Board, Cell, read_beacon, row
+from bench.progress.board import Board, Cell, row
 from bench.progress.screen import curve_rows
 
 
@@ -77,25 +75,6 @@ def test_many_trials_of_an_arm_are_counted() -> None:
     many = [*cells(a="d" * 30 + "m" * 5 + "x").values()]
     assert row(many) == "30 ●  1 ✗  5 ·"
     assert row(many[:3]) == "●●●"
-
-
-def test_a_beacon_says_how_it_stands_at_most_once_a_second(tmp_path: Path, clock: Clock) -> None:
-    board = Board("s", 2, cells=cells(a="mm"), clock=clock)
-    beacon = Beacon(tmp_path)
-    beacon.show(board)
-    before = (tmp_path / BEACON).read_bytes()
-    board.end(event("a0", "done"))
-    beacon.show(board)
-    assert (tmp_path / BEACON).read_bytes() == before
-    beacon.close()
-    assert [file.name for file in tmp_path.iterdir()] == []
-
-
-def test_a_beacon_that_cannot_be_written_or_read_is_no_error(tmp_path: Path, clock: Clock) -> None:
-    Beacon(tmp_path / "gone").show(Board("s", 1, clock=clock))
-    assert read_beacon(tmp_path) is None
-    (tmp_path / BEACON).write_text("{")
-    assert read_beacon(tmp_path) is None
 
 
 def test_a_trial_that_runs_is_told_with_its_curve_until_it_ends(clock: Clock) -> None:

@@ -217,12 +217,6 @@ def test_a_study_that_moved_keeps_its_folder(tmp_path: Path) -> None:
     assert go(new, tmp_path).ran == 0
 
 
-def test_a_second_run_on_one_results_folder_is_refused(tmp_path: Path) -> None:
-    study = write_study(tmp_path)
-    with Store(tmp_path / "results").lock(), pytest.raises(UserError, match="another bench run"):
-        go(study, tmp_path)
-
-
 def test_trials_come_seed_by_seed_so_that_an_early_stop_leaves_pairs(tmp_path: Path) -> None:
     machine = machine_in(tmp_path)
     plan = prepare(write_study(tmp_path, seeds=2), machine)

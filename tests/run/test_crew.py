@@ -2,49 +2,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scripted import Script, Scripted, labels
 from tiny import machine_in, write_study
 
+from bench.claims import Presence, at_work
 from bench.errors import UserError
-from bench.execute import Event, Job, Listener, Place
-from bench.execute.records import ended
-from bench.progress.board import BEACON, read_beacon
+from bench.execute import Job, Place
 from bench.progress.terminal import Terminal
 from bench.run.crew import Crew, Patience, _heeding_signals, crew, seconds_of
 from bench.run.planning import prepare
 from bench.store import Store
-
-Script = Callable[[Job], str]
-"""How a job ends: ``done``, or the cause of its failure."""
-
-
-class Scripted:
-    """An executor that trains nothing: jobs end as a script says, in the order given."""
-
-    def __init__(self, script: Script) -> None:
-        self.script, self.stopping, self.workers = script, False, 2
-        self.batches: list[list[Job]] = []
-
-    def run(self, jobs: Sequence[Job], listen: Listener) -> Iterator[Event]:
-        self.batches.append(list(jobs))
-        for job in jobs:
-            if self.stopping:
-                return
-            listen(replace(ended(job, "done", ""), kind="started"))
-            how = self.script(job)
-            failed = replace(ended(job, "failed", f"{how}: so it goes"), cause=how.removeprefix("apart "))
-            failed = replace(failed, apart=how.startswith("apart "))
-            yield ended(job, "done", "") if how == "done" else failed
-
-    def stop(self) -> None:
-        self.stopping = True
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -54,15 +24,13 @@ def jobs(tmp_path: Path) -> list[Job]:
 
 def crew_with(script: Script, folder: Path, max_failures: int | None = None) -> tuple[Crew, Scripted]:
     (folder / "results").mkdir(exist_ok=True)
-    setting = Place(folder / "results", folder / "cache")
-    hands = Crew(setting, machine_in(folder), Terminal(quiet=True), Patience(max_failures=max_failures))
+    presence = Presence(folder / "results", lease_s=600.0)
+    setting = Place(folder / "results", folder / "cache", owner=presence.owner)
+    patience = Patience(max_failures=max_failures)
+    hands = Crew(setting, machine_in(folder), Terminal(quiet=True), presence, patience)
     executor = Scripted(script)
     hands._executor = executor
     return hands, executor
-
-
-def labels(jobs: Sequence[Job]) -> list[str]:
-    return [f"{job.run.arm} {job.run.trial.replicate.seed} #{job.attempt}" for job in jobs]
 
 
 def test_a_killed_trial_gets_two_more_attempts_when_the_others_are_through(
@@ -128,15 +96,15 @@ def test_who_asks_for_turns_hears_why_there_are_none(
     jobs: list[Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = Place(tmp_path / "results", tmp_path / "cache", "cuda")
-    hands = Crew(place, machine_in(tmp_path, gang=4), Terminal())
+    hands = Crew(place, machine_in(tmp_path, gang=4), Terminal(), Presence(place.results))
     hands._say_lonely(jobs)
     hands._say_lonely(jobs)
     said = capsys.readouterr().err
     assert said.count("gang = 4: without graph = true trials of one process wait for each other's") == 1
-    Crew(place, machine_in(tmp_path), Terminal())._say_lonely(jobs)
+    Crew(place, machine_in(tmp_path), Terminal(), hands.presence)._say_lonely(jobs)
     assert capsys.readouterr().err == ""
     machine = machine_in(tmp_path, executor="ray", gang=2, device="cpu")
-    with crew(machine, tmp_path, Terminal(), keep_weights=False, smoked=False):
+    with crew(machine, hands.presence, Terminal(), keep_weights=False, smoked=False):
         assert "gang = 2: with --executor ray trials take no turns" in capsys.readouterr().err
 
 
@@ -207,24 +175,23 @@ def test_a_run_says_how_far_it_is_while_it_runs_and_not_afterwards(jobs: list[Jo
     store = Store(tmp_path / "results")
 
     def script(job: Job) -> str:
-        hands._beacon._last = 0.0  # whatever it wrote within the last second
-        said.append(read_beacon(store.root))
+        hands._told_at = -10.0  # whatever it told within the last second
+        said.append(at_work(store.root))
         return "done"
 
     hands, _ = crew_with(script, tmp_path)
-    with store.lock():
+    with hands.presence:
         hands.run("s", jobs)
-    assert said[0] is not None
-    assert said[1] is not None
-    assert (said[1]["title"], said[1]["ended"], said[1]["total"]) == ("s", 1, 4)
-    assert read_beacon(store.root) is None, "nobody holds the folder: left behind"
-    hands.close()
-    assert not (store.root / BEACON).exists()
+    assert (said[1][0]["title"], said[1][0]["ended"], said[1][0]["total"]) == ("s", 1, 4)
+    assert at_work(store.root) == []
 
 
 def test_a_crew_of_one_runs_in_this_process(jobs: list[Job], tmp_path: Path) -> None:
     machine, terminal = machine_in(tmp_path), Terminal(quiet=True)
-    with crew(machine, machine.results, terminal, keep_weights=False, smoked=False) as hands:
+    with (
+        Presence(machine.results) as presence,
+        crew(machine, presence, terminal, keep_weights=False, smoked=False) as hands,
+    ):
         assert hands.run("s", jobs[:1]) == []
         assert hands.run("s", []) == []
     record = Store(machine.results).read(jobs[0].run.trial.id)

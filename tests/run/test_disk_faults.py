@@ -53,7 +53,7 @@ batch_size = { choices = [16, 32] }
 DEEP = bool(os.environ.get("DEEP"))
 SHARE = 1 if DEEP else 40
 PART, PARTS = map(int, os.environ.get("FAULTS", "1/1").split("/"))
-CALLS = ("fsync", "replace", "mkdir")
+CALLS = ("fsync", "replace", "rename", "mkdir")
 
 
 class Faults:

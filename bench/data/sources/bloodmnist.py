@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.claims import alone
 from bench.data.content import Asked, Located
 from bench.data.reader import Reader
 from bench.data.sources.npz import npz
@@ -73,12 +74,11 @@ def fetch(path: Path, progress: Count | None = None) -> Path:
     address. Raises UserError, with the ways out, when the server cannot be reached or sends something else.
     """
     import pooch
-    from filelock import FileLock
 
     file = next(file for file in FILES if file.name == path.name)
     url = f"{os.environ.get('BENCH_BLOODMNIST_URL', RECORD).rstrip('/')}/{file.name}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with alone(path.parent, f"download-{path.stem}"):
         if path.exists():
             if pooch.file_hash(str(path), alg="md5") != file.md5:
                 raise UserError(
