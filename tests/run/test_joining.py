@@ -224,7 +224,7 @@ def test_a_run_that_joins_shares_the_trials_of_one_that_is_there(tmp_path: Path,
     other.claims.release(jobs[0].run.trial.id)
     thread.join()
     (ending,) = endings
-    assert (ending.ran, dict(ending.counts), ending.exit_code) == (3, {"done": 4}, 0)
+    assert (ending.ran, ending.elsewhere, dict(ending.counts), ending.exit_code) == (3, 1, {"done": 4}, 0)
     go(write_study(tmp_path / "alone", seeds=2), tmp_path / "alone")
     shared, alone = (Store(folder / "results").records() for folder in (tmp_path, tmp_path / "alone"))
     assert list(map(equal_view, shared)) == list(map(equal_view, alone))
