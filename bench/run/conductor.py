@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.claims import Presence
@@ -263,7 +263,9 @@ class _Conduct:
         wanted   trials that alone are asked for; None: all
         """
         store, study = self.planning.store, plan.study
-        jobs = _jobs(plan, store, self.options, self.terminal)
+        # what others have just tried again is not tried again for that
+        options = self.options if wanted is None else replace(self.options, retry=())
+        jobs = _jobs(plan, store, options, self.terminal)
         jobs = [job for job in jobs if wanted is None or job.run.trial.id in wanted]
         jobs = [job for job in jobs if _what(job) not in self.asked]
         known = hours.took(plan, store.brief)
