@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError
+from bench.judge import whole
 from bench.judge.results import Row, rows
 from bench.judge.used import as_used
 from bench.store import Store
@@ -20,7 +21,8 @@ def results(path: str | os.PathLike[str] = "results", study: str | None = None) 
     """Every score of every planned trial, a row for each trial, scored set and metric.
 
     path    a results folder: ``results``, ``results/reference``, ``results/smoke-runs``
-    study   one study of it by name; without it all of them
+    study   one study of it by name; without it all of them. Of one with several data sets all of them,
+            each the study ``NAME@DATASET``
 
     Columns: ``study, arm, seed, fold, role, set, metric, value, status, seconds, trial``, described in
     docs/results-in-pandas.md. Trials that diverged, failed or have not run have their rows too, with NaN as
@@ -31,7 +33,7 @@ def results(path: str | os.PathLike[str] = "results", study: str | None = None) 
     import pandas as pd
 
     store = Store(Path(path))
-    names = planned(store) if study is None else [study]
+    names = planned(store) if study is None else whole.parts(study, store) or [study]
     if not names:
         raise UserError(f"{store.root} holds no study; bench run STUDY makes one, --results names its folder")
     found = [row for name in names for row in _rows(name, store)]

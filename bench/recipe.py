@@ -28,6 +28,8 @@ from bench.errors import UserError, shorten
 from bench.registry import Registry
 
 HIDDEN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+STUDY_NAME = HIDDEN_NAME[:-1] + "(@" + HIDDEN_NAME[1:-1] + ")?$"
+"""A file's stem; behind @ one of its data sets."""
 STAGE = re.compile(r"none|head|all|top:[1-9]\d*|fraction:(0?\.\d*[1-9]\d*|1(\.0+)?)")
 
 

@@ -37,6 +37,11 @@ class Sliced:
         chosen: NDArray[np.uint64] = self.ids[self.codes[column] == value]
         return chosen
 
+    def at(self, column: str, value: str) -> NDArray[np.uint64]:
+        """The same of the value itself; none where no image has it."""
+        names = self.names.get(column, ())
+        return self.of(column, names.index(value)) if value in names else self.ids[:0]
+
 
 def write(sets: Mapping[str, Sliced]) -> bytes:
     """The file's content, the same bytes for the same sets."""

@@ -26,7 +26,7 @@ from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
 from bench.files import content_of, move, opened, sweep, sync_folder, write_whole
 from bench.predictions import UNREADABLE, Predictions, read_archive, save_predictions
-from bench.recipe import HIDDEN_NAME
+from bench.recipe import STUDY_NAME
 from bench.record import ID, Brief, Record, equal_view, why_unreadable
 from bench.slices import Sliced
 from bench.study.read import RESERVED
@@ -83,7 +83,7 @@ class Store:
 
     def study_dir(self, name: str) -> Path:
         """Folder of one study; UserError for a name that cannot be one."""
-        if not re.fullmatch(HIDDEN_NAME, name) or name.lower() in RESERVED:
+        if not re.fullmatch(STUDY_NAME, name) or name.lower() in RESERVED:
             raise UserError(
                 f"a study cannot be called {shorten(name)}: letters, digits, - and _ are allowed, "
                 f"{', '.join(RESERVED)} are taken\n    rename the study's file"

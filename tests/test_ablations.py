@@ -16,20 +16,23 @@ from bench.commands import scaffold
 from bench.data import fingerprint
 from bench.plan import Replicate, Run, Source, make_plan
 from bench.recipe import Data, Hidden
-from bench.study import read
+from bench.study import datasets, read
 from bench.study.smoke import smoke
 from bench.tune import search
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDIES = sorted((ROOT / "ablations").glob("*.toml"))
+FILES = sorted((ROOT / "ablations").glob("*.toml"))
+STUDIES = [study for file in FILES for study in datasets.files(file)]
+"""Of a file with several data sets a study for each."""
 of_each = pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
+of_each_file = pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
 load = functools.cache(read.load)
 GOLDEN = ROOT / "tests" / "golden" / "ids.txt"
 
 
-@of_each
-def test_a_study_opens_with_its_question_and_cost(study: Path):
-    head = study.read_text("utf-8")
+@of_each_file
+def test_a_study_opens_with_its_question_and_cost(file: Path):
+    head = file.read_text("utf-8")
     assert head.startswith("# Question")
     assert "# Cost" in head
 
@@ -52,9 +55,9 @@ def schema() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(json.loads(scaffold.schema()))
 
 
-@of_each
-def test_the_schema_accepts_a_study(study: Path):
-    errors = schema().iter_errors(tomllib.loads(study.read_text("utf-8")))
+@of_each_file
+def test_the_schema_accepts_a_study(file: Path):
+    errors = schema().iter_errors(tomllib.loads(file.read_text("utf-8")))
     assert [error.message for error in errors] == []
 
 

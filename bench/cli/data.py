@@ -40,6 +40,13 @@ def data_inspect(
             show_default=False,
         ),
     ],
+    which: Annotated[
+        str,
+        typer.Option(
+            "--set",
+            help="Of a study, a hidden set's name; of a source, hidden: then it is one set, and not split.",
+        ),
+    ] = "local",
     size_px: Annotated[
         int | None,
         typer.Option(
@@ -68,7 +75,7 @@ def data_inspect(
     from bench.commands import inspect_page as pages
     from bench.progress.terminal import Terminal
 
-    seen = commands.inspect(source, size_px, machine_of(), Terminal(quiet=quiet))
+    seen = commands.inspect(source, size_px, machine_of(), Terminal(quiet=quiet), which)
     print(commands.as_json(seen) if as_json else commands.as_text(seen))
     for file, write in ((html, pages.write_html), (png, pages.write_png)):
         if file is not None:

@@ -71,7 +71,11 @@ def new(
         wanted = scaffold.Wanted(source, hidden or (), upright)
         file = scaffold.suited(name, Path.cwd(), wanted, machine_of(), Terminal().note)
         print(file)
-        print(f"next:  bench plan {file}   bench run {file}", file=sys.stderr)
+        print(
+            f"next:  bench plan {file} --probe   (what it would train, and how long that takes here)\n"
+            f"       bench run {file}            (trains it; interrupted and run again, it goes on)",
+            file=sys.stderr,
+        )
         return
     file = scaffold.new(name, Path.cwd(), component=component)
     print(file)

@@ -91,7 +91,7 @@ def run(
 
     terminal = Terminal(quiet=quiet, as_json=as_json)
     with terminal.waiting("starting"):
-        from bench.run import conductor
+        from bench.run import conductor, several
         from bench.run.crew import Patience, seconds_of
         from bench.run.hours import Budget
 
@@ -109,15 +109,15 @@ def run(
     code = 0
     for study in studies:
         try:
-            ending = conductor.run_study(study, machine, options, terminal)
+            for each, ending in several.run_each(study, machine, options, terminal):
+                say_end(each, ending, quiet=quiet, as_json=as_json)
+                code = max(code, ending.exit_code)
         except KeyboardInterrupt as stopped:
             what = f" ({stopped})" if str(stopped) else ""
             print(
                 f"\ninterrupted{what}; finished trials are kept, the same command continues", file=sys.stderr
             )
             raise typer.Exit(130) from None
-        say_end(study, ending, quiet=quiet, as_json=as_json)
-        code = max(code, ending.exit_code)
     raise typer.Exit(code)
 
 
@@ -206,13 +206,14 @@ def plan(
     """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
     from bench.commands.plan import plan_json, plan_text
     from bench.progress.terminal import Terminal
+    from bench.study.datasets import files
 
     machine = machine_of(results=results, device=device)
     if no_code and hours is not None:
         raise UserError("--hours asks what trials take, which --no-code cannot know; give one of the two")
     if probe and no_code:
         raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
-    for study in studies:
+    for study in (each for named in studies for each in files(named)):
         with Terminal().waiting(f"{study.stem}: reading the study, finding its images"):
             text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)
         if probe:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError, did_you_mean
+from bench.judge import whole
 from bench.judge.comparing import Comparison, Pair, Side, compare
 from bench.judge.used import as_used
 from bench.machine import Machine
@@ -54,7 +55,7 @@ def _side(written: str, store: Store) -> Side:
 def _split(written: str, store: Store) -> tuple[str, str]:
     """``STUDY`` or ``STUDY/ARM``; an arm may hold a slash, a study may not."""
     name, _, arm = written.partition("/")
-    if name not in planned(store):
+    if name not in planned(store) and not whole.parts(name, store):
         raise UserError(f"{store.root} holds no study {name!r}; {did_you_mean(name, planned(store))}")
     return name, arm
 

@@ -26,8 +26,9 @@ def lines(study: Study, plan: PlanFile, store: Store) -> Iterator[str]:
             yield f"{len(declared.scored)} of them other studies have scored already"
         return
     yield f"{made}, {delta}: frozen" + (", as it was last run" if declared.later else f" {declared.at[:10]}")
-    yield from changes(declared, study)
-    late_ones = late_keys(declared, study)
+    sliced = store.slices(study.name)
+    yield from changes(declared, study, sliced)
+    late_ones = late_keys(declared, study, sliced)
     yield from (f"{LATE}: {arm} against {other} on {metric}" for arm, other, metric in late_ones[:MOST])
     if len(late_ones) > MOST:
         yield f"{LATE}: {len(late_ones) - MOST} more"

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError, shorten
+from bench.errors import UserError, did_you_mean, shorten
 from bench.judge.accounts import lines
+from bench.judge.findings import LOCAL
 from bench.machine import Machine
 from bench.plan import Account, Replicate, Source, replicates_of
 from bench.progress.terminal import Terminal
-from bench.recipe import Data
+from bench.recipe import Data, External
 from bench.registry import sources
 
 if TYPE_CHECKING:
@@ -24,29 +25,43 @@ SHOWN = 10
 NAME_WIDTH = 34
 
 
-def inspect(written: str, size_px: int | None, machine: Machine, terminal: Terminal) -> Inspection:
-    """Look at ``written``: a source as a study writes it, or the path of a study file. Raises UserError."""
+def inspect(
+    written: str, size_px: int | None, machine: Machine, terminal: Terminal, which: str = LOCAL
+) -> Inspection:
+    """Look at ``written``: a source as a study writes it, or the path of a study file. Raises UserError.
+
+    which   of a study a set: local, or a hidden one of another source; of a source ``local`` or ``hidden``
+    """
     from bench.data import inspect as room
 
-    data, source, replicate = _subject(written, size_px, machine)
+    data, source, replicate = _subject(written, size_px, machine, which)
     return room.inspect(data, source, machine.cache, terminal.counting, replicate)
 
 
-def _subject(written: str, size_px: int | None, machine: Machine) -> tuple[Data, Source, Replicate]:
+def _subject(
+    written: str, size_px: int | None, machine: Machine, which: str
+) -> tuple[Data, Source, Replicate | None]:
+    """How it is opened, where it is, and which split is meant; None of a hidden set."""
+    from bench.data.foreign import as_written
     from bench.data.locator import DiskLocator
     from bench.study.read import load
 
-    folder, replicate = Path.cwd(), Replicate(0)
+    folder, replicate, others = Path.cwd(), Replicate(0), ["hidden"]
     if written.endswith(".toml"):
         study = load(Path(written))
         data, folder, replicate = study.data, Path(written).resolve().parent, replicates_of(study)[0]
+        foreign = {name: one for name, one in study.hidden.items() if isinstance(one, External)}
+        others, data = list(foreign), as_written(foreign[which], data) if which in foreign else data
     else:
         if sources.problem(written):
             raise _no_source(written)
         data = Data(source=written)
+    if which not in (LOCAL, *others):
+        raise UserError(f'--set "{which}": {did_you_mean(which, [LOCAL, *others])}')
     if size_px is not None:
         data = data.model_copy(update={"size_px": size_px})
-    return data, DiskLocator(machine, folder).source(data.source, data), replicate
+    source = DiskLocator(machine, folder).source(data.source, data)
+    return data, source, replicate if which == LOCAL else None
 
 
 def _no_source(written: str) -> UserError:
@@ -72,7 +87,8 @@ def _head(seen: Inspection) -> list[str]:
     images = seen.images
     colour = "colour" if images.images.shape[3] == 3 else "gray"
     return [
-        f"{_printed(seen.data.source)}   {len(images):,} images · {len(images.classes)} classes · {colour}",
+        f"{_printed(seen.data.source)}   {len(images):,} images · {len(images.classes)} classes · {colour}"
+        f"{' · a hidden set: all of it is scored, nothing split or dropped' * seen.hidden}",
         f"native sizes   {_sizes(seen)}; looked at with {seen.data.size_px} px",
         f"imbalance      {seen.imbalance:.1f} : 1, the largest class over the smallest",
         *_files(seen),
@@ -127,9 +143,10 @@ def _sizes(seen: Inspection) -> str:
 
 
 def _classes(seen: Inspection) -> list[str]:
-    """Classes down; images, outliers, what is left and its three sides across."""
-    columns = [("images", seen.counts), ("outliers", seen.outliers), ("left", seen.counts - seen.outliers)]
-    columns += list(seen.sides.items())
+    """Classes down; images across, and but of a hidden set outliers, what is left and its three sides."""
+    columns = [("images", seen.counts)]
+    if not seen.hidden:
+        columns += [("outliers", seen.outliers), ("left", seen.counts - seen.outliers), *seen.sides.items()]
     names = [_cut(name) for name in seen.images.classes]
     width = max(map(len, [*names, "all"]))
     rows = [[f"{int(values[k]):,}" for _, values in columns] for k in range(len(names))]
@@ -149,10 +166,8 @@ def _identical(seen: Inspection) -> list[str]:
     if not clusters:
         return ["identical images   none"]
     copies = sum(len(cluster.members) for cluster in clusters)
-    lines = [
-        f'identical images   {many(len(clusters), "cluster")}, {copies:,} images; outliers = "drop" '
-        f"removes {dropped:,} of them"
-    ]
+    fates = "all are scored" if seen.hidden else f'outliers = "drop" removes {dropped:,} of them'
+    lines = [f"identical images   {many(len(clusters), 'cluster')}, {copies:,} images; {fates}"]
     lines += [f"  {_cluster_line(seen, cluster)}" for cluster in worst_first(seen)[:SHOWN]]
     return lines + _more(len(clusters))
 
@@ -165,7 +180,9 @@ def _cluster_line(seen: Inspection, cluster: Cluster) -> str:
 def fate(cluster: Cluster) -> str:
     """What ``outliers = "drop"`` does with a cluster, and why."""
     if cluster.reason == "labels disagree":
-        return "CONFLICT, labels disagree: all dropped"
+        return f"CONFLICT, labels disagree{': all dropped' * bool(cluster.dropped)}"
+    if not cluster.dropped:
+        return "all stay"
     return "3 or more: all dropped" if len(cluster.members) == len(cluster.dropped) else "one stays"
 
 
@@ -188,7 +205,7 @@ def _near(seen: Inspection) -> list[str]:
         unlike = of_unlike(seen, groups)
         lines = [
             f"near-duplicates    {many(len(groups), 'group')}, {sum(map(len, groups)):,} images, the largest "
-            f"of {len(groups[0])}; each stays on one side of every split",
+            f"of {len(groups[0])}{'' if seen.hidden else '; each stays on one side of every split'}",
             f"  more than copies of one image: {len(unlike)}",
             *(f"  {_group_line(seen, group)}" for group in unlike[:SHOWN]),
             *_more(len(unlike)),
@@ -278,6 +295,7 @@ def as_data(seen: Inspection) -> dict[str, Any]:
         "imbalance": seen.imbalance,
         "group_sizes": None if seen.group_sizes is None else sorted(seen.group_sizes.tolist()),
         "classes": classes,
+        "hidden": seen.hidden,
         "split_problem": seen.problem,
         "split_missed": list(seen.missed),
         "identical": [_cluster_data(seen, cluster) for cluster in seen.findings.exact],

@@ -86,6 +86,7 @@ def write_png(seen: Inspection, file: Path) -> Path:
 
     removed = int(seen.findings.outlier.sum())
     title = f'{seen.data.source}: outliers = "drop" removes {removed:,} of {len(seen.images):,} images (red)'
+    title = f"{seen.data.source}: copies in a hidden set, which all stay" if seen.hidden else title
     more = len(seen.findings.exact) - ON_PAGE
     title += f"; {more} more clusters are not shown" if more > 0 else ""
     return sheets.save(sheets.draw(title, dropped_strips(seen)), file)
@@ -99,12 +100,15 @@ def write_html(seen: Inspection, file: Path) -> Path:
 
     pages = environment("bench.commands")
     pages.filters["jpeg"] = lambda tile: base64.b64encode(jpeg(tile.pixels)).decode()
-    removed = (
-        f'{int(seen.findings.outlier.sum()):,} of {len(seen.images):,} images removed by outliers = "drop"'
-    )
+    removed = f"{int(seen.findings.outlier.sum()):,} of {len(seen.images):,} images removed by outliers = "
+    removed = "nothing of a hidden set is dropped" if seen.hidden else f'{removed}"drop" (red)'
     sections = [
-        ("Identical images", f"{removed} (red)", dropped_strips(seen)),
-        ("Near-duplicates", "a group stays on one side of every split", near_strips(seen)),
+        ("Identical images", removed, dropped_strips(seen)),
+        (
+            "Near-duplicates",
+            "" if seen.hidden else "a group stays on one side of every split",
+            near_strips(seen),
+        ),
         ("Suspects", "to look at, never dropped", suspect_strips(seen)),
     ]
     page = pages.get_template("inspect.html.j2").render(

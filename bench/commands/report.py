@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import report
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError
+from bench.judge import whole
 from bench.judge.used import as_used
 from bench.machine import Machine
+from bench.report import pooled
 from bench.run.planning import SMOKE_FOLDER
 from bench.store import Store
 
@@ -36,7 +39,9 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
     store = Store(machine.results)
     if asked.check and not studies and reference and (machine.results / "reference").is_dir():
         store = Store(machine.results / "reference")
-    names = [Path(name).stem if name.endswith(".toml") else name for name in studies] or planned(store)
+    asked_for = [Path(name).stem if name.endswith(".toml") else name for name in studies]
+    asked_for = asked_for or [*planned(store), *whole.wholes(store)]
+    names = list(dict.fromkeys(one for name in asked_for for one in (*whole.parts(name, store), name)))
     if not names and not asked.check:
         raise UserError(f"{store.root} holds no study to report on; bench run STUDY makes one")
     stale = 0
@@ -58,21 +63,32 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
 
 
 def _one(name: str, store: Store, asked: Wanted) -> bool:
-    plan = read_plan(name, store)
     folder = store.study_dir(name)
-    study = as_used(plan, store)
+    files = _of_all(name, store) if whole.parts(name, store) else _of_one(name, store)
     if asked.no_cost:
-        _print(report.files(study, plan, store, asked.formats, cost=False))
+        _print(files(asked.formats, cost=False))
         return False
     if not asked.check:
-        written = report.write_report(study, plan, store, formats=asked.formats)
+        wanted = [*asked.formats, *(each for each in report.present(folder) if each not in asked.formats)]
+        written = report.write_files(files(wanted), folder, store, asked.formats)
         there = written.is_file() or any(written.iterdir() if written.is_dir() else ())
         print(written if there else f"{name}: no figures, for no trial has scores yet")
         return False
-    made = report.files(study, plan, store, {"md", *report.present(folder)})
+    made = files({"md", *report.present(folder)})
     stale = not (folder / "report.md").is_file() or report.differs(folder, made)
     print(f"{name}: {'stale, run bench report' if stale else 'as its records say'}", file=sys.stderr)
     return stale
+
+
+def _of_one(name: str, store: Store) -> Callable[..., dict[str, str]]:
+    """Formats → the files of a study's report."""
+    plan = read_plan(name, store)
+    return functools.partial(report.files, as_used(plan, store), plan, store)
+
+
+def _of_all(name: str, store: Store) -> Callable[..., dict[str, str]]:
+    """The same of the page on several data sets."""
+    return functools.partial(pooled.files, pooled.build(name, store))
 
 
 def _print(files: Mapping[str, str]) -> None:

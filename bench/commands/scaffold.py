@@ -118,6 +118,7 @@ def schema() -> str:
     for key in ("augment", "stages"):
         properties[key] = {"anyOf": [properties[key], BY_INDEX]}
     data = definitions["Data"]["properties"]
+    _several(root, definitions)
     arm = dict(properties) | {"data": _closed({key: data[key] for key in PATCHABLE_DATA})}
     arm[UNSET] = {"type": "array", "items": {"type": "string"}, "description": "Keys back at their defaults."}
     dotted: dict[str, Any] = {r"^[a-z_]+\.": {}}
@@ -132,6 +133,21 @@ def schema() -> str:
     root["properties"]["factors"] = {"type": "object"}
     root |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bench study"}
     return json.dumps(root, indent=1)
+
+
+def _several(root: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """``[data]`` with a source, or ``[datasets.NAME]`` tables that say what it does not."""
+    data = definitions["Data"]
+    hidden = {"hidden": root["properties"]["hidden"]}
+    blocks = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": _closed(data["properties"] | hidden),
+    }
+    root["properties"]["datasets"] = blocks
+    alone = {"required": ["data"], "properties": {"data": {"required": data.pop("required")}}}
+    root["required"].remove("data")
+    root["anyOf"] = [alone, {"required": ["datasets"]}]
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from bench import metrics
 from bench.claims import LEASE_S, at_work, told
 from bench.errors import UserError
+from bench.judge import whole
 from bench.machine import Machine
 from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
 from bench.progress.board import Cell, CellState
@@ -40,7 +41,8 @@ def status(
     store = store_of(machine, smoked=smoked)
     if check:
         store.briefs.forget()
-    names = [path.stem for path in studies] or planned(store)
+    asked = [path.stem for path in studies]
+    names = [one for name in asked for one in whole.parts(name, store) or (name,)] or planned(store)
     runs = at_work(store.root)
     standing: dict[str, States] = {}
     damaged: dict[str, str] = {}
@@ -84,6 +86,8 @@ def read_plan(name: str, store: Store) -> PlanFile:
     """``plan.json`` of a study that was run. Raises UserError when it never was."""
     file = store.study_dir(name) / "plan.json"
     if not file.is_file():
+        if parts := whole.parts(name, store):
+            raise UserError(f"{name} has several data sets, and this is about one: {', '.join(parts)}")
         begun = at_work(store.root)
         hint = "a run is at work there, which may be about to" if begun else "bench run makes it"
         raise UserError(f"{store.root} holds no study {name!r}; {hint}")

@@ -19,7 +19,7 @@ from bench.study.file import Delta
 
 FEW, SMALL = 250, 2000
 """Images: below the first cross-validation, below the second a larger test set."""
-FOLDS = 5
+FOLDS, SEEDS, ARMS = 5, 5, 4
 SHARES = {"train": 0.6, "val": 0.1, "test": 0.3}
 STEPS = 20
 """Least steps of an epoch."""
@@ -174,14 +174,18 @@ def _head(name: str, suit: Suit) -> Iterator[str]:
     place = "at home" if where == "local" else f"on the images of {where}"
     seen = f"{home.images:,} images of {len(home.classes)} classes"
     yield f"# {name}: {seen} were looked at; each line says why it is so."
-    yield "# `bench plan` shows what it would train, `bench run` trains it. Every key: docs/study-format.md"
+    trials = ARMS * (FOLDS if suit.folds else SEEDS)
+    yield f"# `bench plan FILE --probe` tries some steps of each arm and tells how long its {trials} trials"
+    yield "# would take, `bench run FILE` trains them. Every key: docs/study-format.md"
     yield _line("question", f"Which augmentation helps, {place}?")
     yield _line("baseline", "none", "the arm that the others are measured against", 8)
     if suit.folds:
         why = f"{home.images} images are few: each is a test image once"
         yield _line("replicates", {"kind": "folds", "k": FOLDS}, why)
     else:
-        yield _line("seeds", 5, "replicates of every arm, paired: one run cannot tell an arm from luck", 8)
+        yield _line(
+            "seeds", SEEDS, "replicates of every arm, paired: one run cannot tell an arm from luck", 8
+        )
     unequal = f"({suit.imbalance:.1f} : 1)"
     why = {
         "accuracy": f"classes are of like size {unequal}",
@@ -257,7 +261,8 @@ def _recipe(suit: Suit) -> Iterator[str]:
     yield from (f"# {line}" for line in textwrap.wrap(start.why, 100))
     if start.pretrained:
         if "weights" in start.params and "mean" not in start.params:
-            yield "# say mean and std, where these weights were trained with others than timm's"
+            yield "# Pixels are scaled as timm does for this model. Were these weights trained with others,"
+            yield "# add their mean = [r, g, b] and std = [r, g, b] to the model."
         yield f"model      = {_toml({'name': start.name, **start.params})}"
         yield _line(
             "optimizer", {"name": "adam", "lr": 1e-3}, "the head's rate; the rest's is a third of it", 10
@@ -285,18 +290,19 @@ def _recipe(suit: Suit) -> Iterator[str]:
 
 
 def _arms(suit: Suit) -> Iterator[str]:
+    flips: list[Any]
+    moved: dict[str, Any]
     if suit.upright:
         yield "# These images have an up, as was said (--upright): mirrored left to right, not turned."
-        flips: list[Any] = ["flip"]
-        moved = ["flip", {"name": "zoom", "fill": "reflect"}]
-        name = "flips-zoom"
+        name, flips = "flip", ["flip"]
+        more, moved = "zoom", {"name": "zoom", "fill": "reflect"}
     else:
         yield "# Assumed: nothing in these images has an up, as under a microscope, so they may be mirrored"
         yield "# both ways and turned. Where there is one (radiographs, faces, scenes): write with --upright."
-        flips = [{"name": "flip", "vertical_p": 0.5}]
-        moved = [*flips, {"name": "rotate", "degrees": 180.0, "fill": "reflect"}]
-        name = "flips-turned"
+        name, flips = "flips", [{"name": "flip", "vertical_p": 0.5}]
+        more, moved = "rotate", {"name": "rotate", "degrees": 180.0, "fill": "reflect"}
     yield "[arms]"
-    arms = {"none": [], "flips": flips, name: moved, "randaugment": [*flips, "randaugment"]}
+    arms = {"none": [], name: flips, f"{name}-{more}": [*flips, moved]}
+    arms |= {f"{name}-randaugment": [*flips, "randaugment"]}
     for arm, augment in arms.items():
-        yield f"{arm:<12} = {_toml({'augment': augment})}"
+        yield f"{arm:<17} = {_toml({'augment': augment})}"

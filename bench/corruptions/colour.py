@@ -18,7 +18,7 @@ DARKEST = 1 / 255
 """Light that always comes through, so that a density is finite."""
 
 
-@corruptions.register("saturation", group="colour", kin=("saturation",), colour=True)
+@corruptions.register("saturation", group="colour", kin=("saturation",), colour=True, library="kornia")
 def saturation() -> Corruption:
     """Add to the HSV saturation.
 
@@ -31,7 +31,7 @@ def saturation() -> Corruption:
     return Corruption("saturation", (0.05, 0.10, 0.15, 0.17, 0.20), _saturation, colour_only=True)
 
 
-@corruptions.register("hue", group="colour", kin=("hue",), colour=True)
+@corruptions.register("hue", group="colour", kin=("hue",), colour=True, library="kornia")
 def hue() -> Corruption:
     """Turn the hue one way or the other.
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@corruptions.register("rotation", group="geometry", kin=("rotate",))
+@corruptions.register("rotation", group="geometry", kin=("rotate",), library="kornia")
 def rotation() -> Corruption:
     """Turn about the centre, one way or the other.
 
@@ -26,7 +26,7 @@ def rotation() -> Corruption:
     return Corruption("rotation", (10, 20, 30, 45, 60), _rotation)
 
 
-@corruptions.register("zoom", group="geometry", kin=("zoom",))
+@corruptions.register("zoom", group="geometry", kin=("zoom",), library="kornia")
 def zoom() -> Corruption:
     """Enlarge or shrink about the centre.
 
@@ -39,7 +39,7 @@ def zoom() -> Corruption:
     return Corruption("zoom", (1.1, 1.2, 1.3, 1.4, 1.5), _zoom)
 
 
-@corruptions.register("shift", group="geometry", kin=("shift",))
+@corruptions.register("shift", group="geometry", kin=("shift",), library="kornia")
 def shift() -> Corruption:
     """Move in a random direction.
 
@@ -52,7 +52,7 @@ def shift() -> Corruption:
     return Corruption("shift", (0.05, 0.10, 0.15, 0.20, 0.25), _shift)
 
 
-@corruptions.register("crop", group="geometry", kin=("zoom", "shift"))
+@corruptions.register("crop", group="geometry", kin=("zoom", "shift"), library="kornia")
 def crop() -> Corruption:
     """Cut a square from a random place and enlarge it to the whole image.
 

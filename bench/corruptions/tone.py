@@ -15,7 +15,7 @@ CURVES = ("contrast", "autocontrast", "equalize")
 """Augmentations that change contrast."""
 
 
-@corruptions.register("brightness-up", group="tone", kin=("brightness",))
+@corruptions.register("brightness-up", group="tone", kin=("brightness",), library="kornia")
 def brightness_up() -> Corruption:
     """Brighten: all values times a factor, cut at white.
 
@@ -28,7 +28,7 @@ def brightness_up() -> Corruption:
     return Corruption("brightness-up", (1.1, 1.2, 1.3, 1.35, 1.4), _brightness)
 
 
-@corruptions.register("brightness-down", group="tone", kin=("brightness",))
+@corruptions.register("brightness-down", group="tone", kin=("brightness",), library="kornia")
 def brightness_down() -> Corruption:
     """Darken: all values times a factor.
 
@@ -41,7 +41,7 @@ def brightness_down() -> Corruption:
     return Corruption("brightness-down", (0.9, 0.8, 0.7, 0.6, 0.5), _brightness)
 
 
-@corruptions.register("contrast-up", group="tone", kin=CURVES)
+@corruptions.register("contrast-up", group="tone", kin=CURVES, library="kornia")
 def contrast_up() -> Corruption:
     """Raise contrast: distance from the image's mean grey value times a factor, cut at black and white.
 
@@ -55,7 +55,7 @@ def contrast_up() -> Corruption:
     return Corruption("contrast-up", (1.1, 1.15, 1.2, 1.25, 1.3), _contrast)
 
 
-@corruptions.register("contrast-down", group="tone", kin=CURVES)
+@corruptions.register("contrast-down", group="tone", kin=CURVES, library="kornia")
 def contrast_down() -> Corruption:
     """Lower contrast: distance from the image's mean grey value times a factor.
 
@@ -69,7 +69,7 @@ def contrast_down() -> Corruption:
     return Corruption("contrast-down", (0.9, 0.8, 0.7, 0.6, 0.5), _contrast)
 
 
-@corruptions.register("gamma", group="tone", kin=("brightness", "equalize"))
+@corruptions.register("gamma", group="tone", kin=("brightness", "equalize"), library="kornia")
 def gamma() -> Corruption:
     """Bend the tone curve: values to the power of gamma, or of its inverse.
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class Inspection:
     sides: dict[str, Index]
     problem: str = ""
     missed: tuple[str, ...] = ()
+    hidden: bool = False
+    """One set that is only scored: nothing of it is split, or dropped."""
 
     @property
     def counts(self) -> Index:
@@ -102,12 +104,12 @@ class Inspection:
 
 
 def inspect(
-    data: Data, source: Source, cache: Path, counting: Counting, replicate: Replicate | None = None
+    data: Data, source: Source, cache: Path, counting: Counting, replicate: Replicate | None
 ) -> Inspection:
     """Look at a source as the ``[data]`` table of a study means it.
 
     counting   opens a progress counter
-    replicate  whose split is counted; seed 0 when left out
+    replicate  whose split is counted; None: of a hidden set
     Raises UserError for what cannot be read; classes too small to split are not an error here.
     """
     with counting("decoding images") as count:
@@ -116,10 +118,18 @@ def inspect(
         findings = outliers.find(images, cache, count)
     reader = open_source(data, source)
     sizes, far = _remembered(data, source, images, reader, cache, counting)
-    replicate = replicate or Replicate(0)
-    sides, problem, missed = _sides(images, data, replicate, findings, asked_of(source, data, replicate))
     names = reader.names or [f"image {position}" for position in range(len(images))]
+    if replicate is None:
+        findings = _kept(findings)
+        return Inspection(data, source, images, findings, far, names, sizes, {}, hidden=True)
+    sides, problem, missed = _sides(images, data, replicate, findings, asked_of(source, data, replicate))
     return Inspection(data, source, images, findings, far, names, sizes, sides, problem, missed)
+
+
+def _kept(findings: Findings) -> Findings:
+    """The same copies, none of them dropped."""
+    exact = tuple(replace(cluster, dropped=()) for cluster in findings.exact)
+    return replace(findings, exact=exact, outlier=np.zeros_like(findings.outlier))
 
 
 def _sides(

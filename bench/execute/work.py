@@ -170,7 +170,7 @@ class Gang:
                 if not holds(job, place):  # before a checkpoint is written that nobody wants
                     raise ClaimLostError(f"trial {trial.id} was taken over by another run")
             text = f"stage {news.stage}/{news.stages}  epoch {news.epoch}/{news.epochs}  loss {news.loss:.3f}"
-            text += f"  val {100 * news.val_accuracy:.1f}  {news.images_per_s:.0f} img/s"
+            text += f"  val accuracy {100 * news.val_accuracy:.1f} %  {news.images_per_s:.0f} img/s"
             at = vars(news) | ({} if place.device == "cpu" else {"memory_mb": peak_memory_mb(place.device)})
             tell("epoch", text, at)
 
@@ -204,7 +204,7 @@ class Gang:
         if record.status == "pruned":
             return replace(ended(job, "done", f"cut short: {record.message}"), spent=bool(broken))
         # a candidate sees no held-out set
-        validation = f"val {100 * record.validation['accuracy']:.1f}"
+        validation = f"val accuracy {100 * record.validation['accuracy']:.1f} %"
         text = validation if trial.role == "tune" else _scores(job, record.scores)
         return replace(ended(job, "done", text, little=bool(record.little_learned)), spent=bool(broken))
 
@@ -236,7 +236,8 @@ def _score(job: Job, place: Place) -> Event:
 def _scores(job: Job, scores: dict[str, dict[str, float]]) -> str:
     names = {scored.key: scored.name for scored in job.run.sets}
     shown = [(names[key], value["accuracy"]) for key, value in scores.items() if key in names]
-    return "  ".join(f"{'local' if name == 'test' else name} {100 * value:.1f}" for name, value in shown)
+    told = "  ".join(f"{'local' if name == 'test' else name} {100 * value:.1f} %" for name, value in shown)
+    return f"accuracy {told}" if told else ""
 
 
 def _failed(job: Job, place: Place, error: Exception | SystemExit) -> Event:

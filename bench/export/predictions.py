@@ -20,6 +20,7 @@ from bench.progress.terminal import Terminal
 from bench.store import UNREADABLE, Predictions, Store
 from bench.study.patch import Tree
 from bench.study.read import Claim, Study
+from bench.study.sliced import apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +122,8 @@ class Exported:
 
 
 def _carried(claim: Claim, labels: set[str]) -> bool:
-    return not claim.metric.startswith(NOT_TOLD) and {*claim.better, *claim.than} <= labels
+    told = not claim.metric.startswith(NOT_TOLD) and apart(claim.metric)[1] is None
+    return told and {*claim.better, *claim.than} <= labels
 
 
 def _written(claim: Claim) -> Tree:

@@ -42,9 +42,8 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "
 """Scores in every table, in this order; others a record holds follow by name."""
 
 
-def build(study: Study, plan: PlanFile, store: Store) -> Document:
-    """Everything the report says. ``study`` is as its file says; what tuning chose stands in the plan."""
-    written = study
+def judged(written: Study, plan: PlanFile, store: Store) -> Rulings:
+    """A study's comparisons, judged. As its file says; what tuning chose stands in the plan."""
     study = tuned_study(written, {search.arm: search.values for search in plan.searches})
     if plan.looks:
         seeds = look_seeds(study, plan.looks, plan)
@@ -55,11 +54,15 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
     promised = study.further_seeds if declared is None else declared.further_seeds
     as_declared = study.model_copy(update={"further_seeds": promised})
     evidence = Evidence(as_declared, outcomes, store, wanted_scores(study, further))
-    rulings = (
-        SequentialRulings(study, evidence, plan.looks, declared)
-        if plan.looks
-        else Rulings(study, evidence, declared)
-    )
+    if plan.looks:
+        return SequentialRulings(study, evidence, plan.looks, declared)
+    return Rulings(study, evidence, declared)
+
+
+def build(written: Study, plan: PlanFile, store: Store) -> Document:
+    """Everything the report says. ``written`` is as in ``judged``."""
+    rulings = judged(written, plan, store)
+    study, evidence, outcomes = rulings.study, rulings.evidence, rulings.evidence.outcomes
     primary = parse(study.primary, study.sets)
     gap_set = primary.set if primary.set in study.hidden else next(iter(study.hidden), None)
     gap_set = gap_set if TEST in study.sets else None
@@ -105,7 +108,7 @@ def build(study: Study, plan: PlanFile, store: Store) -> Document:
         gates=tuple(gates.judged(gate, rulings.finding(gate.key)) for gate in study.gates),
         elsewhere=study.elsewhere,
         asked=asked.rows(study, evidence, order, _classes(outcomes)),
-        slices=slices.rows(study, outcomes, store, order),
+        slices=slices.rows(study, evidence, order),
     )
     if store.root.name == REFERENCE:  # it lies in another results folder
         document = replace(document, docs=f"../{document.docs}")
@@ -179,7 +182,8 @@ def _coarse(study: Study, rulings: Rulings, evidence: Evidence) -> Iterable[tupl
     """Sets that decide something by a δ that is finer than one of their items."""
     every = [o for trials in evidence.outcomes.values() for o in trials]
     declared = (parse(metric, rulings.sets) for _, _, metric in rulings.keys)
-    for name in dict.fromkeys(one.set for one in declared if one.kind == "score" and one.unit == "points"):
+    whole = (one for one in declared if one.kind == "score" and one.slice is None)
+    for name in dict.fromkeys(one.set for one in whole if one.unit == "points"):
         delta = study.delta.local if name == TEST else study.delta.hidden
         items = evidence.rows.items(every, name)
         if items and items * delta < 100:
@@ -249,7 +253,9 @@ class _Measured:
             values = (o.score(called, metric) for o in trials)
             if metric == "accuracy":
                 least = self.evidence.at_least(label, name)
-                found[metric] = Mean.over(values, self.evidence.mean(label, name), least)
+                found[metric] = Mean.over(
+                    values, self.evidence.mean(label, name), least, scale=Measure("score", name).scale
+                )
             else:
                 found[metric] = Mean.over(values)
         return found
@@ -261,7 +267,7 @@ class _Measured:
             return None
         few = self.evidence.few_wrong(label, metric)
         interval = None if few else self.evidence.mean(label, metric.set, metric.score)
-        return Mean.over((self.evidence.value(o, metric) for o in trials), interval)
+        return Mean.over((self.evidence.value(o, metric) for o in trials), interval, scale=metric.scale)
 
     def _effect(self, label: str, name: str) -> Effect | None:
         if label == self.study.baseline:
@@ -275,7 +281,7 @@ class _Measured:
     def _gap(self, label: str, name: str) -> Mean | None:
         both = [[o.score(one, "accuracy") for one in (LOCAL, name)] for o in self.evidence.outcomes[label]]
         gaps = (None if here is None or there is None else here - there for here, there in both)
-        return Mean.over(gaps, self.evidence.gap(label, name))
+        return Mean.over(gaps, self.evidence.gap(label, name), scale=Measure("gap", name).scale)
 
 
 def _recalls(trials: Iterable[Outcome], name: str) -> dict[str, Mean | None]:

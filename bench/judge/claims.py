@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from bench import stats
 from bench.judge.declared import LATE
 from bench.judge.evidence import Evidence
-from bench.judge.family import pairs_of
-from bench.judge.findings import ClaimRow
+from bench.judge.family import Key, pairs_of
+from bench.judge.findings import ClaimRow, Finding
 from bench.judge.outcomes import Outcome
-from bench.judge.rulings import Rulings
+from bench.judge.rulings import Ruling, Rulings
 from bench.judge.settling import points
 from bench.study.read import Claim
 
@@ -19,13 +19,37 @@ WITHIN = ("no gain", "no difference")
 """Expectations about δ."""
 
 
+class Verdicts(Protocol):
+    """Comparisons, judged: of one data set, or means over several."""
+
+    def came_late(self, claim: Claim) -> bool:
+        """Whether a claim was made after scores."""
+
+    def finding(self, key: Key) -> Finding:
+        """A comparison in words."""
+
+    def ruling(self, key: Key) -> Ruling:
+        """Of a comparison."""
+
+    def side(self, key: Key, cut: float) -> int:
+        """On which side of a cut it is seen to be: 1 above, −1 below, 0 unknown."""
+
+
 def judge(rulings: Rulings, claim: Claim) -> ClaimRow:
-    """A claim about every pair of its arms: supported when all bear it out, refuted by one."""
+    """A claim about every pair of its arms, or about whether single arms converge."""
+    if claim.expect == "does not converge":
+        if rulings.came_late(claim):
+            return ClaimRow(claim.says, _expects(claim), claim.metric, LATE, ())
+        return _convergence(rulings.evidence, claim)
+    return by_pairs(rulings, claim)
+
+
+def by_pairs(rulings: Verdicts, claim: Claim) -> ClaimRow:
+    """Of every pair of its arms: supported when all bear it out, refuted by one."""
+    assert claim.expect != "does not converge", "is about single arms"
     findings = tuple(rulings.finding(key) for key in pairs_of(claim))
     if rulings.came_late(claim):
         return ClaimRow(claim.says, _expects(claim), claim.metric, LATE, findings)
-    if claim.expect == "does not converge":
-        return _convergence(rulings.evidence, claim)
     notes: tuple[str, ...] = ()
     outcomes: list[stats.ClaimOutcome | None] = []
     for key in pairs_of(claim):
@@ -44,7 +68,7 @@ def judge(rulings: Rulings, claim: Claim) -> ClaimRow:
     return ClaimRow(claim.says, _expects(claim), claim.metric, together + more, findings, notes)
 
 
-def _more(rulings: Rulings, claim: Claim) -> str:
+def _more(rulings: Verdicts, claim: Claim) -> str:
     """What else holds where no gain was expected: that there is a loss."""
     keys = pairs_of(claim)
     losses = [key for key in keys if rulings.ruling(key).judgement.zero < 0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from bench.errors import UserError
 from bench.files import content_of
@@ -18,11 +20,14 @@ from bench.judge.findings import LOCAL
 from bench.judge.measure import Measure, parse
 from bench.plan import PlanFile, PlannedTrial
 from bench.recipe import Frozen, Hidden
+from bench.slices import Sliced
 from bench.store import Brief, Store
 from bench.study.file import Delta
 from bench.study.read import Claim, Study
 
 FILE = "declared.json"
+UNKNOWN: Mapping[str, Sliced] = MappingProxyType({})
+"""Where a study names no slices."""
 LATE: Literal["declared after scores"] = "declared after scores"
 """Verdict, and outcome, of what was not declared before the first score."""
 
@@ -42,6 +47,8 @@ class Declared(Frozen):
     claims: tuple[Claim, ...]
     hidden: dict[str, Hidden]
     """What the names of the hidden sets stood for."""
+    slices: dict[str, str] = Field(default_factory=dict)
+    """Metric on a slice, of a claim → hash of the ids of its images."""
     scored: tuple[Key, ...] = ()
     """Comparisons that had scores by then: the results folder shares trials between studies."""
     further_seeds: tuple[int, ...] = ()
@@ -58,14 +65,39 @@ class Declared(Frozen):
         bare = claim.model_copy(update={"says": ""})
         return next((was for was in self.claims if was.model_copy(update={"says": ""}) == bare), None)
 
-    def renamed(self, metric: str, study: Study) -> str:
-        """The hidden set of a metric that is defined otherwise now, or is gone; else empty."""
+    def renamed(self, metric: str, study: Study, sliced: Mapping[str, Sliced]) -> str:
+        """The hidden set, or slice, of a metric that is another one now, or is gone; else empty.
+
+        sliced   what is known of the images by now
+        """
         name = metric.removeprefix("gap.") if metric.startswith("gap.") else metric.partition(".")[0]
-        return name if name in self.hidden and self.hidden[name] != study.hidden.get(name) else ""
+        if name in self.hidden and self.hidden[name] != study.hidden.get(name):
+            return name
+        return metric if self.slices.get(metric) != _contents([metric], study, sliced).get(metric) else ""
 
 
-def declare(study: Study, *, scored: Sequence[Key] = (), later: bool = False) -> Declared:
-    """What a study declares now."""
+def _contents(metrics: Iterable[str], study: Study, sliced: Mapping[str, Sliced]) -> dict[str, str]:
+    """Of the metrics that are on a slice, which images these are; nothing of one that is not known."""
+    found = {}
+    for metric in metrics:
+        of = parse(metric, study.sets)
+        known = sliced.get(study.sliced_as(of.set)) if of.slice else None
+        if of.slice and known:
+            found[metric] = hashlib.sha256(known.at(*of.slice).tobytes()).hexdigest()[:16]
+    return found
+
+
+def declare(
+    study: Study,
+    sliced: Mapping[str, Sliced] = UNKNOWN,
+    *,
+    scored: Sequence[Key] = (),
+    later: bool = False,
+) -> Declared:
+    """What a study declares now.
+
+    sliced   what its columns say of its images
+    """
     return Declared(
         study=study.name,
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -75,6 +107,7 @@ def declare(study: Study, *, scored: Sequence[Key] = (), later: bool = False) ->
         comparisons=tuple(hypotheses(family_keys(study))),
         claims=study.claims,
         hidden=study.hidden,
+        slices=_contents(study.sliced_metrics, study, sliced),
         scored=tuple(scored),
         further_seeds=study.further_seeds,
         later=later,
@@ -136,8 +169,8 @@ def _has(record: Brief, trial: PlannedTrial, measure: Measure) -> bool:
     return not measure.set or trial.sets.get(measure.set, "") in record.scores
 
 
-def changes(declared: Declared, study: Study) -> Iterator[str]:
-    """What a study says otherwise than it was declared, a line each."""
+def changes(declared: Declared, study: Study, sliced: Mapping[str, Sliced] = UNKNOWN) -> Iterator[str]:
+    """What a study says otherwise than it was declared, a line each; ``sliced`` as in ``renamed``."""
     was, now = declared.delta, study.delta
     pairs: list[tuple[str, object, object]] = [
         (f"δ ({LOCAL})", was.local, now.local),
@@ -154,6 +187,9 @@ def changes(declared: Declared, study: Study) -> Iterator[str]:
         if hidden != study.hidden.get(name):
             what = "is defined otherwise now" if name in study.hidden else "is no longer in the study"
             yield f"hidden set {name}: {what}"
+    for metric in declared.slices:
+        if metric in study.sliced_metrics and declared.renamed(metric, study, sliced) == metric:
+            yield f"{metric}: its images are others now"
     for claim in study.claims:
         promised = declared.claimed(claim)
         if promised is None:
@@ -170,10 +206,13 @@ def removed_claims(declared: Declared, study: Study) -> list[Claim]:
     ]
 
 
-def late_keys(declared: Declared, study: Study) -> list[Key]:
-    """Comparisons that the study asks for and that were not declared, or not on the set that is meant now."""
+def late_keys(declared: Declared, study: Study, sliced: Mapping[str, Sliced] = UNKNOWN) -> list[Key]:
+    """Comparisons that the study asks for and that were not declared, or not on the set that is meant now.
+
+    sliced   as in ``Declared.renamed``
+    """
     family = {*declared.comparisons, *map(mirror, declared.comparisons)}
-    return [key for key in family_keys(study) if key not in family or declared.renamed(key[2], study)]
+    return [key for key in family_keys(study) if key not in family or declared.renamed(key[2], study, sliced)]
 
 
 def removed_keys(declared: Declared, study: Study) -> list[Key]:

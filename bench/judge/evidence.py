@@ -8,14 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import stats
 from bench.judge.measure import Measure, parse
-from bench.judge.outcomes import Outcome, Outcomes, cost, device, gang
+from bench.judge.outcomes import Outcome, Outcomes, cost, device, gang, said
+from bench.judge.parts import Part
 from bench.judge.replicates import Cells, gap_interval, interval
 from bench.judge.rows import Chosen, Doubles, Rows
 from bench.plan import TEST
-from bench.store import Store
+from bench.slices import Sliced
+from bench.store import Predictions, Store
 from bench.study.file import Criterion
 from bench.study.read import Study
 
@@ -89,7 +92,38 @@ class Evidence:
         """wanted: for each set of the plan, the scores that are asked for."""
         self.outcomes, self.study, self._store = outcomes, study, store
         self._slopes: dict[Measure, float] = {}
+        self._whole: tuple[str, dict[str, dict[str, Predictions]]] | None = None
+        """The set that slices were last told of, and what trials said of it."""
         self.rows = Rows((o for trials in outcomes.values() for o in trials), store, wanted)
+
+    @functools.cached_property
+    def sliced(self) -> Mapping[str, Sliced]:
+        """Set → what columns say of its images, where the study names some."""
+        return self._store.slices(self.study.name) if self.study.slices else {}
+
+    def part(self, metric: Measure, ids: NDArray[np.uint64] | None = None) -> Evidence:
+        """The same trials, judged on some images of a metric's set alone; itself where it is about all.
+
+        ids   (M,) of the images; None: those of the metric's slice, which there must be
+        """
+        if ids is None and metric.slice is None:
+            return self
+        if ids is None:
+            ids = self.images(metric)
+        if self._whole is None or self._whole[0] != metric.set:
+            self._whole = metric.set, self._said(metric.set)
+        some = Part(self._store.root, self._whole[1], ids)
+        return Evidence(self.study, self.outcomes, some, {metric.set: ("accuracy", metric.score)})
+
+    def images(self, metric: Measure) -> NDArray[np.uint64]:
+        """Ids (M,) of the images of a metric's slice; none where the study knows no such slice."""
+        sliced = self.sliced.get(self.study.sliced_as(metric.set))
+        return np.empty(0, np.uint64) if sliced is None or not metric.slice else sliced.at(*metric.slice)
+
+    def _said(self, name: str) -> dict[str, dict[str, Predictions]]:
+        """Trial → key of a set → what it said of it."""
+        done = {o.planned.id: o for of in self.outcomes.values() for o in of if o.state == "done"}
+        return {id: said(o, self._store, name) for id, o in done.items()}
 
     def reached(self, outcome: Outcome, criterion: Criterion) -> bool | None:
         """Whether a trial's training came as far at any evaluation; None where that was not recorded."""
@@ -153,6 +187,8 @@ class Evidence:
 
         weights   add up to 0, so that what all arms have in common cancels out; the last of two is the arm
         """
+        if metric.slice is not None:
+            return self._on_slice(weights, metric)
         if reason := self._broken(list(weights)):
             return Contrast(None, reason=reason, arms=len(weights))
         by_arm = [{o.replicate: o for o in self.outcomes[label]} for label in weights]
@@ -186,6 +222,13 @@ class Evidence:
             arms=len(weights),
             scale=sum(weight**2 for weight in weights.values()),
         )
+
+    def _on_slice(self, weights: Mapping[str, float], metric: Measure) -> Contrast:
+        found = len(self.images(metric))
+        if found < stats.FEWEST_DISAGREEMENTS:
+            needed = f"{found} images known of it, {stats.FEWEST_DISAGREEMENTS} needed"
+            return Contrast(None, reason=f"not judged: {needed}", arms=len(weights))
+        return self.part(metric).weighed(weights, replace(metric, slice=None))
 
     def _broken(self, labels: Sequence[str]) -> str:
         """What the first arm that failed by itself failed of; labels: of a pair (reference, arm)."""

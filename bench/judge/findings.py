@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 """What a report calls the local test set."""
+OPEN = (-math.inf, math.inf)
+"""The scale of what has no bounds, or none that are known."""
 LONGEST_NAME = 60
 """Characters of an arm's name in tables and figures."""
 
@@ -47,6 +50,15 @@ class Effect:
     """Too few items were ever wrong for an interval: the lower end is a one-sided bound, the upper one 1."""
     dagger: bool = False
     """Of what was not declared: the interval excludes 0, corrected over the arms of its set it would not."""
+    scale: tuple[float, float] = OPEN
+    """What no value can leave, though the interval's ends, which are as far on both sides, may."""
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The part of the interval that is on the scale, where an end has left it."""
+        least, most = self.scale
+        inside = max(self.low, least), min(self.high, most)
+        return None if inside == (self.low, self.high) else inside
 
     @classmethod
     def of(cls, interval: Interval | None, unit: str = "points", *, few: bool = False) -> Effect | None:
@@ -76,11 +88,13 @@ class Mean:
         values: Iterable[float | None],
         interval: Interval | None = None,
         at_least: float | None = None,
+        scale: tuple[float, float] = OPEN,
     ) -> Mean | None:
         """Of the seeds that have a value; None where no seed has.
 
         values    one for each of the arm's planned trials
         at_least  one-sided bound that stands instead of the interval
+        scale     that no value can leave
         """
         every = list(values)
         known = [value for value in every if value is not None]
@@ -88,6 +102,8 @@ class Mean:
             return None
         sd = statistics.stdev(known) if len(known) > 1 else None
         told = Effect.of(interval)
+        if told is not None:
+            told = replace(told, scale=scale)
         if interval is not None and at_least is not None:
             told = Effect(interval.mean, at_least, 1.0, one_sided=True)
         return cls(statistics.fmean(known), sd, len(known), len(every), told)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.judge.findings import LOCAL
+from bench.judge.findings import LOCAL, OPEN
 from bench.plan import TEST
 from bench.registry import metrics
+from bench.study.sliced import apart
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Measure:
     score: str = "accuracy"
     families: tuple[str, ...] = ()
     """Of a corrupted set, the only families that count; empty: all. Known of accuracy only."""
+    slice: tuple[str, str] | None = None
+    """Column and value of the only images that count."""
 
     @property
     def traits(self) -> Mapping[str, Any]:
@@ -40,9 +43,25 @@ class Measure:
             return "ratio"
         return self.traits["unit"] if self.kind == "score" and self.traits["unit"] != "share" else "points"
 
+    @property
+    def scale(self) -> tuple[float, float]:
+        """What no value can leave: of a share 0 to 1, of agreement beyond chance, or a gap, −1 to 1.
+
+        Nothing is known of metrics from outside.
+        """
+        if self.kind == "gap":
+            return -1.0, 1.0
+        if self.kind != "score" or self.unit != "points" or metrics[self.score].origin:
+            return OPEN
+        return -1.0 if self.traits.get("chance") == 0.0 else 0.0, 1.0
+
 
 def parse(metric: str, sets: Sequence[str]) -> Measure:
-    """``local.accuracy``, ``<hidden>.<score>``, ``gap.<hidden>``, ``cost.seconds|epochs`` or ``seed_sd``."""
+    """``local.accuracy``, ``<hidden>.<score>``, ``gap.<hidden>``, ``cost.seconds|epochs`` or ``seed_sd``.
+
+    A score may be on a slice: ``local.accuracy where scanner is B``.
+    """
+    metric, part = apart(metric)
     left, _, right = metric.partition(".")
     if metric == "seed_sd":
         return Measure("seed_sd")
@@ -51,4 +70,4 @@ def parse(metric: str, sets: Sequence[str]) -> Measure:
     if left == "gap":
         return Measure("gap", right) if right in sets and right != TEST else Measure("unknown")
     left = TEST if left == LOCAL else left
-    return Measure("score", left, right) if left in sets and right else Measure("unknown")
+    return Measure("score", left, right, slice=part) if left in sets and right else Measure("unknown")

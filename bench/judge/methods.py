@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from bench.corruptions.families import families_of
 from bench.judge.findings import LOCAL, Document
 from bench.plan import PlanFile
 from bench.recipe import Corrupted, External, Split, Stage
+from bench.registry import corruptions, models
 from bench.study.read import Arm, Study
 
 MOST_NAMED = 8
 """Arms and classes that are named; of more their number alone."""
+OPTIONAL = frozenset({"kornia", "lion-pytorch", "optuna", "timm", "torchvision"})
+"""Libraries that records know the versions of and that many studies make no use of; of Lion and what is
+torchvision's bench has its own arithmetic."""
+KORNIA = re.compile(r'"kornia[:"]')
+"""A class of Kornia's, or its table of operations, among augmentations as JSON."""
 PART = {"all": "all layers", "head": "the head", "none": "nothing"}
 
 
@@ -29,7 +38,7 @@ def sentences(study: Study, plan: PlanFile, document: Document) -> tuple[str, ..
         _hidden(study, document),
         *((_handed_in(study, document),) if document.elsewhere else trained),
         _judging(study, document),
-        _ends(document),
+        _ends(study, document),
     )
     return tuple(sentence for part in parts for sentence in part)
 
@@ -196,22 +205,37 @@ def _judging(study: Study, d: Document) -> Iterator[str]:
     )
 
 
-def _ends(d: Document) -> Iterator[str]:
+def _ends(study: Study, d: Document) -> Iterator[str]:
     planned, done = (sum(getattr(arm.seeds, what) for arm in d.arms) for what in ("planned", "done"))
     diverged = sum(arm.seeds.diverged for arm in d.arms)
     failed = sum(n for arm in d.arms for _, n in arm.seeds.failed)
     lost = [f"{n} {word}" for n, word in ((diverged, "diverged"), (failed, "failed")) if n]
     yield f"Of {planned} trials {_and([f'{done} finished', *lost])}."
     if d.rules.nights and not d.rules.reported:
-        yield (f"The number of {d.over} was limited by computing time, fixed beforehand, and by no result.")
+        yield f"The number of {d.over} was limited by computing time, fixed beforehand, and by no result."
     elif d.rules.nights:
         reports = _and([str(n) for n in d.rules.reported])
         yield f"Results could be seen after {reports} {d.over}, before the others were trained."
-    libraries = [f"{name} {version}" for name, version in d.provenance.libraries]
+    idle = OPTIONAL - set(_uses(study, d))
+    libraries = [f"{name} {version}" for name, version in d.provenance.libraries if name not in idle]
     if d.elsewhere:
         yield "Judged with bench from the arms' predictions."
     elif libraries:
         yield f"Trained and judged with bench, on {_and(libraries)}."
+
+
+def _uses(study: Study, d: Document) -> Iterator[str]:
+    """Those of ``OPTIONAL`` that took part in a study."""
+    recipes = [arm.recipe for arm in study.arms if not arm.recipe.command]
+    if any(models[recipe.model.name].name == "timm" for recipe in recipes):
+        yield "timm"
+    if d.tuning is not None:
+        yield "optuna"
+    augmented = (json.dumps([one.model_dump() for one in recipe.augment]) for recipe in recipes)
+    sets = [one for one in (*study.hidden.values(), study.val_shift) if isinstance(one, Corrupted)]
+    families = (corruptions[name] for one in sets for name in families_of(one))
+    if any(KORNIA.search(text) for text in augmented) or any(f.traits.get("library") for f in families):
+        yield "kornia"
 
 
 def _shared(arms: Sequence[Arm]) -> Callable[[Callable[[Arm], Any]], Any]:

@@ -19,7 +19,7 @@ def kept(rulings: Rulings) -> Promise:
         at=declared.at,
         later=declared.later,
         scored=tuple(f"{arm} against {other} on {metric}" for arm, other, metric in declared.scored),
-        changes=tuple(changes(declared, study)),
+        changes=tuple(changes(declared, study, rulings.evidence.sliced)),
         removed=tuple(rulings.finding(key) for key in removed_keys(declared, study)),
         claims=tuple(claims.judge(rulings, claim) for claim in gone if rulings.knows(claim)),
     )

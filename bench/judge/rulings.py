@@ -65,7 +65,7 @@ class Rulings:
         self._places = {key: i for i, key in enumerate(self.keys)}
         self._cut: dict[float, Sequence[int]] = {}
         self.beside = Beside(self)
-        self._late = frozenset(late_keys(declared, study)) if declared else frozenset()
+        self._late = frozenset(late_keys(declared, study, evidence.sliced)) if declared else frozenset()
 
     @property
     def family(self) -> int:
@@ -110,7 +110,7 @@ class Rulings:
     def _unknown(self, key: Key) -> Contrast | None:
         """Of what the study can no longer tell, why."""
         gone = [label for label in self._arms(key) if label not in self.evidence.outcomes]
-        renamed = self.declared.renamed(key[2], self.study) if self.declared else ""
+        renamed = self.declared.renamed(key[2], self.study, self.evidence.sliced) if self.declared else ""
         if gone:
             return Contrast(None, reason=f"not judged: {gone[0]} is no longer in the study")
         if renamed:
@@ -149,10 +149,7 @@ class Rulings:
         return stats.Hypothesis(test, self._delta(metric), contrast.reason, own=own, never=never)
 
     def _delta(self, metric: Measure) -> float | None:
-        """Difference that matters, as a fraction; None of what is not told in points."""
-        if metric.kind not in ("score", "gap") or metric.unit != "points":
-            return None
-        return (self.delta.local if metric.set == TEST else self.delta.hidden) / 100
+        return matters(metric, self.delta)
 
     def found(self, key: Key) -> Finding | None:
         """Of a comparison that was declared, or that came late; None of what nobody asked for."""
@@ -254,13 +251,8 @@ class Rulings:
             return self._unstable(key, contrast), contrast.reason
         if contrast.reason:
             return _no_verdict(contrast), contrast.reason
-        words = WORDS.get(metric.kind) or WORDS.get(f"cost.{metric.score}")
-        if words and judgement.zero:
-            return words[judgement.zero < 0], self._spread(contrast)
-        if judgement.word == "helps, by more than δ":
-            return f"helps, by more than {points(self._delta(metric))}", ""
         detail = self._what_would_settle(contrast, metric) if judgement.word == "inconclusive" else ""
-        return judgement.word, detail
+        return told(judgement, metric, self._delta(metric)), detail or self._spread(contrast)
 
     def _unstable(self, key: Key, contrast: Contrast) -> str:
         arm, reference, _ = key
@@ -304,10 +296,18 @@ class Rulings:
         if self.study.folds is not None:
             return None
         trials = [o for each in self.evidence.outcomes.values() for o in each]
-        items = self.evidence.rows.items(trials, metric.set)
-        known = any(self.evidence.rows.groups(o.planned.sets.get(metric.set, "")) for o in trials)
+        rows = self.evidence.part(metric).rows
+        items = rows.items(trials, metric.set)
+        known = any(rows.groups(o.planned.sets.get(metric.set, "")) for o in trials)
         called = origins.called_groups(self.study, metric.set) if known else "images"
         return settling.Tested(items, called, sets=2 if metric.kind == "gap" else 1)
+
+
+def matters(metric: Measure, delta: Delta) -> float | None:
+    """Difference of a metric that matters, as a fraction; None of what is not told in points."""
+    if metric.kind not in ("score", "gap") or metric.unit != "points":
+        return None
+    return (delta.local if metric.set == TEST else delta.hidden) / 100
 
 
 def _hardly(contrast: Contrast) -> list[str]:
@@ -317,6 +317,16 @@ def _hardly(contrast: Contrast) -> list[str]:
         (contrast.little_reference, "no seed of the reference learned much"),
     )
     return [text for count, text in sides if count and not contrast.mixed]
+
+
+def told(judgement: stats.Judgement, metric: Measure, delta: float | None) -> str:
+    """A verdict as a report says it; delta: the difference that matters, as a fraction."""
+    words = WORDS.get(metric.kind) or WORDS.get(f"cost.{metric.score}")
+    if words and judgement.zero:
+        return words[judgement.zero < 0]
+    if judgement.word == "helps, by more than δ":
+        return f"helps, by more than {points(delta)}"
+    return judgement.word
 
 
 def settled(judgement: stats.Judgement, contrast: Contrast) -> stats.Judgement:

@@ -132,7 +132,7 @@ def _facts(trial: Mapping[str, Any]) -> list[str]:
     return [
         f"{trial['stage']}/{trial['stages']} ep {trial['epoch']}/{trial['epochs']}",
         f"loss {trial['loss']:.3f}",
-        f"val {100 * trial['val_accuracy']:.1f}",
+        f"val accuracy {100 * trial['val_accuracy']:.1f} %",
         f"{trial['images_per_s']:,.0f}/s",
         "" if memory is None else f"{memory / 1000:.1f} GB",
         f"{duration(left)} left",

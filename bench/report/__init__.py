@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("md", "csv", "tex", "html", "svg")
 """``report.md``, ``tables/*.csv``, ``tables/*.tex``, ``report.html`` with ``figures/*.svg``, these alone."""
+POOLED = ("pooled", "datasets", "parts")
+"""Tables of a page on several data sets."""
 USUAL = ("md", "csv", "html")
 """What ``bench run`` writes."""
 
@@ -149,7 +151,13 @@ def write_report(
     """
     folder = store.study_dir(study.name)
     wanted = [*formats, *(each for each in present(folder) if each not in formats)]
-    made = files(study, plan, store, wanted, cost=cost, document=document)
+    return write_files(
+        files(study, plan, store, wanted, cost=cost, document=document), folder, store, formats
+    )
+
+
+def write_files(made: Mapping[str, str], folder: Path, store: Store, formats: Collection[str]) -> Path:
+    """Write a report's files in place of those that an earlier one left; returns the main file's path."""
     for old in ours(folder) - set(made):
         (folder / old).unlink(missing_ok=True)
     for name, text in made.items():
@@ -238,9 +246,8 @@ def ours(folder: Path) -> set[str]:
     """Tables and figures in a study's folder that a report left; not those that people put there."""
     from bench.judge.tables import TABLES
 
-    figures = (
-        "effects|ladder|seeds|cost|recall|curves|(local|corruptions|confusion|search|roc|precision)-[\\w-]+"
-    )
-    wanted = rf"figures/({figures})\.svg|tables/({'|'.join(TABLES)})\.(csv|tex)"
+    figures = "effects|forest|ladder|seeds|cost|recall|curves"
+    figures += "|(local|corruptions|confusion|search|roc|precision)-[\\w-]+"
+    wanted = rf"figures/({figures})\.svg|tables/({'|'.join((*TABLES, *POOLED))})\.(csv|tex)"
     found = (path.relative_to(folder).as_posix() for path in folder.glob("*/*.*"))
     return {name for name in found if re.fullmatch(wanted, name, re.ASCII)}

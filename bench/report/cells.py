@@ -16,7 +16,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     "average": ("mean", "sd", "seeds"),
     "mean": ("mean", "sd", "seeds"),
     "within": ("mean", "sd", "seeds", "low", "high"),
-    "interval": ("low", "high"),
     "effect": ("mean", "low", "high"),
 }
 """What a value is taken apart into for programs: attributes of it, or of its interval."""
@@ -78,19 +77,27 @@ def words(column: Column, value: Any) -> str:
 
 
 def mean(value: Mean, column: Column) -> str:
-    """``97.0 ± 0.4``, half an interval, or ``97.0 sd 0.3``; of less than all seeds ``97.0 ± 0.4 (3/5)``."""
-    middle, digits, spread = value.mean, column.digits, value.sd if column.kind == "mean" else None
-    if column.kind in ("within", "interval") and (found := value.interval):
-        middle, digits, spread = found.mean, precision(found), (found.high - found.low) / 2
-        if found.one_sided:
-            least = f"{number(column.times * middle, digits)} (≥ {number(column.times * found.low, digits)})"
-            return least + fewer(value)
-    elif column.kind == "interval":
-        return column.missing
-    text = number(column.times * middle, digits)
-    sign = "sd" if column.kind == "mean" else "±"
-    text += f" {sign} {column.times * spread:.{digits}f}" if spread is not None else ""
+    """``97.0 ± 0.4``, half an interval, or ``97.0 sd 0.3``; of less than all seeds ``97.0 ± 0.4 (3/5)``.
+
+    ``95.2 [84.3, 100.0]`` where half an interval would lead off the scale.
+    """
+    if column.kind == "within" and value.interval:
+        return _within(value.interval, column.times) + fewer(value)
+    text = number(column.times * value.mean, column.digits)
+    if column.kind == "mean" and value.sd is not None:
+        text += f" sd {column.times * value.sd:.{column.digits}f}"
     return text + fewer(value)
+
+
+def _within(found: Effect, times: float) -> str:
+    """A mean with its interval, bound or ends."""
+    digits = precision(found)
+    middle, low = number(times * found.mean, digits), number(times * found.low, digits)
+    if found.one_sided:
+        return f"{middle} (≥ {low})"
+    if found.ends:
+        return f"{middle} [{', '.join(number(times * end, digits) for end in found.ends)}]"
+    return f"{middle} ± {times * (found.high - found.low) / 2:.{digits}f}"
 
 
 def fewer(value: Mean) -> str:
@@ -110,6 +117,16 @@ def effect(value: Effect) -> str:
     sign = "+" if middle[0] != MINUS and middle.strip("0.") else ""
     span = "(too few errors)" if value.few else f"[{low}, {high}]"
     return f"{sign}{middle} {span}" + "†" * value.dagger
+
+
+def span(value: Effect) -> str:
+    """``between −0.8 and +3.1 points``: the ends of an interval alone."""
+    if value.unit == "ratio":
+        return f"between ×{value.low:.2f} and ×{value.high:.2f}"
+    scale, digits = 100 if value.unit == "points" else 1, precision(value)
+    ends = [number(scale * end, digits) for end in (value.low, value.high)]
+    low, high = (end if end[0] == MINUS or not end.strip("0.") else f"+{end}" for end in ends)
+    return f"between {low} and {high} {value.unit}"
 
 
 def chance(value: float) -> str:

@@ -21,7 +21,8 @@ WORDS = (
     ("Δ", "statistics", "an arm's score minus the baseline's, {one} by {one} and image by image; of scores "
      "in per cent, in points"),
     ("95 % interval", "statistics", "where a value may lie with other {many} and other {items} of the same "
-     "kind, one time in twenty outside; ± is half of it, [ ] are its ends"),
+     "kind, one time in twenty outside; ± is half of it, [ ] are its ends, also where ± would lead off the "
+     "scale"),
     ("sd", "statistics", "standard deviation: how far single {many} lie apart; more of them do not make it "
      "smaller"),
     ("δ", "what-was-declared-when", "the difference that was called relevant beforehand"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.judge import whole
 from bench.judge.folder import Entry, boards, looks, looks_table, places, sound, studies_table
 from bench.judge.tables.hidden import LOOKED
 from bench.report.made import INDEX
@@ -21,17 +22,21 @@ NO_COMPARISON = (
 def write_index(store: Store) -> Path:
     """Write ``index.md`` and return its path."""
     path = store.root / INDEX
-    store.write_text(path, markdown(*sound(store)))
+    store.write_text(path, markdown(*sound(store), whole.wholes(store)))
     return path
 
 
-def markdown(studies: Sequence[Entry], damaged: Sequence[str] = ()) -> str:
+def markdown(studies: Sequence[Entry], damaged: Sequence[str] = (), together: Sequence[str] = ()) -> str:
     """The page, always the same bytes.
 
-    damaged   folders of studies whose plan cannot be read
+    damaged    folders of studies whose plan cannot be read
+    together   studies of several data sets, each of which is among ``studies``
     """
     found, seen = list(boards(places(studies))), looks(studies)
     parts = ["# Studies", grid(studies_table(studies))]
+    if together:
+        links = (f"[{md(name)}]({name}/report.md)" for name in together)
+        parts.append(f"Several data sets, one verdict: {', '.join(links)}.")
     if damaged:
         parts.append(f"Left out, for their `plan.json` is damaged: {md(', '.join(damaged))}.")
     parts.append("## Best arms")

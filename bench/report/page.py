@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.judge.findings import LONGEST_NAME, Document
 from bench.judge.tables import tables
@@ -30,20 +30,28 @@ FINDINGS = 8
 
 def page(document: Document, figures: Sequence[Figure], *, cost: bool = True) -> str:
     """The page, always the same bytes. ``cost=False``: without what may differ between equals."""
-    style, script = _tidy(_style()), _tidy(_asset("page.js"))
-    html = _template().render(
+    return filled(
+        "page.html.j2",
         d=document,
         t=tables(document, cost=cost),
         words=glossary.words(document),
         figures=figures,
-        slowdowns={arm.label: arm.slowdown if not document.ladder else None for arm in document.arms},
+        timed={arm.label: arm for arm in document.arms if arm.slowdown and not document.ladder},
         cost=cost,
         name=lambda label: plain(document.called(label).name),
+        MOST=FINDINGS,
+    )
+
+
+def filled(template: str, /, more: str = "", **values: Any) -> str:
+    """A template of HTML filled in, with its script and style; more: rules behind those of every page."""
+    style, script = _tidy(_style() + more), _tidy(_asset("page.js"))
+    html = _template(template).render(
+        **values,
         style=_safe(style),
         style_hash=_hash(style),
         script=_safe(script),
         script_hash=_hash(script),
-        MOST=FINDINGS,
         TEXT=TEXT,
     )
     return _tidy(html).strip() + "\n"
@@ -92,7 +100,7 @@ def short(value: object, longest: int = 4 * LONGEST_NAME) -> str:
 
 
 @functools.cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     pages = environment("bench.report")
     pages.filters |= {
         "plain": short,
@@ -102,9 +110,10 @@ def _template() -> Template:
         "tone": tone,
         "pct": cells.percent,
         "effect": cells.effect,
+        "span": cells.span,
         "number": cells.number,
         "chance": cells.chance,
         "cells": cells.rows,
         "headings": headings,
     }
-    return pages.get_template("page.html.j2")
+    return pages.get_template(name)

@@ -20,18 +20,24 @@ LONGEST_TEXT = 2000
 
 def markdown(document: Document, *, cost: bool = True) -> str:
     """The report, always the same bytes. ``cost=False``: without what may differ between equals."""
-    text = _template().render(
+    text = template("report.md.j2").render(
         d=document,
         t=tables(document, cost=cost),
         words=glossary.words(document),
         cost=cost,
         name=lambda label: md(document.called(label).name),
     )
+    return tidy(text)
+
+
+def tidy(text: str) -> str:
+    """A page without rows of empty lines."""
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 @functools.cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A template of Markdown, with how each kind of value is spelled in it."""
     # The filter md escapes value by value; HTML's autoescape would not see a pipe or a newline.
     pages = environment("bench.report", autoescape=False)
     pages.filters |= {
@@ -39,12 +45,13 @@ def _template() -> Template:
         "sentence": sentence,
         "long": functools.partial(md, longest=LONGEST_TEXT),
         "effect": cells.effect,
+        "span": cells.span,
         "number": cells.number,
         "chance": cells.chance,
         "pct": cells.percent,
         "grid": grid,
     }
-    return pages.get_template("report.md.j2")
+    return pages.get_template(name)
 
 
 def grid(table: Table) -> str:

@@ -23,6 +23,7 @@ from bench.progress.terminal import Terminal
 from bench.report import USUAL, main_file, views
 from bench.run import declaring, hours, slicing
 from bench.run.crew import Crew, Patience, crew
+from bench.run.foresight import refuse
 from bench.run.gating import further_gate
 from bench.run.hours import Budget
 from bench.run.joining import FOLDER, REPORT, claim_folder, having, join, refuse_foreign_folder, whence
@@ -128,8 +129,12 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
             refuse_foreign_folder(plan.file, path, store)
             join(planning, path, presence)
             plan = planning.plan()  # others may have come further
+            declaring.keep_whole(path, store)
             if not options.smoke:
-                _say_late(declaring.keep(study, plan.file, store), study, terminal)
+                if study.sliced_metrics:  # which images a claim is about is declared with it
+                    everything = [*plan.everything, *plan.pending]
+                    refuse(study.name, slicing.keep(study, everything, machine.cache, store))
+                _say_late(declaring.keep(study, plan.file, store), study, store, terminal)
             changed = claim_folder(plan, path, store, smoked=options.smoke)  # from here on nothing is refused
         if ahead:
             keep, patience = study.keep_weights, options.patience
@@ -319,9 +324,9 @@ def _check_cache(cache: Path) -> None:
         ) from None
 
 
-def _say_late(declared: Declared, study: Study, terminal: Terminal) -> None:
+def _say_late(declared: Declared, study: Study, store: Store, terminal: Terminal) -> None:
     """Before the first trial: what will have no verdict, since scores came before it."""
-    if said := declaring.late(declared, study):
+    if said := declaring.late(declared, study, store):
         terminal.note(said)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.errors import UserError
+from bench.judge import whole
 from bench.judge.declared import (
     LATE,
     Declared,
@@ -16,7 +19,19 @@ from bench.judge.family import Key
 from bench.judge.used import as_used
 from bench.plan import PlanFile, read_plan_file
 from bench.store import Store
+from bench.study import datasets
 from bench.study.read import Study
+from bench.study.toml import text_of
+
+
+def keep_whole(path: Path, store: Store) -> None:
+    """What the data sets are that a study at ``path`` is of one of; nothing of an ordinary study.
+
+    Written as ``keep`` does, and with it before plan.json.
+    """
+    name, part = datasets.whole_and_part(path.stem)
+    if part:
+        whole.promise(name, text_of(path), store)
 
 
 def keep(study: Study, plan: PlanFile, store: Store) -> Declared:
@@ -35,15 +50,15 @@ def standing(study: Study, plan: PlanFile, store: Store) -> tuple[Declared, bool
     """What is declared, or would be by a run now; and whether it is written and scores have frozen it."""
     folder = store.study_dir(study.name)
     before = read_plan_file(folder / "plan.json") if (folder / "plan.json").is_file() else None
-    there = read_declared(folder)
+    there, sliced = read_declared(folder), store.slices(study.name)
     if there is not None and _scores_of(there.comparisons, study, (plan, before), store):
         return there, True
     if there is None and before is not None and not before.smoke:
         last = _last_run(study, before, store)
-        then = declare(last, later=True)
+        then = declare(last, sliced, later=True)
         if seen := _scores_of(then.comparisons, last, (before,), store):
             return then.model_copy(update={"scored": tuple(seen)}), False
-    now = declare(study)
+    now = declare(study, sliced)
     now = now.model_copy(update={"scored": tuple(_scores_of(now.comparisons, study, (plan,), store))})
     return (there, False) if there is not None and there.same(now) else (now, False)
 
@@ -62,9 +77,9 @@ def _scores_of(
     return list(dict.fromkeys(key for plan in plans if plan for key in scored(keys, study, plan, store)))
 
 
-def late(declared: Declared, study: Study) -> str:
+def late(declared: Declared, study: Study, store: Store) -> str:
     """What a run says of comparisons that came too late; empty where none did."""
-    keys = late_keys(declared, study)
+    keys = late_keys(declared, study, store.slices(study.name))
     if not keys:
         return ""
     arm, other, metric = keys[0]

@@ -15,6 +15,7 @@ from bench.plan import Plan, PlanFile, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.run.planning import Planning
 from bench.store import Store
+from bench.study.toml import file_of
 
 FOLDER, REPORT = "folder", "report"
 """What is claimed beside trials: what a study's folder says of it, and views made of all records."""
@@ -41,7 +42,7 @@ def refuse_foreign_folder(plan: PlanFile, path: Path, store: Store) -> None:
         return
     before = read_plan_file(folder / "plan.json").file
     old = (store.root / before).resolve()
-    if before != whence(path, store, False)["file"] and old.exists():
+    if before != whence(path, store, False)["file"] and file_of(old).exists():
         raise UserError(
             f"{folder} already holds the study of another file of that name:\n  {old}\n"
             "rename one of the two, or give another --results folder"
@@ -53,7 +54,7 @@ def join(planning: Planning, path: Path, presence: Presence) -> None:
 
     Raises UserError while another run is at work on another text of it, or declared other looks.
     """
-    name, text = planning.study.name, f"{planning.looks} {path.read_text('utf-8')}"
+    name, text = planning.study.name, f"{planning.looks} {file_of(path).read_text('utf-8')}"
     asked = hashlib.sha256(text.encode()).hexdigest()
     for other in presence.others():
         if other.get("study") == name and other.get("asked") != asked:
@@ -71,7 +72,7 @@ def claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> bool:
     """Write what the report is made from; whether that is another plan than was there."""
     folder = store.study_dir(plan.study.name)
     plan_file = plan.file.model_copy(update=whence(path, store, smoked))
-    store.write_text(folder / "study.toml", path.read_text("utf-8"))
+    store.write_text(folder / "study.toml", file_of(path).read_text("utf-8"))
     text, file = plan_file.model_dump_json(indent=1) + "\n", folder / "plan.json"
     changed = not file.is_file() or file.read_text("utf-8") != text
     store.write_text(file, text)

@@ -134,7 +134,7 @@ def _record(
         for line in _changes(before, plan):
             terminal.note(f"{study.name}: {line}")
     declared = declaring.keep(study, plan, store)
-    if late := declaring.late(declared, study):
+    if late := declaring.late(declared, study, store):
         terminal.note(late)
     written = 0
     for _, record, said in made:

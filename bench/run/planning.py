@@ -34,6 +34,7 @@ from bench.store import Brief, Store
 from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
 from bench.study.read import Study, load
+from bench.study.sliced import apart
 from bench.study.smoke import smoke
 from bench.tune import search
 
@@ -255,7 +256,7 @@ def refuse_unjudged(study: Study, path: Path) -> None:
     claims |= {f"gates number {n}": gate.metric for n, gate in enumerate(study.gates, 1)}
     wrong = []
     for where, metric in ({"primary": study.primary} | claims).items():
-        name = metric.partition(".")[2]
+        name = apart(metric)[0].partition(".")[2]
         if name in scores and scores[name].traits["interval"] == "none":
             problem = f"{name} has a value, never a verdict; known: {', '.join(judged)}"
             wrong.append(Mistake(where, shorten(metric), problem))

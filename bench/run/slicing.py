@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import slices
-from bench.errors import UserError, shorten
+from bench.errors import UserError, did_you_mean, shorten
 from bench.files import write_whole
 from bench.judge.findings import LOCAL
-from bench.plan import Run, Source
+from bench.plan import TEST, Run, Source
 from bench.recipe import Data, External
 from bench.run.foresight import refuse
 from bench.slices import MOST_VALUES, NO_VALUE, Sliced
 from bench.store import Store
 from bench.study.read import Study
+from bench.study.sliced import apart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,16 +47,28 @@ def _problems(study: Study, runs: Sequence[Run]) -> Iterator[str]:
         reader = open_source(data, source)
         for column in study.slices[name]:
             try:
-                count = len(_values(reader, name, column, data)[1])
+                values = _values(reader, name, column, data)[1]
             except UserError as error:
                 yield str(error)
                 continue
+            count = len(values)
+            yield from _unknown_values(study, name, column, values)
             if not FEWEST_VALUES <= count <= MOST_VALUES:
                 many = "one value" if count == 1 else f"{count} values"
                 yield (
                     f"[slices] {name}: {column} has {many}; {FEWEST_VALUES} to {MOST_VALUES} make slices, so "
                     "give bands of a number (40-49), or leave it out"
                 )
+
+
+def _unknown_values(study: Study, name: str, column: str, values: Sequence[str]) -> Iterator[str]:
+    """Claims on a value that no image of a set has in a column."""
+    for metric in study.sliced_metrics:
+        whole, slice = apart(metric)
+        of = whole.partition(".")[0]
+        here = study.sliced_as(TEST if of == LOCAL else of) == name
+        if slice and slice[0] == column and here and slice[1] not in values:
+            yield f"a claim is on {metric}: no image has that; {did_you_mean(slice[1], values)}"
 
 
 def keep(study: Study, runs: Sequence[Run], cache: Path, store: Store) -> list[str]:

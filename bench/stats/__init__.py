@@ -20,6 +20,7 @@ from bench.stats.intervals import (
 from bench.stats.jackknife import JACKKNIFE, by_group, pseudo_values
 from bench.stats.luck import largest_by_luck
 from bench.stats.moderated import Prior, moderate, prior
+from bench.stats.pooled import FEWEST_SETS, Pooled, between, pooled
 from bench.stats.power import (
     MANY_TIMES,
     assumed,
@@ -56,6 +57,7 @@ from bench.stats.verdicts import (
 __all__ = [
     "FEWEST_DISAGREEMENTS",
     "FEWEST_SEEDS",
+    "FEWEST_SETS",
     "FEWEST_TO_PREDICT",
     "FUTILE",
     "JACKKNIFE",
@@ -65,6 +67,7 @@ __all__ = [
     "Hypothesis",
     "Interval",
     "Judgement",
+    "Pooled",
     "Prediction",
     "Prior",
     "Share",
@@ -74,6 +77,7 @@ __all__ = [
     "assumed",
     "at_least",
     "bend",
+    "between",
     "brown_forsythe",
     "by_group",
     "chance_of_verdict",
@@ -92,6 +96,7 @@ __all__ = [
     "measured",
     "moderate",
     "paired_t",
+    "pooled",
     "power_of",
     "prediction",
     "prior",

@@ -92,6 +92,8 @@ class ClaimTable(Frozen):
     margin: Annotated[float, Field(ge=0)] = 0.0
     criterion: Criterion | None = None
     """Of "does not converge"; without one only a loss that is not finite counts."""
+    slice: Annotated[dict[str, str], Field(min_length=1, max_length=1)] | None = None
+    """A column of ``[slices]`` and the value that the claim is about: ``{ scanner = "B" }``."""
 
     @model_validator(mode="after")
     def _fits(self) -> ClaimTable:

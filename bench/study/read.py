@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
-from bench.recipe import HIDDEN_NAME, Data, Frozen, Hidden, Recipe
+from bench.recipe import STUDY_NAME, Data, Frozen, Hidden, Recipe
 from bench.registry import Component, metrics, use
-from bench.study import checks, gates
+from bench.study import checks, datasets, gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.checks import has_local
 from bench.study.code import Code, Outside, nothing, run_in
@@ -31,6 +31,7 @@ from bench.study.file import (
 from bench.study.gates import Gate, Known
 from bench.study.ordered import Ordered, ordered
 from bench.study.patch import Tree
+from bench.study.sliced import apart, on
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
 from bench.study.wording import mistake_of, problems_of
@@ -64,7 +65,7 @@ class Study(Frozen):
     """A checked study: arms built, claims expanded, defaults filled in."""
 
     name: str
-    """The file's stem."""
+    """The file's stem; of one of its data sets ``STEM@NAME``."""
     question: str
     baseline: str
     """Label of the arm the others are measured against."""
@@ -110,8 +111,19 @@ class Study(Frozen):
 
     @property
     def judged_by(self) -> list[str]:
-        """The metrics of claims and gates."""
-        return [*(claim.metric for claim in self.claims), *(gate.metric for gate in self.gates)]
+        """The metrics of claims and gates, those on slices as they are on the whole set."""
+        metrics = (*(claim.metric for claim in self.claims), *(gate.metric for gate in self.gates))
+        return [apart(metric)[0] for metric in metrics]
+
+    @property
+    def sliced_metrics(self) -> tuple[str, ...]:
+        """Metrics on slices that its claims are about."""
+        return tuple(claim.metric for claim in self.claims if apart(claim.metric)[1])
+
+    def sliced_as(self, name: str) -> str:
+        """What ``[slices]`` calls the set that a set's images are of."""
+        corrupted = name in self.hidden and self.hidden[name].kind == "corrupted"
+        return "local" if name == LOCAL_SET or corrupted else name
 
     def arm(self, label: str) -> Arm:
         """The arm of that label; KeyError when there is none."""
@@ -123,7 +135,9 @@ def load(path: Path, outside: Callable[[Path], Outside] = run_in) -> Study:
 
     outside   what becomes of the code that it names, seen from its folder
     """
-    return parse(text_of(path), name=path.stem, file=str(path), outside=outside(path.resolve().parent))
+    text = text_of(path)  # first: it says what is wrong with a path
+    outside_of = outside(path.resolve().parent)
+    return parse(text, name=path.stem, file=datasets.called(path), outside=outside_of)
 
 
 def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Study:
@@ -132,12 +146,12 @@ def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Stu
     The registries offer what ``outside`` finds for it until another study is read.
     """
     # Lower case: some file systems know one folder by "Trials" and "trials".
-    if name.lower() in RESERVED or not re.fullmatch(HIDDEN_NAME, name):
+    if name.lower() in RESERVED or not re.fullmatch(STUDY_NAME, name):
         raise UserError(
             f"{file}: a study is named after its file, and {shorten(name)} cannot be a name\n"
             f"  use letters, digits, - and _, and none of {', '.join(RESERVED)}"
         )
-    table = table_of(text, file)
+    table = datasets.only(table_of(text, file), name, file)
     try:
         code, offered = outside(table)
     except UserError as error:
@@ -278,6 +292,8 @@ class _Reader:
             self._add(f"{table} metric", metric, problem)
         if unconverged != (metric == "converged"):
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
+        elif claim.slice is not None:
+            metric = self._on_slice(f"{table} slice", metric, claim.slice)
         written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
         if claim.effect is not None:
             better, than = self._effect(f"{table} effect", claim.effect, built)
@@ -287,6 +303,28 @@ class _Reader:
         if better == than and len(better) == 1:
             self._add(f"{table} than", claim.than, "compares an arm with itself")
         return Claim(better=better, than=than, metric=metric, **written)
+
+    def _on_slice(self, path: str, metric: str, wanted: dict[str, str]) -> str:
+        """The metric on one value of a column that ``[slices]`` names for its set."""
+        ((column, value),) = wanted.items()
+        of, _, score = metric.partition(".")
+        table = self.table.get("hidden")
+        hidden = table.get(of) if isinstance(table, dict) else None
+        corrupted = isinstance(hidden, dict) and hidden.get("kind") == "corrupted"
+        named = self.table.get("slices")
+        columns = named.get("local" if corrupted else of, ()) if isinstance(named, dict) else ()
+        found = on(metric, column, value)
+        if of not in self.sets or score not in metrics:
+            self._add(path, column, f"goes with a score on a set, not with {metric}")
+        elif column not in columns:
+            self._add(
+                path, column, f"[slices] names no such column for {of}; {did_you_mean(column, columns)}"
+            )
+        elif apart(found) != (metric, (column, value)):
+            self._add(
+                path, column, "a column or class with ' is ' or ' where ' in its name cannot be claimed"
+            )
+        return found
 
     def _effect(
         self, path: str, wanted: str | list[str], built: Arms

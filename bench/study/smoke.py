@@ -6,6 +6,7 @@ from bench.errors import UserError
 from bench.recipe import Choice, Corrupted, Data, External, Hidden, Recipe, Shifted, Stage
 from bench.study.file import Tune
 from bench.study.read import Arm, Study
+from bench.study.sliced import apart
 
 SIZE_PX = 32
 IMAGES = 160
@@ -45,7 +46,8 @@ def smoke(study: Study) -> Study:
 
 
 def _metric(metric: str) -> str:
-    """Accuracy in place of a score that names classes: drawn images have others."""
+    """Accuracy for a score that names classes, all images for a slice: those drawn have neither."""
+    metric, _ = apart(metric)
     of, _, score = metric.partition(".")
     return f"{of}.accuracy" if "(" in score else metric
 

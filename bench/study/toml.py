@@ -10,6 +10,8 @@ from bench.errors import UserError
 from bench.files import content_of
 from bench.study.patch import Tree
 
+SEPARATOR = "@"
+"""Between the name of a study and that of one of its data sets."""
 DEEPEST = 32
 """Tables and lists inside each other; no study needs ten."""
 
@@ -22,12 +24,19 @@ def find(written: Path) -> Path:
     if written.suffix == ".toml" or written.is_file():
         return written
     named = written.with_name(f"{written.name}.toml") if written.name else written
-    return next((path for path in (named, Path("ablations") / named) if path.is_file()), written)
+    return next((path for path in (named, Path("ablations") / named) if file_of(path).is_file()), written)
+
+
+def file_of(path: Path) -> Path:
+    """The file that is read for a study at ``path``: of ``cells@blood.toml`` the ``cells.toml`` beside it."""
+    whole, at, _ = path.stem.partition(SEPARATOR)
+    return path.with_name(f"{whole}{path.suffix}") if at and not path.exists() else path
 
 
 def text_of(path: Path) -> str:
-    """What is written in a study file. Raises UserError."""
+    """What is written in a study file, or in that of a data set's study. Raises UserError."""
     try:
+        path = file_of(path)
         if not path.exists():
             near = find(Path(path.stem))
             hint = (

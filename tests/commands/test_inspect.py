@@ -236,3 +236,29 @@ def test_the_command_prints_data_to_stdout_and_files_to_stderr(
     assert json.loads(done.stdout)["images"] == 67
     assert done.stderr == "d.png\n"
     assert (folder / "d.png").is_file()
+
+
+def test_a_hidden_set_is_one_set_of_which_nothing_is_split_or_dropped(folder: Path, tmp_path: Path) -> None:
+    machine, source = Machine(cache=folder / "cache"), f"folder:{folder / 'cells'}"
+    study = tmp_path / "x.toml"
+    lab = f'kind = "external"\nsource = "{source}"'
+    study.write_text(
+        'question = "?"\nbaseline = "a"\n[data]\nsource = "synthetic"\n[recipe]\nmodel = "custom_cnn"\n'
+        f'[arms]\na = {{}}\n[hidden.lab]\n{lab}\n[hidden.bad]\nkind = "corrupted"\n'
+    )
+    shown = [
+        commands.inspect(source, 16, machine, QUIET, "hidden"),
+        commands.inspect(str(study), 16, machine, QUIET, "lab"),
+    ]
+    for seen in shown:
+        text, data = commands.as_text(seen), commands.as_data(seen)
+        assert (data["hidden"], sum(one["outliers"] for one in data["classes"])) == (True, 0)
+        assert "a hidden set: all of it is scored" in text
+        assert "identical images   2 clusters, 6 images; all are scored" in text
+        assert not [word for word in ("train", "val", "outliers", "removes", "all dropped") if word in text]
+        page = pages.write_html(seen, tmp_path / "look.html").read_text("utf-8")
+        assert 'class="marked"' not in page
+        assert "one side of every split" not in page
+    for written, which in ((source, "lab"), (str(study), "bad"), (str(study), "lap")):
+        with pytest.raises(UserError, match=f'--set "{which}": '):
+            commands.inspect(written, 16, machine, QUIET, which)

@@ -94,7 +94,7 @@ def test_another_terminal_sees_what_runs_now(tmp_path: Path) -> None:
         ]
     assert f"running   tiny: 0/4 in 0 s, 2 at once, about 0 s left ({told(one.owner)})" in text
     assert "running   at its start: reading and checking" in text
-    assert "◐ none s0  1/2 ep 5/10  loss 0.250  val 50.0  1,200/s" in text
+    assert "◐ none s0  1/2 ep 5/10  loss 0.250  val accuracy 50.0 %  1,200/s" in text
     assert "  none   ◐·" in text
     assert text.splitlines()[0] == "tiny  1 running · 3 missing"
     assert "running" not in status([], machine, as_json=False)

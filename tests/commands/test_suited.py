@@ -224,3 +224,20 @@ def test_a_split_of_its_own_is_kept_and_an_up_is_kept_up():
     upright = suiting.text("x", suiting.Suit(chosen.home, {}, chosen.start, "cpu", upright=True))
     assert "vertical_p" not in upright
     assert "rotate" not in upright
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_an_arm_is_called_after_its_augmentations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upright: bool
+):
+    monkeypatch.chdir(tmp_path)
+    home = images(tmp_path / "cells", {"a": 30, "b": 30})
+    file, _ = write(tmp_path, machine_in(tmp_path), scaffold.Wanted(home, upright=upright))
+    study = load(file)
+    assert len(study.arms) == suiting.ARMS
+    for arm in study.arms:
+        does = [one.name for one in arm.recipe.augment]
+        assert arm.label.replace("flips", "flip") == ("-".join(does) or "none")
+    written = file.read_text("utf-8")
+    assert f"its {len(prepare(file, machine_in(tmp_path)).runs)} trials" in written
+    assert max(map(len, written.splitlines()[:3])) <= 110

@@ -42,7 +42,9 @@ def contest(path: Path) -> Path:
 
 def look(data: Data, folder: Path, cache: Path, counting: inspect.Counting = silent) -> Inspection:
     machine = Machine(cache=cache)
-    return inspect.inspect(data, DiskLocator(machine, folder).source(data.source, data), cache, counting)
+    return inspect.inspect(
+        data, DiskLocator(machine, folder).source(data.source, data), cache, counting, Replicate(0)
+    )
 
 
 @pytest.fixture(scope="module")

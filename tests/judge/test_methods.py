@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
+import pytest
+import torch
 from worlds import World
 
+from bench.judge import methods
 from bench.judge.findings import Document
 from bench.plan import Account, Shares
 from bench.recipe import Choice, Corrupted, External, Recipe, Stage
+from bench.registry import corruptions
 from bench.report import build, files
 
 MAKE = Callable[..., World]
@@ -98,3 +105,50 @@ def test_what_became_of_images_folds_and_groups_is_told(make_world: MAKE, monkey
     assert "heavy (200 images of another source) and c (corrupted copies of test images" in text
     smoked = build(w.study, plan.model_copy(update={"smoke": True}), w.store)
     assert smoked.methods == ()
+
+
+KORNIAS = Choice(name="kornia:RandomRain")
+LIBRARIES = {
+    "python": "3.11", "torch": "2", "timm": "1", "kornia": "0.9", "optuna": "5", "lion-pytorch": "0.2",
+    "own": "7",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("recipe", "hidden", "used"),
+    [
+        ({}, {}, set()),
+        ({"model": Choice(name="resnet18"), "optimizer": Choice(name="lion")}, {}, {"timm"}),
+        ({"augment": (KORNIAS,)}, {}, {"kornia"}),
+        ({"augment": (Choice(name="randaugment", params={"ops": "kornia"}),)}, {}, {"kornia"}),
+        ({"augment": (Choice(name="chain", params={"steps": [KORNIAS.model_dump()]}),)}, {}, {"kornia"}),
+        ({}, {"heavy": Corrupted(kind="corrupted")}, {"kornia"}),
+        ({}, {"heavy": Corrupted(kind="corrupted", profile="micro-c", families=("jpeg", "noise"))}, set()),
+        ({}, {"heavy": Corrupted(kind="corrupted", profile="micro-c", families=("jpeg", "hue"))}, {"kornia"}),
+    ],
+)  # fmt: skip
+def test_only_libraries_that_took_part_are_named(make_world: MAKE, recipe, hidden, used):
+    w = make_world(seeds=(0, 1))
+    w.arm("a", 1.0)
+    w.recipes["a"] = w.recipes["a"].model_copy(update=recipe)
+    w.extra = {"hidden": hidden} if hidden else {}
+    w.finish_all()
+    document = build(w.study, w.plan, w.store)
+    known = replace(document.provenance, libraries=tuple(LIBRARIES.items()))
+    text = " ".join(methods.sentences(w.study, w.plan, replace(document, provenance=known)))
+    named = {name for name in LIBRARIES if f" {name} {LIBRARIES[name]}" in text}
+    assert named == {"python", "torch", "own"} | used
+
+
+def test_a_corruption_says_that_it_is_made_with_kornia_where_it_is(monkeypatch):
+    image, told = torch.rand(1, 3, 24, 24), {c.name for c in corruptions if c.traits.get("library")}
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kornia"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "kornia", None)
+    needs = set()
+    for component in (one for one in corruptions if not one.origin):
+        try:
+            component.build({}).apply(image, 1, [np.random.default_rng(0)])
+        except ImportError:
+            needs.add(component.name)
+    assert needs == told >= {"hue", "crop", "gamma"}

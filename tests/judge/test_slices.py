@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from worlds import CLASSES, HEAVY_KEY, LOCAL_KEY, World
 
-from bench import slices
+from bench import slices, stats
 from bench.files import write_whole
+from bench.judge.declared import LATE, Declared, declare, read_declared, write_declared
 from bench.judge.tables.slices import SliceRow
 from bench.recipe import Corrupted, External
 from bench.report import build, files, markdown
 from bench.slices import NO_VALUE, Sliced
+from bench.study.read import Claim
 from bench.study.smoke import smoke
 
 MAKE = Callable[..., World]
@@ -87,7 +89,7 @@ def test_under_ten_images_there_are_numbers_and_no_interval_and_no_worst_slice(s
 def test_the_report_says_that_slices_are_exploratory_in_every_format(scanned: World) -> None:
     made = files(scanned.study, scanned.plan, scanned.store, ("md", "csv", "tex", "html"))
     section = made["report.md"].partition("## Slices")[2].partition("\n## ")[0]
-    assert "Exploratory: no slice was declared" in section
+    assert "Exploratory: verdicts are on slices that a claim declared" in section
     assert "| local | scanner: A | 60 | **none** (baseline) | accuracy |" in section
     assert not [word for word in ("helps", "harmful", "no gain") if word in section]
     assert 'aria-label="Slices"' in made["report.html"]
@@ -112,6 +114,8 @@ def test_a_set_that_a_study_decides_by_is_told_by_its_score(scanned: World) -> N
     labels = said.labels[codes == 0]
     mean = np.mean([hits[:, labels == k].mean() for k in range(len(CLASSES))])
     assert found["A", "none"].of.value.mean == pytest.approx(mean)
+    assert found["A", "none"].of.value.interval, "what counts against an arm is counted"
+    assert not found["A", "better"].of.effect.few
 
 
 def test_seeds_that_did_not_finish_are_left_out_and_counted(scanned: World) -> None:
@@ -128,3 +132,71 @@ def test_without_columns_in_the_study_nothing_is_read_and_no_trial_is_another(sc
     scanned.extra["slices"] = {"local": ("scanner",)}
     assert smoke(scanned.study).slices == {}
     assert HEAVY_KEY in scanned.plan.arms[0].trials[0].sets.values()
+
+
+ON_B = "local.accuracy where scanner is B"
+
+
+def claimed(w: World, value: str = "B", **more: object) -> Claim:
+    metric = f"local.accuracy where scanner is {value}"
+    return Claim(says="It helps there", better=("better",), than=("none",), metric=metric, **more)
+
+
+def say(w: World, codes: np.ndarray | None = None) -> Declared:
+    """Declare what the study says now, of what ``slices.npz`` says or is made to say afterwards."""
+    write_declared(declare(w.study, w.store.slices("tiny")), w.store)
+    if codes is not None:
+        one = sliced(120)
+        changed = Sliced(one.ids, {"scanner": codes}, one.names)
+        write_whole(w.store.study_dir("tiny") / slices.FILE, slices.write({"local": changed}))
+    found = read_declared(w.store.study_dir("tiny"))
+    assert found is not None
+    return found
+
+
+def test_a_declared_claim_on_a_slice_is_judged_by_its_images_in_the_family(scanned: World) -> None:
+    scanned.claims = (claimed(scanned), claimed(scanned, "A", expect="no gain"))
+    assert list(say(scanned).slices) == [ON_B, ON_B[:-1] + "A"]
+    document, codes = build(scanned.study, scanned.plan, scanned.store), sliced(120).codes["scanner"][:-1]
+    assert document.rules.family == 3
+    assert [claim.outcome for claim in document.claims] == ["supported", "refuted"]
+    apart = (right(scanned, "better") - right(scanned, "none"))[:, codes == 1]
+    by_hand, (found,) = stats.two_way(apart), document.claims[0].pairs
+    assert (found.metric, found.verdict[:5]) == (ON_B, "helps")
+    assert found.effect.mean == pytest.approx(by_hand.mean)
+    assert found.effect.low == pytest.approx(by_hand.low, abs=1e-9)
+    text = markdown(document)
+    assert f"(expects *better* on *{ON_B}*)" in text
+    assert f"**better: {found.verdict}** on *{ON_B}* against none" in text
+    assert not [one for one in document.slices if hasattr(one, "verdict")]
+
+
+def test_a_slice_of_other_images_than_were_declared_is_none_that_was_claimed(scanned: World) -> None:
+    scanned.claims = (claimed(scanned),)
+    codes = sliced(120).codes["scanner"].copy()
+    codes[0] = 1
+    say(scanned, codes)
+    document = build(scanned.study, scanned.plan, scanned.store)
+    assert [claim.outcome for claim in document.claims] == [LATE]
+    assert f"{ON_B}: its images are others now" in document.promise.changes
+
+
+def test_a_claim_on_a_slice_that_came_after_scores_has_no_verdict(scanned: World) -> None:
+    say(scanned)
+    scanned.claims = (claimed(scanned),)
+    document = build(scanned.study, scanned.plan, scanned.store)
+    assert [claim.outcome for claim in document.claims] == [LATE]
+    assert document.rules.family == 1
+
+
+def test_of_few_images_or_none_a_claim_is_not_judged(scanned: World) -> None:
+    scanned.claims = (claimed(scanned, "C"), claimed(scanned, "D"))
+    document = build(scanned.study, scanned.plan, scanned.store)
+    assert [claim.outcome for claim in document.claims] == ["not judged", "not judged"]
+    details = [claim.pairs[0].detail for claim in document.claims]
+    assert details == [f"not judged: {n} images known of it, 10 needed" for n in (7, 0)]
+
+
+def test_a_smoke_run_has_no_slices_and_claims_the_whole_set(scanned: World) -> None:
+    scanned.claims = (claimed(scanned),)
+    assert [claim.metric for claim in smoke(scanned.study).claims] == ["local.accuracy"]

@@ -34,10 +34,10 @@ def trial(arm: str, **changes: object) -> dict[str, object]:
 def test_a_running_trial_is_a_line_with_all_that_matters() -> None:
     # stage 2 of 2, epoch 3 of 20: 57.5 % in 46 s, so 34 s are left
     assert running_rows([trial("flips")], 80, 9) == [
-        "  ◐ flips s1  2/2 ep 3/20  loss 0.412  val 91.2  1,234/s  34 s left"
+        "  ◐ flips s1  2/2 ep 3/20  loss 0.412  val accuracy 91.2 %  1,234/s  34 s left"
     ]
     assert running_rows([trial("flips", memory_mb=3140.0)], 80, 9) == [
-        "  ◐ flips s1  2/2 ep 3/20  loss 0.412  val 91.2  1,234/s  3.1 GB  34 s left"
+        "  ◐ flips s1  2/2 ep 3/20  loss 0.412  val accuracy 91.2 %  1,234/s  3.1 GB  34 s left"
     ]
 
 

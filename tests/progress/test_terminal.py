@@ -11,7 +11,14 @@ from bench.progress.terminal import LiveTrials, Terminal
 
 
 def event(kind: str = "done", **changes: object) -> Event:
-    fields = {"kind": kind, "trial": "ab12", "arm": "flips", "seed": 1, "text": "local 91.2", "seconds": 18.0}
+    fields = {
+        "kind": kind,
+        "trial": "ab12",
+        "arm": "flips",
+        "seed": 1,
+        "text": "accuracy local 91.2 %",
+        "seconds": 18.0,
+    }
     return Event(**(fields | changes))  # type: ignore[arg-type]
 
 
@@ -30,10 +37,10 @@ def test_every_trial_that_ends_is_one_line(capsys: pytest.CaptureFixture[str]):
         screen.ended(event("failed", text="out of memory"))
         screen.ended(event(little_learned=True))
     assert capsys.readouterr().err.splitlines() == [
-        "   1/12 ● flips s1  local 91.2  18 s",
+        "   1/12 ● flips s1  accuracy local 91.2 %  18 s",
         "   2/12 ✗ flips s1  diverged: stage 2, step 340  18 s",
         "   3/12 ! flips s1  failed: out of memory  18 s",
-        "   4/12 ◔ flips s1  little learned: local 91.2  18 s",
+        "   4/12 ◔ flips s1  little learned: accuracy local 91.2 %  18 s",
     ]
 
 
@@ -73,7 +80,7 @@ def test_a_terminal_shows_running_trials_and_keeps_finished_lines(monkeypatch: p
         assert list(screen.board.running) == ["ab12"]
         screen.ended(event(arm="cnn [bold]"))
         assert screen.board.running == {}
-    assert "1/2 ● cnn [bold] s1  local 91.2" in tty.getvalue(), "an arm's name is no markup"
+    assert "1/2 ● cnn [bold] s1  accuracy local 91.2 %" in tty.getvalue(), "an arm's name is no markup"
 
 
 def test_a_terminal_counts_with_a_bar(monkeypatch: pytest.MonkeyPatch):

@@ -30,7 +30,11 @@ def _of(row: Row, key: str, seeds: str) -> str:
 def halved(
     key: str, low: str, high: str, one_sided: bool = True, times: float = 100.0
 ) -> Callable[[Row], Cell]:
-    """A mean ± half its interval, or with its one-sided bound, which has 1 above it; alone without either."""
+    """A mean ± half its interval, or with its one-sided bound, which has 1 above it; alone without either.
+
+    With the ends of its interval where they leave the scale, 0 to 1 but for a gap, which has no such bound.
+    """
+    least = 0.0 if one_sided else -1.0
 
     def cell(row: Row) -> Cell:
         of = _of(row, key, low.removesuffix("low") + "seeds")
@@ -38,9 +42,16 @@ def halved(
             return text("{} (≥ {})" + of, times * row[key], times * row[low])
         if row[low] is None:
             return text("{}" + of, times * row[key])
-        return text("{} ± {}" + of, times * row[key], times / 2 * (row[high] - row[low]))
+        return within(times, row[key], row[low], row[high], least, of)
 
     return cell
+
+
+def within(times: float, middle: float, low: float, high: float, least: float, of: str = "") -> Text:
+    """± half an interval; of a share, told in per cent, its ends where they leave `least` to 1."""
+    if times != 1 and (low < least or high > 1):
+        return text("{} [{}, {}]" + of, *(times * value for value in (middle, max(low, least), min(high, 1))))
+    return text("{} ± {}" + of, times * middle, times / 2 * (high - low))
 
 
 def interval(key: str, low: str, high: str, unit: str = "points", dagger: str = "") -> Callable[[Row], Cell]:

@@ -8,6 +8,9 @@ from .records import LOCAL, Trial
 from .tables import Tables
 
 TITLE = "Methods, for a paper"
+KORNIAS = {"saturation", "hue", "rotation", "zoom", "shift", "crop", "gamma"}
+KORNIAS |= {f"{what}-{way}" for what in ("brightness", "contrast") for way in ("up", "down")}
+"""Families of corruption that Kornia's functions make."""
 MOST = 8
 """Arms and classes that are named."""
 
@@ -28,7 +31,7 @@ def section(tables: Tables) -> Section:
         *_tuning(tables),
         *_judging(tables),
         *_ends(finals),
-        *([] if study.elsewhere else [_and(_libraries(finals))]),
+        *([] if study.elsewhere else [f"on {_and(_libraries(tables, finals))}."]),
     ]
     return Section(TITLE, [Line(f"{many} compared with {study.baseline}{named}.", texts)])
 
@@ -157,10 +160,25 @@ def _judging(tables: Tables) -> list[Text | str]:
     ]
 
 
-def _libraries(finals: Sequence[Trial]) -> list[str]:
+def _libraries(tables: Tables, finals: Sequence[Trial]) -> list[str]:
+    """Versions of what took part: of timm, Optuna and Kornia only where something of theirs did."""
+    study = tables.study
+    recipes = [trial.record["recipe"] for trial in finals]
+    shifted = [*study.file.get("hidden", {}).values(), study.file.get("val_shift", {})]
+    corrupted = [one for one in shifted if one.get("kind") == "corrupted" or "profile" in one]
+    used = {
+        "timm": any(recipe["model"]["name"] != "custom_cnn" for recipe in recipes),
+        "optuna": bool(study.searches),
+        "kornia": any("'kornia" in str(recipe["augment"]) for recipe in recipes)
+        or any(not one.get("families") or set(one["families"]) & KORNIAS for one in corrupted),
+        "lion-pytorch": False,  # only what bench's own Lion is compared with
+        "torchvision": False,
+    }
     versions: dict[str, set[str]] = {}
     for trial in finals:
         for name, version in trial.record["libraries"].items():
+            if not used.get(name, True):
+                continue
             versions.setdefault(name, set()).add(version)
     return [f"{name} {', '.join(sorted(found))}" for name, found in sorted(versions.items())]
 

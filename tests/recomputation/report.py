@@ -22,6 +22,7 @@ from .columns import (
     said,
     spread,
     verdict,
+    within,
 )
 from .comparisons import UNITS
 from .family import Verdict
@@ -56,7 +57,7 @@ def _within(key: str, times: float) -> Callable[[Row], Cell]:
     def cell(row: Row) -> Cell:
         if row[f"{key}_low"] is None:
             return text("{}", times * row[key])
-        return text("{} ± {}", times * row[key], times * (row[f"{key}_high"] - row[f"{key}_low"]) / 2)
+        return within(times, row[key], row[f"{key}_low"], row[f"{key}_high"], 0.0)
 
     return cell
 
@@ -201,7 +202,7 @@ class Report:
             "verdict": verdict,
             f"gap to {study.gap_set}": halved("gap", "gap_low", "gap_high", one_sided=False),
             "worst class": self._worst,
-            "its recall %": number("worst_recall", 100),
+            "its recall %": number("worst_class_recall", 100),
             "ECE": number("ece", 100),
             self.over: said("seeds"),
             **COSTS,

@@ -154,7 +154,7 @@ class Tables:
         sizes = self.sizes(arm)
         found = {name: values for name, values in self.recalled(arm).items() if sizes[name] > 1}
         worst = min(found, key=lambda name: (float(np.mean(found[name])), name))
-        return {"worst_class": worst, "worst_images": sizes[worst]} | mean("worst_recall", found[worst])
+        return {"worst_class": worst, "worst_images": sizes[worst]} | mean("worst_class_recall", found[worst])
 
     def costs_of(self, arm: str) -> Row:
         """Sizes of an arm's network, and means over its finished seeds."""

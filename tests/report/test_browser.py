@@ -219,3 +219,19 @@ def test_a_screen_reader_is_told_title_and_content_of_a_figure_s_file(chromium, 
     root = ElementTree.parse(file).getroot()
     words = [root.findtext(f"{{http://www.w3.org/2000/svg}}{name}") for name in ("title", "desc")]
     assert [shown["name"]["value"], shown["description"]["value"]] == words
+
+
+@pytest.mark.parametrize(("width", "under_the_name"), [(390, True), (1200, False)])
+def test_a_verdict_is_seen_without_scrolling_in_its_column_or_under_its_arm(
+    chromium, page, width, under_the_name
+):
+    chromium.open(page, width=width)
+    row = "document.querySelector('table.sort').tBodies[0].rows[1]"
+    said = chromium.run(f"{row}.querySelector('td.told').textContent")
+    assert said.startswith("▲")
+    under = chromium.run(f"getComputedStyle({row}.cells[0], '::after').content")
+    column = chromium.run(f"getComputedStyle({row}.querySelector('td.told')).display")
+    assert (under == f'"{said}"', column == "none") == (under_the_name, under_the_name)
+    where = f"{row}.cells[0]" if under_the_name else f"{row}.querySelector('td.told')"
+    right = chromium.run(f"{where}.getBoundingClientRect().right")
+    assert right <= width

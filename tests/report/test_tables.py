@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 from tuned import tuned
 
-from bench.judge.findings import Effect, Mean
+from bench.judge.findings import OPEN, Effect, Mean
+from bench.judge.measure import parse
 from bench.judge.settings import Change
 from bench.judge.tables import TABLES, arms, tables
 from bench.judge.tables.ensembles import EnsembleRow
 from bench.judge.tables.factors import FactorEffect, Ingredient, Rung
 from bench.judge.tables.ordered import Trend
 from bench.judge.tables.slices import SliceRow
-from bench.judge.tables.table import Column, Table
+from bench.judge.tables.table import ENDS, Column, Table
 from bench.recipe import Corrupted
 from bench.report import build, differs, files, present, write_report
 from bench.report.cells import words
@@ -24,6 +25,7 @@ from bench.report.text import grid
 
 FORMATS = ("md", "csv", "tex", "html")
 THREE_OF_FIVE = Mean(0.912, 0.004, 3, 5, Effect(0.91, 0.90, 0.92))
+NEAR_ALL = Mean(0.952, None, 5, 5, Effect(0.952, 0.843, 1.061, scale=(0.0, 1.0)))
 
 
 def everything(make_world):
@@ -129,8 +131,12 @@ def test_a_table_that_is_no_longer_made_goes_and_those_of_others_stay(world):
             "97.0",
             {"x": "0.97", "x_sd": "", "x_seeds": "1", "x_low": "", "x_high": ""},
         ),
-        ("interval", THREE_OF_FIVE, "91.0 ± 1.0 (3/5)", {"x": "0.9", "x_high": "0.92"}),
-        ("interval", Mean(0.97, None, 1, 1), "–", {"x": "", "x_high": ""}),
+        (
+            "within",
+            NEAR_ALL,
+            "95.2 [84.3, 100.0]",
+            {"x": "0.952", "x_sd": "", "x_seeds": "5", "x_low": "0.843", "x_high": "1.061"},
+        ),
         ("effect", Effect(0.1, 0.0, 0.2), "+10.0 [0.0, 20.0]", {"x": "0.1", "x_low": "0", "x_high": "0.2"}),
     ],
 )  # fmt: skip
@@ -150,6 +156,30 @@ def test_a_mean_over_fewer_seeds_is_marked_in_every_format_and_the_mark_explaine
     late = next(row for row in csv.DictReader(io.StringIO(made["tables/arms.csv"])) if row["arm"] == "late")
     assert (late["local_seeds"], late["train_seconds_seeds"]) == ("3", "3")
     assert made["report.html"].count(said) == made["report.md"].count(said.replace("&#39;", "'")) == 4
+
+
+def test_ends_in_place_of_half_an_interval_are_explained_where_they_stand():
+    inside = replace(NEAR_ALL, interval=replace(NEAR_ALL.interval, high=0.99))
+    notes = [
+        Table("t", [Column("x", "x", kind, lambda row: row)], [value], "Per cent.").ready().note
+        for kind, value in (("within", NEAR_ALL), ("within", inside), ("average", NEAR_ALL))
+    ]
+    assert [ENDS in note for note in notes] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("metric", "scale"),
+    [
+        ("local.accuracy", (0.0, 1.0)),
+        ("hid.sensitivity(a)", (0.0, 1.0)),
+        ("local.quadratic_kappa", (-1.0, 1.0)),
+        ("gap.hid", (-1.0, 1.0)),
+        ("local.nll", OPEN),
+        ("cost.seconds", OPEN),
+    ],
+)
+def test_a_score_has_the_scale_that_its_definition_gives_it(metric, scale):
+    assert parse(metric, ["test", "hid"]).scale == scale
 
 
 def test_where_no_seed_is_missing_no_mark_is_explained(make_world):

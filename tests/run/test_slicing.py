@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -124,3 +125,19 @@ def test_a_file_of_slices_that_cannot_be_written_loses_no_trial_and_no_report(tm
     (said,) = ending.failures
     assert said.startswith("slices.npz cannot be written, and the report tells no slices: ")
     assert "## Slices" not in ending.report.read_text()
+
+
+def test_a_claim_is_declared_with_the_images_of_its_slice_before_the_first_trial(tmp_path: Path) -> None:
+    claim = (
+        '\n[[claims]]\nsays = "It helps there"\nbetter = "flips"\nthan = "none"\nmetric = "local.accuracy"\n'
+    )
+    file = study(tmp_path, SLICES)
+    plain = file.read_text()
+    file.write_text(plain + claim + 'slice = { scanner = "C" }\n')
+    with pytest.raises(UserError, match=r"a claim is on local\.accuracy where scanner is C: no image has"):
+        run(file)
+    file.write_text(plain + claim + 'slice = { scanner = "B" }\n')
+    _, report = run(file)
+    said = json.loads((machine_in(tmp_path).results / "scanners" / "declared.json").read_text())
+    assert list(said["slices"]) == ["local.accuracy where scanner is B"]
+    assert "on *local.accuracy where scanner is B* against none" in report

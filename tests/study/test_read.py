@@ -346,6 +346,16 @@ def test_a_claim_about_convergence_may_say_what_is_to_be_reached():
             'expect = "worse"',
             'must be one of "better", "no gain"',
         ),
+        (
+            'better = "vgg16"\nthan = "v*"\nmetric = "local.accuracy"\nslice = { scanner = "B" }',
+            'slice = "scanner"',
+            "[slices] names no such column for local",
+        ),
+        (
+            'better = "vgg16"\nthan = "v*"\nmetric = "cost.seconds"\nslice = { scanner = "B" }',
+            'slice = "scanner"',
+            "goes with a score on a set, not with cost.seconds",
+        ),
     ],
 )
 def test_a_claim_that_cannot_be_judged_is_said(table: str, where: str, problem: str):

@@ -73,7 +73,7 @@ def table(d: Document, cost: bool) -> Table:
         gap if d.gap_set else replace(gap, where="file"),
         Column("worst_class", "worst class", "text", lambda a: a.worst and a.worst[0], after=_of_images),
         filed("worst_images", lambda a: a.worst and a.class_count(a.worst[0])),
-        Column("worst_recall", "its recall %", "average", lambda a: a.worst and a.worst[1], PERCENT),
+        Column("worst_class_recall", "its recall %", "average", lambda a: a.worst and a.worst[1], PERCENT),
         Column("ece", "ECE", "average", lambda a: a.scores[d.where].get("ece"), PERCENT),
         Column("seeds", d.over, "text", lambda a: str(a.seeds)),
         *(column if column.key in shown else replace(column, where="file") for column in SIZES),

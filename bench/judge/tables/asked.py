@@ -96,7 +96,9 @@ def row(measure: Measure, arm: str, baseline: str, evidence: Evidence) -> Asked:
     if arm != baseline:
         contrast = evidence.contrast(arm, baseline, measure)
         effect = Effect.of(contrast.of_finished, few=contrast.few)
-    value = Mean.over((evidence.value(o, measure) for o in evidence.outcomes[arm]), interval)
+    value = Mean.over(
+        (evidence.value(o, measure) for o in evidence.outcomes[arm]), interval, scale=measure.scale
+    )
     trials = [o for each in evidence.outcomes.values() for o in each]
     called = LOCAL if measure.set == TEST else measure.set
     return Asked(called, measure.score, arm, evidence.rows.width(trials, measure), value, effect)

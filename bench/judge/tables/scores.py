@@ -25,6 +25,8 @@ def table(d: Document, cost: bool) -> Table:
         f"95 % interval over new {d.over} and new {d.items}, sd the standard deviation over {d.over}. Δ is "
         f"of finished pairs, pointwise, and no verdict: only what was declared has one."
     )
+    if "worst_recall" in d.metrics:
+        note += f" Worst recall: of each {d.over[:-1]} its lowest, not always of the same class."
     effects = [arm.effects[name] for name in d.sets for arm in d.arms]
     note += HOLM * any(effect.dagger for effect in effects if effect)
     return Table("Every set and score", columns, [(name, arm) for name in d.sets for arm in d.arms], note)

@@ -21,8 +21,7 @@ Kind = Literal[
     "number",
     "average",  # a findings.Mean, the mean alone
     "mean",  # a findings.Mean with its standard deviation, which is called sd
-    "within",  # a findings.Mean with half its interval
-    "interval",  # the same, nothing where it has none
+    "within",  # a findings.Mean with half its interval, or its ends where one has left the scale
     "effect",  # a findings.Effect with its interval
 ]
 TEXT = ("arm", "name", "text", "prose", "code", "link", "verdict")
@@ -37,6 +36,7 @@ HOLM = (
 FIRST_TABLE = 8
 """Columns that a person takes in at once."""
 FEWER = "(n/m): a mean over n of the arm's m {}."
+ENDS = "[ ] behind a single score: the ends of its interval, cut where ± would lead off the scale."
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,16 @@ class Table:
         return replace(self, columns=columns, rows=rows, note=note, printed=None)
 
     def ready(self, *, cost: bool = True, over: str = "seeds") -> Table:
-        """Without what equal results may differ in, unless ``cost``; means over few seeds explained."""
+        """Without what equal results may differ in, unless ``cost``; what only some cells have explained."""
         table = replace(self, columns=[column for column in self.columns if cost or not column.cost])
         printed = [column for column in table.columns if column.where != "file"]
-        values = (column.of(row) for column in printed for row in table.shown.rows)
-        if not any(isinstance(value, Mean) and value.seeds < value.planned for value in values):
-            return table
-        mark = FEWER.format(over)
-        notes = {part: f"{note} {mark}" for part, note in table.notes.items()}
-        return replace(table, note=f"{table.note} {mark}".strip(), notes=notes)
+        values = [(column.kind, column.of(row)) for column in printed for row in table.shown.rows]
+        means = [(kind, value) for kind, value in values if isinstance(value, Mean)]
+        cut = any(kind == "within" and mean.interval and mean.interval.ends for kind, mean in means)
+        fewer = any(mean.seeds < mean.planned for _, mean in means)
+        marks = " ".join([*[ENDS] * cut, *[FEWER.format(over)] * fewer])
+        notes = {part: f"{note} {marks}".strip() for part, note in table.notes.items()}
+        return replace(table, note=f"{table.note} {marks}".strip(), notes=notes)
 
 
 def filed(key: str, of: Callable[[Any], Any], **more: Any) -> Column:

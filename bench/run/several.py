@@ -1,0 +1,81 @@
+"""A study of several data sets: each of its studies is run, then the page on all of them is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.errors import Mistake, UserError, mistakes_error
+from bench.machine import Machine
+from bench.progress.terminal import Terminal
+from bench.report import brief, pooled, write_index
+from bench.run.conductor import Ending, Options, run_study
+from bench.run.planning import Planning, TrialState, store_of
+from bench.study import datasets
+
+
+def run_each(
+    path: Path, machine: Machine, options: Options, terminal: Terminal
+) -> Iterator[tuple[Path, Ending]]:
+    """Run a study, or that of each of its data sets and then make the page on all: file and ending of each.
+
+    Raises UserError before the first trial of any.
+    """
+    parts = datasets.files(path)
+    if parts == (path,):
+        yield path, run_study(path, machine, options, terminal)
+        return
+    if options.until_decided:
+        raise UserError(
+            f"{path}: --until decided stops an arm where one data set has decided, and a mean over several "
+            "needs them all\n"
+            f"    run without it; or one data set by itself: bench run {parts[0].stem} --until decided"
+        )
+    with terminal.waiting(f"{path.stem}: reading the study, finding the images of {len(parts)} data sets"):
+        look(path, parts, machine, smoked=options.smoke)
+    endings = []
+    for part in parts:
+        endings.append(run_study(part, machine, options, terminal))
+        yield part, endings[-1]
+    yield path, _together(path, machine, endings, terminal, smoked=options.smoke)
+
+
+def look(path: Path, parts: Sequence[Path], machine: Machine, *, smoked: bool = False) -> None:
+    """Raise UserError for what the run of any data set would refuse, and for data sets that cannot be pooled.
+
+    path, parts   the whole file, and what ``datasets.files`` makes of it
+    """
+    plannings = [Planning(part, machine, smoked=smoked) for part in parts]
+    primary = {each.study.primary: part.stem for each, part in zip(plannings, parts, strict=True)}
+    if len(primary) > 1:
+        found = ", ".join(f"{metric} of {name}" for metric, name in primary.items())
+        problem = f"give one: data sets would be judged by different metrics, {found}"
+        raise mistakes_error(str(path), [Mistake("primary", "", problem)])
+    for each in plannings:
+        each.foresee(each.plan())
+
+
+def _together(
+    path: Path, machine: Machine, endings: Sequence[Ending], terminal: Terminal, *, smoked: bool
+) -> Ending:
+    """Write the page on all data sets."""
+    store = store_of(machine, smoked=smoked)
+    with terminal.waiting(f"{path.stem}: writing the page on all data sets"):
+        document = pooled.build(path.stem, store)
+        failures = []
+        try:
+            pooled.write(document, store)
+            write_index(store)
+        except OSError as error:
+            what = f"{error.filename or path.stem} cannot be written: {error.strerror or error}"
+            failures.append(f"{what}; finished trials are kept, bench report {path.stem} makes it again")
+    counts: Counter[TrialState] = sum((ending.counts for ending in endings), Counter())
+    return Ending(
+        report=store.study_dir(path.stem) / "report.md",
+        counts=counts,
+        ran=sum(ending.ran for ending in endings),
+        seconds=sum(ending.seconds for ending in endings),
+        failures=failures,
+        verdicts=() if smoked else brief.means(document),
+    )
