@@ -26,7 +26,7 @@ chaos kills="20" seed="0":
 # every write of a tuned study failing once; 200 kills, 30 of runs that share a folder, 20 lost nodes of a Ray cluster; the
 # tests for a GPU, on a CPU
 deep *arguments:
-    DEEP=1 uv run pytest tests/run/test_disk_faults.py tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py tests/test_recomputed_studies.py tests/data/test_hidden.py tests/stats/test_simulation.py tests/stats/test_simulation_designs.py {{arguments}}
+    DEEP=1 uv run pytest tests/run/test_disk_faults.py tests/data/test_reading.py tests/study/test_fuzz.py tests/test_recomputation.py tests/test_recomputed_studies.py tests/data/test_hidden.py tests/stats/test_simulation.py tests/stats/test_simulation_designs.py tests/stats/test_pooled.py {{arguments}}
     uv run python tests/chaos.py 200 0
     uv run python tests/joined.py 30 0
     uv run --extra ray python tests/lost_nodes.py 20 0
@@ -55,5 +55,6 @@ coverage studies="500":
     uv run python tests/simulation_further.py
     uv run python tests/simulation_designs.py --studies {{studies}}
     uv run python tests/simulation_clinic.py --studies {{studies}}
+    uv run python tests/simulation_pooled.py
     uv run python tests/new_runs.py
     uv run python tests/few_errors.py

@@ -13,10 +13,20 @@ from bench.judge.findings import ClaimRow, Finding
 from bench.judge.outcomes import Outcome
 from bench.judge.rulings import Ruling, Rulings
 from bench.judge.settling import points
+from bench.study.file import Expectation
 from bench.study.read import Claim
 
-WITHIN = ("no gain", "no difference")
+WITHIN = ("no gain", "no difference", "flat")
 """Expectations about δ."""
+EXPECTED: dict[Expectation, Literal["better", "no gain", "no difference"]] = {
+    "better": "better",
+    "no gain": "no gain",
+    "no difference": "no difference",
+    "rises": "better",
+    "falls": "better",
+    "flat": "no difference",
+}
+"""By what a comparison bears a claim out; of a line its better end is compared with the other."""
 
 
 class Verdicts(Protocol):
@@ -62,7 +72,7 @@ def by_pairs(rulings: Verdicts, claim: Claim) -> ClaimRow:
             notes = (f"not judged: {what} needs a δ, and {claim.metric} is not in points",)
         else:
             side = rulings.side(key, claim.margin / 100) if claim.margin else None
-            outcomes.append(stats.claim_outcome(claim.expect, ruling.judgement, side))
+            outcomes.append(stats.claim_outcome(EXPECTED[claim.expect], ruling.judgement, side))
     together = _together(outcomes)
     more = _more(rulings, claim) if together == "supported" and claim.expect == "no gain" else ""
     return ClaimRow(claim.says, _expects(claim), claim.metric, together + more, findings, notes)

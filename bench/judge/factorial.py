@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bench.study import effects
 from bench.study.effects import Averaged
+from bench.study.ordered import Ordered
 from bench.study.read import Arm, Study
 
 
@@ -51,6 +52,12 @@ def main_effects(study: Study) -> list[effects.Sides]:
 
 def averaged(study: Study, arm: str, reference: str) -> Averaged | None:
     """The effect that two labels are the sides of, told from the first; None where they are arms."""
+    for one in study.ordered:
+        if {arm, reference} == set(one.ends):
+            from bench import stats  # imports numpy and scipy
+
+            line = Averaged((), by_arm(one, stats.line(len(one.levels))), len(one.blocks))
+            return line if arm == one.ends[0] else _turned(line)
     if study.design not in effects.DESIGNS or not effects.is_side(reference):
         return None
     base = study.arm(study.baseline).levels
@@ -60,6 +67,16 @@ def averaged(study: Study, arm: str, reference: str) -> Averaged | None:
             found = effects.averaged(levels, study.design, study.arms, base)
             return found if (arm, reference) == sides else _turned(found)
     return None
+
+
+def by_arm(one: Ordered, weights: Iterable[float]) -> dict[str, float]:
+    """Weights (L,) of levels as those of arms, averaged over blocks; the largest is the last."""
+    found: dict[str, float] = {}
+    known = list(weights)
+    for block in one.blocks:
+        for arm, weight in zip(block, known, strict=True):
+            found[arm] = found.get(arm, 0.0) + float(weight) / len(one.blocks)
+    return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 def _turned(one: Averaged) -> Averaged:

@@ -246,8 +246,8 @@ def ours(folder: Path) -> set[str]:
     """Tables and figures in a study's folder that a report left; not those that people put there."""
     from bench.judge.tables import TABLES
 
-    figures = "effects|forest|ladder|seeds|cost|recall|curves"
-    figures += "|(local|corruptions|confusion|search|roc|precision)-[\\w-]+"
+    several = "local|corruptions|confusion|search|roc|precision|trend"
+    figures = rf"effects|forest|ladder|seeds|cost|recall|curves|({several})-[\w-]+"
     wanted = rf"figures/({figures})\.svg|tables/({'|'.join((*TABLES, *POOLED))})\.(csv|tex)"
     found = (path.relative_to(folder).as_posix() for path in folder.glob("*/*.*"))
     return {name for name in found if re.fullmatch(wanted, name, re.ASCII)}

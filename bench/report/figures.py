@@ -11,6 +11,7 @@ from bench.report.cells import effect, number, percent
 from bench.report.ladder import ladder
 from bench.report.naming import Names, file_part, plain, tone
 from bench.report.svg import Axes, Canvas, Figure, Scale, cut, labels, letters
+from bench.report.trends import trends
 
 WIDTH = 760
 NARROW = 440
@@ -25,7 +26,8 @@ TALL = 38
 def figures(document: Document, pictures: Pictures, *, cost: bool = True) -> list[Figure]:
     """Every figure that this study has, in the order of the page. ``cost=False``: none about time."""
     names = Names(document, pictures)
-    found = [ladder(document, names), effects(document, pictures, names), seeds(document, names)]
+    found = [ladder(document, names), effects(document, pictures, names), *trends(document)]
+    found.append(seeds(document, names))
     found += list(hidden(document, names))
     found.append(costs(document, names, cost=cost))
     found.append(grids.recall(document, names))

@@ -26,7 +26,8 @@ def forest(d: Together) -> Figure | None:
     if not drawn or any(one.unit != "points" for one in drawn):
         return None
     delta = d.delta_local if d.primary.startswith(f"{LOCAL}.") else d.delta_hidden
-    ends = [100 * end for one in drawn for end in (one.low, one.high)]
+    within = [one for row in rows for one in _drawn(row, told=True)] or drawn
+    ends = [100 * end for one in within for end in (one.low, one.high)]
     cells = [cell for row in rows for cell in row.cells]
     words = [
         letters(cell.part.name) + letters(effect(cell.finding.effect)) + 40
@@ -54,13 +55,15 @@ def forest(d: Together) -> Figure | None:
         alt="Differences with 95 % intervals on each data set, in points, their mean and the prediction "
         f"interval of a new one. {' '.join(_said(row, _name(row.finding, d)) for row in rows)}",
         note="Point and line: a data set's difference and its 95 % interval. Diamond: the mean and its 95 % "
-        "interval. Thin line: 95 % prediction interval of the difference on a new data set. Dashed: δ either "
-        f"way. ▲ helps, ▼ harmful, ● neither, on that data set.{more}",
+        "interval. Thin line: 95 % prediction interval of the difference on a new data set. A line of a data "
+        "set in no mean may go on beyond the edge. Dashed: δ either way. "
+        f"▲ helps, ▼ harmful, ● neither, on that data set.{more}",
     )
 
 
-def _drawn(row: PooledRow) -> list[Effect]:
-    of_sets = [cell.finding.effect for cell in row.cells if cell.finding]
+def _drawn(row: PooledRow, *, told: bool = False) -> list[Effect]:
+    """Everything that is drawn of an arm; told: but for data sets that are in no mean, whatever they show."""
+    of_sets = [cell.finding.effect for cell in row.cells if cell.finding and (cell.told or not told)]
     every = [*of_sets, row.finding.effect, row.new_set]
     return [one for one in every if one is not None]
 

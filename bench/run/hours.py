@@ -148,11 +148,12 @@ def by_seed(jobs: Sequence[Job], baseline: str) -> list[list[Job]]:
 
 def parts(study: Study) -> list[Part]:
     """Arms of each comparison that the study declares: with one of them missing it says nothing."""
-    from bench.judge.factorial import arms_of
+    from bench.judge.factorial import averaged  # leads to numpy, as the next one
     from bench.judge.family import family_keys
 
-    found = (frozenset().union(*arms_of(study, *key[:2])) for key in family_keys(study))
-    return list(dict.fromkeys(found))
+    pairs = dict.fromkeys(key[:2] for key in family_keys(study))
+    found = (effect.weights if (effect := averaged(study, *pair)) else pair for pair in pairs)
+    return list(dict.fromkeys(map(frozenset, found)))
 
 
 def each(jobs: Sequence[Job]) -> list[Part]:

@@ -80,7 +80,7 @@ def between(y: ArrayLike, v: ArrayLike, expected: float | None = None) -> Double
               is too small as often as too large. Its mean, K − 1, makes it too small more often
     returns   (…)
 
-    Source: Paule & Mandel 1982 for K − 1, Viechtbauer 2021 for the median; steps of DerSimonian & Kacker
+    Source: Paule & Mandel 1982 for K − 1, Viechtbauer 2007 for quantiles of Q; steps of DerSimonian & Kacker
     2007, which come from below.
     """
     y, v = np.broadcast_arrays(np.asarray(y, float), np.asarray(v, float))

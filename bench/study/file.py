@@ -79,6 +79,11 @@ class Criterion(Frozen):
         return f"{self.of} {getattr(self, self.of):g}"
 
 
+TRENDS = ("rises", "falls", "flat")
+"""What may be expected of levels in an order."""
+Expectation = Literal["better", "no gain", "no difference", "does not converge", "rises", "falls", "flat"]
+
+
 class ClaimTable(Frozen):
     """One ``[[claims]]`` as written: ``better`` and ``than`` are an arm, a list of arms or globs."""
 
@@ -87,8 +92,10 @@ class ClaimTable(Frozen):
     than: str | list[str] | None = None
     effect: str | Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
     """Instead of arms: a factor, or two of which the interaction is meant."""
+    over: str | list[str] | None = None
+    """Instead of arms: what has an order, as an entry of ``ordered``."""
     metric: str | None = None
-    expect: Literal["better", "no gain", "no difference", "does not converge"] = "better"
+    expect: Expectation = "better"
     margin: Annotated[float, Field(ge=0)] = 0.0
     criterion: Criterion | None = None
     """Of "does not converge"; without one only a loss that is not finite counts."""
@@ -97,7 +104,9 @@ class ClaimTable(Frozen):
 
     @model_validator(mode="after")
     def _fits(self) -> ClaimTable:
-        if self.effect is not None:
+        if (self.over is None) == (self.expect in TRENDS):
+            raise ValueError(f"`over`, what has an order, goes with expect = {', '.join(TRENDS)}")
+        if self.effect is not None or self.over is not None:
             self._of_factors()
         elif self.better is None:
             raise ValueError("needs `better`, an arm, and `than`; or `effect`, a factor")
@@ -107,7 +116,7 @@ class ClaimTable(Frozen):
             raise ValueError(
                 f'"does not converge" is about one arm: takes no `than`, here {shorten(self.than)}'
             )
-        if self.margin and self.expect != "better":
+        if self.margin and self.expect not in ("better", "rises", "falls"):
             raise ValueError(f'margin = {self.margin:g} goes with expect = "better", not "{self.expect}"')
         if self.criterion and self.expect != "does not converge":
             raise ValueError(
@@ -118,10 +127,13 @@ class ClaimTable(Frozen):
     def _of_factors(self) -> None:
         arms = self.better if self.better is not None else self.than
         if arms is not None:
-            raise ValueError(f"compares a factor's levels, so it takes no arms, here {shorten(arms)}")
+            raise ValueError(f"compares levels, so it takes no arms, here {shorten(arms)}")
+        if self.effect is not None and self.over is not None:
+            raise ValueError(f"takes `effect` or `over`, not both, here {shorten(self.over)}")
         if self.expect == "does not converge" or self.metric in OF_SINGLE_ARMS:
-            what = self.metric or self.expect
-            raise ValueError(f'"{what}" is about single arms: takes no `effect`, here {shorten(self.effect)}')
+            what, key = self.metric or self.expect, "over" if self.effect is None else "effect"
+            found = shorten(self.over if self.effect is None else self.effect)
+            raise ValueError(f'"{what}" is about single arms: takes no `{key}`, here {found}')
 
 
 class Ensemble(Frozen):

@@ -23,6 +23,30 @@ class Ordered(Frozen):
     blocks: tuple[tuple[str, ...], ...]
     """For each setting of the other factors the arm at each level; of arms themselves one."""
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What a claim about the line through the levels compares, as comparisons name arms."""
+        return f"{self.name}, end of its line", f"{self.name}, start of its line"
+
+
+def claimed(
+    over: str | Sequence[str], every: Sequence[Ordered], *, falls: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a claim over levels compares: the side that is expected to be better first. Raises ValueError.
+
+    every   what the study calls ordered
+    falls   the start of the line is expected to be better
+    """
+    wanted = over if isinstance(over, str) else tuple(over)
+    mine = [one for one in every if wanted in (one.name, one.levels)]
+    if not mine:
+        known = ", ".join(one.name for one in every) or "nothing yet"
+        raise ValueError(f"is not among what the study calls `ordered`, where it has to stand: {known}")
+    if sum(one.name == mine[0].name for one in every) > 1:
+        raise ValueError("begins and ends as another entry of `ordered`; leave one of the two out")
+    end, start = mine[0].ends
+    return ((start,), (end,)) if falls else ((end,), (start,))
+
 
 def ordered(wanted: str | Sequence[str], arms: Sequence[Arm]) -> Ordered:
     """What an entry of ``ordered`` means. Raises ValueError.

@@ -23,13 +23,14 @@ from bench.study.file import (
     Criterion,
     Delta,
     Ensemble,
+    Expectation,
     Folds,
     StudyFile,
     Tune,
     contradictions,
 )
 from bench.study.gates import Gate, Known
-from bench.study.ordered import Ordered, ordered
+from bench.study.ordered import Ordered, claimed, ordered
 from bench.study.patch import Tree
 from bench.study.sliced import apart, on
 from bench.study.toml import table_of, text_of
@@ -47,7 +48,7 @@ LOCAL_SET = "test"
 class Claim(Frozen):
     """A statement the report judges. ``better`` and ``than`` are arm labels: lists and globs are expanded.
 
-    Of an effect of factors they are its sides, as ``study.effects`` calls them.
+    Of an effect of factors they are its sides, as ``study.effects`` calls them; of levels, a line's ends.
     """
 
     says: str
@@ -55,7 +56,7 @@ class Claim(Frozen):
     than: tuple[str, ...] = ()
     metric: str
     """``local.accuracy``, ``<hidden>.accuracy``, ``gap.<hidden>``, ``cost.seconds``, ``seed_sd``, …"""
-    expect: Literal["better", "no gain", "no difference", "does not converge"] = "better"
+    expect: Expectation = "better"
     margin: float = 0.0
     criterion: Criterion | None = None
     """Of ``does not converge``: what a seed that converges reaches."""
@@ -172,6 +173,7 @@ class _Reader:
         self.sets: tuple[str, ...] = ()
         """Whose scores can be asked for: ``local`` where there are local test images, then hidden sets."""
         self.effects: EffectClaims | None = None
+        self.ordered: tuple[Ordered, ...] = ()
 
     def study(self, name: str, file: str) -> Study:
         for key, problem in contradictions(self.table):
@@ -194,12 +196,12 @@ class _Reader:
                 self._add("scores", score, f"{problem}   (bench list metrics)")
             elif not problem and not _told(metrics[score]):
                 self._add("scores", score, "is no share with an interval; the table of every score has it")
+        self.ordered = tuple(self._ordered(written, built))
         claims = [
             self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
         must = list(self._gates(written, built, primary))
-        in_order = tuple(self._ordered(written, built))
         self.mistakes += checks.of_seeds(written, _seeds(written), self._further_seeds(written))
         self.mistakes += checks.of_fill(self.table.get("data") or {}, built)
         self.mistakes += checks.of_spare(written, built)
@@ -220,7 +222,7 @@ class _Reader:
             scores=tuple(dict.fromkeys(written.scores)),
             claims=tuple(claims),
             gates=tuple(must),
-            ordered=in_order,
+            ordered=self.ordered,
             **{key: getattr(written, key) for key in _AS_WRITTEN},
         )
 
@@ -295,6 +297,9 @@ class _Reader:
         elif claim.slice is not None:
             metric = self._on_slice(f"{table} slice", metric, claim.slice)
         written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
+        if claim.over is not None:
+            better, than = self._trend(f"{table} over", claim, metric)
+            return Claim(better=better, than=than, metric=metric, **written)
         if claim.effect is not None:
             better, than = self._effect(f"{table} effect", claim.effect, built)
             return Claim(better=better, than=than, metric=metric, **written)
@@ -338,6 +343,19 @@ class _Reader:
             return self.effects.sides([wanted] if isinstance(wanted, str) else wanted)
         except EffectError as error:
             self._add(path, error.found, str(error))
+            return (), ()
+
+    def _trend(self, path: str, claim: ClaimTable, metric: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a claim over levels compares; a value that falls is better where less is."""
+        score = apart(metric)[0].partition(".")[2]
+        less = metric.startswith(("cost.", "gap.")) or (
+            score in metrics and metrics[score].traits["lower_is_better"]
+        )
+        try:
+            return claimed(claim.over or "", self.ordered, falls=(claim.expect == "falls") != less)
+        except ValueError as error:
+            if len(self.ordered) == len(self.table.get("ordered", [])):  # else that is the mistake
+                self._add(path, claim.over, str(error))
             return (), ()
 
     def _labels(self, path: str, wanted: str | list[str], built: Arms) -> tuple[str, ...]:

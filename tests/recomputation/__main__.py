@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from . import pooled
 from .check import Tally, check_csv
 from .printed import check_report
 from .records import Study
@@ -12,7 +13,9 @@ from .tables import Tables
 
 
 def recompute(results: Path, name: str) -> list[Tally]:
-    """Every table of a study's report, checked."""
+    """Every table of a study's report, or of the page on several data sets, checked."""
+    if not (results / name / "plan.json").exists():
+        return pooled.recompute(results, name)
     tables = Tables(Study(results, name))
     folder = results / name
     found = [
@@ -29,7 +32,7 @@ def main() -> int:
     parser.add_argument("studies", nargs="*", help="all of the folder unless named")
     parser.add_argument("--quiet", action="store_true", help="only what does not agree")
     given = parser.parse_args()
-    names = given.studies or sorted(path.parent.name for path in given.results.glob("*/plan.json"))
+    names = given.studies or sorted(path.parent.name for path in given.results.glob("*/study.toml"))
     wrong = unknown = right = 0
     for name in names:
         print(name)

@@ -51,7 +51,7 @@ def claimed(study: Study, claim: dict[str, Any]) -> list[tuple[str, str, str]]:
 
     if claim.get("expect") == "does not converge":
         return []
-    if "effect" in claim:
+    if "effect" in claim or "over" in claim:
         return screens.claimed(study, claim)
     metric = claim.get("metric", study.primary)
     return [

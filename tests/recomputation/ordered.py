@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from .comparisons import LOWER
 from .formulas import Effect, two_way
 from .records import Study
 from .replicates import rows as rows_of
@@ -48,6 +49,34 @@ def _row(study: Study, wanted: str | Sequence[str]) -> Row:
     row |= _effect("bend", two_way(-square * ((count - 1) / 2) ** 2))
     best = levels[int(np.argmax(means.mean(axis=(1, 2))))]
     return row | {"best": best, "among": ", ".join(kept), "blocks": len(blocks), "seeds": len(seeds)}
+
+
+def lines(study: Study) -> dict[tuple[str, str], dict[str, float]]:
+    """(end, start) of the line through each → every arm's weight in how far it rises."""
+    found = {}
+    for wanted in study.file.get("ordered", []):
+        levels, blocks = _blocks(study, wanted) if isinstance(wanted, str) else (list(wanted), [list(wanted)])
+        rises = np.polyfit(np.arange(len(levels)), np.eye(len(levels)), 1)[0] * (len(levels) - 1)
+        weights: dict[str, float] = {}
+        for block in blocks:
+            for arm, weight in zip(block, rises, strict=True):
+                weights[arm] = weights.get(arm, 0.0) + float(weight) / len(blocks)
+        found[_sides(wanted)] = weights
+    return found
+
+
+def claimed(study: Study, claim: Row) -> tuple[str, str, str]:
+    """What a claim over levels compares: the end that is expected to be better first."""
+    metric = claim.get("metric", study.primary)
+    end, start = _sides(claim["over"])
+    better_is_less = metric.partition(".")[2] in LOWER or metric.partition(".")[0] in ("gap", "cost")
+    turned = (claim["expect"] == "falls") != better_is_less
+    return (start, end, metric) if turned else (end, start, metric)
+
+
+def _sides(wanted: str | Sequence[str]) -> tuple[str, str]:
+    name = wanted if isinstance(wanted, str) else f"{wanted[0]} … {wanted[-1]}"
+    return f"{name}, end of its line", f"{name}, start of its line"
 
 
 def _better(one: Effect, apart: np.ndarray, count: int, alpha: float) -> bool:

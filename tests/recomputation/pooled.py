@@ -158,9 +158,28 @@ class Pooled:
             row |= {"between": mean and mean.tau, "inconsistency": mean and mean.inconsistency}
             row |= {"sets": f"{of - len(self.missing(name))} of {of}", "if_converges": "no"}
             word = self.word(name) if mean else "no mean"
+            row |= {"detail": self.detail(name, word)}
             dagger = bool(mean) and word != self.word(name, strict=False)
             rows.append(row | {"verdict": word, "dagger": "yes" if dagger else "no"})
         return rows
+
+    def detail(self, name: Name, word: str) -> str:
+        """Why there is no mean, or what would make it narrower."""
+        mean, missing, of = self.means[name], self.missing(name), len(self.parts)
+        if missing:
+            why = "; ".join(f"{one}: {reason}" for one, reason in missing.items())
+            return f"{of - len(missing)} of {of} data sets; {why}"
+        if mean is None:
+            return f"{of} data sets, {FEWEST} needed: fewer say nothing of how data sets differ"
+        if word != "inconclusive":
+            return ""
+        effects = [member.effect for member in self.of_sets(name).values() if member.effect]
+        within = 1 / sum(1 / (effect.by or effect).variance for effect in effects)
+        if within >= mean.error**2 / 2:
+            return "most of its width is noise within data sets: more seeds, or images, would narrow it"
+        return (
+            "most of its width is how data sets differ: more data sets would narrow it, more seeds would not"
+        )
 
     def datasets(self) -> list[dict[str, Any]]:
         rows = []

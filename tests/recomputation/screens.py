@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import ordered
 from .comparisons import LOWER, UNITS, Comparison, cost
 from .formulas import paired
 from .records import LOCAL, Study, Trial
@@ -74,6 +75,11 @@ def effects(study: Study) -> dict[tuple[str, str], dict[str, float]]:
     return found
 
 
+def averaged(study: Study) -> dict[tuple[str, str], dict[str, float]]:
+    """All that is told from several arms: the effects of a screen, lines through levels in an order."""
+    return effects(study) | ordered.lines(study)
+
+
 def _side(name: str, level: str, word: str) -> str:
     return f"{word} {value(name, level)}"
 
@@ -134,7 +140,9 @@ def told(study: Study, order: list[str]) -> list[tuple[str, str]]:
 
 
 def claimed(study: Study, claim: dict[str, Any]) -> list[Name]:
-    """The comparison of a claim about a factor, or about two."""
+    """The comparison of a claim about a factor, about two, or about levels in an order."""
+    if "over" in claim:
+        return [ordered.claimed(study, claim)]
     wanted = claim["effect"] if isinstance(claim["effect"], list) else [claim["effect"]]
     names = list(factors(study))
     place = sorted(names.index(name) for name in wanted)
@@ -152,7 +160,7 @@ def compare(
     view  what of each trial is looked at
     """
     first, second, metric = name
-    found, sign = effects(study), 1.0
+    found, sign = averaged(study), 1.0
     if (second, first) in found:
         first, second, sign = second, first, -1.0
     if (first, second) not in found:
@@ -194,13 +202,13 @@ def _differing(trials: Mapping[str, list[Trial]], weights: Mapping[str, float], 
 
 def arms(study: Study, name: Name) -> set[str]:
     """All that a comparison is told from."""
-    every = effects(study)
+    every = averaged(study)
     return set(every.get(name[:2]) or every.get((name[1], name[0])) or name[:2])
 
 
 def sides(study: Study) -> set[tuple[str, str]]:
     """What effects compare, told from either side."""
-    return {one for pair in effects(study) for one in (pair, pair[::-1])}
+    return {one for pair in averaged(study) for one in (pair, pair[::-1])}
 
 
 def shared(
@@ -229,7 +237,7 @@ def shared(
 
 
 def _size(study: Study, name: Name) -> float:
-    every = effects(study)
+    every = averaged(study)
     weights = every.get(name[:2]) or every[name[1], name[0]]
     return sum(weight**2 for weight in weights.values())
 
@@ -237,7 +245,7 @@ def _size(study: Study, name: Name) -> float:
 def _unasked(study: Study, asked: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Effects that are no number of what was asked for, nor of one another: factors first."""
     every, found = effects(study), []
-    taken = [every.get(pair) or every[pair[1], pair[0]] for pair in asked]
+    taken = [one for pair in asked if (one := every.get(pair) or every.get(pair[::-1]))]
     for pair, weights in every.items():
         if all(abs(sum(w * other[arm] for arm, w in weights.items())) < NOTHING for other in taken):
             taken.append(weights)

@@ -44,6 +44,14 @@ def test_resolution_three_is_only_taken_when_asked_for():
     assert len(read(FIVE, top=SCREEN + "\nresolution = 3").arms) == 8
 
 
+ABC = 'ordered = [["a", "b", "c"]]'
+LEVELS = "[arms]\na = {}\nb = { batch_size = 8 }\nc = { batch_size = 16 }\n"
+
+
+def over(levels: str, more: str = "") -> str:
+    return f'[[claims]]\nsays = "s"\nexpect = "rises"\nover = {levels}\n{more}\n'
+
+
 @pytest.mark.parametrize(
     ("top", "rest", "said"),
     [
@@ -118,6 +126,14 @@ def test_of_a_grid_every_level_is_meant_and_of_one_factor_the_arms_themselves():
         (SCREEN, FOUR + claim('"ema"', 'than = "none"'), "takes no arms"),
         (SCREEN, FOUR + claim('"ema"', 'metric = "seed_sd"'), '"seed_sd" is about single arms'),
         (SCREEN, FOUR + claim('"ema"', 'expect = "does not converge"'), "is about single arms"),
+        (ABC, LEVELS + over('["a", "c", "b"]'),
+         "is not among what the study calls `ordered`"),
+        ("", LEVELS + over('"strength"'), "where it has to stand: nothing yet"),
+        (ABC, LEVELS + over('["a", "b", "c"]', 'than = "a"'), "takes no arms"),
+        (ABC, LEVELS + over('["a", "b", "c"]', 'metric = "seed_sd"'),
+         "takes no `over`"),
+        (ABC, LEVELS + over('["a", "b", "c"]').replace("rises", "better"),
+         "goes with expect"),
         (SCREEN, FOUR + '[[claims]]\nsays = "s"\n', "needs `better`, an arm, and `than`; or `effect`, a"),
         ("", '[factors]\nbalance = ["none"]\nema = [0.0, 0.9]\n' + claim('"balance"'), "has one level"),
         ('exclude = [{ balance = "upsample", ema = "ema=0.9" }]',
@@ -127,3 +143,21 @@ def test_of_a_grid_every_level_is_meant_and_of_one_factor_the_arms_themselves():
 )  # fmt: skip
 def test_what_no_data_can_tell_is_refused(top: str, rest: str, said: str):
     assert said in complaint(rest, top=top)
+
+
+@pytest.mark.parametrize(
+    ("expect", "metric", "better"),
+    [
+        ("rises", "local.accuracy", "end"),
+        ("falls", "local.accuracy", "start"),
+        ("rises", "local.nll", "start"),
+        ("falls", "local.nll", "end"),
+        ("falls", "cost.seconds", "end"),
+        ("flat", "local.accuracy", "end"),
+    ],
+)
+def test_a_claim_over_levels_is_about_the_better_end_of_their_line(expect: str, metric: str, better: str):
+    claim = over('["a", "b", "c"]', f'metric = "{metric}"').replace("rises", expect)
+    (one,) = read(LEVELS + claim, top=ABC).claims
+    assert one.better == (f"a … c, {better} of its line",)
+    assert one.than == (f"a … c, {'start' if better == 'end' else 'end'} of its line",)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bench import stats
 from bench.judge.evidence import Contrast, Evidence
+from bench.judge.factorial import by_arm
 from bench.judge.findings import Document, Effect
 from bench.judge.measure import Measure, parse
 from bench.judge.tables.table import Column, Table
@@ -34,6 +35,8 @@ class Trend:
     seeds: int
     blocks: int
     """Settings of the other factors that levels are averaged over."""
+    steps: tuple[Effect | None, ...] = ()
+    """Each level minus the first, pointwise; None of the first, and where it cannot be told."""
 
 
 def find_trends(study: Study, evidence: Evidence) -> tuple[Trend, ...]:
@@ -46,11 +49,16 @@ def _trend(one: Ordered, evidence: Evidence, metric: Measure) -> Trend:
     count = len(one.levels)
 
     def weighed(weights: Doubles) -> Contrast:
-        return evidence.weighed(_by_arm(one, weights), metric)
+        return evidence.weighed(by_arm(one, weights), metric)
+
+    @functools.cache
+    def apart(i: int, j: int) -> Contrast:
+        pair = by_arm(one, np.eye(count)[i] - np.eye(count)[j])
+        return evidence.weighed({arm: weight for arm, weight in pair.items() if weight}, metric)
 
     def compared(i: int, j: int) -> stats.Interval | None:
         """Level i minus level j, turned so that above 0 is better; None where it cannot be tested."""
-        contrast = weighed(np.eye(count)[i] - np.eye(count)[j])
+        contrast = apart(i, j)
         test = contrast.test
         if not isinstance(test, stats.Interval) or contrast.reason or _hit(contrast):
             return None
@@ -63,28 +71,23 @@ def _trend(one: Ordered, evidence: Evidence, metric: Measure) -> Trend:
     return Trend(
         one.name,
         one.levels,
-        Effect.of(line.of_finished, metric.unit, few=line.few),
-        Effect.of(bend.of_finished, metric.unit, few=bend.few),
+        _effect(line, metric),
+        _effect(bend, metric),
         one.levels[int(np.argmax(gains))] if known else None,
         tuple(one.levels[k] for k in stats.among_best(count, compared)) if known else (),
         line.of_finished.seeds if line.of_finished else line.seeds,
         len(one.blocks),
+        (None, *(_effect(apart(i, 0), metric) for i in range(1, count))),
     )
+
+
+def _effect(contrast: Contrast, metric: Measure) -> Effect | None:
+    return Effect.of(contrast.of_finished, metric.unit, few=contrast.few)
 
 
 def _hit(contrast: Contrast) -> bool:
     """Whether seeds diverged: chance is in its mean then."""
     return bool(contrast.diverged or contrast.diverged_reference)
-
-
-def _by_arm(one: Ordered, weights: Doubles) -> Mapping[str, float]:
-    """Weights (L,) of levels as those of arms, averaged over blocks; the last of two is the arm."""
-    found: dict[str, float] = {}
-    for block in one.blocks:
-        for arm, weight in zip(block, weights, strict=True):
-            if weight:
-                found[arm] = found.get(arm, 0.0) + float(weight) / len(one.blocks)
-    return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 def table(d: Document, cost: bool) -> Table | None:
