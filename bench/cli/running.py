@@ -136,7 +136,9 @@ def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
     if ending.left:
         print(f"{study.stem}: {ending.left}", file=sys.stderr)
     if not quiet:
-        what = f"{ending.ran} trials in {duration(ending.seconds)}" if ending.ran else _idle(ending)
+        others = f", {ending.elsewhere} in other runs" if ending.elsewhere else ""
+        what = f"{ending.ran} trials in {duration(ending.seconds)}{others}"
+        what = what if ending.ran or others else _idle(ending)
         print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
     if not as_json:
         if ending.report.is_file():
@@ -147,7 +149,7 @@ def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
     import json
 
     about = {"event": "report", "study": study.stem, "file": str(ending.report), "ran": ending.ran}
-    about |= {"gates": list(ending.gates), "left": ending.left}
+    about |= {"gates": list(ending.gates), "left": ending.left, "elsewhere": ending.elsewhere}
     print(json.dumps(about | {"counts": dict(ending.counts)}, ensure_ascii=False))
 
 

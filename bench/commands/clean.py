@@ -15,6 +15,7 @@ from bench.errors import UserError
 from bench.leftovers import Leftover
 from bench.machine import Machine
 from bench.plan import ROOMS
+from bench.progress.terminal import Terminal
 from bench.registry import version_today
 from bench.run.joining import FOLDER
 from bench.run.planning import SMOKE_FOLDER
@@ -71,7 +72,9 @@ def _alone(store: Store, machine: Machine) -> Iterator[None]:
     """Within, no run joins. Raises UserError while one is at work."""
     store.check_writable()
     with Presence(store.root, machine.lease_s) as presence, presence.hold(FOLDER):
-        if who := presence.wait_until_alone():
+        with Terminal().waiting("waiting to see whether runs of other machines are alive"):
+            who = presence.wait_until_alone()
+        if who:
             raise UserError(
                 f"another run is working in the results folder {store.root}: {who}\n"
                 "    wait until it ends (bench status shows how far it is)"

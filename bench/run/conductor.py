@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.claims import Presence
@@ -74,6 +74,8 @@ class Ending:
     """Those that do not hold, and why; none of a smoke run."""
     left: str = ""
     """What ``--hours`` left to be run; empty where nothing is."""
+    elsewhere: int = 0
+    """Trials that were to run here and ended in other runs on the same folder."""
 
     @property
     def exit_code(self) -> int:
@@ -104,7 +106,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     _check_cache(machine.cache)
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
-    started, ran = time.perf_counter(), 0
+    started, ran, elsewhere = time.perf_counter(), 0, 0
     with Presence(store.root, machine.lease_s) as presence:
         with having(FOLDER, presence, terminal, study.name):  # nobody cleans it
             refuse_foreign_folder(plan.file, path, store)
@@ -142,7 +144,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
                 plan = conduct.tune(plan, hands)
                 plan = conduct.train(plan, hands)
                 plan = conduct.end_by_time() if conduct.left_out else conduct.plan_anew()
-                ran = hands.ran
+                ran, elsewhere = hands.ran, hands.ran_elsewhere
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
         if not options.smoke:
@@ -157,7 +159,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
-    return Ending(report, counts, ran, took, conduct.failures, said, lost, left)
+    return Ending(report, counts, ran, took, conduct.failures, said, lost, left, elsewhere)
 
 
 class _Conduct:
@@ -266,7 +268,9 @@ class _Conduct:
         wanted   trials that alone are asked for; None: all
         """
         store, study = self.planning.store, plan.study
-        jobs = _jobs(plan, store, self.options, self.terminal)
+        # what others have just tried again is not tried again for that
+        options = self.options if wanted is None else replace(self.options, retry=())
+        jobs = _jobs(plan, store, options, self.terminal)
         jobs = [job for job in jobs if wanted is None or job.run.trial.id in wanted]
         jobs = [job for job in jobs if _what(job) not in self.asked]
         known = hours.took(plan, store.brief)

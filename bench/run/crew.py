@@ -64,9 +64,9 @@ class Crew:
         self._elsewhere: dict[str, Job] = {}
         """Trial → job of the batch that another run has claimed."""
         self.by_others: set[str] = set()
-        """Trials that were to run here and ended in another run."""
-        self.ran = 0
-        """Trials that ended here."""
+        """Trials that were to run here and ended in another run, of late."""
+        self.ran = self.ran_elsewhere = 0
+        """Trials that ended here, and in all those."""
         self._told_at = -math.inf
         self.after_each: Callable[[], None] = lambda: None
         """Called whenever a trial has ended."""
@@ -184,6 +184,7 @@ class Crew:
 
     def _end_elsewhere(self, job: Job, brief: Brief, screen: Trials, failures: list[str]) -> None:
         self.by_others.add(brief.id)
+        self.ran_elsewhere += 1
         event = told_by_others(job, brief)
         if by_machine(brief):
             screen.postponed(replace(event, kind="note"))

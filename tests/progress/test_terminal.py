@@ -118,7 +118,11 @@ def test_a_signal_is_answered_at_once(capfd: pytest.CaptureFixture[str], monkeyp
     terminal = Terminal()
     with terminal.trials(Board("s", 1)) as screen:
         assert isinstance(screen, LiveTrials)
-        terminal.alert("stopping")
+        with screen.waits("waiting for others"):
+            assert screen.banner == "waiting for others"
+        assert screen.banner == ""
+        with screen.waits("waiting for others"):
+            terminal.alert("stopping")
         assert screen.banner == "stopping", "drawn with the rest, a quarter of a second later"
 
 

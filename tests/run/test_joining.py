@@ -224,7 +224,7 @@ def test_a_run_that_joins_shares_the_trials_of_one_that_is_there(tmp_path: Path,
     other.claims.release(jobs[0].run.trial.id)
     thread.join()
     (ending,) = endings
-    assert (ending.ran, dict(ending.counts), ending.exit_code) == (3, {"done": 4}, 0)
+    assert (ending.ran, ending.elsewhere, dict(ending.counts), ending.exit_code) == (3, 1, {"done": 4}, 0)
     go(write_study(tmp_path / "alone", seeds=2), tmp_path / "alone")
     shared, alone = (Store(folder / "results").records() for folder in (tmp_path, tmp_path / "alone"))
     assert list(map(equal_view, shared)) == list(map(equal_view, alone))
@@ -289,3 +289,27 @@ def test_the_folder_of_claims_is_told_where_it_cannot_be_one(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"\.running is no folder\n +delete it"):
         go(write_study(tmp_path), tmp_path)
     assert new_owner() != new_owner()
+
+
+def test_what_one_run_has_tried_again_the_others_do_not(
+    tmp_path: Path, other: Presence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write_study(tmp_path)
+    go(study, tmp_path)
+    store, first = Store(tmp_path / "results"), Job(prepare(study, machine_in(tmp_path)).runs[0])
+    record = store.read(first.run.trial.id)
+    assert record is not None
+    store.write(record.model_copy(update={"status": "failed", "cause": "error"}), history=[], predictions={})
+    there, endings, again = place_of(other, tmp_path), list[Ending](), replace(first, attempt=2)
+    assert claim(again, there)
+    options = Options(retry=("error",))
+    thread = threading.Thread(target=lambda: endings.append(go(study, tmp_path, options)))
+    waited = threading.Event()
+    monkeypatch.setattr(Crew, "_waited_for", lambda hands: waited.set() or "waiting")
+    thread.start()
+    assert waited.wait(60)
+    write_failure(again, there, "error", "so it goes again")
+    other.claims.release(first.run.trial.id)
+    thread.join()
+    assert (endings[0].ran, endings[0].exit_code) == (0, 1)
+    assert "so it goes again, by another run" in endings[0].failures[0]
