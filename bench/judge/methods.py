@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from bench import stats
 from bench.corruptions.families import families_of
 from bench.judge.findings import LOCAL, Document
 from bench.plan import PlanFile
@@ -251,3 +252,31 @@ def _shared(arms: Sequence[Arm]) -> Callable[[Callable[[Arm], Any]], Any]:
 def _and(parts: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def pooled(names: Sequence[str], family: int) -> Iterator[str]:
+    """How differences on several data sets became one.
+
+    names    of the data sets
+    family   comparisons of means
+    """
+    K = len(names)
+    yield f"The same arms were compared on each of {K} data sets ({', '.join(names)}) by a study of its own."
+    if K < stats.FEWEST_SETS:
+        yield "Their differences were not pooled."
+        return
+    yield (
+        "Paired differences were pooled by a random-effects model with weights 1/(v + τ²): v is the variance "
+        "of a data set's difference over seeds and images, τ² the value at which Cochran's Q is the median "
+        "of its χ² distribution."
+    )
+    yield (
+        "95 % intervals are Hartung and Knapp's, modified not to be narrowed by their factor, and 95 % "
+        "prediction intervals are of the true difference on a new data set, both on t with "
+        f"{K - 1} degrees of freedom."
+    )
+    yield "A comparison that one of the data sets did not tell was not pooled."
+    yield (
+        f"Verdicts on means were corrected after Holm over {family} comparison{'s' * (family != 1)}, "
+        "declared before the first score."
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bench import stats
 from bench.errors import UserError
-from bench.judge import assemble, claims, whole
+from bench.judge import assemble, claims, methods, whole
 from bench.judge.declared import LATE
 from bench.judge.evidence import Contrast
 from bench.judge.family import Key, family_keys, hypotheses, mirror, references
@@ -148,6 +148,13 @@ class Together:
     def synthetic(self) -> bool:
         """Whether every data set is drawn by a generator."""
         return all(part.source == "synthetic" for part in self.parts)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Sentences for the methods of a paper; none where what was declared when is no plain matter."""
+        if self.changes or self.smoke or not self.known:
+            return ()
+        return tuple(methods.pooled([part.name for part in self.parts], self.family))
 
     def called(self, label: str) -> Called:
         """An arm as a cell of a table."""

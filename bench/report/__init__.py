@@ -186,18 +186,18 @@ def views(study: Study, plan: PlanFile, store: Store, further: Sequence[Gate]) -
     folder = store.study_dir(study.name)
     of = made.ingredients(plan, store, map(repr, further))
     kept = made.read(folder)
-    if kept and of == kept.of and kept.files == _stamps(folder) and (store.root / made.INDEX).is_file():
+    if kept and of == kept.of and kept.files == stamps(folder) and (store.root / made.INDEX).is_file():
         return Views(kept.verdicts, kept.gates)
     document = build(study, plan, store)
     failures = _write_views(study, plan, store, document)
     found = Views(verdicts(document), lost_gates(document, further), tuple(failures))
     if of and not failures:
-        told = made.Made(of=of, files=_stamps(folder), verdicts=found.verdicts, gates=found.gates)
+        told = made.Made(of=of, files=stamps(folder), verdicts=found.verdicts, gates=found.gates)
         made.write(told, folder, store)
     return found
 
 
-def _stamps(folder: Path) -> dict[str, Stamp]:
+def stamps(folder: Path) -> dict[str, Stamp]:
     """What the disk says of a report's files."""
     names = sorted({*ours(folder), "report.md", "report.html"})
     return {name: at for name in names if (at := Stamp.of(str(folder / name)))}

@@ -64,6 +64,25 @@ def ingredients(plan: PlanFile, store: Store, asked: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def of_all(folder: Path, parts: Iterable[Path]) -> str:
+    """The same of a page on several data sets: its own files, and what their reports are made of.
+
+    folder, parts   of the study, and of the studies of its data sets
+
+    Empty where one of these has no report that says so.
+    """
+    digest = hashlib.sha256()
+    for name in ("study.toml", declared.FILE):
+        with contextlib.suppress(OSError):
+            digest.update(content_of(folder / name))
+        digest.update(b"\0")
+    for part in parts:
+        if (kept := read(part)) is None:
+            return ""
+        digest.update(f"{part.name} {kept.of}\0".encode())
+    return digest.hexdigest()
+
+
 def _code() -> list[str]:
     """Who makes it: in a source tree, an edited file makes another report."""
     home = Path(bench.__file__).parent

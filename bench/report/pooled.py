@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.report import POOLED, USUAL, present, write_files
+from bench.report import POOLED, USUAL, Views, present, stamps, write_files, write_index
 
 NARROW = "@media (max-width:40rem){#figure-forest svg{max-width:100%}}"
 """On a phone the figure is shown whole."""
@@ -54,8 +54,29 @@ def files(document: Together, formats: Collection[str], *, cost: bool = True) ->
     return found
 
 
-def write(document: Together, store: Store) -> Path:
-    """Write it into its folder as ``bench run`` does; returns the path of its main file."""
-    folder = store.study_dir(document.study)
+def views(name: str, store: Store) -> Views:
+    """Write the page and the folder's index, where records say otherwise now.
+
+    Raises UserError where none of its data sets was run.
+    """
+    from bench.judge import whole
+    from bench.report import brief, made
+
+    folder = store.study_dir(name)
+    of = made.of_all(folder, map(store.study_dir, whole.parts(name, store)))
+    kept = made.read(folder)
+    if kept and of == kept.of and kept.files == stamps(folder) and (store.root / made.INDEX).is_file():
+        return Views(kept.verdicts, ())
+    document = build(name, store)
+    found = Views(brief.means(document), ())
     wanted = [*USUAL, *(each for each in present(folder) if each not in USUAL)]
-    return write_files(files(document, wanted), folder, store, USUAL)
+    try:
+        write_files(files(document, wanted), folder, store, USUAL)
+        write_index(store)
+    except OSError as error:
+        what = f"{error.filename or name} cannot be written: {error.strerror or error}"
+        again = f"{what}; finished trials are kept, bench report {name} makes it again"
+        return replace(found, failures=(again,))
+    if of:
+        made.write(made.Made(of=of, files=stamps(folder), verdicts=found.verdicts, gates=()), folder, store)
+    return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.errors import Mistake, UserError, mistakes_error
 from bench.machine import Machine
 from bench.progress.terminal import Terminal
-from bench.report import brief, pooled, write_index
+from bench.report import pooled
 from bench.run.conductor import Ending, Options, run_study
 from bench.run.planning import Planning, TrialState, store_of
 from bench.study import datasets
@@ -62,20 +62,13 @@ def _together(
     """Write the page on all data sets."""
     store = store_of(machine, smoked=smoked)
     with terminal.waiting(f"{path.stem}: writing the page on all data sets"):
-        document = pooled.build(path.stem, store)
-        failures = []
-        try:
-            pooled.write(document, store)
-            write_index(store)
-        except OSError as error:
-            what = f"{error.filename or path.stem} cannot be written: {error.strerror or error}"
-            failures.append(f"{what}; finished trials are kept, bench report {path.stem} makes it again")
+        made = pooled.views(path.stem, store)
     counts: Counter[TrialState] = sum((ending.counts for ending in endings), Counter())
     return Ending(
         report=store.study_dir(path.stem) / "report.md",
         counts=counts,
         ran=sum(ending.ran for ending in endings),
         seconds=sum(ending.seconds for ending in endings),
-        failures=failures,
-        verdicts=() if smoked else brief.means(document),
+        failures=list(made.failures),
+        verdicts=() if smoked else made.verdicts,
     )

@@ -55,6 +55,11 @@ def only(table: Tree, name: str, file: str) -> Tree:
     whole, part = whole_and_part(name)
     if KEY not in table and not part:
         return table
+    if KEY not in table:
+        raise UserError(
+            f"{file}: has no [{KEY}.{part}]\n"
+            f"    behind {SEPARATOR} in the name of a study stands one of its data sets; take another name"
+        )
     names = _names(table, file)
     if not part:
         raise UserError(

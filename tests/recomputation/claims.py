@@ -1,8 +1,8 @@
 """What the claims of a study get: supported, refuted or inconclusive."""
 
 from .family import Family, claimed, clopper_pearson
-from .records import Study
-from .rows import Row, effect, verdict
+from .records import Row, Study
+from .rows import effect, verdict
 
 
 def claims(study: Study, family: Family) -> list[Row]:

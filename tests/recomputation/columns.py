@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from .comparisons import UNITS
 from .printed import NOTHING, Cell, Columns, Text, text
-from .rows import Row
+from .records import Row
 
 
 def number(key: str, times: float = 1.0) -> Callable[[Row], Cell]:

@@ -7,8 +7,8 @@ import numpy as np
 
 from . import screens, settings
 from .comparisons import Comparison, difference, ended_pairs, on_score
-from .records import LOCAL, Answers, Study, Trial
-from .rows import Row, effect, mean
+from .records import LOCAL, Answers, Row, Study, Trial
+from .rows import effect, mean
 from .scores import recalls, right
 
 SMALLEST_LOSS = 0.01  # that a family costs the baseline, to be one of the relative error's

@@ -8,9 +8,9 @@ import numpy as np
 from . import screens, settings
 from .family import Family
 from .formulas import LEVEL, two_way
-from .records import Study
+from .records import Row, Study
 from .replicates import rows as rows_of
-from .rows import Row, effect, verdict
+from .rows import effect, verdict
 
 
 def _levels(study: Study) -> dict[str, list[str]]:

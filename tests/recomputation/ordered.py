@@ -7,9 +7,8 @@ import numpy as np
 
 from .comparisons import LOWER
 from .formulas import Effect, two_way
-from .records import Study
+from .records import Row, Study
 from .replicates import rows as rows_of
-from .rows import Row
 
 FEW = 10
 """Images on which the levels must disagree for an interval to mean anything."""

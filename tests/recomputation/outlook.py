@@ -9,9 +9,8 @@ from . import screens
 from .comparisons import Comparison, cost, pairs
 from .family import Family, claimed
 from .formulas import LEVEL
-from .records import LOCAL, Study, Trial
+from .records import LOCAL, Row, Study, Trial
 from .replicates import rows
-from .rows import Row
 
 FEWEST = 5  # seeds, for a prediction
 GRID = 281

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+Row = dict[str, Any]
+"""A line of a table, by the names of its columns."""
 LOCAL = "local"
 AGAIN = 10_000
 """What the seed of a baseline's A/A run is above that of the replicate it repeats."""

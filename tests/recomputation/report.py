@@ -27,9 +27,8 @@ from .columns import (
 from .comparisons import UNITS
 from .family import Verdict
 from .printed import Cell, Columns, Line, Section, Table, Text, text
-from .records import LOCAL
+from .records import LOCAL, Row
 from .replicates import items
-from .rows import Row
 from .sentences import finding
 from .tables import SCORES, Tables
 

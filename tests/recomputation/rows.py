@@ -1,15 +1,13 @@
 """The columns in which one cell of a printed table stands in a CSV file: docs/results-format.md."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from .comparisons import Comparison
 from .family import Verdict
 from .formulas import LEVEL
-
-Row = dict[str, Any]
+from .records import Row
 
 
 def mean(name: str, values: Sequence[float]) -> Row:

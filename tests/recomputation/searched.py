@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from . import searches, settings
 from .columns import interval, marked, number, said
 from .printed import Cell, Columns, Line, Section, Table, Text, text
-from .records import Study
-from .rows import Row
+from .records import Row, Study
 
 if TYPE_CHECKING:
     from .report import Report

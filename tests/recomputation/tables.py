@@ -14,11 +14,11 @@ from .claims import claims
 from .comparisons import Comparison, compare, difference
 from .family import Family, Verdict, clopper_pearson
 from .looks import LookedFamily
-from .records import LOCAL, Study, Trial
+from .records import LOCAL, Row, Study, Trial
 from .replicates import FEW, gap_effect, items, wrong
 from .replicates import effect as effect_of
 from .replicates import rows as rows_of
-from .rows import Row, effect, mean, verdict
+from .rows import effect, mean, verdict
 from .scores import all_scores, recalls
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "worst_recall", "ece", "nll")

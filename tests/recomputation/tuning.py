@@ -5,8 +5,8 @@ from math import comb
 from typing import Any
 
 from .comparisons import on_score, pairs
-from .records import Candidate, Search, Study, Trial
-from .rows import Row, effect
+from .records import Candidate, Row, Search, Study, Trial
+from .rows import effect
 from .scores import ALL_SCORES
 from .searches import (
     best,

@@ -128,6 +128,7 @@ def test_each_data_set_is_a_study_of_its_own_and_all_have_one_page(run: Path):
     assert "against none: **" in page
     assert "On a new data set of this kind: between " in page
     assert "[one](../cells@one/report.md)" in page
+    assert "Paired differences were pooled by a random-effects model" in page
     html = (run / "results" / "cells" / "report.html").read_text()
     assert '<figure id="figure-forest">' in html
     assert "On a new data set of this kind: between " in html
@@ -142,8 +143,11 @@ def test_every_number_of_the_page_follows_from_the_records_by_formulas_of_others
 
 def test_a_second_run_has_nothing_to_do_and_changes_nothing(run: Path):
     before = {path: path.read_bytes() for path in (run / "results" / "cells").rglob("*.*")}
+    page = run / "results" / "cells" / "report.md"
+    written = page.stat().st_mtime_ns
     assert [ending.ran for _, ending in go(run)] == [0, 0, 0, 0]
     assert {path: path.read_bytes() for path in (run / "results" / "cells").rglob("*.*")} == before
+    assert page.stat().st_mtime_ns == written, "not even written"
 
 
 def test_a_missing_cell_is_shown_and_its_arm_has_no_mean(copied: Path):

@@ -71,7 +71,7 @@ def test_a_whole_file_is_no_study_and_says_which_it_is():
         "    name it: cells@blood, cells@drawn"
     )
     assert 'did you mean "blood"?' in complaint("cells@bloood", text())
-    assert "[datasets]" in complaint("cells@blood", "\n".join((HEAD, DATA, RECIPE, ARMS)))
+    assert "take another name" in complaint("cells@blood", "\n".join((HEAD, DATA, RECIPE, ARMS)))
 
 
 @pytest.mark.parametrize(
