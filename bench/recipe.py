@@ -37,6 +37,11 @@ ClassName = Annotated[str, Field(min_length=1), AfterValidator(partial(unicodeda
 """In Unicode's composed form, as ``data.classes`` has them: some file systems spell é as two characters."""
 
 
+def as_tuple(value: Any) -> Any:
+    """A list as what never changes; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 class Frozen(BaseModel):
     """Strict, immutable, and closed to unknown keys."""
 
@@ -155,10 +160,7 @@ class Recipe(Frozen):
     settings: dict[str, str | bool | int | float] = Field(default_factory=dict)
     """What that program alone knows, for ``{settings.KEY}``; can be tuned."""
 
-    @field_validator("augment", "stages", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+    _tuples = field_validator("augment", "stages", mode="before")(as_tuple)
 
 
 class Split(Frozen):
@@ -238,10 +240,7 @@ class Data(Frozen):
             return {key: given for key, given in value.items() if key != "fill"}
         return value
 
-    @field_validator("classes", "bit_range", "drop_classes", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+    _tuples = field_validator("classes", "bit_range", "drop_classes", mode="before")(as_tuple)
 
     @field_validator("bit_range")
     @classmethod
@@ -276,10 +275,7 @@ class External(Frozen):
     drop_classes: tuple[ClassName, ...] = ()
     """Foreign classes whose images are left out."""
 
-    @field_validator("drop_classes", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+    _tuples = field_validator("drop_classes", mode="before")(as_tuple)
 
 
 class Corrupted(Frozen):
@@ -292,10 +288,7 @@ class Corrupted(Frozen):
     severities: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
-    @field_validator("families", "severities", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+    _tuples = field_validator("families", "severities", mode="before")(as_tuple)
 
 
 Knob = Annotated[float, Field(ge=0, le=3)]

@@ -261,9 +261,14 @@ class Sources(Registry):
     fetch     (path, progress) → path: downloads it, for ``bench data fetch``
     """
 
-    def forms(self, *, external: bool = False) -> dict[str, str]:
-        """Name → how a study writes it (``folder:PATH``). ``external``: only what hidden sets can be."""
+    def forms(self, *, external: bool = False, judged: bool = False) -> dict[str, str]:
+        """Name → how a study writes it (``folder:PATH``), of what holds images.
+
+        external  only what hidden sets can be
+        judged    also what ``bench judge`` alone writes
+        """
         known = [c for c in self if not external or c.traits.get("external", True)]
+        known = [c for c in known if judged or not c.traits.get("judged")]
         return {c.name: f"{c.name}:PATH" if "path" in c.traits else c.name for c in known}
 
     def named(self, written: str) -> tuple[Component, str]:
@@ -281,10 +286,10 @@ class Sources(Registry):
     def problem(self, written: str, *, external: bool = False) -> str | None:
         """Why a study cannot write this, or None."""
         name, _, path = written.partition(":")
-        forms = self.forms(external=external)
+        forms = self.forms(external=external, judged=True)
         if name not in forms:
             what = "of an external hidden set" if external else "of that name"
-            images = [each for each in forms if not self[each].traits.get("judged")]
+            images = self.forms(external=external)
             return f"no source {what}; {did_you_mean(name, images)}   (bench list sources)"
         right = path if "path" in self[name].traits else written == name
         return None if right else f'must be "{forms[name]}"'

@@ -14,9 +14,10 @@ from studies import FakeLocator
 from bench import report
 from bench.corruptions.families import families_of, severities_of
 from bench.judge.declared import declare, write_declared
-from bench.judge.looks import wanted_seeds
+from bench.judge.looks import progress
 from bench.metrics import recalls, score_all, versions
-from bench.plan import TEST, VAL_SHIFT, Plan, Run, ScoredSet, look_seeds
+from bench.plan import TEST, VAL_SHIFT, Plan, Run, ScoredSet
+from bench.planned import look_seeds
 from bench.recipe import Corrupted, Recipe
 from bench.store import VALIDATION, Predictions, Record, Store
 from bench.streams import stream
@@ -85,7 +86,7 @@ class Pretended:
         plan = dataclasses.replace(self._plan(study), looks=tuple(self.looks))
         done = 0
         while True:
-            wanted = wanted_seeds(study, plan.file, self.store)
+            wanted = progress(study, plan.file, self.store).wanted
             runs = tuple(r for r in plan.runs if r.trial.replicate.seed < study.seeds[0] + wanted[r.arm])
             for run in runs:
                 self._answer(run)

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from tiny import FLIPS, write_study
 
-from bench.cli import main
+from bench.cli import COMMANDS, main
+from bench.cli.data import COMMANDS as DATA
 
 ROOT = Path(__file__).resolve().parent.parent
 Bench = Callable[..., tuple[int, str, str]]
@@ -226,13 +227,41 @@ def test_show_status_plan_and_clean_know_the_trials(bench: Bench, tmp_path: Path
     assert not list((tmp_path / "results").rglob("weights.safetensors"))
 
 
-@pytest.mark.parametrize(
-    "command", ["run", "plan", "report", "status", "show", "list", "new", "schema", "doctor", "clean", "data"]
-)
-def test_every_command_explains_itself(bench: Bench, command: str) -> None:
-    code, out, _ = bench(command, "--help")
+@pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), *(("data", name) for name in DATA)])
+def test_every_command_explains_itself(bench: Bench, command: tuple[str, ...]) -> None:
+    code, out, _ = bench(*command, "--help")
     assert code == 0
     assert "Usage" in out
+
+
+def test_the_first_help_says_what_exit_codes_mean(bench: Bench) -> None:
+    out = " ".join(bench("--help")[1].split())
+    for said in ("0 done", "1 trials failed", "2 something", "3 a gate", "4 --hours", "130 interrupted"):
+        assert said in out, said
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("rnu", "x.toml"), "Did you mean 'run'?"),
+        (("compare", "a", "b"), "holds no study 'a'; bench run makes it"),
+        (("predict", "a/b", "."), "there are no arms yet; bench run makes some"),
+        (("predict", "12", "."), "nor is it an arm; there are no arms yet"),
+    ],
+)
+def test_where_there_is_nothing_yet_a_message_says_what_makes_it(
+    bench: Bench, typed: tuple[str, ...], said: str
+) -> None:
+    code, _, problem = bench(*typed)
+    assert (code, said in problem) == (2, True), problem
+
+
+def test_sources_that_no_study_writes_are_not_listed(bench: Bench) -> None:
+    _, out, _ = bench("data", "list")
+    known = out.partition("\n\n")[0].splitlines()
+    assert not [line for line in known if line.startswith("predictions")]
+    assert len({line.index(line[13:].lstrip()) for line in known}) == 1, "one column"
+    assert "predictions" not in bench("data", "inspect", "foo")[2]
 
 
 def test_a_new_study_runs_in_smoke_form(bench: Bench, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ ORDER = (
     "slices",
     "predictions",
     "plan",
+    "planned",
     "study",
     "corruptions",
     "identity",

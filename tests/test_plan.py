@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from studies import ARMS, FakeLocator, read
 
 from bench import plan as plans
-from bench.plan import PlanFile, Replicate, fingerprint, make_plan
+from bench.plan import Replicate, fingerprint, make_plan
+from bench.planned import PlanFile
 from bench.recipe import Data
 from bench.registry import augmentations, optimizers
 from bench.study.file import Folds

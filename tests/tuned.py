@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.plan import Candidate, PlanFile, PlannedSearch, PlannedTrial
+from bench.planned import Candidate, PlanFile, PlannedSearch, PlannedTrial
 from bench.recipe import Choice
 from bench.study.file import Range, Tune
 

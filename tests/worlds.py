@@ -12,7 +12,8 @@ import pytest
 
 from bench.identity import identity
 from bench.metrics import ece
-from bench.plan import PlanFile, PlannedArm, PlannedTrial, fingerprint
+from bench.plan import fingerprint
+from bench.planned import PlanFile, PlannedArm, PlannedTrial
 from bench.recipe import Choice, Data, Recipe, Shifted
 from bench.stats import pseudo_values
 from bench.store import Predictions, Record, Store

@@ -24,6 +24,11 @@ app = typer.Typer(
         "would it help again?\n\nA study is one TOML file. [bold]bench new NAME[/bold] writes one, "
         "[bold]bench run[/bold] trains it and writes the report; run again, it continues where it stopped."
     ),
+    epilog=(
+        "Exit codes: 0 done (a diverged trial is a result); 1 trials failed, or report --check found a stale "
+        "report; 2 something to fix, which the message names; 3 a gate does not hold; 4 --hours ended a run "
+        "before its last trial; 130 interrupted, the same command continues."
+    ),
 )
 data_app = typer.Typer(no_args_is_help=True, help="Images: sources, downloads, a look at them.")
 app.add_typer(data_app, name="data")
@@ -71,11 +76,7 @@ for name, command in data.COMMANDS.items():
 
 
 def main() -> None:
-    """Entry point of ``bench``.
-
-    Exit codes: 0 done, 1 trials failed, 2 the person must fix something, 3 a gate does not hold, 4
-    ``--hours`` ended a run before its last trial, 130 interrupted.
-    """
+    """Entry point of ``bench``; ``bench --help`` has its exit codes."""
     gc.set_threshold(50_000, 20, 20)  # plans of 30,000 trials are no garbage: a fifth of their time was this
     try:
         app()

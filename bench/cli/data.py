@@ -22,7 +22,7 @@ def data_list() -> None:
 
 
 def data_fetch(
-    source: Annotated[str, typer.Argument(help="bloodmnist")] = "bloodmnist",
+    source: Annotated[str, typer.Argument(help="bloodmnist; no other is downloaded.")] = "bloodmnist",
     size_px: Annotated[int, typer.Option("--size-px", min=16, help="Image size a study will ask for.")] = 96,
 ) -> None:
     """Download a source into the cache, with checksum and resume."""

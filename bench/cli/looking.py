@@ -51,7 +51,7 @@ def report(
 
 def compare(
     first: Annotated[str, typer.Argument(help="A study's file or name, or STUDY/ARM.", show_default=False)],
-    second: Annotated[str, typer.Argument(help="The same of the other.", show_default=False)],
+    second: Annotated[str, typer.Argument(help="The other one, likewise.", show_default=False)],
     results: Results = None,
     as_json: Json = False,
 ) -> None:
@@ -94,14 +94,17 @@ def explain(
             "--seed", help="Whose images to show.  \\[default: the first both finished]", show_default=False
         ),
     ] = None,
-    fold: Annotated[int | None, typer.Option("--fold", help="The same of folds.", show_default=False)] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option("--fold", help="The same, of folds instead of seeds.", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out", help="Folder for the page.  \\[default: results/<study>/explain/]", show_default=False
         ),
     ] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Of the smoke run.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Look at the smoke run of the study.")] = False,
     results: Results = None,
     quiet: Quiet = False,
 ) -> None:

@@ -38,7 +38,11 @@ def run(
     gang: Gang = None,
     address: Address = None,
     rescore: Annotated[
-        bool, typer.Option("--rescore", help="Train again what a new hidden set cannot be scored from.")
+        bool,
+        typer.Option(
+            "--rescore",
+            help="Train again what has no weights left to score an added hidden set.",
+        ),
     ] = False,
     retry: Annotated[
         str,
@@ -228,8 +232,11 @@ def plan(
 
 
 def status(
-    studies: Annotated[list[Path] | None, typer.Argument(help="Study files.", show_default=False)] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Of the smoke runs.")] = False,
+    studies: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Study files or names.", show_default=False),
+    ] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Look at smoke runs instead.")] = False,
     curves: Annotated[
         bool, typer.Option("--curves", help="Also how the trials that run learn: validation accuracy.")
     ] = False,

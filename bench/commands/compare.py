@@ -56,7 +56,8 @@ def _split(written: str, store: Store) -> tuple[str, str]:
     """``STUDY`` or ``STUDY/ARM``; an arm may hold a slash, a study may not."""
     name, _, arm = written.partition("/")
     if name not in planned(store) and not whole.parts(name, store):
-        raise UserError(f"{store.root} holds no study {name!r}; {did_you_mean(name, planned(store))}")
+        hint = did_you_mean(name, planned(store)) if planned(store) else "bench run makes it"
+        raise UserError(f"{store.root} holds no study {name!r}; {hint}")
     return name, arm
 
 

@@ -12,7 +12,9 @@ from bench.registry import sources as known
 
 def sources(machine: Machine) -> str:
     """The sources a study can name, and the folders this machine names."""
-    lines = [f"{form:<12} {known[name].summary}" for name, form in known.forms().items()]
+    forms = known.forms()
+    width = max(map(len, forms.values()))
+    lines = [f"{form:<{width}} {known[name].summary}" for name, form in forms.items()]
     lines += ["", "folders named in [paths] of bench.toml"]
     lines += [
         f"  @{name:<12} {path}{'' if path.exists() else '   (missing)'}"

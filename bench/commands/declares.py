@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bench.commands.inspect import many
 from bench.judge.declared import FILE, LATE, changes, late_keys
-from bench.plan import PlanFile
+from bench.planned import PlanFile
 from bench.run.declaring import standing
 from bench.store import Store
 from bench.study.read import Study

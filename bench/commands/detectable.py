@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.plan import TEST, Plan, Source, read_plan_file
+from bench.plan import TEST, Plan, Source
+from bench.planned import read_plan_file
 from bench.recipe import Corrupted, External, Shifted, Split
 from bench.registry import metrics
 from bench.store import Store

@@ -12,6 +12,7 @@ from bench import provenance
 from bench.claims import at_work, told
 from bench.execute import look
 from bench.execute.driver import unused_gpu
+from bench.execute.slots import cores
 from bench.machine import Machine
 from bench.registry import executors
 
@@ -50,7 +51,7 @@ def _device() -> list[str]:
     memory = _memory()
     held = f", {memory / 1e9:.0f} GB of memory" if memory else ""
     lines = [
-        f"cpu        {provenance.machine('cpu')['device_name']}, {_cores()} of {os.cpu_count()} cores{held}",
+        f"cpu        {provenance.machine('cpu')['device_name']}, {cores()} of {os.cpu_count()} cores{held}",
         f"           fp32, {_cpu_bf16()}",
     ]
     if not torch.cuda.is_available():
@@ -77,11 +78,6 @@ def _cpu_bf16() -> str:
     flags = info.read_text("utf-8", errors="replace") if info.exists() else ""
     there = any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
     return "bf16" if there else "bf16 without support in hardware: slower than fp32"
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory() -> int:

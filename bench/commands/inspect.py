@@ -11,7 +11,8 @@ from bench.errors import UserError, did_you_mean, shorten
 from bench.judge.accounts import lines
 from bench.judge.findings import LOCAL
 from bench.machine import Machine
-from bench.plan import Account, Replicate, Source, replicates_of
+from bench.plan import Replicate, Source, replicates_of
+from bench.planned import Account
 from bench.progress.terminal import Terminal
 from bench.recipe import Data, External
 from bench.registry import sources

@@ -13,7 +13,8 @@ from bench.commands import detectable
 from bench.commands.inspect import many
 from bench.judge import accounts
 from bench.machine import Machine
-from bench.plan import Plan, Run, read_plan_file, replicates_of
+from bench.plan import Plan, Run, replicates_of
+from bench.planned import read_plan_file
 from bench.progress.board import MARKS, MOST_MARKS, row
 from bench.progress.screen import duration
 from bench.progress.terminal import Terminal

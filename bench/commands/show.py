@@ -106,11 +106,6 @@ def _recipe(record: Record) -> Iterator[tuple[str, Any]]:
         yield from ((key, value) for key, value in record.recipe.items() if value not in ("", {}))
 
 
-def _origins(record: Record) -> str:
-    """``augmentation:stripe sha256:0123456789ab``, of every component that is not bench's own."""
-    return "  ".join(f"{id} {origin[:19]}" for id, origin in record.origins.items())
-
-
 def _times(record: Record) -> list[str]:
     speed = record.timings.get("images_per_s")
     times = [f"{phase} {duration(seconds)}" for phase, seconds in record.seconds.items()]

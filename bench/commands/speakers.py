@@ -10,10 +10,12 @@ from bench.commands.show import find
 from bench.commands.status import planned, read_plan
 from bench.commands.trained import weights_of
 from bench.errors import UserError, did_you_mean, shorten
-from bench.plan import PlanFile, PlannedArm
+from bench.planned import PlanFile, PlannedArm
 from bench.progress.terminal import Terminal
 from bench.record import Record
 from bench.store import Store
+
+NO_ARM = "there are no arms yet; bench run makes some"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ def speakers_of(wanted: str, store: Store, terminal: Terminal, *, with_weights: 
     found = [(plan, arm) for plan, arm in arms if wanted in (arm.label, f"{plan.study}/{arm.label}")]
     if not found and slash:
         known = [arm.label for plan, arm in arms if plan.study == study]
-        hint = did_you_mean(label, known) if known else did_you_mean(study, [plan.study for plan, _ in arms])
+        studies = [plan.study for plan, _ in arms]
+        hint = did_you_mean(label, known) if known else did_you_mean(study, studies) if arms else NO_ARM
         raise UserError(f"{shorten(wanted)} is no arm of {store.root}; {hint}")
     if len(found) > 1:
         several = ", ".join(f"{plan.study}/{arm.label}" for plan, arm in found)
@@ -45,10 +48,9 @@ def speakers_of(wanted: str, store: Store, terminal: Terminal, *, with_weights: 
         try:
             record = find(wanted, store)
         except UserError as error:
-            labels = ", ".join(dict.fromkeys(arm.label for _, arm in arms)) or "none yet"
-            raise UserError(
-                f"{error}\n    nor is it an arm; {store.root} has {shorten(labels, 300)}"
-            ) from None
+            labels = ", ".join(dict.fromkeys(arm.label for _, arm in arms))
+            hint = f"{store.root} has {shorten(labels, 300)}" if labels else NO_ARM
+            raise UserError(f"{error}\n    nor is it an arm; {hint}") from None
         if with_weights or record.status != "done":
             weights_of(record, store)
         return Speakers((record,), store)

@@ -15,7 +15,8 @@ from bench.claims import LEASE_S, at_work, told
 from bench.errors import UserError
 from bench.judge import whole
 from bench.machine import Machine
-from bench.plan import AGAIN, SHARED, PlanFile, PlannedTrial, read_plan_file
+from bench.plan import AGAIN, SHARED
+from bench.planned import PlanFile, PlannedTrial, read_plan_file
 from bench.progress.board import Cell, CellState
 from bench.progress.screen import curve_rows, duration, grid_lines, running_rows
 from bench.run.planning import lacks, store_of

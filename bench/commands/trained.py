@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from bench.data.locator import DiskLocator
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.plan import PlanFile, Run, read_plan_file
+from bench.plan import Run
+from bench.planned import PlanFile, read_plan_file
 from bench.recipe import Recipe
 from bench.registry import models
 from bench.store import Record, Store

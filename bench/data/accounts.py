@@ -12,7 +12,8 @@ from bench.data import provide, split
 from bench.data.foreign import as_written, counterparts_of
 from bench.data.images import Labels
 from bench.data.reader import open_source
-from bench.plan import Account, Run, ScoredSet, Trial
+from bench.plan import Run, ScoredSet, Trial
+from bench.planned import Account
 from bench.recipe import External
 
 WHY = {

@@ -21,7 +21,7 @@ from bench.files import write_whole
 from bench.machine import Machine
 
 if TYPE_CHECKING:
-    from bench.plan import Seen
+    from bench.planned import Seen
     from bench.recipe import Data
 
 Stamped = tuple[str, int, int]

@@ -53,7 +53,8 @@ def located(
     rows     what else is known of each and matters; None: the files' names say it all
     skipped  as ``Seen`` has it
     """
-    from bench.plan import Seen, fingerprint  # imports pydantic
+    from bench.plan import fingerprint
+    from bench.planned import Seen
 
     files = files if isinstance(files, Listing) else Listing(files)
     content = asked.sha256(files)

@@ -12,7 +12,8 @@ from bench.data.survey import Outline, Surveyor
 from bench.errors import UserError
 from bench.files import Counting, uncounted
 from bench.machine import Machine
-from bench.plan import Account, Replicate, Run, Shares, Source, Trial
+from bench.plan import Replicate, Run, Source, Trial
+from bench.planned import Account, Shares
 from bench.recipe import SOURCE_KEYS, Data, Hidden
 from bench.study.command import words
 

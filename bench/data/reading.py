@@ -27,8 +27,8 @@ BACKGROUND = 255
 EXIF_ORIENTATION = 0x0112
 LYING = range(5, 9)
 """EXIF orientations that swap width and height."""
-PNG_DEPTH, PNG_DEPTH_AT = b"\x89PNG\r\n\x1a\n", 24
-"""How a PNG begins, and its byte that says how many bits a channel has."""
+PNG_DEPTH_AT = 24
+"""Byte of a PNG that says how many bits a channel has."""
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_EXTRA = 258, 262, 338
 UNASSOCIATED = 2
 """An extra channel of a TIFF that is alpha, and that the colours were not multiplied by."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from bench.data.fingerprint import PINNED, effective_split
 from bench.errors import UserError
 from bench.files import Counting, hand_over
-from bench.plan import Account, Replicate, Run, Shares, Source, Trial, fingerprint
+from bench.plan import Replicate, Run, Source, Trial, fingerprint
+from bench.planned import Account, Shares
 from bench.recipe import Data, Split
 from bench.registry import UNREAD, sources
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench import metrics
 from bench.elsewhere.answers import LOCAL, Answers, Trial
-from bench.plan import ID_LENGTH, TEST, PlanFile, PlannedArm, PlannedTrial, fingerprint
+from bench.plan import ID_LENGTH, TEST, fingerprint
+from bench.planned import PlanFile, PlannedArm, PlannedTrial
 from bench.predictions import Predictions
 from bench.record import Record
 from bench.registry import metrics as scores_of

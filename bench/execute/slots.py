@@ -138,7 +138,7 @@ def choose(
 
 def of_cpu(machine: Machine, threads: int) -> list[str]:
     """The same on a CPU, for trials of so many threads."""
-    return [""] * (machine.workers or max(1, _cores() // threads))
+    return [""] * (machine.workers or max(1, cores() // threads))
 
 
 def share_out(gpus: Sequence[Gpu], peak_mb: float | None) -> list[str]:
@@ -194,5 +194,6 @@ def _about(recipe: Recipe, fingerprint: str) -> str:
     return json.dumps([fingerprint, settings | {"optimizer": optimizer}], sort_keys=True)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,12 +15,13 @@ from bench.elsewhere.files import P
 from bench.errors import UserError
 from bench.files import hand_over
 from bench.judge.outcomes import Outcome, read_outcomes
-from bench.plan import TEST, PlanFile
+from bench.plan import TEST
+from bench.planned import PlanFile
 from bench.progress.terminal import Terminal
 from bench.store import UNREADABLE, Predictions, Store
+from bench.study.metric import apart
 from bench.study.patch import Tree
 from bench.study.read import Claim, Study
-from bench.study.sliced import apart
 
 if TYPE_CHECKING:
     import pandas as pd

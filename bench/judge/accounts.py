@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bench.data.image_files import READ, SYSTEM_FILES
-from bench.plan import Account, Seen
+from bench.planned import Account, Seen
 
 MOST = 8
 """Classes that a line names."""

@@ -7,21 +7,12 @@ from dataclasses import dataclass, replace
 
 from bench import stats
 from bench.judge import claims, gates, ledger, methods, origins, promise, robustness, settings
+from bench.judge.basis import Rules, Size
 from bench.judge.beside import Beside
 from bench.judge.declared import read_declared
 from bench.judge.evidence import Evidence
 from bench.judge.family import references, wanted_scores
-from bench.judge.findings import (
-    LOCAL,
-    ArmRow,
-    Document,
-    Effect,
-    Finding,
-    Mean,
-    Rules,
-    Size,
-    mean_of,
-)
+from bench.judge.findings import LOCAL, ArmRow, Document, Effect, Finding, Mean, mean_of
 from bench.judge.folder import looked
 from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse
@@ -29,7 +20,8 @@ from bench.judge.origins import called_groups
 from bench.judge.outcomes import Outcome, Outcomes, cost, count, read_outcomes
 from bench.judge.rulings import Rulings
 from bench.judge.tables import asked, ensembles, factors, noise, ordered, slices, trials
-from bench.plan import AGAIN, TEST, PlanFile, look_seeds
+from bench.plan import AGAIN, TEST
+from bench.planned import PlanFile, look_seeds
 from bench.registry import metrics
 from bench.store import Record, Store
 from bench.study.file import AGAIN_SEEDS

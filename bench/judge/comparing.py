@@ -10,7 +10,8 @@ from bench.judge.findings import LOCAL, Effect, Mean
 from bench.judge.measure import Measure
 from bench.judge.outcomes import Outcome, device, read_outcomes
 from bench.judge.settings import flat
-from bench.plan import TEST, PlanFile
+from bench.plan import TEST
+from bench.planned import PlanFile
 from bench.registry import metrics
 from bench.store import Store
 from bench.study.read import Study

@@ -18,7 +18,7 @@ from bench.judge.factorial import arms_of
 from bench.judge.family import Key, family_keys, hypotheses, mirror
 from bench.judge.findings import LOCAL
 from bench.judge.measure import Measure, parse
-from bench.plan import PlanFile, PlannedTrial
+from bench.planned import PlanFile, PlannedTrial
 from bench.recipe import Frozen, Hidden
 from bench.slices import Sliced
 from bench.store import Brief, Store

@@ -13,7 +13,8 @@ from bench.files import content_of
 from bench.judge.findings import LOCAL, Mean
 from bench.judge.tables.hidden import Looked
 from bench.judge.tables.table import PERCENT, Column, Table
-from bench.plan import TEST, PlanFile, PlannedArm, PlannedTrial, read_plan_file
+from bench.plan import TEST
+from bench.planned import PlanFile, PlannedArm, PlannedTrial, read_plan_file
 from bench.store import Brief, Store
 
 MOST_PLACES = 20

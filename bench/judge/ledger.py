@@ -13,7 +13,7 @@ from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import read_outcomes
 from bench.judge.searched import Tuned, TunedArm, Tuning
 from bench.judge.settings import spell
-from bench.plan import PlanFile, PlannedSearch
+from bench.planned import PlanFile, PlannedSearch
 from bench.registry import metrics
 from bench.store import Store
 from bench.study.file import Range, Tune, ranges_of, tuned_keys

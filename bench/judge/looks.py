@@ -20,7 +20,7 @@ from bench.judge.measure import Measure
 from bench.judge.outcomes import read_outcomes
 from bench.judge.rulings import Rulings, settled, spelled_out
 from bench.judge.sharing import moderated
-from bench.plan import PlanFile
+from bench.planned import PlanFile
 from bench.store import Store
 from bench.study.read import Study
 
@@ -265,11 +265,6 @@ def progress(study: Study, plan: PlanFile, store: Store) -> Race:
     wanted = wanted_scores(study, [metric for _, _, metric in declared.comparisons] if declared else ())
     evidence = Evidence(study, read_outcomes(study, plan, store), store, wanted)
     return SequentialRulings(study, evidence, plan.looks, declared).progress()
-
-
-def wanted_seeds(study: Study, plan: PlanFile, store: Store) -> Mapping[str, int]:
-    """How many seeds of each arm are to be trained by now; ``study`` and ``plan`` as in ``progress``."""
-    return progress(study, plan, store).wanted
 
 
 def scored_pairs(study: Study, plan: PlanFile, store: Store) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 from bench.judge.findings import LOCAL, OPEN
 from bench.plan import TEST
 from bench.registry import metrics
-from bench.study.sliced import apart
+from bench.study.metric import apart
 
 
 @dataclass(frozen=True)

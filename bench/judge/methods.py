@@ -10,7 +10,7 @@ from typing import Any
 from bench import stats
 from bench.corruptions.families import families_of
 from bench.judge.findings import LOCAL, Document
-from bench.plan import PlanFile
+from bench.planned import PlanFile
 from bench.recipe import Corrupted, External, Split, Stage
 from bench.registry import corruptions, models
 from bench.study.read import Arm, Study

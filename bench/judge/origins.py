@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable
 
 from bench.judge import accounts
+from bench.judge.basis import Provenance
 from bench.judge.evidence import Evidence
-from bench.judge.findings import LOCAL, Provenance
+from bench.judge.findings import LOCAL
 from bench.judge.outcomes import Outcomes, device
-from bench.plan import TEST, PlanFile
+from bench.plan import TEST
+from bench.planned import PlanFile
 from bench.study.read import Study
 
 

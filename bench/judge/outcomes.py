@@ -9,7 +9,8 @@ from typing import Literal
 
 from bench.identity import identity
 from bench.judge.findings import LOCAL, Seeds
-from bench.plan import TEST, PlanFile, PlannedTrial, fingerprint
+from bench.plan import TEST, fingerprint
+from bench.planned import PlanFile, PlannedTrial
 from bench.recipe import Choice, Data, Recipe
 from bench.record import GANG
 from bench.store import UNREADABLE, Predictions, Record, Store

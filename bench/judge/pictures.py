@@ -20,7 +20,8 @@ from bench.judge.measure import parse
 from bench.judge.outcomes import Outcome, said
 from bench.judge.tables.asked import positives
 from bench.judge.tables.noise import by_luck
-from bench.plan import TEST, PlanFile, PlannedSearch
+from bench.plan import TEST
+from bench.planned import PlanFile, PlannedSearch
 from bench.stats.binary import precision_recall, roc
 from bench.store import Store
 from bench.study.file import Range, Tune, ranges_of

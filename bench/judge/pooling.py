@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, replace
 from bench import stats
 from bench.errors import UserError
 from bench.judge import assemble, claims, methods, whole
+from bench.judge.basis import Size
 from bench.judge.declared import LATE
 from bench.judge.evidence import Contrast
 from bench.judge.family import Key, family_keys, hypotheses, mirror, references
-from bench.judge.findings import Called, ClaimRow, Effect, Finding, Size, short_names
+from bench.judge.findings import Called, ClaimRow, Effect, Finding, short_names
 from bench.judge.looks import SequentialRulings
 from bench.judge.measure import parse
 from bench.judge.rulings import Ruling, Rulings, matters, settled, spelled_out, told
 from bench.judge.used import as_used
-from bench.plan import TEST, PlanFile, read_plan_file
+from bench.plan import TEST
+from bench.planned import PlanFile, read_plan_file
 from bench.store import Store
 from bench.study.datasets import whole_and_part
 from bench.study.read import Claim

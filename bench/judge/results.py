@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from bench.judge.findings import LOCAL
 from bench.judge.outcomes import read_outcomes
-from bench.plan import TEST, PlanFile, PlannedArm, PlannedTrial
+from bench.plan import TEST
+from bench.planned import PlanFile, PlannedArm, PlannedTrial
 from bench.store import VALIDATION, Record, Store
 from bench.study.read import Study
 from bench.tune.space import shared_values, tuned_study

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.errors import UserError
-from bench.plan import PlanFile
+from bench.planned import PlanFile
 from bench.store import Store
 from bench.study.read import Study, parse
 from bench.study.smoke import smoke

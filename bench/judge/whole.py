@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from bench.errors import UserError
 from bench.files import content_of
 from bench.judge.declared import FILE
-from bench.plan import read_plan_file
+from bench.planned import read_plan_file
 from bench.recipe import Frozen
 from bench.store import Store
 from bench.study import datasets

@@ -19,7 +19,7 @@ from bench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from bench.judge.findings import Document
-    from bench.plan import PlanFile
+    from bench.planned import PlanFile
     from bench.report.svg import Figure
     from bench.store import Store
     from bench.study.gates import Gate

@@ -17,7 +17,7 @@ from bench import metrics, slices
 from bench.briefs import Stamp
 from bench.files import content_of
 from bench.judge import declared
-from bench.plan import PlanFile
+from bench.planned import PlanFile
 from bench.recipe import Frozen
 from bench.store import PARTS, RECORD, Store
 

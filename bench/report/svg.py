@@ -14,7 +14,6 @@ from html import escape
 
 LETTER = 7.4
 """Widest usual letter of the 12 px font, px."""
-FONT = 12
 
 COLOURS = {
     "ink": ("#1b1f24", "#e6e9ed"),

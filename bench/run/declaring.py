@@ -17,7 +17,7 @@ from bench.judge.declared import (
 )
 from bench.judge.family import Key
 from bench.judge.used import as_used
-from bench.plan import PlanFile, read_plan_file
+from bench.planned import PlanFile, read_plan_file
 from bench.store import Store
 from bench.study import datasets
 from bench.study.read import Study

@@ -7,7 +7,8 @@ from bench.judge.family import family_keys, mirror
 from bench.judge.findings import LOCAL
 from bench.plan import TEST
 from bench.study.gates import Gate, Known, parse
-from bench.study.read import Study, metric_problem
+from bench.study.metric import metric_problem
+from bench.study.read import Study
 
 
 def further_gate(text: str, study: Study) -> Gate:

@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.claims import WRITING, Presence, told
 from bench.errors import UserError
-from bench.plan import Plan, PlanFile, read_plan_file
+from bench.plan import Plan
+from bench.planned import PlanFile, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.run.planning import Planning
 from bench.store import Store

@@ -19,7 +19,7 @@ from bench.elsewhere.records import Recorder
 from bench.errors import UserError, printable
 from bench.judge.used import as_used
 from bench.machine import Machine
-from bench.plan import PlanFile, PlannedTrial, read_plan_file
+from bench.planned import PlanFile, PlannedTrial, read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import USUAL, main_file, views
 from bench.run import declaring

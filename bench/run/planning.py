@@ -13,18 +13,8 @@ from bench.errors import Mistake, UserError, mistakes_error, shorten
 from bench.files import Counting, uncounted
 from bench.judge import accounts
 from bench.machine import Machine
-from bench.plan import (
-    Account,
-    Night,
-    Plan,
-    PlanFile,
-    Run,
-    ScoredSet,
-    look_seeds,
-    make_plan,
-    read_plan_file,
-    replicates_of,
-)
+from bench.plan import Plan, Run, ScoredSet, make_plan, replicates_of
+from bench.planned import Account, Night, PlanFile, look_seeds, read_plan_file
 from bench.progress.board import Cell
 from bench.progress.terminal import Terminal
 from bench.registry import UNREAD
@@ -33,8 +23,8 @@ from bench.run import foresight
 from bench.store import Brief, Store
 from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
+from bench.study.metric import apart
 from bench.study.read import Study, load
-from bench.study.sliced import apart
 from bench.study.smoke import smoke
 from bench.tune import search
 

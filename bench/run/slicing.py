@@ -18,8 +18,8 @@ from bench.recipe import Data, External
 from bench.run.foresight import refuse
 from bench.slices import MOST_VALUES, NO_VALUE, Sliced
 from bench.store import Store
+from bench.study.metric import apart
 from bench.study.read import Study
-from bench.study.sliced import apart
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bench.errors import shorten
-from bench.recipe import Choice, Corrupted, Data, Frozen, Hidden, complete, repeated
+from bench.recipe import Choice, Corrupted, Data, Frozen, Hidden, as_tuple, complete, repeated
 from bench.registry import pruners, samplers
 
 DesignName = Literal["grid", "one-at-a-time", "leave-one-out", "add-and-remove", "screen", "ladder"]
@@ -30,10 +30,6 @@ OF_SINGLE_ARMS = ("seed_sd", "converged")
 """Metrics that no mean over arms has."""
 MOST_TUNED = 10
 """Settings tuned at once; a few candidates say nothing about more."""
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Folds(Frozen):
@@ -153,7 +149,7 @@ class Range(Frozen):
     """With around: the range reaches from value/√times to value·√times."""
     choices: Annotated[tuple[Any, ...], Field(min_length=2)] | None = None
 
-    _choices = field_validator("choices", mode="before")(_tuple)
+    _choices = field_validator("choices", mode="before")(as_tuple)
 
     @model_validator(mode="after")
     def _one_form(self) -> Range:
@@ -293,12 +289,12 @@ class StudyFile(Frozen):
     """What a run must find so that it ends well: ``ARM: not harmful on METRIC``."""
     ensembles: dict[str, Ensemble] = Field(default_factory=dict)
 
-    _looks = field_validator("looks", mode="before")(_tuple)
+    _looks = field_validator("looks", mode="before")(as_tuple)
 
     @field_validator("slices", mode="before")
     @classmethod
     def _lists(cls, value: Any) -> Any:
-        return {name: _tuple(of) for name, of in value.items()} if isinstance(value, dict) else value
+        return {name: as_tuple(of) for name, of in value.items()} if isinstance(value, dict) else value
 
     @field_validator("seeds")
     @classmethod

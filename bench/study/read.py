@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import STUDY_NAME, Data, Frozen, Hidden, Recipe
-from bench.registry import Component, metrics, use
+from bench.registry import metrics, use
 from bench.study import checks, datasets, gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.checks import has_local
@@ -30,9 +30,9 @@ from bench.study.file import (
     contradictions,
 )
 from bench.study.gates import Gate, Known
+from bench.study.metric import apart, in_share, metric_problem, on, score_problem, slice_problem
 from bench.study.ordered import Ordered, claimed, ordered
 from bench.study.patch import Tree
-from bench.study.sliced import apart, on
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
 from bench.study.wording import mistake_of, problems_of
@@ -194,7 +194,7 @@ class _Reader:
         for score in written.scores:
             if (problem := metrics.problem(score)) and not metrics.needs_class(score):
                 self._add("scores", score, f"{problem}   (bench list metrics)")
-            elif not problem and not _told(metrics[score]):
+            elif not problem and not in_share(metrics[score]):
                 self._add("scores", score, "is no share with an interval; the table of every score has it")
         self.ordered = tuple(self._ordered(written, built))
         claims = [
@@ -284,7 +284,7 @@ class _Reader:
                 self._add("ordered", wanted, str(error))
 
     def _check_metric(self, path: str, metric: str, sets: Sequence[str], special: Sequence[str] = ()) -> None:
-        if problem := _metric_problem(metric, sets, special):
+        if problem := score_problem(metric, sets, special):
             self._add(path, metric, problem)
 
     def _claim(self, table: str, claim: ClaimTable, built: Arms, primary: str) -> Claim:
@@ -295,7 +295,10 @@ class _Reader:
         if unconverged != (metric == "converged"):
             self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
         elif claim.slice is not None:
-            metric = self._on_slice(f"{table} slice", metric, claim.slice)
+            ((column, value),) = claim.slice.items()
+            if problem := slice_problem(metric, (column, value), self.sets, self.table):
+                self._add(f"{table} slice", column, problem)
+            metric = on(metric, column, value)
         written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
         if claim.over is not None:
             better, than = self._trend(f"{table} over", claim, metric)
@@ -308,28 +311,6 @@ class _Reader:
         if better == than and len(better) == 1:
             self._add(f"{table} than", claim.than, "compares an arm with itself")
         return Claim(better=better, than=than, metric=metric, **written)
-
-    def _on_slice(self, path: str, metric: str, wanted: dict[str, str]) -> str:
-        """The metric on one value of a column that ``[slices]`` names for its set."""
-        ((column, value),) = wanted.items()
-        of, _, score = metric.partition(".")
-        table = self.table.get("hidden")
-        hidden = table.get(of) if isinstance(table, dict) else None
-        corrupted = isinstance(hidden, dict) and hidden.get("kind") == "corrupted"
-        named = self.table.get("slices")
-        columns = named.get("local" if corrupted else of, ()) if isinstance(named, dict) else ()
-        found = on(metric, column, value)
-        if of not in self.sets or score not in metrics:
-            self._add(path, column, f"goes with a score on a set, not with {metric}")
-        elif column not in columns:
-            self._add(
-                path, column, f"[slices] names no such column for {of}; {did_you_mean(column, columns)}"
-            )
-        elif apart(found) != (metric, (column, value)):
-            self._add(
-                path, column, "a column or class with ' is ' or ' where ' in its name cannot be claimed"
-            )
-        return found
 
     def _effect(
         self, path: str, wanted: str | list[str], built: Arms
@@ -402,31 +383,6 @@ class _Reader:
             clashes = (space_clash(arm, tune) for arm in built.arms)
             if clash := next(filter(None, clashes), None):
                 self._add("[tune.space]", None, clash)
-
-
-def metric_problem(metric: str, sets: Sequence[str], *further: str) -> str:
-    """Why nothing can be compared by ``metric``; empty where it can.
-
-    sets      of a study: ``local`` where there is one, then its hidden sets
-    further   metrics that are known here alone
-    """
-    gaps = [f"gap.{name}" for name in sets if name != "local" and "local" in sets]
-    return _metric_problem(metric, sets, [*gaps, "cost.seconds", "cost.epochs", "seed_sd", *further])
-
-
-def _metric_problem(metric: str, sets: Sequence[str], special: Sequence[str]) -> str:
-    of, _, score = metric.partition(".")
-    if metric in special or (of in sets and score in metrics):
-        return ""
-    if of in sets and (metrics.needs_class(score) or "(" in score):
-        return metrics.problem(score)
-    examples = [f"{s}.{score}" for s in sets for score in metrics.names()] + list(special)
-    hint = did_you_mean(metric, examples) if of not in sets else did_you_mean(score, metrics.names())
-    return f"no such metric; {hint}   (SET.SCORE; sets: {', '.join(sets)})"
-
-
-def _told(score: Component) -> bool:
-    return score.traits.get("interval") != "none" and score.traits.get("unit") == "share"
 
 
 def _matching(labels: Sequence[str], pattern: str) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bench.errors import UserError
 from bench.recipe import Choice, Corrupted, Data, External, Hidden, Recipe, Shifted, Stage
 from bench.study.file import Tune
+from bench.study.metric import apart
 from bench.study.read import Arm, Study
-from bench.study.sliced import apart
 
 SIZE_PX = 32
 IMAGES = 160

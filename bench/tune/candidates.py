@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.plan import VAL_SHIFT, Candidate, PlannedSearch, PlannedTrial
+from bench.plan import VAL_SHIFT
+from bench.planned import Candidate, PlannedSearch, PlannedTrial
 from bench.registry import metrics
 from bench.store import CONTINUED, MOST_ATTEMPTS, Brief
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from bench.plan import Candidate, PlannedTrial
+from bench.planned import Candidate, PlannedTrial
 from bench.store import Brief
 from bench.study.file import Tune
 from bench.tune.candidates import Standing, score, usable

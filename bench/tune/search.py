@@ -11,18 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import UserError
-from bench.plan import (
-    SHARED,
-    Candidate,
-    Locator,
-    Plan,
-    PlannedSearch,
-    PlannedTrial,
-    Planner,
-    Run,
-    make_plan,
-    planned_trial,
-)
+from bench.plan import SHARED, Locator, Plan, Planner, Run, make_plan, planned_trial
+from bench.planned import Candidate, PlannedSearch, PlannedTrial
 from bench.registry import pruners, samplers
 from bench.store import Brief
 from bench.study.file import FINAL_SEEDS, SEEDS_EACH, TUNING_SEEDS, Tune, ranges_of

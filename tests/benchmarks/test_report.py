@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.corruptions.families import families_of, severities_of
-from bench.plan import PlanFile, PlannedArm, PlannedTrial
+from bench.planned import PlanFile, PlannedArm, PlannedTrial
 from bench.recipe import Choice, Corrupted, Data, Recipe, Shifted
 from bench.report import FORMATS, files
 from bench.store import Predictions, Record, Store

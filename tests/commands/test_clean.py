@@ -7,7 +7,8 @@ from bench.claims import Presence
 from bench.commands.clean import Wanted, clean
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.plan import ROOMS, PlanFile, PlannedArm, PlannedTrial
+from bench.plan import ROOMS
+from bench.planned import PlanFile, PlannedArm, PlannedTrial
 from bench.store import Record, Store
 
 CURRENT, STALE, LISTED = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc"

@@ -6,7 +6,7 @@ import pytest
 from bench.commands.show import trial
 from bench.errors import UserError
 from bench.machine import Machine
-from bench.plan import PlanFile, PlannedArm, PlannedTrial
+from bench.planned import PlanFile, PlannedArm, PlannedTrial
 from bench.store import Record, Store
 
 ID, OTHER = "0123456789abcdef", "0123ffffffffffff"

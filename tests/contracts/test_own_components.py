@@ -17,7 +17,7 @@ from bench.commands import explain, export, plan, report, show, status
 from bench.errors import UserError
 from bench.explain.pair import Asked
 from bench.machine import Machine
-from bench.plan import read_plan_file
+from bench.planned import read_plan_file
 from bench.progress.terminal import Terminal
 from bench.registry import REGISTRIES
 from bench.report import FORMATS

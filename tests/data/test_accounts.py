@@ -12,7 +12,7 @@ from bench.commands import inspect as inspect_command
 from bench.commands.plan import plan_text
 from bench.data.image_files import READ
 from bench.machine import Machine
-from bench.plan import read_plan_file
+from bench.planned import read_plan_file
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Options, run_study
 

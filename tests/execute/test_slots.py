@@ -54,7 +54,7 @@ def on_gpu(job: Job, reserved_mb: float, **changes: object) -> Record:
 def test_a_cpu_has_a_worker_for_each_core_or_what_is_asked(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "_cores", lambda: 6)
+    monkeypatch.setattr(slots, "cores", lambda: 6)
     setting = Place(tmp_path, tmp_path)
     assert choose(local(tmp_path), setting, [job]) == ([""] * 6, None)
     assert choose(local(tmp_path, workers=3), setting, [job]) == ([""] * 3, None)
@@ -66,7 +66,7 @@ def test_threads_of_a_trial_take_cores_from_others(tmp_path: Path, monkeypatch: 
     study.write_text(study.read_text().replace("batch_size = 32", "batch_size = 32\ncpu_threads = 4"))
     wide = Job(prepare(study, machine_in(tmp_path)).runs[0])
     for cores, workers in ((8, 2), (7, 1), (2, 1)):
-        monkeypatch.setattr(slots, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(slots, "cores", lambda cores=cores: cores)
         assert len(choose(local(tmp_path), Place(tmp_path, tmp_path), [wide])[0]) == workers
 
 

@@ -16,7 +16,7 @@ from bench.errors import UserError
 from bench.judge.findings import Document
 from bench.judge.used import as_used
 from bench.machine import Machine
-from bench.plan import read_plan_file
+from bench.planned import read_plan_file
 from bench.progress.terminal import Terminal
 from bench.run.judging import Wanted, judge
 from bench.store import Store

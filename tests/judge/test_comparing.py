@@ -14,7 +14,7 @@ from worlds import World
 from bench.commands.compare import side_by_side
 from bench.errors import UserError
 from bench.judge.comparing import Side, compare
-from bench.plan import PlanFile
+from bench.planned import PlanFile
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Options, run_study
 

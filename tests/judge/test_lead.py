@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.judge.lead import lead
-from bench.plan import Candidate, PlannedTrial
+from bench.planned import Candidate, PlannedTrial
 from bench.store import VALIDATION, Predictions, Store
 from bench.tune.candidates import Standing
 

@@ -6,7 +6,7 @@ import pytest
 from bench.judge.findings import Effect
 from bench.judge.ledger import _order, _settled
 from bench.judge.searched import TunedArm
-from bench.plan import Candidate
+from bench.planned import Candidate
 from bench.tune.candidates import Standing
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench import stats
-from bench.judge.looks import progress, scored_pairs, wanted_seeds
+from bench.judge.looks import progress, scored_pairs
 from bench.report import build, markdown
 from bench.study.read import Claim
 
@@ -41,19 +41,19 @@ def _rows(w, arm):
 
 
 def test_nothing_is_looked_at_before_the_first_look_is_complete(world):
-    assert wanted_seeds(world.study, _plan(world), world.store) == {"none": 5, "good": 5, "same": 5}
+    assert progress(world.study, _plan(world), world.store).wanted == {"none": 5, "good": 5, "same": 5}
     _finish(world, none=5, good=5, same=4)
-    assert wanted_seeds(world.study, _plan(world), world.store) == {"none": 5, "good": 5, "same": 5}
+    assert progress(world.study, _plan(world), world.store).wanted == {"none": 5, "good": 5, "same": 5}
     assert "not looked at yet" in markdown(build(world.study, _plan(world), world.store)).lower()
 
 
 def test_a_decided_arm_gets_no_further_seeds(world):
     _finish(world, none=5, good=5, same=5)
-    assert wanted_seeds(world.study, _plan(world), world.store) == {"none": 8, "good": 5, "same": 8}
+    assert progress(world.study, _plan(world), world.store).wanted == {"none": 8, "good": 5, "same": 8}
     _finish(world, none=8, same=8)
-    assert wanted_seeds(world.study, _plan(world), world.store) == {"none": 12, "good": 5, "same": 12}
+    assert progress(world.study, _plan(world), world.store).wanted == {"none": 12, "good": 5, "same": 12}
     _finish(world, none=12, same=12)
-    assert wanted_seeds(world.study, _plan(world), world.store) == {"none": 12, "good": 5, "same": 12}
+    assert progress(world.study, _plan(world), world.store).wanted == {"none": 12, "good": 5, "same": 12}
 
 
 def test_a_verdict_is_that_of_the_look_that_reached_it(world):
@@ -85,7 +85,7 @@ def test_a_pair_of_a_claim_keeps_both_its_arms_going(world):
     world.arm("other", 1.04, ["rotate"])
     world.claims = (Claim(says="x", better=("same",), than=("other",), metric="heavy.accuracy"),)
     _finish(world, none=5, good=5, same=5, other=5)
-    wanted = wanted_seeds(world.study, _plan(world), world.store)
+    wanted = progress(world.study, _plan(world), world.store).wanted
     assert (wanted["same"], wanted["other"], wanted["good"]) == (8, 8, 5)
 
 
@@ -93,7 +93,7 @@ def test_an_arm_that_fails_by_its_own_fault_is_not_trained_on(world):
     _finish(world, none=5, good=5)
     for seed in range(5):
         world.fail("same", seed, "oom", "too large")
-    assert wanted_seeds(world.study, _plan(world), world.store) == {"none": 5, "good": 5, "same": 5}
+    assert progress(world.study, _plan(world), world.store).wanted == {"none": 5, "good": 5, "same": 5}
 
 
 def test_each_look_says_what_it_decided_and_the_end_what_stayed_open(world):

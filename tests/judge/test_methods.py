@@ -13,7 +13,7 @@ from worlds import World
 
 from bench.judge import methods
 from bench.judge.findings import Document
-from bench.plan import Account, Shares
+from bench.planned import Account, Shares
 from bench.recipe import Choice, Corrupted, External, Recipe, Stage
 from bench.registry import corruptions
 from bench.report import build, files

@@ -10,7 +10,7 @@ from recomputation.__main__ import recompute
 
 from bench import report
 from bench.judge.used import as_used
-from bench.plan import read_plan_file
+from bench.planned import read_plan_file
 from bench.report.trends import trends
 
 HEAD = """\

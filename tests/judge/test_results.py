@@ -6,7 +6,7 @@ from typing import Any
 from tuned import tuned
 
 from bench.judge.results import Row, lines, rows
-from bench.plan import PlanFile, PlannedArm, PlannedTrial
+from bench.planned import PlanFile, PlannedArm, PlannedTrial
 
 METRICS = ["accuracy", "auc", "balanced_accuracy", "ece", "macro_f1", "worst_recall"]
 

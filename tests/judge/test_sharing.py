@@ -14,7 +14,7 @@ from bench.judge.looks import SequentialRulings, progress
 from bench.judge.measure import Measure
 from bench.judge.outcomes import read_outcomes
 from bench.judge.rulings import Rulings
-from bench.plan import PlannedTrial
+from bench.planned import PlannedTrial
 from bench.report import build, files, markdown
 from bench.study.read import Claim
 

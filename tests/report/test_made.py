@@ -10,7 +10,7 @@ import pytest
 from tiny import HIDDEN, machine_in, write_study
 
 from bench import report
-from bench.plan import read_plan_file
+from bench.planned import read_plan_file
 from bench.progress.terminal import Terminal
 from bench.report import made
 from bench.run.conductor import Ending, Options, run_study

@@ -11,7 +11,7 @@ from statistics import fmean
 
 import pytest
 
-from bench.plan import PlannedArm, PlannedTrial
+from bench.planned import PlannedArm, PlannedTrial
 from bench.recipe import Data
 from bench.report import build, markdown, write_report
 from bench.store import Store

@@ -12,7 +12,7 @@ import pytest
 from tiny import machine_in, write_study
 
 from bench.execute import Job
-from bench.plan import read_plan_file
+from bench.planned import read_plan_file
 from bench.progress.terminal import Terminal
 from bench.run import hours
 from bench.run.conductor import Ending, Options, run_study

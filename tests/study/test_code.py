@@ -12,7 +12,8 @@ from studies import ARMS, FakeLocator, text
 
 from bench import registry
 from bench.errors import UserError
-from bench.plan import PlanFile, make_plan
+from bench.plan import make_plan
+from bench.planned import PlanFile
 from bench.registry import augmentations, corruptions, metrics
 from bench.study import code
 from bench.study.code import Code, components, unread_in

@@ -15,7 +15,8 @@ from bench.commands import clean
 from bench.commands.plan import plan_text
 from bench.errors import UserError
 from bench.execute import work as working
-from bench.plan import Trial, read_plan_file
+from bench.plan import Trial
+from bench.planned import read_plan_file
 from bench.progress.terminal import Terminal
 from bench.run import conductor
 from bench.run.conductor import Ending, Options, run_study

@@ -38,7 +38,7 @@ LOOK = 1
 
 def locate(asked: Asked) -> Located:
     """Known by its bytes; MedMNIST's layout brings its own split."""
-    from bench.plan import Seen  # imports pydantic
+    from bench.planned import Seen
 
     try:
         with zipfile.ZipFile(asked.path) as archive:

@@ -15,7 +15,8 @@ from bench.judge.findings import LOCAL, Document
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome
 from bench.judge.tables.table import PERCENT, Column, Table, filed
-from bench.plan import TEST, PlanFile
+from bench.plan import TEST
+from bench.planned import PlanFile
 from bench.study.read import Study
 
 

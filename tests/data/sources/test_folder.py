@@ -18,7 +18,8 @@ from bench.data.sources.folder import folder, list_images
 from bench.errors import UserError
 from bench.judge.accounts import lines
 from bench.machine import Machine
-from bench.plan import Account, Source
+from bench.plan import Source
+from bench.planned import Account
 from bench.recipe import Data
 
 
