@@ -22,7 +22,7 @@ from bench.study.file import Tune
 from bench.study.read import Study
 
 if TYPE_CHECKING:
-    from bench.commands.probe import ArmCost
+    from bench.commands.probed import ArmCost
 
 WAYS = 6
 USUAL = 5

@@ -10,7 +10,8 @@ import torch
 from tiny import FLIPS, HIDDEN, machine_in, write_study
 
 from bench.commands.plan import plan_json
-from bench.commands.probe import ArmCost, StageCost, _length, added, as_data, as_text, probe, workers_for
+from bench.commands.probe import _length, added, probe, workers_for
+from bench.commands.probed import ArmCost, StageCost, as_data, as_text
 from bench.errors import UserError
 from bench.execute.look import Gpu
 from bench.models.cost import Block
