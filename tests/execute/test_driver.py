@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.claims import Presence
 from bench.errors import UserError
 from bench.execute import driver
 from bench.execute.driver import unused_gpu
@@ -57,7 +58,10 @@ def test_a_run_on_the_cpu_beside_such_a_gpu_says_so(
 ) -> None:
     def told(device: str) -> str:
         machine = Machine(tmp_path / "results", tmp_path / "cache", device)
-        with crew(machine, tmp_path, Terminal(), keep_weights=False, smoked=False) as hands:
+        with (
+            Presence(machine.results) as presence,
+            crew(machine, presence, Terminal(), keep_weights=False, smoked=False) as hands,
+        ):
             assert hands.place.device == "cpu"
         return capsys.readouterr().err
 

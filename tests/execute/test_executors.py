@@ -32,7 +32,7 @@ def test_a_registered_executor_runs_a_study(tmp_path: Path) -> None:
     options = ["--executor", "backwards", "--results", str(tmp_path / "results"), "--device", "cpu"]
     done = CliRunner().invoke(cli.app, ["run", str(write_study(tmp_path)), *options])
     assert done.exit_code == 0, done.output
-    assert re.findall(r"(\S+) s0  local", done.stderr) == ["flips", "none"]
+    assert re.findall(r"(\S+) s0  accuracy local", done.stderr) == ["flips", "none"]
     assert [record.status for record in Store(tmp_path / "results").records()] == ["done", "done"]
 
 
