@@ -244,6 +244,7 @@ class Presence:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        self._look()  # what the dead had was let go of by the first look, that they were there by the second
         self.claims.sweep()
         with contextlib.suppress(OSError):
             self.file.unlink()

@@ -173,7 +173,8 @@ def check(one: Path, other: Path, study: str) -> int:
     assert texts[0] == texts[1]
     assert "Does a flip help?" in texts[0]
     for left in (one / ".claims", one / ".running"):
-        assert list(left.iterdir()) == [], "nobody is there any more"
+        there = [file.relative_to(left).as_posix() for file in left.rglob("*")]
+        assert there == [], "nobody is there any more"
     return len(mine.ids())
 
 
