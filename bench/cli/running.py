@@ -64,6 +64,7 @@ def run(
         typer.Option(
             "--hours",
             min=0.001,
+            max=100_000,
             help="Begin no seed that is not expected to end within so many hours; report what there is.",
             show_default=False,
         ),
@@ -173,6 +174,8 @@ def _causes(text: str) -> tuple[str, ...]:
 def _idle(ending: Ending) -> str:
     if ending.counts["failed"]:
         return "nothing new to run; --retry error,oom runs failed trials again"
+    if ending.left:
+        return "nothing was begun"
     return "nothing to do, all is done"
 
 
@@ -196,6 +199,7 @@ def plan(
         typer.Option(
             "--hours",
             min=0.001,
+            max=100_000,
             help="Show what so many hours could buy (arms, seeds, candidates, size), and which to take.",
             show_default=False,
         ),

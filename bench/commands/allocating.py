@@ -181,7 +181,8 @@ def _ways(
         )
 
     yield "as written", every, written, candidates, size
-    yield "as many seeds as fit", every, fitting(every, candidates), candidates, size
+    most = fitting(every, candidates)
+    yield f"{most} seeds, more fit" if most == MOST else "as many seeds as fit", every, most, candidates, size
     if few != candidates:
         yield "half the candidates", every, fitting(every, few), few, size
     if study.design != "screen":
@@ -262,4 +263,4 @@ def _why(ways: Sequence[Allocation], hours: float) -> Iterator[str]:
     if best.size_px != written.size_px:
         yield "          smaller images: time by their pixels, and the same noise, are assumed"
     yield "          choose before the first score: seeds, arms and candidates stand in the study's file"
-    yield f"          bench run --hours {hours:g} ends in time, whatever trials take"
+    yield f"          bench run --hours {hours:g} begins no seed that is not expected to end in time"

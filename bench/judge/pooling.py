@@ -372,4 +372,4 @@ def _settles(cells: Sequence[Cell], mean: stats.Pooled) -> str:
     within = 1 / sum(1 / cell.told[1] for cell in cells if cell.told)
     if within / mean.error**2 >= MOST_WITHIN:
         return "most of its width is noise within data sets: more seeds, or images, would narrow it"
-    return "most of its width is how data sets differ: more data sets would narrow it, more seeds would not"
+    return "most of its width is how data sets differ: more of them would narrow it, more seeds hardly"

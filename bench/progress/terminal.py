@@ -53,10 +53,11 @@ class Terminal:
             os.write(2, f"{text}\n".encode())
 
     @contextlib.contextmanager
-    def waiting(self, what: str | Callable[[], str]) -> Iterator[None]:
+    def waiting(self, what: str | Callable[[], str], *, anyway: bool = False) -> Iterator[None]:
         """Say once what is waited for, where it takes longer than ``SILENT_S`` and nothing else was said.
 
-        what   or what says it, called when it is to be said
+        what     or what says it, called when it is to be said
+        anyway   also where something else was said meanwhile
 
         Nothing on a terminal that is drawn anew.
         """
@@ -66,7 +67,7 @@ class Terminal:
         said = self._said
 
         def say() -> None:
-            if self._said == said:
+            if anyway or self._said == said:
                 self.note(f"  {what if isinstance(what, str) else what()} …")
 
         timer = threading.Timer(SILENT_S, say)
@@ -140,7 +141,7 @@ class Trials:
 
     def waits(self, what: str) -> AbstractContextManager[None]:
         """Within, nothing runs here: say what is waited for."""
-        return self.terminal.waiting(what)
+        return self.terminal.waiting(what, anyway=True)
 
     def print(self, line: str) -> None:
         """Show a finished line."""

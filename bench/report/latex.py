@@ -16,6 +16,8 @@ SPECIAL = {
     "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
     "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "Δ": r"$\Delta$", "δ": r"$\delta$", "σ": r"$\sigma$",
+    "τ": r"$\tau$", "κ": r"$\kappa$", "λ": r"$\lambda$", "μ": r"$\mu$", "α": r"$\alpha$",
+    "β": r"$\beta$", "χ": r"$\chi$",
     "†": r"$\dagger$", "‡": r"$\ddagger$", "…": r"\dots{}", "–": "--", "—": "---", "→": r"$\to$",
     "§": r"\S{}", "≥": r"$\ge$", "≤": r"$\le$", "·": r"$\cdot$",
 }  # fmt: skip

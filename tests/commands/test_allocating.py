@@ -92,7 +92,7 @@ def test_finished_trials_tell_and_the_table_marks_one(tmp_path: Path) -> None:
     assert "by finished trials" in text
     assert "measured here over 3 seeds" in text
     assert sum("▸" in line and ":" not in line.partition("▸")[2][:24] for line in text.splitlines()) == 1
-    assert "bench run --hours 1 ends in time" in text
+    assert "bench run --hours 1 begins no seed" in text
     data = json.loads(added(plan_json(study, machine, False), study, machine, 1.0, smoked=False))
     assert sum(way["takes"] for way in data["allocations"]) == 1
     assert len(data["allocations"]) == allocating.WAYS

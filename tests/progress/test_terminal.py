@@ -161,6 +161,23 @@ def test_who_reads_a_pipe_is_told_what_is_waited_for(
     assert capsys.readouterr().err == ""
 
 
+def test_who_waits_for_other_runs_says_so_whatever_was_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    class Late(Impatient):
+        def start(self) -> None:
+            pass
+
+        def cancel(self) -> None:
+            self.say()
+
+    monkeypatch.setattr("bench.progress.terminal.threading.Timer", Late)
+    terminal = Terminal()
+    with terminal.trials(Board("mine", 12, 2)) as screen, screen.waits("waiting for 1 trial of other runs"):
+        terminal.note("  mine: starting")
+    assert "  waiting for 1 trial of other runs …" in capsys.readouterr().err.splitlines()
+
+
 def test_what_was_said_meanwhile_is_answer_enough(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

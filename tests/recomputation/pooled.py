@@ -177,9 +177,7 @@ class Pooled:
         within = 1 / sum(1 / (effect.by or effect).variance for effect in effects)
         if within >= mean.error**2 / 2:
             return "most of its width is noise within data sets: more seeds, or images, would narrow it"
-        return (
-            "most of its width is how data sets differ: more data sets would narrow it, more seeds would not"
-        )
+        return "most of its width is how data sets differ: more of them would narrow it, more seeds hardly"
 
     def datasets(self) -> list[dict[str, Any]]:
         rows = []
