@@ -214,13 +214,19 @@ def plan(
     """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
     from bench.commands.plan import plan_json, plan_text
     from bench.progress.terminal import Terminal
-    from bench.study.datasets import files
+    from bench.study.code import run_in, unread_in
+    from bench.study.datasets import files, refuse_unlike
+    from bench.study.read import load
 
     machine = machine_of(results=results, device=device)
     if no_code and hours is not None:
         raise UserError("--hours asks what trials take, which --no-code cannot know; give one of the two")
     if probe and no_code:
         raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
+    for named in studies:
+        if len(parts := files(named)) > 1:  # mistakes of any first
+            outside = unread_in if no_code else run_in
+            refuse_unlike(named, [load(part, outside) for part in parts])
     for study in (each for named in studies for each in files(named)):
         with Terminal().waiting(f"{study.stem}: reading the study, finding its images"):
             text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)

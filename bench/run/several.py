@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.errors import Mistake, UserError, mistakes_error
+from bench.errors import UserError
 from bench.machine import Machine
 from bench.progress.terminal import Terminal
 from bench.report import pooled
@@ -47,11 +47,7 @@ def look(path: Path, parts: Sequence[Path], machine: Machine, *, smoked: bool = 
     path, parts   the whole file, and what ``datasets.files`` makes of it
     """
     plannings = [Planning(part, machine, smoked=smoked) for part in parts]
-    primary = {each.study.primary: part.stem for each, part in zip(plannings, parts, strict=True)}
-    if len(primary) > 1:
-        found = ", ".join(f"{metric} of {name}" for metric, name in primary.items())
-        problem = f"give one: data sets would be judged by different metrics, {found}"
-        raise mistakes_error(str(path), [Mistake("primary", "", problem)])
+    datasets.refuse_unlike(path, [each.study for each in plannings])
     for each in plannings:
         each.foresee(each.plan())
 

@@ -7,14 +7,17 @@ what a person calls its file, though there is none of that name.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
 from bench.recipe import HIDDEN_NAME
 from bench.study.patch import Tree
 from bench.study.toml import SEPARATOR, table_of, text_of
+
+if TYPE_CHECKING:
+    from bench.study.read import Study
 
 KEY = "datasets"
 
@@ -37,6 +40,18 @@ def files(path: Path) -> tuple[Path, ...]:
         return (path,)
     names = _names(table, str(path))
     return tuple(path.with_name(f"{path.stem}{SEPARATOR}{name}.toml") for name in names)
+
+
+def refuse_unlike(path: Path, studies: Sequence[Study]) -> None:
+    """Raise UserError where the means over a file's data sets would be of different metrics.
+
+    studies   of each of its data sets
+    """
+    primary = {study.primary: study.name for study in studies}
+    if len(primary) > 1:
+        found = ", ".join(f"{metric} of {name}" for metric, name in primary.items())
+        problem = f"give one: data sets would be judged by different metrics, {found}"
+        raise mistakes_error(str(path), [Mistake("primary", "", problem)])
 
 
 def called(path: Path) -> str:

@@ -13,8 +13,9 @@ import pytest
 from recomputation.pooled import Pooled, recompute
 from scipy.special import softmax
 from tiny import machine_in
+from typer.testing import CliRunner
 
-from bench import frame, report
+from bench import cli, frame, report
 from bench.commands import compare, status
 from bench.commands.report import Wanted, reports
 from bench.errors import UserError
@@ -243,6 +244,9 @@ def test_data_sets_that_would_be_judged_by_different_metrics_are_refused(tmp_pat
     with pytest.raises(UserError, match=r"primary\n.*by different metrics, lab\.accuracy of cells@one"):
         go(tmp_path, CELLS.replace("[datasets.one]\n", f"[datasets.one]\n{lab}"))
     assert not (tmp_path / "results").exists()
+    planned = CliRunner().invoke(cli.app, ["plan", str(tmp_path / "cells.toml")])
+    assert "by different metrics" in str(planned.exception)
+    assert planned.output == "", "before any of its plans"
 
 
 def test_looks_are_for_one_data_set(tmp_path: Path):
