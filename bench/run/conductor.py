@@ -159,6 +159,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
+    if ran and not left and (over := options.budget.overrun):
+        terminal.note(f"{study.name}: the {options.budget.hours:g} hours are over, {over}")
     return Ending(report, counts, ran, took, conduct.failures, said, lost, left, elsewhere)
 
 

@@ -45,6 +45,13 @@ class Budget:
         """Seconds that are left; below 0 once they are over."""
         return self._began + (self.hours or 0.0) * HOUR_S - self.clock()
 
+    @property
+    def overrun(self) -> str:
+        """By how much the hours were passed, a second at least; empty where they were not."""
+        if self.hours is None or self.left_s > -1:
+            return ""
+        return f"{duration(-self.left_s)} over: what is begun is ended"
+
     def next(
         self, groups: Iterable[Sequence[Job]], parts: Sequence[Part], took: Took, workers: int
     ) -> list[Job]:
@@ -110,7 +117,7 @@ class Budget:
         fewest, most = plan.nights[-1].seeds
         seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
         seeds += f" of {len(replicates_of(plan.study))} {'folds' if plan.study.folds else 'seeds'}"
-        over = f", {duration(-self.left_s)} over: what is begun is ended" if self.left_s < 0 else ""
+        over = f", {self.overrun}" if self.overrun else ""
         searches = sum(not search.ended for search in plan.searches)
         still = f"; {searches} arms are still being tuned" if searches else f"; {missing} trials are left"
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,6 +124,18 @@ def test_a_run_that_hours_ended_reports_what_there_is_and_says_so(tmp_path: Path
     assert said in report
     assert "There was a report after 3 seeds. Whoever trains on because of what one said looks" in report
     assert "Results could be seen after 3 seeds, before the others were trained." in report
+
+
+def test_hours_that_were_passed_are_told_also_where_all_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = itertools.count(0.0, 15.0)
+    budget = Budget(0.01, clock=lambda: next(clock))
+    study = write_study(tmp_path, seeds=1)
+    ending = run_study(study, machine_in(tmp_path), Options(budget=budget), Terminal())
+    assert (ending.exit_code, ending.left) == (0, "")
+    assert "the 0.01 hours are over, " in capsys.readouterr().err
+    assert of(5.0).overrun == ""
 
 
 def test_arms_may_end_with_one_seed_more_than_others(tmp_path: Path) -> None:
