@@ -29,16 +29,11 @@ class Beside:
 
     def __init__(self, rulings: Rulings) -> None:
         self._rulings = rulings
-        self._contrasts: dict[tuple[Pair, Measure], Contrast] = {}
         self._adjusted: dict[tuple[str, bool], Mapping[Pair, float]] = {}
 
     def contrast(self, arm: str, reference: str, measure: Measure) -> Contrast:
-        """Arm minus reference, worked out once."""
-        key = (arm, reference), measure
-        if key not in self._contrasts:
-            weights = self.weights(arm, reference)
-            self._contrasts[key] = self._rulings.evidence.weighed(weights, measure)
-        return self._contrasts[key]
+        """Arm minus reference."""
+        return self._rulings.evidence.weighed(self.weights(arm, reference), measure)
 
     def weights(self, arm: str, reference: str) -> Mapping[str, float]:
         """Arms and what they weigh: of a pair −1 and 1, else of the effect that the two are sides of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -91,10 +92,22 @@ class Evidence:
     ) -> None:
         """wanted: for each set of the plan, the scores that are asked for."""
         self.outcomes, self.study, self._store = outcomes, study, store
-        self._slopes: dict[Measure, float] = {}
+        self._forget()
         self._whole: tuple[str, dict[str, dict[str, Predictions]]] | None = None
         """The set that slices were last told of, and what trials said of it."""
         self.rows = Rows((o for trials in outcomes.values() for o in trials), store, wanted)
+
+    def _forget(self) -> None:
+        """What follows from the outcomes."""
+        self._slopes: dict[Measure, float] = {}
+        self._weighed: dict[tuple[tuple[tuple[str, float], ...], Measure], Contrast] = {}
+
+    def first(self, seeds: int) -> Evidence:
+        """The same evidence, of each arm's first trials alone."""
+        seen = copy.copy(self)
+        seen.outcomes = {label: trials[:seeds] for label, trials in self.outcomes.items()}
+        seen._forget()
+        return seen
 
     @functools.cached_property
     def sliced(self) -> Mapping[str, Sliced]:
@@ -187,6 +200,12 @@ class Evidence:
 
         weights   add up to 0, so that what all arms have in common cancels out; the last of two is the arm
         """
+        key = tuple(weights.items()), metric  # tables and verdicts ask for the same ones
+        if key not in self._weighed:
+            self._weighed[key] = self._weigh(weights, metric)
+        return self._weighed[key]
+
+    def _weigh(self, weights: Mapping[str, float], metric: Measure) -> Contrast:
         if metric.slice is not None:
             return self._on_slice(weights, metric)
         if reason := self._broken(list(weights)):

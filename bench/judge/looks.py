@@ -6,7 +6,6 @@ the report or the next plan is made.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -103,7 +102,7 @@ class SequentialRulings(Rulings):
 
     def _look(self) -> None:
         seeds, level = self.looks[self.looked], self.levels[self.looked]
-        seen = _first(self.evidence, seeds)
+        seen = self.evidence.first(seeds)
         running = [course for course in self._courses if self._runs(course, seeds)]
         for course in running:
             course.seen, course.contrast, course.last = seen, self._seen(course.key, seen), self.looked
@@ -206,13 +205,6 @@ def _place(member: stats.Hypothesis, cut: Cut) -> float | None:
     if member.delta is None:
         return None
     return value if name == "margin" else value * member.delta
-
-
-def _first(evidence: Evidence, seeds: int) -> Evidence:
-    """The same evidence, of each arm's first trials alone."""
-    seen = copy.copy(evidence)
-    seen.outcomes = {label: trials[:seeds] for label, trials in evidence.outcomes.items()}
-    return seen
 
 
 @dataclass(frozen=True)

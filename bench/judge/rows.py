@@ -79,7 +79,8 @@ class Rows:
             if (answers := right_answers(score, said, classes)) is not None:
                 shares = np.bincount(place, answers, len(items)) / np.bincount(place, minlength=len(items))
                 self._right[id, key, score] = shares
-            phi = per_item(score, said, classes)
+            known = self._right.get((id, key, score)) if score == "accuracy" and said.groups is None else None
+            phi = per_item(score, said, classes) if known is None else known
             if phi is not None:
                 self._rows[id, key, score] = phi
                 self._widths[key, score] = len(phi)

@@ -64,6 +64,7 @@ class Rulings:
         """The family, each hypothesis once: what a study says later, or no longer, does not change it."""
         self._places = {key: i for i, key in enumerate(self.keys)}
         self._cut: dict[float, Sequence[int]] = {}
+        self._tested: dict[Measure, settling.Tested | None] = {}
         self.beside = Beside(self)
         self._late = frozenset(late_keys(declared, study, evidence.sliced)) if declared else frozenset()
 
@@ -289,10 +290,15 @@ class Rulings:
             return ""
         if delta is None:
             return settling.as_seen(test, family)
-        return settling.smallest(test, delta, family, self._tested(metric))
+        return settling.smallest(test, delta, family, self._tested_on(metric))
 
-    def _tested(self, metric: Measure) -> settling.Tested | None:
+    def _tested_on(self, metric: Measure) -> settling.Tested | None:
         """On what a metric is tested; None of folds."""
+        if metric not in self._tested:
+            self._tested[metric] = self._seen_on(metric)
+        return self._tested[metric]
+
+    def _seen_on(self, metric: Measure) -> settling.Tested | None:
         if self.study.folds is not None:
             return None
         trials = [o for each in self.evidence.outcomes.values() for o in each]
