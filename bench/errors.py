@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -41,7 +41,7 @@ def told_by(text: str, most: int) -> str:
     return "\n".join(map(printable, text.expandtabs().split("\n")))
 
 
-def mistakes_error(file: str, mistakes: Sequence[Mistake]) -> UserError:
+def mistakes_error(file: str, mistakes: Iterable[Mistake]) -> UserError:
     """All mistakes of one file as one error, in the order given, duplicates once."""
     unique = list(dict.fromkeys(mistakes))
     count = "a mistake" if len(unique) == 1 else f"{len(unique)} mistakes"

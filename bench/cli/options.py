@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import UserError
+from bench.errors import UserError, shorten
 from bench.registry import executors
 
 if TYPE_CHECKING:
@@ -96,6 +97,17 @@ Smoke = Annotated[
         help="Every arm on tiny synthetic images, two steps, one seed; results go to results/smoke-runs/.",
     ),
 ]
+
+
+def hours_of(text: str) -> float:
+    """``8`` or ``0.5``; ``8h`` too. Raises BadParameter."""
+    try:
+        hours = float(text.strip().removesuffix("h"))
+    except ValueError:
+        hours = math.nan
+    if not 0.001 <= hours <= 100_000:
+        raise typer.BadParameter(f"{shorten(text)} is no number of hours; give 8, or 0.5")
+    return hours
 
 
 def machine_of(**overrides: Any) -> Machine:

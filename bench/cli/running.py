@@ -24,6 +24,7 @@ from bench.cli.options import (
     Smoke,
     Studies,
     Workers,
+    hours_of,
     machine_of,
 )
 
@@ -63,8 +64,8 @@ def run(
         float | None,
         typer.Option(
             "--hours",
-            min=0.001,
-            max=100_000,
+            parser=hours_of,
+            metavar="HOURS",
             help="Begin no seed that is not expected to end within so many hours; report what there is.",
             show_default=False,
         ),
@@ -198,8 +199,8 @@ def plan(
         float | None,
         typer.Option(
             "--hours",
-            min=0.001,
-            max=100_000,
+            parser=hours_of,
+            metavar="HOURS",
             help="Show what so many hours could buy (arms, seeds, candidates, size), and which to take.",
             show_default=False,
         ),
@@ -212,7 +213,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
-    from bench.commands.plan import plan_json, plan_text
+    from bench.commands.plan import Together, plan_json, plan_text
     from bench.progress.terminal import Terminal
     from bench.study.code import run_in, unread_in
     from bench.study.datasets import files, refuse_unlike
@@ -227,18 +228,25 @@ def plan(
         if len(parts := files(named)) > 1:  # mistakes of any first
             outside = unread_in if no_code else run_in
             refuse_unlike(named, [load(part, outside) for part in parts])
-    for study in (each for named in studies for each in files(named)):
-        with Terminal().waiting(f"{study.stem}: reading the study, finding its images"):
-            text = (plan_json if as_json else plan_text)(study, machine, smoke, code=not no_code)
-        if probe:
-            from bench.commands import probe as commands
+    for named in studies:
+        together = Together()
+        for study in files(named):
+            with Terminal().waiting(f"{study.stem}: reading the study, finding its images"):
+                if as_json:
+                    text = plan_json(study, machine, smoke, code=not no_code)
+                else:
+                    text = plan_text(study, machine, smoke, code=not no_code, together=together)
+            if probe:
+                from bench.commands import probe as commands
 
-            text = commands.added(text, study, machine, smoked=smoke, as_json=as_json, hours=hours)
-        elif hours is not None:
-            from bench.commands import allocating
+                text = commands.added(text, study, machine, smoked=smoke, as_json=as_json, hours=hours)
+            elif hours is not None:
+                from bench.commands import allocating
 
-            text = allocating.added(text, study, machine, hours, smoked=smoke)
-        print(text)
+                text = allocating.added(text, study, machine, hours, smoked=smoke)
+            print(text)
+        if together.sets > 1:
+            print(f"\n{together.line(named.stem)}")
 
 
 def status(

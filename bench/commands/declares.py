@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.commands.inspect import many
+from bench.judge.claims import undecidable
 from bench.judge.declared import FILE, LATE, changes, late_keys
 from bench.planned import PlanFile
 from bench.run.declaring import standing
@@ -16,7 +17,12 @@ MOST = 3
 
 
 def lines(study: Study, plan: PlanFile, store: Store) -> Iterator[str]:
-    """What is declared, what was said otherwise since, and what came too late."""
+    """What is declared, what was said otherwise since, what came too late, what would never be judged."""
+    yield from _standing(study, plan, store)
+    yield from undecidable(study)
+
+
+def _standing(study: Study, plan: PlanFile, store: Store) -> Iterator[str]:
     declared, frozen = standing(study, plan, store)
     made = f"{many(len(declared.comparisons), 'comparison')}, {many(len(declared.claims), 'claim')}"
     delta = f"δ {declared.delta.local:g} locally, {declared.delta.hidden:g} on hidden sets"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,10 @@ SIDES = {"train": "train on", "val": "validate", "test": "test"}
 LEGEND = "● done  ◔ little learned  ✗ diverged  ! failed  ◌ done, a set not scored  · to run"
 
 
-def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> tuple[Plan, States, Store]:
-    """The plan, with what becomes of the images, how it stands, and where its records are.
+def _prepared(
+    path: Path, machine: Machine, smoked: bool, code: bool
+) -> tuple[Plan, States, Store, list[str]]:
+    """The plan, with what becomes of the images, how it stands, where its records are, claims on few images.
 
     Raises UserError for what a run would refuse.
     """
@@ -42,22 +44,44 @@ def _prepared(path: Path, machine: Machine, smoked: bool, code: bool) -> tuple[P
     planning = Planning(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
     plan = planning.plan()
     standing = planning.foresee(plan)
-    slicing.refuse_unknown(planning.study, [*plan.everything, *plan.pending])
-    return replace(plan, accounts=planning.told(plan)), standing, planning.store
+    few = slicing.refuse_unknown(planning.study, [*plan.everything, *plan.pending])
+    return replace(plan, accounts=planning.told(plan)), standing, planning.store, few
 
 
-def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
+@dataclass
+class Together:
+    """The trials of a file's data sets."""
+
+    sets: int = 0
+    trials: int = 0
+    counts: Counter[TrialState] = field(default_factory=Counter)
+
+    def line(self, name: str) -> str:
+        """How they stand in all, and where they are too few."""
+        from bench.stats import FEWEST_SETS
+
+        few = f"; a mean over data sets takes {FEWEST_SETS}" if self.sets < FEWEST_SETS else ""
+        return f"{name}: {self.sets} data sets, {self.trials} trials · done {_done_line(self.counts)}{few}"
+
+
+def plan_text(
+    path: Path, machine: Machine, smoked: bool, *, code: bool = True, together: Together | None = None
+) -> str:
     """Arms, trials and what is done, as a person reads it.
 
-    code   whether to run the code that the study names
+    code       whether to run the code that the study names
+    together   what this one is added to
     """
-    plan, standing, store = _prepared(path, machine, smoked, code)
+    plan, standing, store, few = _prepared(path, machine, smoked, code)
     study = plan.study
     counts = Counter(state for _, state, _ in standing)
     behind = lacking(record for _, _, record in standing)
     replicates = f"{study.folds.k} folds" if study.folds else f"{len(study.seeds)} seeds"
     planned = len(study.arms) * len(replicates_of(study)) + len(study.further_seeds)
     distinct = len({run.trial.id for run in plan.runs}) + planned - len(plan.runs)
+    if together is not None:
+        together.sets, together.trials = together.sets + 1, together.trials + distinct
+        together.counts += counts
     lines = [
         f"{study.name} — {study.question}",
         f"data      {_data_line(plan)}",
@@ -73,7 +97,7 @@ def plan_text(path: Path, machine: Machine, smoked: bool, *, code: bool = True) 
         *(f"          {line}" for line in _earlier(plan, store)),
         *([f"          {behind}: bench run computes it from kept predictions"] if behind else []),
         *_decides(plan, store),
-        *([] if smoked else _declared(plan, store)),
+        *([] if smoked else _declared(plan, store, few)),
         *_cost(standing),
         "",
         *_grid(plan, standing),
@@ -141,11 +165,11 @@ def _aliases(plan: Plan) -> list[str]:
     return ["resolution 3, averaged over the other factors:", *held[:MOST_ALIASES], *more]
 
 
-def _declared(plan: Plan, store: Store) -> list[str]:
-    """What the first score will freeze, or has frozen."""
+def _declared(plan: Plan, store: Store, few: Sequence[str]) -> list[str]:
+    """What the first score will freeze, or has frozen; few: what is said of claims on few images."""
     from bench.commands import declares  # imports numpy and scipy
 
-    said = list(declares.lines(plan.study, plan.file, store))
+    said = [*declares.lines(plan.study, plan.file, store), *few]
     return [f"{'' if i else 'declares':<9} {line}" for i, line in enumerate(said)]
 
 
@@ -279,7 +303,7 @@ def _replicate(run: Run) -> str:
 
 def plan_json(path: Path, machine: Machine, smoked: bool, *, code: bool = True) -> str:
     """The same as data."""
-    plan, standing, store = _prepared(path, machine, smoked, code)
+    plan, standing, store, _ = _prepared(path, machine, smoked, code)
     trials = [_as_data(*each) for each in standing]
     about = {
         "study": plan.study.name,

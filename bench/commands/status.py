@@ -165,4 +165,5 @@ def _at_work(run: dict[str, Any], width: int, height: int) -> list[str]:
     left = "" if run["left_s"] is None else f", about {duration(run['left_s'])} left"
     ended, took = f"{run['ended']}/{run['total']}", duration(run["seconds"])
     head = f"running   {run['title']}: {ended} in {took}, {run['workers']} at once{left} ({who}){heard}"
-    return ["", head, *running_rows(_trials(run), width, height)]
+    waits = [f"          {run['waits']}"] if run.get("waits") else []
+    return ["", head, *waits, *running_rows(_trials(run), width, height)]

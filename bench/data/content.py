@@ -76,7 +76,8 @@ class Asked:
             near = next((parent for parent in path.parents if parent.is_dir()), path)
             raise UserError(
                 f"{shown}: there is no {path}\n"
-                f"    the nearest folder that exists is {near}; a path starts from the study file's folder"
+                f"    the nearest folder that exists is {near}\n"
+                f"    a relative path starts from {self.relative_to}"
             )
         if not (path.is_dir() or path.is_file()):
             raise UserError(f"{shown}: {path} is a pipe, a socket or a device; give a file or a folder")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 from bench import stats
@@ -10,11 +10,12 @@ from bench.judge.declared import LATE
 from bench.judge.evidence import Evidence
 from bench.judge.family import Key, pairs_of
 from bench.judge.findings import ClaimRow, Finding
+from bench.judge.measure import parse
 from bench.judge.outcomes import Outcome
-from bench.judge.rulings import Ruling, Rulings
+from bench.judge.rulings import Ruling, Rulings, matters
 from bench.judge.settling import points
 from bench.study.file import Expectation
-from bench.study.read import Claim
+from bench.study.read import Claim, Study
 
 WITHIN = ("no gain", "no difference", "flat")
 """Expectations about δ."""
@@ -27,6 +28,19 @@ EXPECTED: dict[Expectation, Literal["better", "no gain", "no difference"]] = {
     "flat": "no difference",
 }
 """By what a comparison bears a claim out; of a line its better end is compared with the other."""
+
+
+def undecidable(study: Study) -> Iterator[str]:
+    """Claims of a study that would never be judged, however many seeds it has, in words."""
+    for claim in study.claims:
+        without = claim.expect != "does not converge" and (claim.margin or claim.expect in WITHIN)
+        if without and matters(parse(claim.metric, study.sets), study.delta) is None:
+            yield f'claim "{claim.says}" {_needs_delta(claim)}; claim a score in points, or expect better'
+
+
+def _needs_delta(claim: Claim) -> str:
+    what = claim.expect if claim.expect in WITHIN else "a margin"
+    return f"is not judged: {what} needs a δ, and {claim.metric} is not in points"
 
 
 class Verdicts(Protocol):
@@ -68,8 +82,7 @@ def by_pairs(rulings: Verdicts, claim: Claim) -> ClaimRow:
             outcomes.append(None)
         elif (claim.margin or claim.expect in WITHIN) and ruling.member.delta is None:
             outcomes.append(None)
-            what = claim.expect if claim.expect in WITHIN else "a margin"
-            notes = (f"not judged: {what} needs a δ, and {claim.metric} is not in points",)
+            notes = (_needs_delta(claim).removeprefix("is "),)
         else:
             side = rulings.side(key, claim.margin / 100) if claim.margin else None
             outcomes.append(stats.claim_outcome(EXPECTED[claim.expect], ruling.judgement, side))

@@ -61,6 +61,8 @@ class Board:
     """Validation accuracy at each evaluation of each trial that runs, since this run began."""
     clock: Callable[[], float] = time.monotonic
     began: float = 0.0
+    waits: str = ""
+    """What nothing runs here for, in words."""
 
     def __post_init__(self) -> None:
         self.began = self.clock()
@@ -134,6 +136,7 @@ class Board:
             "seconds": round(self.clock() - self.began, 1),
             "left_s": self.left_s(),
             "running": running,
+            "waits": self.waits,
         }
 
     def _left(self, event: Event, now: float, took: dict[str, list[float]]) -> float | None:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import printable
 from bench.execute import Event
@@ -170,11 +170,19 @@ class JsonTrials(Trials):
         self.board.end(event)
         self._write(event)
 
+    @contextlib.contextmanager
+    def waits(self, what: str) -> Iterator[None]:
+        """Said where the others are, at once."""
+        self._print({"event": "waits", "study": self.board.title, "text": what})
+        yield
+
     def _write(self, event: Event) -> None:
         board = self.board
         told = {key: value for key, value in vars(event).items() if key not in ("kind", "at")}
         place = {"study": board.title, "ended": board.ended, "total": board.total}
-        line = {"event": event.kind, **place, **told, **event.at}
+        self._print({"event": event.kind, **place, **told, **event.at})
+
+    def _print(self, line: dict[str, Any]) -> None:
         print(json.dumps(line, ensure_ascii=False), flush=True)
 
 

@@ -16,6 +16,7 @@ from bench.claims import Presence
 from bench.errors import UserError
 from bench.execute import Job
 from bench.execute.records import by_machine
+from bench.judge.claims import undecidable
 from bench.judge.declared import Declared
 from bench.machine import Machine
 from bench.plan import Plan
@@ -101,11 +102,13 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         gates = tuple(further_gate(text, study) for text in options.gates)
         plan = planning.plan()
         planning.refuse_unknown_classes(plan)
-        slicing.refuse_unknown(study, [*plan.everything, *plan.pending])
+        few = slicing.refuse_unknown(study, [*plan.everything, *plan.pending])
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
+    for line in () if options.smoke else (*undecidable(study), *few):
+        terminal.note(f"{study.name}: {line}")
     started, ran, elsewhere = time.perf_counter(), 0, 0
     with Presence(store.root, machine.lease_s) as presence:
         with having(FOLDER, presence, terminal, study.name):  # nobody cleans it

@@ -98,8 +98,10 @@ class Crew:
                 batches += [[job] for job in again if job.alone]
                 batches += [rest] if (rest := [job for job in again if not job.alone]) else []
         if self._stopping:
-            left = shown.total - shown.ended
-            self._say_why(failures, f"{shown.ended} of {shown.total} trials ended, {left} are left")
+            count = shown.total - shown.ended
+            left = f"{count} {'is' if count == 1 else 'are'} left"
+            left += f", {len(self._elsewhere)} of them other runs have" if self._elsewhere else ""
+            self._say_why(failures, f"{shown.ended} of {shown.total} trials ended, {left}")
         return failures
 
     def workers(self, jobs: Sequence[Job]) -> int:
@@ -149,12 +151,16 @@ class Crew:
 
     def _wait(self, screen: Trials, failures: list[str]) -> list[Job]:
         """Wait for the trials of other runs; return those that are to run here after all, once one is."""
-        with screen.waits(self._waited_for()):
-            while self._elsewhere and not self._stopping:
-                if found := self._look_elsewhere(screen, failures):
-                    return found
-                self._show(screen)
-                time.sleep(self.presence.poll_s)
+        screen.board.waits = self._waited_for()
+        try:
+            with screen.waits(screen.board.waits):
+                while self._elsewhere and not self._stopping:
+                    if found := self._look_elsewhere(screen, failures):
+                        return found
+                    self._show(screen)
+                    time.sleep(self.presence.poll_s)
+        finally:
+            screen.board.waits = ""
         return []
 
     def _waited_for(self) -> str:

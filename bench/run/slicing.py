@@ -5,7 +5,7 @@ They take no part in training or in any id: a study may name them when all its t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,15 +30,18 @@ if TYPE_CHECKING:
 FEWEST_VALUES = 2
 
 
-def refuse_unknown(study: Study, runs: Sequence[Run]) -> None:
+def refuse_unknown(study: Study, runs: Sequence[Run]) -> list[str]:
     """Raise UserError for columns that are not there, or that make no slices.
 
-    No image is decoded. Nothing is remembered of it: a column is no part of what its images are known by.
+    Returns what is wrong with claims that would never be judged, in words. No image is decoded. Nothing is
+    remembered of it: a column is no part of what its images are known by.
     """
-    refuse(study.name, list(_problems(study, runs)))
+    few: list[str] = []
+    refuse(study.name, list(_problems(study, runs, few)))
+    return few
 
 
-def _problems(study: Study, runs: Sequence[Run]) -> Iterator[str]:
+def _problems(study: Study, runs: Sequence[Run], few: list[str]) -> Iterator[str]:
     from bench.data.reader import open_source
 
     for name, data, source in _opened(study, runs):
@@ -47,12 +50,13 @@ def _problems(study: Study, runs: Sequence[Run]) -> Iterator[str]:
         reader = open_source(data, source)
         for column in study.slices[name]:
             try:
-                values = _values(reader, name, column, data)[1]
+                codes, values = _values(reader, name, column, data)
             except UserError as error:
                 yield str(error)
                 continue
             count = len(values)
-            yield from _unknown_values(study, name, column, values)
+            sizes = {value: int((codes == k).sum()) for k, value in enumerate(values)}
+            yield from _unknown_values(study, name, column, sizes, few)
             if not FEWEST_VALUES <= count <= MOST_VALUES:
                 many = "one value" if count == 1 else f"{count} values"
                 yield (
@@ -61,14 +65,26 @@ def _problems(study: Study, runs: Sequence[Run]) -> Iterator[str]:
                 )
 
 
-def _unknown_values(study: Study, name: str, column: str, values: Sequence[str]) -> Iterator[str]:
-    """Claims on a value that no image of a set has in a column."""
+def _unknown_values(
+    study: Study, name: str, column: str, sizes: Mapping[str, int], few: list[str]
+) -> Iterator[str]:
+    """Claims on a value that no image of a set has in a column; on one that too few have, added to ``few``.
+
+    sizes   value → images of the set that have it; of the local one not all of these are tested on
+    """
+    from bench.stats import FEWEST_DISAGREEMENTS  # imports scipy
+
     for metric in study.sliced_metrics:
         whole, slice = apart(metric)
         of = whole.partition(".")[0]
         here = study.sliced_as(TEST if of == LOCAL else of) == name
-        if slice and slice[0] == column and here and slice[1] not in values:
-            yield f"a claim is on {metric}: no image has that; {did_you_mean(slice[1], values)}"
+        if not slice or slice[0] != column or not here:
+            continue
+        if slice[1] not in sizes:
+            yield f"a claim is on {metric}: no image has that; {did_you_mean(slice[1], sizes)}"
+        elif (images := sizes[slice[1]]) < FEWEST_DISAGREEMENTS:
+            needed = f"{FEWEST_DISAGREEMENTS} are needed for a verdict"
+            few.append(f"a claim on {metric} is not judged: {images} images have that, {needed}")
 
 
 def keep(study: Study, runs: Sequence[Run], cache: Path, store: Store) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,25 @@ def only(table: Tree, name: str, file: str) -> Tree:
     if hidden or "hidden" in table:
         found["hidden"] = _table(table, "hidden") | hidden
     return found
+
+
+def placed(mistake: Mistake, table: Tree, name: str) -> Mistake:
+    """A mistake in the study of one data set where it stands in the file.
+
+    table, name   the whole file's, and the study's
+    """
+    part = whole_and_part(name)[1]
+    if not part or KEY not in table:
+        return mistake
+    own = table[KEY][part]
+    heading, _, keys = mistake.path.partition(" ")
+    first = re.split(r"[.\[]", keys)[0]
+    if heading == "[data]" and first in own:
+        return replace(mistake, path=f"[{KEY}.{part}] {keys}")
+    found = re.fullmatch(r"\[hidden\.(.+)\]", heading)
+    if found and found[1] in own.get("hidden", {}):
+        return replace(mistake, path=f"[{KEY}.{part}.hidden.{found[1]}] {keys}".strip())
+    return mistake
 
 
 def _table(table: Tree, key: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -100,8 +100,17 @@ class ClaimTable(Frozen):
 
     @model_validator(mode="after")
     def _fits(self) -> ClaimTable:
-        if (self.over is None) == (self.expect in TRENDS):
-            raise ValueError(f"`over`, what has an order, goes with expect = {', '.join(TRENDS)}")
+        trends = ", ".join(f'"{trend}"' for trend in TRENDS)
+        if self.over is None and self.expect in TRENDS:
+            raise ValueError(
+                f'expect = "{self.expect}" needs `over`: what has an order, a factor or arms in it, which '
+                "`ordered` names"
+            )
+        if self.over is not None and self.expect not in TRENDS:
+            raise ValueError(
+                f'over = {shorten(self.over)} needs expect = {trends}, not "{self.expect}"; give one, or '
+                "arms as `better` and `than` instead of `over`"
+            )
         if self.effect is not None or self.over is not None:
             self._of_factors()
         elif self.better is None:
@@ -253,6 +262,9 @@ def ranges_of(tune: Tune, label: str) -> dict[str, Range]:
 
 class StudyFile(Frozen):
     """The whole file. ``recipe``, ``arms`` and ``factors`` stay trees here; ``arms`` builds from them."""
+
+    BESIDE: ClassVar = ("datasets",)
+    """Keys of a file that no study has: each data set's study is read without."""
 
     question: Annotated[str, Field(min_length=1)]
     uses: list[str] = Field(default_factory=list)

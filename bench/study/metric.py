@@ -46,7 +46,11 @@ def slice_problem(metric: str, part: Slice, sets: Sequence[str], table: Tree) ->
     made = isinstance(hidden.get(of), dict) and hidden[of].get("kind") == "corrupted"
     columns = named.get("local" if made else of, ())
     if part[0] not in columns:
-        return f"[slices] names no such column for {of}; {did_you_mean(part[0], columns)}"
+        at = "local" if made else of
+        add = f'add it: [slices] {at} = ["{part[0]}"]'
+        return f"[slices] names no such column for {of}; " + (
+            f"{did_you_mean(part[0], columns)} or {add}" if columns else add
+        )
     if apart(on(metric, *part)) != (metric, part):
         return "a column or class with ' is ' or ' where ' in its name cannot be claimed"
     return ""

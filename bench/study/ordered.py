@@ -41,7 +41,8 @@ def claimed(
     mine = [one for one in every if wanted in (one.name, one.levels)]
     if not mine:
         known = ", ".join(one.name for one in every) or "nothing yet"
-        raise ValueError(f"is not among what the study calls `ordered`, where it has to stand: {known}")
+        entry = shorten([over if isinstance(over, str) else list(over)])
+        raise ValueError(f"has no order yet: add ordered = {entry} to the study, which names {known}")
     if sum(one.name == mine[0].name for one in every) > 1:
         raise ValueError("begins and ends as another entry of `ordered`; leave one of the two out")
     end, start = mine[0].ends

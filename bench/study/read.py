@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,28 +9,25 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from bench.errors import Mistake, UserError, did_you_mean, mistakes_error, shorten
+from bench.errors import Mistake, UserError, mistakes_error, shorten
 from bench.recipe import STUDY_NAME, Data, Frozen, Hidden, Recipe
 from bench.registry import metrics, use
 from bench.study import checks, datasets, gates
 from bench.study.arms import PATCHABLE_DATA, Arm, Arms, read_arms
 from bench.study.checks import has_local
+from bench.study.claims import Claim, Claims, labels_of
 from bench.study.code import Code, Outside, nothing, run_in
-from bench.study.effects import EffectClaims, EffectError
 from bench.study.file import (
-    ClaimTable,
-    Criterion,
     Delta,
     Ensemble,
-    Expectation,
     Folds,
     StudyFile,
     Tune,
     contradictions,
 )
 from bench.study.gates import Gate, Known
-from bench.study.metric import apart, in_share, metric_problem, on, score_problem, slice_problem
-from bench.study.ordered import Ordered, claimed, ordered
+from bench.study.metric import apart, in_share, metric_problem, score_problem
+from bench.study.ordered import Ordered, ordered
 from bench.study.patch import Tree
 from bench.study.toml import table_of, text_of
 from bench.study.tunable import different, space_clash, tuning_problem
@@ -43,23 +39,6 @@ Design = Literal["arms", "grid", "one-at-a-time", "leave-one-out", "add-and-remo
 RESERVED = ("trials", "reference", "smoke-runs", "index")
 LOCAL_SET = "test"
 """What a plan calls the local test set; a metric calls it ``local``."""
-
-
-class Claim(Frozen):
-    """A statement the report judges. ``better`` and ``than`` are arm labels: lists and globs are expanded.
-
-    Of an effect of factors they are its sides, as ``study.effects`` calls them; of levels, a line's ends.
-    """
-
-    says: str
-    better: tuple[str, ...]
-    than: tuple[str, ...] = ()
-    metric: str
-    """``local.accuracy``, ``<hidden>.accuracy``, ``gap.<hidden>``, ``cost.seconds``, ``seed_sd``, …"""
-    expect: Expectation = "better"
-    margin: float = 0.0
-    criterion: Criterion | None = None
-    """Of ``does not converge``: what a seed that converges reaches."""
 
 
 class Study(Frozen):
@@ -152,27 +131,29 @@ def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Stu
             f"{file}: a study is named after its file, and {shorten(name)} cannot be a name\n"
             f"  use letters, digits, - and _, and none of {', '.join(RESERVED)}"
         )
-    table = datasets.only(table_of(text, file), name, file)
+    whole = table_of(text, file)
+    table = datasets.only(whole, name, file)
     try:
         code, offered = outside(table)
     except UserError as error:
         raise mistakes_error(file, [Mistake("uses", shorten(table.get("uses", [])), str(error))]) from error
     use(offered)
-    return _Reader(table).study(name, file).model_copy(update={"code": code})
+    reader = _Reader(table, lambda mistake: datasets.placed(mistake, whole, name))
+    return reader.study(name, file).model_copy(update={"code": code})
 
 
 class _Reader:
     """One pass over a file's table that collects every mistake before it gives up."""
 
-    def __init__(self, table: Tree) -> None:
-        self.table = table
+    def __init__(self, table: Tree, placed: Callable[[Mistake], Mistake] = lambda mistake: mistake) -> None:
+        """placed: says where in the file a mistake stands."""
+        self.table, self.placed = table, placed
         self.mistakes: list[Mistake] = []
         hidden = table.get("hidden")
         self.hidden: list[str] = list(hidden) if isinstance(hidden, dict) else []
         """Names, also of broken sets: what refers to them is no further mistake."""
         self.sets: tuple[str, ...] = ()
         """Whose scores can be asked for: ``local`` where there are local test images, then hidden sets."""
-        self.effects: EffectClaims | None = None
         self.ordered: tuple[Ordered, ...] = ()
 
     def study(self, name: str, file: str) -> Study:
@@ -182,7 +163,7 @@ class _Reader:
         written = self._written()
         built = read_arms(self.table, self.mistakes)
         if written is None:
-            raise mistakes_error(file, self.mistakes)
+            raise mistakes_error(file, map(self.placed, self.mistakes))
         # From here on, what refers to arms and sets; a broken table has been reported and is left out of it.
         self.mistakes += checks.of_hidden(written, self.hidden)
         self.mistakes += checks.of_local(written, self.hidden)
@@ -197,8 +178,9 @@ class _Reader:
             elif not problem and not in_share(metrics[score]):
                 self._add("scores", score, "is no share with an interval; the table of every score has it")
         self.ordered = tuple(self._ordered(written, built))
+        reader = Claims(self.table, built, self.sets, self.ordered, primary, self._add)
         claims = [
-            self._claim(f"[[claims]] number {number + 1}", claim, built, primary)
+            reader.read(f"[[claims]] number {number + 1}", claim)
             for number, claim in zip(self._sound_claims(), written.claims, strict=True)
         ]
         must = list(self._gates(written, built, primary))
@@ -208,7 +190,7 @@ class _Reader:
         self._check_tune(written, built)
         self.mistakes += checks.of_ensembles(written, built)
         if self.mistakes:
-            raise mistakes_error(file, self.mistakes)
+            raise mistakes_error(file, map(self.placed, self.mistakes))
         return Study(
             name=name,
             baseline=built.baseline,
@@ -287,72 +269,6 @@ class _Reader:
         if problem := score_problem(metric, sets, special):
             self._add(path, metric, problem)
 
-    def _claim(self, table: str, claim: ClaimTable, built: Arms, primary: str) -> Claim:
-        unconverged = claim.expect == "does not converge"
-        metric = claim.metric or ("converged" if unconverged else primary)
-        if claim.metric and (problem := metric_problem(metric, self.sets, "converged")):
-            self._add(f"{table} metric", metric, problem)
-        if unconverged != (metric == "converged"):
-            self._add(f"{table} metric", metric, '"converged" and expect = "does not converge" go together')
-        elif claim.slice is not None:
-            ((column, value),) = claim.slice.items()
-            if problem := slice_problem(metric, (column, value), self.sets, self.table):
-                self._add(f"{table} slice", column, problem)
-            metric = on(metric, column, value)
-        written = {key: getattr(claim, key) for key in ("says", "expect", "margin", "criterion")}
-        if claim.over is not None:
-            better, than = self._trend(f"{table} over", claim, metric)
-            return Claim(better=better, than=than, metric=metric, **written)
-        if claim.effect is not None:
-            better, than = self._effect(f"{table} effect", claim.effect, built)
-            return Claim(better=better, than=than, metric=metric, **written)
-        better = self._labels(f"{table} better", claim.better or [], built)
-        than = self._labels(f"{table} than", claim.than, built) if claim.than is not None else ()
-        if better == than and len(better) == 1:
-            self._add(f"{table} than", claim.than, "compares an arm with itself")
-        return Claim(better=better, than=than, metric=metric, **written)
-
-    def _effect(
-        self, path: str, wanted: str | list[str], built: Arms
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What a claim about a factor, or about two, compares; nothing when nobody knows the arms."""
-        if built.labels is None or len(built.arms) < len(built.labels) or built.baseline not in built.labels:
-            return (), ()
-        design = self.table.get("design", "grid") if "factors" in self.table else "arms"
-        self.effects = self.effects or EffectClaims(design, built)
-        try:
-            return self.effects.sides([wanted] if isinstance(wanted, str) else wanted)
-        except EffectError as error:
-            self._add(path, error.found, str(error))
-            return (), ()
-
-    def _trend(self, path: str, claim: ClaimTable, metric: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What a claim over levels compares; a value that falls is better where less is."""
-        score = apart(metric)[0].partition(".")[2]
-        less = metric.startswith(("cost.", "gap.")) or (
-            score in metrics and metrics[score].traits["lower_is_better"]
-        )
-        try:
-            return claimed(claim.over or "", self.ordered, falls=(claim.expect == "falls") != less)
-        except ValueError as error:
-            if len(self.ordered) == len(self.table.get("ordered", [])):  # else that is the mistake
-                self._add(path, claim.over, str(error))
-            return (), ()
-
-    def _labels(self, path: str, wanted: str | list[str], built: Arms) -> tuple[str, ...]:
-        """Arms that a name, a list of names or globs mean; nothing is said when nobody knows the arms."""
-        if built.labels is None:
-            return ()
-        found: list[str] = []
-        for pattern in [wanted] if isinstance(wanted, str) else wanted:
-            matches = _matching(built.labels, pattern)
-            if not matches:
-                self._add(path, pattern, f"no such arm; {did_you_mean(pattern, built.labels)}")
-            found += matches
-        if not wanted:
-            self._add(path, wanted, "names no arm")
-        return tuple(dict.fromkeys(found))
-
     def _check_tune(self, written: StudyFile, built: Arms) -> None:
         tune = written.tune
         if tune is None:
@@ -368,7 +284,7 @@ class _Reader:
             self._add("[tune] metric", tune.metric, "is told in reports, not while searching; use val.auc")
         spaces = [("[tune.space]", tune.space, built.arms)]
         for pattern, space in tune.arms.items():
-            labels = self._labels("[tune.arms]", pattern, built)
+            labels = labels_of("[tune.arms]", pattern, built, self._add)
             spaces.append(
                 (f"[tune.arms.{pattern}]", space, [arm for arm in built.arms if arm.label in labels])
             )
@@ -383,12 +299,6 @@ class _Reader:
             clashes = (space_clash(arm, tune) for arm in built.arms)
             if clash := next(filter(None, clashes), None):
                 self._add("[tune.space]", None, clash)
-
-
-def _matching(labels: Sequence[str], pattern: str) -> list[str]:
-    return (
-        [pattern] if pattern in labels else [label for label in labels if fnmatch.fnmatchcase(label, pattern)]
-    )
 
 
 _REQUIRED: Tree = {"question": "-", "data": {"source": "synthetic"}, "recipe": {}}

@@ -125,7 +125,7 @@ def _keys_at(model: type[BaseModel], location: Location) -> list[str]:
                 following += typing.get_args(candidate)
         candidates = _members(following)
     models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-    return [name for m in models for name in m.model_fields]
+    return [name for m in models for name in (*m.model_fields, *getattr(m, "BESIDE", ()))]
 
 
 def _members(annotations: Sequence[Any]) -> list[Any]:

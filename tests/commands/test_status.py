@@ -187,3 +187,16 @@ def test_a_damaged_study_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFi
     assert "is not UTF-8 text" in said.err
     assert said.out.splitlines() == [str(store.root / "tiny" / "report.md"), str(store.root / "index.md")]
     assert "Left out, for their `plan.json` is damaged: broken." in (store.root / "index.md").read_text()
+
+
+def test_a_run_that_waits_is_told_from_one_that_trains(tmp_path: Path) -> None:
+    study, machine, runs = planned(tmp_path)
+    shown = board("tiny", [Job(run) for run in runs], 1)
+    with Presence(machine.results) as presence:
+        shown.waits = "waiting for 1 trial of other runs (node7, process 4242)"
+        presence.tell(**shown.as_data())
+        said = status([study], machine, as_json=False)
+        shown.waits = ""
+        presence.tell(**shown.as_data())
+        assert "waiting" not in status([study], machine, as_json=False)
+    assert "\n          waiting for 1 trial of other runs (node7, process 4242)" in said

@@ -110,6 +110,12 @@ def test_json_says_every_event_on_stdout(capsys: pytest.CaptureFixture[str]):
     assert (told[1]["ended"], told[1]["total"], told[1]["seconds"]) == (1, 2, 18.0)
 
 
+def test_json_says_at_once_what_a_run_waits_for(capsys: pytest.CaptureFixture[str]):
+    with Terminal(as_json=True).trials(Board("s", 2)) as screen, screen.waits("waiting for 2 trials"):
+        told = json.loads(capsys.readouterr().out)
+    assert told == {"event": "waits", "study": "s", "text": "waiting for 2 trials"}
+
+
 def test_a_signal_is_answered_at_once(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     Terminal().alert("stopping")
     Terminal(quiet=True).alert("silence")

@@ -186,6 +186,27 @@ def test_a_run_says_how_far_it_is_while_it_runs_and_not_afterwards(jobs: list[Jo
     assert at_work(store.root) == []
 
 
+def test_a_run_that_waits_says_for_whom_also_when_it_is_stopped(jobs: list[Job], tmp_path: Path) -> None:
+    store, seen = Store(tmp_path / "results"), []
+    with Presence(store.root) as other:
+        assert other.take(jobs[0].run.trial.id)
+        hands, _ = crew_with(lambda job: "done", tmp_path)
+        with hands.presence:
+
+            def look(_: float) -> None:
+                seen.extend(run for run in at_work(store.root) if run.get("waits"))
+                hands._told_at = -10.0
+                if seen:
+                    hands.stop()
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("bench.run.crew.time.sleep", look)
+                stopped = "3 of 4 trials ended, 1 is left, 1 of them other runs have"
+                with pytest.raises(KeyboardInterrupt, match=stopped):
+                    hands.run("s", jobs)
+    assert seen[0]["waits"].startswith("waiting for 1 trial of other runs (")
+
+
 def test_a_crew_of_one_runs_in_this_process(jobs: list[Job], tmp_path: Path) -> None:
     machine, terminal = machine_in(tmp_path), Terminal(quiet=True)
     with (

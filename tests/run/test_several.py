@@ -183,6 +183,25 @@ def test_two_data_sets_have_no_mean_and_are_told_why(tmp_path: Path):
     assert "2 data sets, 3 needed: fewer say nothing of how data sets differ" in page
 
 
+def test_a_plan_adds_the_data_sets_up_and_says_where_they_are_too_few(run: Path):
+    file = run / "cells.toml"
+    asked = ["plan", str(file), "--results", str(run / "results")]
+    planned = CliRunner().invoke(cli.app, asked)
+    assert planned.output.endswith("\ncells: 3 data sets, 27 trials · done 27\n")
+    two = CELLS.replace("[datasets.three]\nn_images = 240\nsplit_seed = 1\n", "")
+    (run / "pair.toml").write_text(two)
+    planned = CliRunner().invoke(cli.app, ["plan", str(run / "pair.toml"), *asked[2:]])
+    assert planned.output.endswith(
+        "\npair: 2 data sets, 18 trials · done 18; a mean over data sets takes 3\n"
+    )
+
+
+def test_hours_are_a_number_with_an_example():
+    said = CliRunner().invoke(cli.app, ["plan", "x.toml", "--hours", "soon"])
+    assert said.exit_code == 2
+    assert '"soon" is no number of hours; give 8, or 0.5' in said.output
+
+
 def test_a_data_set_that_is_dropped_after_scores_takes_the_verdicts_with_it(copied: Path):
     more = CELLS.replace("[datasets.three]", "[datasets.four]\nn_images = 180\n[datasets.five]")
     go(copied, more)

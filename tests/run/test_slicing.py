@@ -141,3 +141,47 @@ def test_a_claim_is_declared_with_the_images_of_its_slice_before_the_first_trial
     said = json.loads((machine_in(tmp_path).results / "scanners" / "declared.json").read_text())
     assert list(said["slices"]) == ["local.accuracy where scanner is B"]
     assert "on *local.accuracy where scanner is B* against none" in report
+
+
+def test_a_claim_that_will_never_be_judged_is_said_before_the_first_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few, metric = (
+        study(tmp_path, '[slices]\nelsewhere = ["scanner"]'),
+        "elsewhere.accuracy where scanner is C",
+    )
+    table = tmp_path / "cells_2.csv"
+    table.write_text(table.read_text().replace(",B,", ",C,", 7))
+    claims = """
+[[claims]]
+says = "It helps there"
+better = "flips"
+than = "none"
+metric = "elsewhere.accuracy"
+slice = { scanner = "C" }
+
+[[claims]]
+says = "The same loss"
+better = "flips"
+than = "none"
+metric = "local.nll"
+expect = "no difference"
+
+[[claims]]
+says = "The same accuracy"
+better = "flips"
+than = "none"
+expect = "no difference"
+"""
+    few.write_text(few.read_text() + claims)
+    wanted = (
+        f"a claim on {metric} is not judged: 7 images have that, 10 are needed for a verdict",
+        'claim "The same loss" is not judged: no difference needs a δ, and local.nll is not in points; '
+        "claim a score in points, or expect better",
+    )
+    said = plan_text(few, machine_in(tmp_path), False)
+    assert all(said.count(line) == 1 for line in wanted)
+    assert '"The same accuracy"' not in said
+    run_study(few, machine_in(tmp_path), Options(), Terminal())
+    told = capsys.readouterr().err
+    assert all(told.count(f"scanners: {line}\n") == 1 for line in wanted)

@@ -95,6 +95,30 @@ def test_a_key_that_data_does_not_have_is_a_mistake_of_that_data_set():
     assert 'did you mean "size_px"' in said or "size_px" in said
 
 
+@pytest.mark.parametrize(
+    ("own", "shared", "where"),
+    [
+        ("size_px = 4", "", "[datasets.drawn] size_px = 4"),
+        ("split = { train = 2 }", "", "[datasets.drawn] split"),
+        ("", "limit = 0", "[data] limit = 0"),
+        (
+            '[datasets.drawn.hidden.there]\nkind = "corrupted"\nprofil = 1',
+            "",
+            "[datasets.drawn.hidden.there] profil",
+        ),
+    ],
+)
+def test_a_mistake_is_located_in_the_table_that_has_it(own: str, shared: str, where: str):
+    written = text(f"[datasets.drawn]\n{own}").replace("[data]\n", f"[data]\n{shared}\n", 1)
+    assert f"\n  {where}" in complaint("cells@drawn", written)
+
+
+def test_a_near_miss_of_datasets_is_told_from_data():
+    said = complaint("cells", text("[dataset.one]\nsize_px = 32"))
+    assert "\n  dataset = " in said
+    assert 'did you mean "datasets"?' in said
+
+
 def test_a_file_stands_for_a_study_of_each_of_its_data_sets(tmp_path: Path):
     file, plain = tmp_path / "cells.toml", tmp_path / "plain.toml"
     file.write_text(text())
