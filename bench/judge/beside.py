@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench import stats
 from bench.judge import factorial, robustness
-from bench.judge.evidence import Contrast
+from bench.judge.contrast import Contrast
 from bench.judge.family import mirror
 from bench.judge.findings import LOCAL, Effect
 from bench.judge.measure import Measure

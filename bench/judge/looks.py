@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import stats
+from bench.judge.contrast import Contrast
 from bench.judge.declared import Declared, read_declared
-from bench.judge.evidence import Contrast, Evidence
+from bench.judge.evidence import Evidence
 from bench.judge.factorial import arms_of
 from bench.judge.family import Key, family_keys, mirror, pairs_of, wanted_scores
 from bench.judge.findings import Effect

@@ -9,8 +9,8 @@ from bench import stats
 from bench.errors import UserError
 from bench.judge import assemble, claims, methods, whole
 from bench.judge.basis import Size
+from bench.judge.contrast import Contrast
 from bench.judge.declared import LATE
-from bench.judge.evidence import Contrast
 from bench.judge.family import Key, family_keys, hypotheses, mirror, references
 from bench.judge.findings import Called, ClaimRow, Effect, Finding, short_names
 from bench.judge.looks import SequentialRulings

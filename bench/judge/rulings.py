@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from bench import stats
 from bench.judge import factorial, origins, robustness, settling
 from bench.judge.beside import Beside
+from bench.judge.contrast import Contrast
 from bench.judge.declared import LATE, Declared, late_keys
-from bench.judge.evidence import Contrast, Evidence
+from bench.judge.evidence import Evidence
 from bench.judge.family import Key, family_keys, hypotheses, mirror, pairs_of
 from bench.judge.findings import Effect, Finding, NewRuns, Rests, Unseen
 from bench.judge.measure import Measure, parse

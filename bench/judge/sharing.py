@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from bench import stats
-from bench.judge.evidence import Contrast
+from bench.judge.contrast import Contrast
 from bench.judge.family import Key
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench import stats
-from bench.judge.evidence import Contrast, Evidence
+from bench.judge.contrast import Contrast
+from bench.judge.evidence import Evidence
 from bench.judge.factorial import by_arm
 from bench.judge.findings import Document, Effect
 from bench.judge.measure import Measure, parse
