@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # to import it takes a tenth of the time of `bench --help`
 
 MOST_DEATHS = 5
 """In a row, without a trial that ended otherwise: then the machine is at fault, not a trial."""
+START = "spawn"
+"""Of a worker: a forked one would inherit torch's threads and a CUDA context that does not work there."""
 LOOKS_S = 0.5
 """Seconds between looks at the clock and at whether to stop."""
 
@@ -277,8 +279,7 @@ def _apart(jobs: Iterable[Job], message: str) -> Iterator[Event]:
 def _spawn(place: Place, slot: str, beside: bool) -> _Worker:
     import multiprocessing
 
-    # "spawn": a forked child would inherit torch's threads and a CUDA context that does not work there.
-    context = multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context(START)
     ours, theirs = context.Pipe()
     process = context.Process(
         target=_serve, args=(theirs, place, slot, beside), daemon=True, name="bench-worker"
