@@ -192,7 +192,7 @@ class Evidence:
     def _on_slice(self, weights: Mapping[str, float], metric: Measure) -> Contrast:
         found = len(self.images(metric))
         if found < stats.FEWEST_DISAGREEMENTS:
-            needed = f"{found} images known of it, {stats.FEWEST_DISAGREEMENTS} needed"
+            needed = f"{found} image{'s' * (found != 1)} known of it, {stats.FEWEST_DISAGREEMENTS} needed"
             return Contrast(None, reason=f"not judged: {needed}", arms=len(weights))
         return self.part(metric).weighed(weights, replace(metric, slice=None))
 
@@ -264,8 +264,7 @@ class Evidence:
         if metric.kind == "gap":
             here, there = (self.rows.row(outcome, Measure("score", name)) for name in (TEST, metric.set))
             return None if here is None or there is None else float(here.mean() - there.mean())
-        row = self.rows.row(outcome, metric) if metric.kind == "score" else None
-        return None if row is None else float(row.mean())
+        return self.rows.value(outcome, metric) if metric.kind == "score" else None
 
     def _sums(
         self, cells: Cells, metric: Measure, read: Callable[[Outcome, Measure], Doubles | None] | None = None

@@ -1,6 +1,7 @@
 """What the claims of a study get: supported, refuted or inconclusive."""
 
 from .family import Family, claimed, clopper_pearson
+from .parts import metric_of
 from .records import Row, Study
 from .rows import effect, verdict
 
@@ -9,10 +10,10 @@ def claims(study: Study, family: Family) -> list[Row]:
     """A row for each claim and pair of arms."""
     rows: list[Row] = []
     for claim in study.file.get("claims", []):
-        head = {"claim": claim["says"], "metric": claim.get("metric", study.primary)}
+        head = {"claim": claim["says"], "metric": metric_of(study, claim)}
         head["expect"] = claim.get("expect", "better")
         if "margin" in claim:
-            head["expect"] += f" by {claim['margin']:g} points"
+            head["expect"] += f" by {claim['margin']:g} point{'s' * (claim['margin'] != 1)}"
         if head["expect"] == "does not converge":
             rows.append(head | _convergence(study, claim))
         else:

@@ -8,22 +8,18 @@ from .records import Row
 
 
 def number(key: str, times: float = 1.0) -> Callable[[Row], Cell]:
-    return lambda row: (
-        None if row[key] is None else text("{}" + _of(row, key, f"{key}_seeds"), times * row[key])
-    )
+    return lambda row: None if row[key] is None else text("{}" + of_seeds(row, key), times * row[key])
 
 
 def spread(key: str, times: float = 100.0) -> Callable[[Row], Cell]:
     """A mean and its standard deviation."""
-    return lambda row: text(
-        "{} sd {}" + _of(row, key, f"{key}_seeds"), times * row[key], times * row[f"{key}_sd"]
-    )
+    return lambda row: text("{} sd {}" + of_seeds(row, key), times * row[key], times * row[f"{key}_sd"])
 
 
-def _of(row: Row, key: str, seeds: str) -> str:
+def of_seeds(row: Row, key: str, seeds: str | None = None) -> str:
     """Of how many of the planned seeds a mean is, where some did not finish."""
     planned = row.get(f"{key}_planned", row.get("planned"))
-    there = row.get(seeds)
+    there = row.get(seeds or f"{key}_seeds")
     return f" ({there}/{planned})" if planned and there and there < planned else ""
 
 
@@ -37,7 +33,7 @@ def halved(
     least = 0.0 if one_sided else -1.0
 
     def cell(row: Row) -> Cell:
-        of = _of(row, key, low.removesuffix("low") + "seeds")
+        of = of_seeds(row, key, low.removesuffix("low") + "seeds")
         if one_sided and row[high] == 1.0:
             return text("{} (≥ {})" + of, times * row[key], times * row[low])
         if row[low] is None:

@@ -11,6 +11,7 @@ from scipy import stats
 from . import screens
 from .comparisons import Comparison, compare
 from .formulas import LEVEL, MOST_TIMES, POWER, fewest, holm
+from .parts import metric_of, view
 from .records import Study
 from .replicates import items
 from .sharing import shared
@@ -53,7 +54,7 @@ def claimed(study: Study, claim: dict[str, Any]) -> list[tuple[str, str, str]]:
         return []
     if "effect" in claim or "over" in claim:
         return screens.claimed(study, claim)
-    metric = claim.get("metric", study.primary)
+    metric = metric_of(study, claim)
     return [
         (arm, other, metric)
         for other in named(claim["than"])
@@ -181,6 +182,8 @@ class Family:
         zero, above, below = (self.side(name, cut, strict) for cut in (0.0, "delta", "-delta"))
         if unstable(member, zero):
             return self._unstable(member)
+        if member.withheld:
+            return "not judged"
         if member.reason:
             return "inconclusive" if member.seeds else "not run yet"
         kind = member.metric.partition(".")[0]
@@ -248,8 +251,10 @@ class Family:
         return None
 
     def answers(self, name: tuple[str, str, str], claim: dict[str, Any]) -> str:
-        """What this pair says of a claim: supported, refuted or inconclusive."""
+        """What this pair says of a claim: supported, refuted, inconclusive or not judged."""
         zero, above, below = (self.side(name, cut, True) for cut in (0.0, "delta", "-delta"))
+        if self.comparison(name).withheld:
+            return "not judged"
         expect, margin = claim.get("expect", "better"), claim.get("margin", 0.0) / 100
         if unstable(self.comparison(name), zero):
             return "inconclusive"
@@ -334,8 +339,8 @@ class Family:
     def more(self, member: Comparison, times: float) -> str:
         """So many times the items of a set, in words."""
         kind, _, name = member.metric.partition(".")
-        name = name if kind == "gap" else kind
-        every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
+        name, seen = name if kind == "gap" else kind, view(self.study, member.metric)
+        every = [seen(trial) for trials in self.study.arms.values() for trial in trials if trial.done]
         called = self.study.grouped(name) or "images"
         if kind == "gap":
             many = f"{times:.2g}" if times < 10 else two_digits(math.ceil(times))

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import corrupted, designs, ordered, outlook, screens, settings, tuning
+from . import corrupted, designs, ordered, outlook, screens, settings, slices, tuning
 from .beside import Beside
 from .claims import claims
 from .comparisons import Comparison, compare, difference
@@ -116,12 +116,11 @@ class Tables:
         if name not in self.study.sets or score == "accuracy":
             return {}
         trials = self.study.finished(arm)
-        values = rows_of(trials, name, score)
         few = wrong(trials, name) < FEW
-        found = None if few else effect_of(self.study, trials, values, name)
-        ends = found.ends() if found else (None, None)
-        means = [float(row.mean()) for row in values or []]
-        return mean("primary", means) | {"primary_low": ends[0], "primary_high": ends[1]}
+        found = None if few else effect_of(self.study, trials, rows_of(trials, name, score), name)
+        low, high = found.ends() if found else (None, None)
+        means = mean("primary", self.values(arm, name, score))
+        return means | {"primary_low": low, "primary_high": high}
 
     def _gap(self, arm: str) -> Row:
         trials, hidden = self.study.finished(arm), self.study.gap_set
@@ -181,6 +180,9 @@ class Tables:
             | mean("images_per_s", [record["timings"]["images_per_s"] for record in records])
             | {"peak_memory_mb": max(record["memory"]["peak_mb"] for record in records)}
         )
+
+    def slices(self) -> list[Row]:
+        return slices.rows(self.study, self.order)
 
     def costs(self) -> list[Row]:
         name = self.study.primary_set
