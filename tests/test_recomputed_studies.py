@@ -154,7 +154,7 @@ better = "randaugment"
 than = "none"
 metric = "local.accuracy"
 slice = { scanner = "B" }
-margin = 1.0
+margin = 1.25
 [[claims]]
 says = "Blur changes nothing in the old, corrupted or not"
 better = ["none", "randaugment"]

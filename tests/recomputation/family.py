@@ -1,6 +1,7 @@
 """The declared comparisons of a study, judged together: Holm at each cut, verdicts, what claims get."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -252,38 +253,12 @@ class Family:
 
     def answers(self, name: tuple[str, str, str], claim: dict[str, Any]) -> str:
         """What this pair says of a claim: supported, refuted, inconclusive or not judged."""
-        zero, above, below = (self.side(name, cut, True) for cut in (0.0, "delta", "-delta"))
-        if self.comparison(name).withheld:
+        one = self.comparison(name)
+        if one.withheld or (needs_delta(claim) and one.delta is None):
             return "not judged"
-        expect, margin = claim.get("expect", "better"), claim.get("margin", 0.0) / 100
-        if unstable(self.comparison(name), zero):
+        if unstable(one, self.side(name, 0.0, True)):
             return "inconclusive"
-        if expect == "no gain":
-            return (
-                "supported"
-                if above < 0 or zero < 0
-                else "refuted"
-                if above > 0 and zero > 0
-                else "inconclusive"
-            )
-        if expect == "no difference":
-            return (
-                "supported"
-                if above < 0 < below
-                else "refuted"
-                if (above > 0 and zero > 0) or (below < 0 and zero < 0)
-                else "inconclusive"
-            )
-        if margin:
-            over = self.side(name, margin, True)
-            return (
-                "supported"
-                if over > 0 and zero > 0
-                else "refuted"
-                if over < 0 or zero < 0
-                else "inconclusive"
-            )
-        return "supported" if zero > 0 else "refuted" if zero < 0 or above < 0 else "inconclusive"
+        return answer(claim, lambda cut: self.side(name, cut, True))
 
     def detail(self, member: Comparison) -> str:
         """What this noise lets be found, and how many seeds would find more."""
@@ -347,6 +322,27 @@ class Family:
             return f"{many} times as many {called} of both sets"
         further = two_digits(math.ceil(items(every, name) * (times - 1)))
         return f"{further} more {'test ' if called == 'images' else ''}{called}"
+
+
+def needs_delta(claim: dict[str, Any]) -> bool:
+    """Whether only a metric that has one can bear it out."""
+    return bool(claim.get("margin")) or claim.get("expect") in ("no gain", "no difference", "flat")
+
+
+def answer(claim: dict[str, Any], side: Callable[[float | str], int]) -> str:
+    """What a comparison says of a claim, by the side of each cut that it is seen on."""
+    zero, above, below = (side(cut) for cut in (0.0, "delta", "-delta"))
+    expect, margin = claim.get("expect", "better"), claim.get("margin", 0.0) / 100
+    if expect == "no gain":
+        supported, refuted = above < 0 or zero < 0, above > 0 and zero > 0
+    elif expect in ("no difference", "flat"):
+        supported, refuted = above < 0 < below, (above > 0 and zero > 0) or (below < 0 and zero < 0)
+    elif margin:
+        over = side(margin)
+        supported, refuted = over > 0 and zero > 0, over < 0 or zero < 0
+    else:
+        supported, refuted = zero > 0, zero < 0 or above < 0
+    return "supported" if supported else "refuted" if refuted else "inconclusive"
 
 
 def two_digits(count: int) -> str:

@@ -141,6 +141,10 @@ class Study:
         self.name = name
         self.folder = results / name
         self.file: dict[str, Any] = tomllib.loads((self.folder / "study.toml").read_text())
+        if "@" in name:  # one of the data sets of a file
+            own = self.file["datasets"][name.partition("@")[2]]
+            parts = {"data": own, "hidden": own.get("hidden", {})}
+            self.file |= {key: self.file.get(key, {}) | part for key, part in parts.items()}
         self.plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
         trials = results / "trials"
         self.arms = self._arms(trials, "arms")

@@ -87,7 +87,7 @@ class Tables:
             row |= effect("effect", found and found.comparison, found.level if found else 0.05, stem="")
             row |= verdict(found)
             row |= {"reference": None if alone else study.baseline}
-            row |= self._gap(arm) if study.gap_set else {}
+            row |= self._gap(arm)
             row |= self._worst(arm)
             row |= mean("ece", self.values(arm, study.primary_set, "ece"))
             row |= {"seeds": self._ended(arm), "planned": len(study.trials(arm))}
@@ -124,6 +124,8 @@ class Tables:
 
     def _gap(self, arm: str) -> Row:
         trials, hidden = self.study.finished(arm), self.study.gap_set
+        if not hidden:
+            return dict.fromkeys(("gap", "gap_sd", "gap_seeds", "gap_low", "gap_high"))
         found = gap_effect(self.study, trials, rows_of(trials, LOCAL), rows_of(trials, hidden), hidden)
         ends = found.ends() if found else (None, None)
         values = [
