@@ -145,8 +145,9 @@ PATIENTS = "source = \"folder:../cells\"\ngroups = '([a-z]+)_.*'"
 FOLDS = 'replicates = { kind = "folds", k = 5 }'
 TWO = HEAVY + '\n[hidden.other]\nkind = "synthetic"'
 LAB = '\n[hidden.lab]\nkind = "external"\nsource = "folder:../lab"'
-BALANCED = 'seeds = 5\nprimary = "local.balanced_accuracy"\n'
-SLICES = '[slices]\nlocal = ["scanner", "age"]\nlab = ["scanner"]\n'
+BALANCED = 'primary = "local.balanced_accuracy"'
+SLICES = '[slices]\nlocal = ["scanner", "age"]\n'
+COLUMNS = {"local": {"scanner": "ABCD", "age": ("40-49", "50-59")}}
 ON_SLICES = """
 [[claims]]
 says = "RandAugment helps on the other scanner"
@@ -168,13 +169,28 @@ better = "blur"
 than = "none"
 metric = "local.accuracy"
 slice = { scanner = "D" }
-# of another laboratory
+[[claims]]
+says = "It is surer of the young"
+better = "none"
+than = "randaugment"
+metric = "local.nll"
+slice = { age = "40-49" }
+"""
+ON_LAB = """
 [[claims]]
 says = "It helps with their scanner"
 better = "randaugment"
 than = "none"
 metric = "lab.balanced_accuracy"
 slice = { scanner = "A" }
+"""
+EFFECT_ON_SLICE = """
+[[claims]]
+says = "Blur harms on the other scanner"
+effect = "augment.blur"
+metric = "local.accuracy"
+slice = { scanner = "B" }
+expect = "no gain"
 """
 AGAIN = ("searches", "patients", "folds", "looks", "further")
 CASES: dict[str, Callable[[Path], Pretended]] = {
@@ -185,7 +201,12 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
         patients={"test": 25, "val": 25},
     ),
     "folds": partial(Pretended, text=_study(f"{FOLDS}\naa = true", hidden=TWO)),
-    "looks": partial(Pretended, text=_study("aa = true"), looks=(4, 6)),
+    "looks": partial(
+        Pretended,
+        text=_study("aa = true", rest=SLICES + CLAIMS + ON_SLICES),
+        looks=(4, 6),
+        slices=COLUMNS,
+    ),
     "further": partial(
         Pretended,
         text=_study("seeds = 4\nbaseline_seeds = 7\naa = true", hidden=MICRO),
@@ -200,12 +221,14 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
     ),
     "diverged": partial(
         Pretended,
-        text=_study("seeds = 6\nbaseline_seeds = 8", rest=CLAIMS + SCORES + NEVER),
+        text=_study("seeds = 6\nbaseline_seeds = 8", rest=SLICES + CLAIMS + SCORES + NEVER + ON_SLICES),
+        slices=COLUMNS,
         ends=lambda run: "diverged" * any(_is(run, arm, *seeds) for arm, seeds in DIVERGED.items()),
     ),
     "screen": partial(
         Pretended,
-        text=_screen("seeds = 4\naa = true", data=PATIENTS, hidden=MICRO),
+        text=_screen("seeds = 4\naa = true", data=PATIENTS, hidden=f"{MICRO}\n{SLICES}") + EFFECT_ON_SLICE,
+        slices=COLUMNS,
         images={"heavy": 40},
         patients={"test": 25, "val": 25},
     ),
@@ -216,22 +239,40 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
     ),
     "slices": partial(
         Pretended,
-        text=_study("seeds = 5\naa = true", hidden=MICRO + LAB, rest=SLICES + CLAIMS + ON_SLICES),
+        text=_study(
+            "seeds = 5\naa = true",
+            hidden=MICRO + LAB,
+            rest=SLICES + 'lab = ["scanner"]' + CLAIMS + ON_SLICES + ON_LAB,
+        ),
         images={"test": 200, "heavy": 60, "lab": 90},
-        slices={"local": {"scanner": "ABCD", "age": ("40-49", "50-59")}, "lab": {"scanner": "AX"}},
+        slices=COLUMNS | {"lab": {"scanner": "AX"}},
     ),
     "slices of patients over folds": partial(
         Pretended,
-        text=_study(FOLDS, data=PATIENTS, rest=SLICES.partition("lab")[0] + ON_SLICES.partition("#")[0]),
+        text=_study(FOLDS, data=PATIENTS, rest=SLICES + ON_SLICES),
         patients={"test": 25, "val": 25},
-        slices={"local": {"scanner": "ABCD", "age": ("40-49", "50-59")}},
+        slices=COLUMNS,
+    ),
+    "slices over folds of few": partial(
+        Pretended, text=_study(f"{FOLDS}\n{BALANCED}", rest=SLICES), slices=COLUMNS
     ),
     "slices of few": partial(
         Pretended,
-        text=_study(f"{BALANCED}baseline_seeds = 7", rest=SLICES.partition("lab")[0]),
+        text=_study(f"seeds = 5\nbaseline_seeds = 7\n{BALANCED}", rest=SLICES),
         images={"test": 44},
-        slices={"local": {"scanner": "ABCD", "age": ("40-49", "50-59")}},
+        slices=COLUMNS,
         ends=lambda run: "diverged" * _is(run, "blur", 2),
+    ),
+    "slices, undefined": partial(
+        Pretended,
+        text=_study('seeds = 3\nprimary = "local.auc"', rest=SLICES),
+        images={"test": 16},
+        slices=COLUMNS,
+    ),
+    "slices by nats": partial(
+        Pretended,
+        text=_study('seeds = 4\nprimary = "local.nll"', rest=SLICES + ON_SLICES),
+        slices=COLUMNS,
     ),
     "few": partial(Pretended, text=_study('seeds = 3\nprimary = "local.auc"'), images={"test": 16}),
 }
@@ -283,6 +324,8 @@ def test_the_cases_have_what_they_are_there_for(made: Callable[[str], Path]) -> 
     assert "not judged** on *local.accuracy where scanner is D*" in said["slices"]
     assert "| lab | scanner: A |" in said["slices"]
     assert re.search(r"of \d+ groups", said["slices of patients over folds"])
+    assert "balanced accuracy | undefined |" not in said["slices of few"]
+    assert "auc | undefined |" in said["slices, undefined"]
     of_few = r"\| local \| scanner: B \| 14 \| [^|]+ \| balanced accuracy \| \d+\.\d \|"
     assert re.search(of_few, said["slices of few"])
     assert "(≥ " in said["few"]

@@ -117,6 +117,11 @@ class Rows:
         keys = {o.planned.sets.get(metric.set, "") for o in trials}
         return sum(self._widths.get((key, metric.score), 0) for key in keys)
 
+    def whole(self, trials: Iterable[Outcome], metric: Measure) -> bool:
+        """Whether a score has pseudo-values on all sets of that name, with folds on those of all."""
+        keys = {key for o in trials if (key := o.planned.sets.get(metric.set, "")) in self._labels}
+        return all((key, metric.score) in self._widths for key in keys)
+
     def size(self, trials: Iterable[Outcome], name: str) -> tuple[int, int | None]:
         """Images of a set, copies counted once, and groups of them where known; with folds those of all."""
         keys = dict.fromkeys(o.planned.sets.get(name, "") for o in trials)

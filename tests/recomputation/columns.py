@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from .comparisons import UNITS
+from .parts import whole_and_slice
 from .printed import NOTHING, Cell, Columns, Text, text
 from .records import Row
 
@@ -139,7 +140,7 @@ def of_new_runs(row: Row) -> Cell:
     ends = [row[name] for name in ("new_runs", "new_runs_low", "new_runs_high")]
     if row["metric"].startswith("cost."):
         return text("×{} [{}, {}]", *ends)
-    times = 1 if row["metric"].partition(".")[2] in UNITS else 100
+    times = 1 if whole_and_slice(row["metric"])[0].partition(".")[2] in UNITS else 100
     return text("{} [{}, {}]", *(times * end for end in ends))
 
 

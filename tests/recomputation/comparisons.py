@@ -187,7 +187,8 @@ def on_score(
         return ended(study, [seen(trial) for trial in trials], name, score)
 
     of_pairs = effect(study, first, minus(read(first), read(second)), name)
-    of = of_pairs and with_further(study, first, second, read, of_pairs)
+    further = [one for one in study.further if one.done or score not in UNITS]
+    of = of_pairs and with_further(study, (first, second), further, read, of_pairs)
     lost = any(not one.done for one in (*first, *second, *_further(study, first, second)))
     first, second = done(first, second)
     finished = effect(study, first, minus(read(first), read(second)), name)

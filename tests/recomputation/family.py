@@ -154,7 +154,7 @@ class Family:
 
     @staticmethod
     def _has(member: Comparison, cut: float | str) -> bool:
-        return not isinstance(cut, str) or member.delta is not None
+        return cut == 0 or member.delta is not None
 
     @staticmethod
     def _cut(member: Comparison, cut: float | str) -> float:

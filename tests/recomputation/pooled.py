@@ -132,9 +132,9 @@ class Pooled:
         return {name: a if timed[name] else b for name, a, b in found}
 
     def _cut(self, name: Name, cut: float | str) -> float | None:
-        if not isinstance(cut, str):
-            return cut
         delta = self.example(name).delta
+        if not isinstance(cut, str):
+            return cut if cut == 0 or delta is not None else None
         return delta if cut == "delta" or delta is None else -delta
 
     def _p(self, name: Name, cut: float | str) -> float:

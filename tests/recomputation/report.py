@@ -277,7 +277,8 @@ class Report:
         """Sets of which one item makes more than the δ that decides there."""
         found: list[Text | str] = []
         metrics = [metric for _, _, metric in self.tables.family.members if not whole_and_slice(metric)[1]]
-        names = dict.fromkeys(metric.partition(".")[0] for metric in metrics)
+        split = [metric.partition(".") for metric in metrics]
+        names = dict.fromkeys(name for name, _, score in split if score not in UNITS)
         for name in (name for name in names if name in self.study.sets):
             every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
             n = items(every, name)

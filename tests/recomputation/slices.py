@@ -51,6 +51,7 @@ def _of_arm(study: Study, metric: str, arm: str, images: int) -> Row:
     row: Row = {"planned": len(study.arms[arm])}
     row |= mean("mean", [value for one in trials if (value := _score(one, name, score)) is not None])
     row = {key.removeprefix("mean_"): value for key, value in row.items()}
+    row["seeds"] = row["seeds"] or None
     whole_slice = images >= FEWEST and rows_of(trials, name, score) is not None
     counts = whole_slice and bool(trials) and wrong(trials, name) >= FEW
     found = effect_of(study, trials, rows_of(trials, name, score), name) if counts else None

@@ -81,7 +81,7 @@ def _by(
     for place, value in enumerate(sliced.names[column]):
         part = evidence.part(measure, sliced.of(column, place))
         images, _ = part.rows.size(trials, measure.set)
-        tell = row if images >= FEWEST and part.rows.width(trials, measure) else _of_few
+        tell = row if images >= FEWEST and part.rows.whole(trials, measure) else _of_few
         for arm in order if images else ():
             found.append(SliceRow(column, value, images, tell(measure, arm, evidence.study.baseline, part)))
     known = [one for one in found if one.images >= FEWEST and one.of.value]
