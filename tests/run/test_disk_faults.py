@@ -1,6 +1,6 @@
 """Whatever write of a tuned study fails: a message or a note, and the next run ends as if nothing had.
 
-CI tries one write in forty, ``DEEP=1`` every one, ``DEEP=1 FAULTS=2/9`` the second ninth of these. Trials are
+CI tries one write in ten, ``DEEP=1`` every one, ``DEEP=1 FAULTS=2/9`` the second ninth of these. Trials are
 not trained anew: each gives what it gave first.
 """
 
@@ -51,7 +51,7 @@ finalists = 0
 batch_size = { choices = [16, 32] }
 """
 DEEP = bool(os.environ.get("DEEP"))
-SHARE = 1 if DEEP else 40
+SHARE = 1 if DEEP else 10
 PART, PARTS = map(int, os.environ.get("FAULTS", "1/1").split("/"))
 CALLS = ("fsync", "replace", "rename", "mkdir")
 
