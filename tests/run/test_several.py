@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recomputation.__main__ import recompute as of_study
+from recomputation.check import Tally
 from recomputation.pooled import Pooled
 from recomputation.printed import check_report
 from recomputation.whole import OWN, Page, recompute
@@ -194,6 +195,11 @@ def test_each_data_set_is_a_study_of_its_own_and_all_have_one_page(run: Path):
     assert "[cells](cells/report.md)" in (run / "results" / "index.md").read_text()
 
 
+def wrong(found: list[Tally]) -> list[str]:
+    """What is not as the records say, or not known of."""
+    return [line for tally in found for line in (*tally.mismatched, *tally.uncovered)]
+
+
 @pytest.fixture(scope="module")
 def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Claims on another set, a gap, losses and costs too."""
@@ -209,14 +215,29 @@ def test_every_number_of_the_page_follows_from_the_records_by_formulas_of_others
     which: str, request: pytest.FixtureRequest
 ):
     found = recompute(request.getfixturevalue(which) / "results", "cells")
-    assert [line for tally in found for line in (*tally.mismatched, *tally.uncovered)] == []
+    assert wrong(found) == []
     assert {tally.name for tally in found} >= {"tables/pooled.csv", "report.md, first screen"}
     assert sum(tally.covered for tally in found) > 200
 
 
 def test_the_report_on_a_data_set_follows_from_its_records_too(more: Path):
-    found = of_study(more / "results", PARTS[1])
-    assert [line for tally in found for line in (*tally.mismatched, *tally.uncovered)] == []
+    assert wrong(of_study(more / "results", PARTS[1])) == []
+
+
+def test_seeds_that_diverged_leave_no_verdict_and_every_number_still_follows(copied: Path):
+    store = Store(copied / "results")
+    plan = json.loads((store.study_dir("cells@two") / "plan.json").read_text())
+    for arm, seed in (("flips", 0), ("none", 1)):
+        trials = next(one["trials"] for one in plan["arms"] if one["label"] == arm)
+        lost = {"status": "diverged", "cause": "not finite", "message": "its loss is nan", "scores": {}}
+        record = store.read(trials[seed]["id"])
+        assert record is not None
+        store.write(record.model_copy(update=lost | {"recalls": {}}), history=[], predictions={})
+    reports(["cells"], machine(copied), Wanted(("md", "csv")), reference=False)
+    page = (copied / "results" / "cells" / "report.md").read_text()
+    assert "**flips: unstable (1 diverged, of the reference 1)**" in page
+    assert "if it converges" in page
+    assert wrong(recompute(copied / "results", "cells")) == []
 
 
 def test_every_altered_number_of_the_page_is_found(more: Path):
@@ -243,8 +264,8 @@ def test_other_words_on_the_page_are_found(copied: Path, before: str, after: str
     markdown = file.read_text("utf-8")
     assert before in markdown
     file.write_text(markdown.replace(before, after, 1))
-    wrong = [tally for tally in recompute(copied / "results", "cells") if tally.mismatched]
-    assert [tally.name.partition(",")[0] for tally in wrong] == ["report.md"]
+    found = [tally for tally in recompute(copied / "results", "cells") if tally.mismatched]
+    assert [tally.name.partition(",")[0] for tally in found] == ["report.md"]
 
 
 def test_a_second_run_has_nothing_to_do_and_changes_nothing(run: Path):
@@ -286,6 +307,7 @@ def test_two_data_sets_have_no_mean_and_are_told_why(tmp_path: Path):
     page = (tmp_path / "results" / "cells" / "report.md").read_text()
     assert "**flips: no mean**" in page
     assert "2 data sets, 3 needed: fewer say nothing of how data sets differ" in page
+    assert wrong(recompute(tmp_path / "results", "cells")) == []
 
 
 def test_a_plan_adds_the_data_sets_up_and_says_where_they_are_too_few(run: Path):
