@@ -51,7 +51,10 @@ class Pretended:
     kept: Callable[[Run], bool] = lambda run: True
     """Whether a trial's predictions are kept."""
     slices: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
-    """``local`` or a hidden set → column → its values, the rarer the later; some images have none."""
+    """``local`` or a hidden set → column → its values, the rarer the later; some images have none.
+
+    12 that no trial was tested on have a further one, ``elsewhere``.
+    """
 
     def __post_init__(self) -> None:
         self.store = Store(self.results)
@@ -77,16 +80,19 @@ class Pretended:
         return self.results
 
     def _sliced(self, name: str) -> Sliced:
-        """What columns say of a set's images, with folds of all of theirs, and of one that is in none."""
+        """What columns say of a set's images, with folds of all of theirs, and of some that are in none."""
         base, folds = (TEST, self.study.folds) if name == LOCAL else (name, None)
         n = self.images.get(base, 120)
         starts = 100_000 * np.arange(folds.k if folds else 1, dtype=np.uint64)
-        ids = np.append((starts[:, None] + np.arange(n, dtype=np.uint64) * 7 + 3).ravel(), np.uint64(2**63))
-        codes = {}
+        tested = (starts[:, None] + np.arange(n, dtype=np.uint64) * 7 + 3).ravel()
+        ids = np.append(tested, np.uint64(2**63) + np.arange(12, dtype=np.uint64))
+        codes, names = {}, {}
         for column, values in self.slices[name].items():
             draw = stream(0, f"slices/{name}/{column}").beta(1, 3, len(ids))
             codes[column] = np.where(draw < 0.04, slices.NO_VALUE, draw * len(values)).astype(np.int16)
-        return Sliced(ids, codes, {column: tuple(values) for column, values in self.slices[name].items()})
+            codes[column][len(tested) :] = len(values)
+            names[column] = (*values, "elsewhere")
+        return Sliced(ids, codes, names)
 
     def _plan(self, study: Study) -> Plan:
         return search.plan(study, FakeLocator(), self.store.read, self.store.history)

@@ -170,6 +170,12 @@ than = "none"
 metric = "local.accuracy"
 slice = { scanner = "D" }
 [[claims]]
+says = "Nor where nobody was tested"
+better = "blur"
+than = "none"
+metric = "local.accuracy"
+slice = { scanner = "elsewhere" }
+[[claims]]
 says = "It is surer of the young"
 better = "none"
 than = "randaugment"
@@ -322,6 +328,7 @@ def test_the_cases_have_what_they_are_there_for(made: Callable[[str], Path]) -> 
     assert "too few errors" in said["few"]
     assert "helps, by more than 0.5 points** on *local.accuracy where scanner is B*" in said["slices"]
     assert "not judged** on *local.accuracy where scanner is D*" in said["slices"]
+    assert "Not judged: no image of it was tested on" in said["slices"]
     assert "| lab | scanner: A |" in said["slices"]
     assert re.search(r"of \d+ groups", said["slices of patients over folds"])
     assert "balanced accuracy | undefined |" not in said["slices of few"]

@@ -194,7 +194,11 @@ class Evidence:
         if found < stats.FEWEST_DISAGREEMENTS:
             needed = f"{found} image{'s' * (found != 1)} known of it, {stats.FEWEST_DISAGREEMENTS} needed"
             return Contrast(None, reason=f"not judged: {needed}", arms=len(weights))
-        return self.part(metric).weighed(weights, replace(metric, slice=None))
+        part = self.part(metric)
+        done = [o for of in self.outcomes.values() for o in of if o.state == "done"]
+        if done and not part.rows.size(done, metric.set)[0]:
+            return Contrast(None, reason="not judged: no image of it was tested on", arms=len(weights))
+        return part.weighed(weights, replace(metric, slice=None))
 
     def _broken(self, labels: Sequence[str]) -> str:
         """What the first arm that failed by itself failed of; labels: of a pair (reference, arm)."""

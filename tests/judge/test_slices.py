@@ -215,6 +215,19 @@ def test_of_few_images_or_none_a_claim_is_not_judged(scanned: World) -> None:
     assert details == [f"not judged: {n} images known of it, 10 needed" for n in (7, 0)]
 
 
+def test_of_images_that_no_trial_was_tested_on_a_claim_is_not_judged(scanned: World) -> None:
+    one = sliced(120)
+    ids = np.append(one.ids, one.ids[-1] + np.arange(1, 21, dtype=np.uint64))
+    codes = np.append(np.zeros(121, np.int16), np.ones(20, np.int16))
+    content = slices.write({"local": Sliced(ids, {"scanner": codes}, {"scanner": ("A", "D")})})
+    write_whole(scanned.store.study_dir("tiny") / slices.FILE, content)
+    scanned.claims = (claimed(scanned, "D"),)
+    document = build(scanned.study, scanned.plan, scanned.store)
+    (finding,) = document.claims[0].pairs
+    assert (finding.verdict, finding.detail) == ("not judged", "not judged: no image of it was tested on")
+    assert {one.value for one in document.slices} == {"A"}
+
+
 def test_a_smoke_run_has_no_slices_and_claims_the_whole_set(scanned: World) -> None:
     scanned.claims = (claimed(scanned),)
     assert [claim.metric for claim in smoke(scanned.study).claims] == ["local.accuracy"]

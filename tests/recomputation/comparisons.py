@@ -9,8 +9,7 @@ import numpy as np
 
 from .formulas import LEVEL, Effect, brown_forsythe, paired
 from .further import with_further
-from .parts import FEWEST as FEWEST_IMAGES
-from .parts import View, images, there, view, whole_and_slice
+from .parts import View, there, view, whole_and_slice, withheld
 from .records import LOCAL, Study, Trial
 from .replicates import FEW, Rows, differing, effect, ended, gap_effect, minus, replicates
 
@@ -247,11 +246,8 @@ def compare(study: Study, arm: str, reference: str, metric: str, look: int | Non
         counts = (differing(first, second, name) for name in (LOCAL, what))
         found = gap_effect(study, every[0], local, hidden, what)
         return replace(both, effect=found, differing=sum(counts), item=_item(first, what))
-    if whole_and_slice(metric)[1]:
-        known = len(images(study, metric))
-        if known < FEWEST_IMAGES:
-            why = f"not judged: {known} image{'s' * (known != 1)} known of it, {FEWEST_IMAGES} needed"
-            return Comparison(arm, reference, metric, 0, withheld=why)
-        what = whole_and_slice(what)[0]
+    if why := withheld(study, metric):
+        return Comparison(arm, reference, metric, 0, withheld=why)
+    what = whole_and_slice(what)[0]
     found = on_score(study, *every, kind, what, view(study, metric))
     return replace(found, arm=arm, reference=reference, metric=metric)

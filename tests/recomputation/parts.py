@@ -63,6 +63,18 @@ def images(study: Study, metric: str) -> np.ndarray:
     return slices(study, whole.partition(".")[0]).get(column, {}).get(value, np.empty(0, np.uint64))
 
 
+def withheld(study: Study, metric: str) -> str:
+    """Why what is on a slice is not judged; empty where it is."""
+    whole, part = whole_and_slice(metric)
+    known, name = len(images(study, metric)), whole.partition(".")[0]
+    if part is None:
+        return ""
+    if known < FEWEST:
+        return f"not judged: {known} image{'s' * (known != 1)} known of it, {FEWEST} needed"
+    tested = there(study, study.finished(study.baseline), name, view(study, metric))
+    return "" if any(tested) else "not judged: no image of it was tested on"
+
+
 def view(study: Study, metric: str) -> View:
     """Of a metric on a slice, a trial as one that answered for those images alone; else the trial."""
     whole, part = whole_and_slice(metric)

@@ -11,7 +11,7 @@ import numpy as np
 from . import ordered
 from .comparisons import LOWER, UNITS, Comparison, cost
 from .formulas import paired
-from .parts import FEWEST, View, images, metric_of, whole_and_slice
+from .parts import View, metric_of, whole_and_slice, withheld
 from .parts import view as view_of
 from .records import LOCAL, Study, Trial
 from .replicates import by_image, effect, ever, gap_effect, replicates, rows
@@ -167,13 +167,12 @@ def compare(
         first, second, sign = second, first, -1.0
     if (first, second) not in found:
         return None
+    if why := withheld(study, metric):
+        return Comparison(*name, 0, withheld=why)
     if whole_and_slice(metric)[1]:
-        known, view = len(images(study, metric)), view_of(study, metric)
-        if known < FEWEST:
-            why = f"not judged: {known} image{'s' * (known != 1)} known of it, {FEWEST} needed"
-            return Comparison(*name, 0, withheld=why)
         if study.folds:
             raise NotImplementedError("slices of a screen over folds")
+        view = view_of(study, metric)
     weights = {arm: sign * weight for arm, weight in found[first, second].items()}
     done = {arm: [t for t in study.arms[arm][:look] if t.done] for arm in weights}
     common = set.intersection(*({trial.replicate for trial in trials} for trials in done.values()))
