@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 from studies import FakeLocator
 
-from bench import report
+from bench import report, slices
 from bench.corruptions.families import families_of, severities_of
+from bench.files import write_whole
 from bench.judge.declared import declare, write_declared
+from bench.judge.findings import LOCAL
 from bench.judge.looks import progress
 from bench.metrics import recalls, score_all, versions
 from bench.plan import TEST, VAL_SHIFT, Plan, Run, ScoredSet
 from bench.planned import look_seeds
 from bench.recipe import Corrupted, Recipe
+from bench.slices import Sliced
 from bench.store import VALIDATION, Predictions, Record, Store
 from bench.streams import stream
 from bench.study.read import Study, parse
@@ -47,6 +50,11 @@ class Pretended:
     """How little a trial learned; empty: enough."""
     kept: Callable[[Run], bool] = lambda run: True
     """Whether a trial's predictions are kept."""
+    slices: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    """``local`` or a hidden set → column → its values, the rarer the later; some images have none.
+
+    12 that no trial was tested on have a further one, ``elsewhere``.
+    """
 
     def __post_init__(self) -> None:
         self.store = Store(self.results)
@@ -64,9 +72,27 @@ class Pretended:
         folder = self.store.study_dir(NAME)
         self.store.write_text(folder / "study.toml", self.text)
         self.store.write_text(folder / "plan.json", plan.file.model_dump_json())
-        write_declared(declare(self.study), self.store)
+        sliced = {name: self._sliced(name) for name in self.slices}
+        if sliced:
+            write_whole(folder / slices.FILE, slices.write(sliced))
+        write_declared(declare(self.study, sliced), self.store)
         report.write_report(self.study, plan.file, self.store, formats=("md", "csv"))
         return self.results
+
+    def _sliced(self, name: str) -> Sliced:
+        """What columns say of a set's images, with folds of all of theirs, and of some that are in none."""
+        base, folds = (TEST, self.study.folds) if name == LOCAL else (name, None)
+        n = self.images.get(base, 120)
+        starts = 100_000 * np.arange(folds.k if folds else 1, dtype=np.uint64)
+        tested = (starts[:, None] + np.arange(n, dtype=np.uint64) * 7 + 3).ravel()
+        ids = np.append(tested, np.uint64(2**63) + np.arange(12, dtype=np.uint64))
+        codes, names = {}, {}
+        for column, values in self.slices[name].items():
+            draw = stream(0, f"slices/{name}/{column}").beta(1, 3, len(ids))
+            codes[column] = np.where(draw < 0.04, slices.NO_VALUE, draw * len(values)).astype(np.int16)
+            codes[column][len(tested) :] = len(values)
+            names[column] = (*values, "elsewhere")
+        return Sliced(ids, codes, names)
 
     def _plan(self, study: Study) -> Plan:
         return search.plan(study, FakeLocator(), self.store.read, self.store.history)

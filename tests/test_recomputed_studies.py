@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from pretended import NAME, Pretended
 from recomputation.__main__ import recompute
-from recomputation.check import Tally
+from recomputation.check import Tally, check_csv
 from recomputation.printed import check_report
 from recomputation.records import Study, Trial
 from recomputation.report import CONSTANTS, Report
@@ -143,6 +144,60 @@ expect = "no difference"
 PATIENTS = "source = \"folder:../cells\"\ngroups = '([a-z]+)_.*'"
 FOLDS = 'replicates = { kind = "folds", k = 5 }'
 TWO = HEAVY + '\n[hidden.other]\nkind = "synthetic"'
+LAB = '\n[hidden.lab]\nkind = "external"\nsource = "folder:../lab"'
+BALANCED = 'primary = "local.balanced_accuracy"'
+SLICES = '[slices]\nlocal = ["scanner", "age"]\n'
+COLUMNS = {"local": {"scanner": "ABCD", "age": ("40-49", "50-59")}}
+ON_SLICES = """
+[[claims]]
+says = "RandAugment helps on the other scanner"
+better = "randaugment"
+than = "none"
+metric = "local.accuracy"
+slice = { scanner = "B" }
+margin = 1.25
+[[claims]]
+says = "Blur changes nothing in the old, corrupted or not"
+better = ["none", "randaugment"]
+than = "blur"
+metric = "heavy.accuracy"
+slice = { age = "50-59" }
+expect = "no difference"
+[[claims]]
+says = "Nor where hardly anybody is"
+better = "blur"
+than = "none"
+metric = "local.accuracy"
+slice = { scanner = "D" }
+[[claims]]
+says = "Nor where nobody was tested"
+better = "blur"
+than = "none"
+metric = "local.accuracy"
+slice = { scanner = "elsewhere" }
+[[claims]]
+says = "It is surer of the young"
+better = "none"
+than = "randaugment"
+metric = "local.nll"
+slice = { age = "40-49" }
+"""
+ON_LAB = """
+[[claims]]
+says = "It helps with their scanner"
+better = "randaugment"
+than = "none"
+metric = "lab.balanced_accuracy"
+slice = { scanner = "A" }
+"""
+EFFECT_ON_SLICE = """
+[[claims]]
+says = "Blur harms on the other scanner"
+effect = "augment.blur"
+metric = "local.accuracy"
+slice = { scanner = "B" }
+expect = "no gain"
+"""
 AGAIN = ("searches", "patients", "folds", "looks", "further")
 CASES: dict[str, Callable[[Path], Pretended]] = {
     "searches": partial(Pretended, text=_study("seeds = 3\naa = true", rest=TUNE), ends=_ends),
@@ -152,7 +207,12 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
         patients={"test": 25, "val": 25},
     ),
     "folds": partial(Pretended, text=_study(f"{FOLDS}\naa = true", hidden=TWO)),
-    "looks": partial(Pretended, text=_study("aa = true"), looks=(4, 6)),
+    "looks": partial(
+        Pretended,
+        text=_study("aa = true", rest=SLICES + CLAIMS + ON_SLICES),
+        looks=(4, 6),
+        slices=COLUMNS,
+    ),
     "further": partial(
         Pretended,
         text=_study("seeds = 4\nbaseline_seeds = 7\naa = true", hidden=MICRO),
@@ -167,12 +227,14 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
     ),
     "diverged": partial(
         Pretended,
-        text=_study("seeds = 6\nbaseline_seeds = 8", rest=CLAIMS + SCORES + NEVER),
+        text=_study("seeds = 6\nbaseline_seeds = 8", rest=SLICES + CLAIMS + SCORES + NEVER + ON_SLICES),
+        slices=COLUMNS,
         ends=lambda run: "diverged" * any(_is(run, arm, *seeds) for arm, seeds in DIVERGED.items()),
     ),
     "screen": partial(
         Pretended,
-        text=_screen("seeds = 4\naa = true", data=PATIENTS, hidden=MICRO),
+        text=_screen("seeds = 4\naa = true", data=PATIENTS, hidden=f"{MICRO}\n{SLICES}") + EFFECT_ON_SLICE,
+        slices=COLUMNS,
         images={"heavy": 40},
         patients={"test": 25, "val": 25},
     ),
@@ -180,6 +242,43 @@ CASES: dict[str, Callable[[Path], Pretended]] = {
     "ladder": partial(Pretended, text=_ladder()),
     "patients over folds": partial(
         Pretended, text=_study(FOLDS, data=PATIENTS), patients={"test": 25, "val": 25}
+    ),
+    "slices": partial(
+        Pretended,
+        text=_study(
+            "seeds = 5\naa = true",
+            hidden=MICRO + LAB,
+            rest=SLICES + 'lab = ["scanner"]' + CLAIMS + ON_SLICES + ON_LAB,
+        ),
+        images={"test": 200, "heavy": 60, "lab": 90},
+        slices=COLUMNS | {"lab": {"scanner": "AX"}},
+    ),
+    "slices of patients over folds": partial(
+        Pretended,
+        text=_study(FOLDS, data=PATIENTS, rest=SLICES + ON_SLICES),
+        patients={"test": 25, "val": 25},
+        slices=COLUMNS,
+    ),
+    "slices over folds of few": partial(
+        Pretended, text=_study(f"{FOLDS}\n{BALANCED}", rest=SLICES), slices=COLUMNS
+    ),
+    "slices of few": partial(
+        Pretended,
+        text=_study(f"seeds = 5\nbaseline_seeds = 7\n{BALANCED}", rest=SLICES),
+        images={"test": 44},
+        slices=COLUMNS,
+        ends=lambda run: "diverged" * _is(run, "blur", 2),
+    ),
+    "slices, undefined": partial(
+        Pretended,
+        text=_study('seeds = 3\nprimary = "local.auc"', rest=SLICES),
+        images={"test": 16},
+        slices=COLUMNS,
+    ),
+    "slices by nats": partial(
+        Pretended,
+        text=_study('seeds = 4\nprimary = "local.nll"', rest=SLICES + ON_SLICES),
+        slices=COLUMNS,
     ),
     "few": partial(Pretended, text=_study('seeds = 3\nprimary = "local.auc"'), images={"test": 16}),
 }
@@ -227,10 +326,19 @@ def test_the_cases_have_what_they_are_there_for(made: Callable[[str], Path]) -> 
     assert "if it converges" in said["diverged"]
     assert "3 of 6 seeds diverged" in said["diverged"]
     assert "too few errors" in said["few"]
+    assert "helps, by more than 0.5 points** on *local.accuracy where scanner is B*" in said["slices"]
+    assert "not judged** on *local.accuracy where scanner is D*" in said["slices"]
+    assert "Not judged: no image of it was tested on" in said["slices"]
+    assert "| lab | scanner: A |" in said["slices"]
+    assert re.search(r"of \d+ groups", said["slices of patients over folds"])
+    assert "balanced accuracy | undefined |" not in said["slices of few"]
+    assert "auc | undefined |" in said["slices, undefined"]
+    of_few = r"\| local \| scanner: B \| 14 \| [^|]+ \| balanced accuracy \| \d+\.\d \|"
+    assert re.search(of_few, said["slices of few"])
     assert "(≥ " in said["few"]
 
 
-@pytest.mark.parametrize("name", CASES if DEEP else ["searches"])
+@pytest.mark.parametrize("name", CASES if DEEP else ["searches", "slices"])
 def test_every_altered_number_of_a_report_is_found(made: Callable[[str], Path], name: str) -> None:
     study = Study(made(name), NAME)
     sections = Report(Tables(study)).sections()
@@ -314,10 +422,46 @@ def test_a_corruption_under_another_name_is_found(changed: Callable[..., set[str
     assert {"robustness", "families", "corruptions"} <= changed("patients", _first, said=rename)
 
 
-@pytest.mark.parametrize("name", ["folds", "looks", "few", "patients"])
+@pytest.mark.parametrize("name", ["folds", "looks", "few", "patients", "slices"])
 def test_one_answer_that_is_another_is_found(changed: Callable[..., set[str]], name: str) -> None:
     wrong = changed(name, _first, said=lambda arrays: _with_labels(arrays, _turn))
     assert {"arms", "scores", "results", "claims"} <= wrong
+
+
+def _with_slices(results: Path, edit: Edit) -> None:
+    file = results / NAME / "slices.npz"
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    edit(arrays)
+    np.savez(file, **arrays)
+
+
+def test_images_of_another_scanner_are_found(made: Callable[[str], Path], tmp_path: Path) -> None:
+    def swap(arrays: dict[str, Any]) -> None:
+        codes = arrays["local/codes of scanner"]
+        codes[np.flatnonzero(codes == 1)[:3]] = 0
+
+    results = shutil.copytree(made("slices"), tmp_path / "slices")
+    _with_slices(results, swap)
+    wrong = _wrong(recompute(results, NAME))
+    assert {"slices", "claims", "prediction", "evidence", "report.md, Slices", "report.md, Claims"} <= wrong
+    assert not {"arms", "scores", "results"} & wrong
+
+
+@pytest.mark.parametrize("column", ["images", "mean", "low", "effect", "effect_high", "worst"])
+def test_a_wrong_cell_of_a_slice_is_found(made: Callable[[str], Path], tmp_path: Path, column: str) -> None:
+    tables = Tables(Study(made("slices"), NAME))
+    with (made("slices") / NAME / "tables" / "slices.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    row = next(one for one in rows if one[column])
+    row[column] = "" if column == "worst" else f"{float(row[column]) * 1.00001:.10g}"
+    path = tmp_path / "slices.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerows(rows)
+    found = check_csv(path, tables.slices)
+    assert [line.partition(":")[0] for line in found.mismatched] == [f"row {rows.index(row) + 1}, {column}"]
 
 
 @pytest.mark.parametrize("name", ["searches", "folds"])

@@ -13,7 +13,6 @@ from bench.judge.findings import ClaimRow, Finding
 from bench.judge.measure import parse
 from bench.judge.outcomes import Outcome
 from bench.judge.rulings import Ruling, Rulings, matters
-from bench.judge.settling import points
 from bench.study.file import Expectation
 from bench.study.read import Claim, Study
 
@@ -102,7 +101,7 @@ def _more(rulings: Verdicts, claim: Claim) -> str:
 
 
 def _expects(claim: Claim) -> str:
-    by = f" by {points(claim.margin / 100)}" if claim.margin else ""
+    by = f" by {claim.margin:g} point{'s' * (claim.margin != 1)}" if claim.margin else ""
     return claim.expect + by + (f" to {claim.criterion}" if claim.criterion else "")
 
 

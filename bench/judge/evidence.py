@@ -192,9 +192,13 @@ class Evidence:
     def _on_slice(self, weights: Mapping[str, float], metric: Measure) -> Contrast:
         found = len(self.images(metric))
         if found < stats.FEWEST_DISAGREEMENTS:
-            needed = f"{found} images known of it, {stats.FEWEST_DISAGREEMENTS} needed"
+            needed = f"{found} image{'s' * (found != 1)} known of it, {stats.FEWEST_DISAGREEMENTS} needed"
             return Contrast(None, reason=f"not judged: {needed}", arms=len(weights))
-        return self.part(metric).weighed(weights, replace(metric, slice=None))
+        part = self.part(metric)
+        done = [o for of in self.outcomes.values() for o in of if o.state == "done"]
+        if done and not part.rows.size(done, metric.set)[0]:
+            return Contrast(None, reason="not judged: no image of it was tested on", arms=len(weights))
+        return part.weighed(weights, replace(metric, slice=None))
 
     def _broken(self, labels: Sequence[str]) -> str:
         """What the first arm that failed by itself failed of; labels: of a pair (reference, arm)."""
@@ -264,8 +268,7 @@ class Evidence:
         if metric.kind == "gap":
             here, there = (self.rows.row(outcome, Measure("score", name)) for name in (TEST, metric.set))
             return None if here is None or there is None else float(here.mean() - there.mean())
-        row = self.rows.row(outcome, metric) if metric.kind == "score" else None
-        return None if row is None else float(row.mean())
+        return self.rows.value(outcome, metric) if metric.kind == "score" else None
 
     def _sums(
         self, cells: Cells, metric: Measure, read: Callable[[Outcome, Measure], Doubles | None] | None = None

@@ -122,7 +122,7 @@ class Together:
     delta_hidden: float
     parts: tuple[Part, ...]
     rows: tuple[PooledRow, ...]
-    """On the primary metric by their effect, best first, those without a mean last; then all others."""
+    """On the primary metric by their effect, best first, those without a mean last; then as declared."""
     claims: tuple[ClaimRow, ...]
     changes: tuple[str, ...]
     """What was not declared before the first score, a line each."""
@@ -232,11 +232,9 @@ class _Pool:
 
         def rank(row: PooledRow) -> tuple[bool, bool, float]:
             effect = row.finding.effect
-            return (
-                row.finding.metric != self.study.primary,
-                effect is None,
-                -sign * (effect.mean if effect else 0),
-            )
+            if row.finding.metric != self.study.primary:  # what is told in other units has no order
+                return True, False, 0.0
+            return False, effect is None, -sign * (effect.mean if effect else 0)
 
         yield from sorted(map(self._row, keys), key=rank)
 

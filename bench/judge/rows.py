@@ -13,7 +13,7 @@ from bench import stats
 from bench.judge.copies import Copies, Counts, count
 from bench.judge.measure import Measure
 from bench.judge.outcomes import Outcome
-from bench.metrics import per_item, right_answers
+from bench.metrics import per_item, right_answers, score_of
 from bench.plan import TEST
 from bench.registry import metrics
 from bench.store import UNREADABLE, Predictions, Store
@@ -31,6 +31,8 @@ class Rows:
         self.unreadable: dict[str, str] = {}
         """Trial → why its predictions cannot be used."""
         self._rows: dict[tuple[str, str, str], Doubles] = {}
+        self._alone: dict[tuple[str, str, str], float] = {}
+        """Scores without any interval, as where leaving an image out would leave no class."""
         self._widths: dict[tuple[str, str], int] = {}
         self._items: dict[str, NDArray[np.uint64]] = {}
         self._labels: dict[str, NDArray[np.int64]] = {}
@@ -84,6 +86,8 @@ class Rows:
             if phi is not None:
                 self._rows[id, key, score] = phi
                 self._widths[key, score] = len(phi)
+            elif not metrics[score].origin:  # of others a report has no code
+                self._alone[id, key, score] = score_of(score, said.probabilities, said.labels, classes)
 
     def _places(self, key: str, ids: NDArray[np.uint64]) -> tuple[Any, Any, Any]:
         """Different ids, where each comes first, which one each of ``ids`` is: the same in most trials."""
@@ -112,6 +116,11 @@ class Rows:
         """Items that a score of a set rests on, with folds of all of them; 0 where it has no interval."""
         keys = {o.planned.sets.get(metric.set, "") for o in trials}
         return sum(self._widths.get((key, metric.score), 0) for key in keys)
+
+    def whole(self, trials: Iterable[Outcome], metric: Measure) -> bool:
+        """Whether a score has pseudo-values on all sets of that name, with folds on those of all."""
+        keys = {key for o in trials if (key := o.planned.sets.get(metric.set, "")) in self._labels}
+        return all((key, metric.score) in self._widths for key in keys)
 
     def size(self, trials: Iterable[Outcome], name: str) -> tuple[int, int | None]:
         """Images of a set, copies counted once, and groups of them where known; with folds those of all."""
@@ -149,6 +158,14 @@ class Rows:
             shares, groups = self.by_image(outcome, metric), self._groups.get(key)
             return shares if shares is None or groups is None else stats.by_group(shares, groups)
         return self._rows.get((outcome.planned.id, key, metric.score))
+
+    def value(self, outcome: Outcome, metric: Measure) -> float | None:
+        """One trial's score on a set, which may have no interval; None where it is undefined."""
+        row = self.row(outcome, metric)
+        if row is not None:
+            return float(row.mean())
+        alone = self._alone.get((outcome.planned.id, outcome.planned.sets.get(metric.set, ""), metric.score))
+        return None if alone is None or np.isnan(alone) else alone
 
     def by_image(self, outcome: Outcome, metric: Measure) -> Doubles | None:
         """Whether a finished trial is right on each image (M,) of a set, as a score sees it; copies averaged.

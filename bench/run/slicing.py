@@ -84,7 +84,8 @@ def _unknown_values(
             yield f"a claim is on {metric}: no image has that; {did_you_mean(slice[1], sizes)}"
         elif (images := sizes[slice[1]]) < FEWEST_DISAGREEMENTS:
             needed = f"{FEWEST_DISAGREEMENTS} are needed for a verdict"
-            few.append(f"a claim on {metric} is not judged: {images} images have that, {needed}")
+            have = f"{images} images have" if images != 1 else "1 image has"
+            few.append(f"a claim on {metric} is not judged: {have} that, {needed}")
 
 
 def keep(study: Study, runs: Sequence[Run], cache: Path, store: Store) -> list[str]:

@@ -118,6 +118,24 @@ def test_a_set_that_a_study_decides_by_is_told_by_its_score(scanned: World) -> N
     assert not found["A", "better"].of.effect.few
 
 
+def test_where_a_class_has_one_image_there_are_numbers_and_no_interval(scanned: World) -> None:
+    labels = scanned.store.predictions(scanned.id("none", 0))[LOCAL_KEY].labels
+    codes = np.append(np.full(120, NO_VALUE, np.int16), np.int16(NO_VALUE))
+    codes[np.flatnonzero(labels == 0)[:1]] = codes[np.flatnonzero(labels == 1)[:20]] = 0
+    say(scanned, codes)
+    scanned.extra |= {"primary": "local.balanced_accuracy"}
+    found = told(scanned)
+    hits = {arm: right(scanned, arm)[:, codes[:-1] == 0] for arm in ("none", "better")}
+    of = labels[codes[:-1] == 0]
+    means = {arm: np.mean([of_arm[:, of == k].mean() for k in (0, 1)]) for arm, of_arm in hits.items()}
+    for arm, mean in means.items():
+        assert found["A", arm].of.value.mean == pytest.approx(mean)
+        assert found["A", arm].of.value.interval is None
+    effect = found["A", "better"].of.effect
+    assert effect.mean == pytest.approx(means["better"] - means["none"])
+    assert effect.few
+
+
 def test_seeds_that_did_not_finish_are_left_out_and_counted(scanned: World) -> None:
     scanned.diverge("better", 2)
     found = told(scanned)["A", "better"].of.value
@@ -195,6 +213,19 @@ def test_of_few_images_or_none_a_claim_is_not_judged(scanned: World) -> None:
     assert [claim.outcome for claim in document.claims] == ["not judged", "not judged"]
     details = [claim.pairs[0].detail for claim in document.claims]
     assert details == [f"not judged: {n} images known of it, 10 needed" for n in (7, 0)]
+
+
+def test_of_images_that_no_trial_was_tested_on_a_claim_is_not_judged(scanned: World) -> None:
+    one = sliced(120)
+    ids = np.append(one.ids, one.ids[-1] + np.arange(1, 21, dtype=np.uint64))
+    codes = np.append(np.zeros(121, np.int16), np.ones(20, np.int16))
+    content = slices.write({"local": Sliced(ids, {"scanner": codes}, {"scanner": ("A", "D")})})
+    write_whole(scanned.store.study_dir("tiny") / slices.FILE, content)
+    scanned.claims = (claimed(scanned, "D"),)
+    document = build(scanned.study, scanned.plan, scanned.store)
+    (finding,) = document.claims[0].pairs
+    assert (finding.verdict, finding.detail) == ("not judged", "not judged: no image of it was tested on")
+    assert {one.value for one in document.slices} == {"A"}
 
 
 def test_a_smoke_run_has_no_slices_and_claims_the_whole_set(scanned: World) -> None:

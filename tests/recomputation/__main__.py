@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import pooled
+from . import whole
 from .check import Tally, check_csv
 from .printed import check_report
 from .records import Study
@@ -15,7 +15,7 @@ from .tables import Tables
 def recompute(results: Path, name: str) -> list[Tally]:
     """Every table of a study's report, or of the page on several data sets, checked."""
     if not (results / name / "plan.json").exists():
-        return pooled.recompute(results, name)
+        return whole.recompute(results, name)
     tables = Tables(Study(results, name))
     folder = results / name
     found = [

@@ -1,23 +1,32 @@
 """What the claims of a study get: supported, refuted or inconclusive."""
 
+from typing import Protocol
+
 from .family import Family, claimed, clopper_pearson
+from .parts import metric_of
 from .records import Row, Study
 from .rows import effect, verdict
+
+Name = tuple[str, str, str]
 
 
 def claims(study: Study, family: Family) -> list[Row]:
     """A row for each claim and pair of arms."""
     rows: list[Row] = []
     for claim in study.file.get("claims", []):
-        head = {"claim": claim["says"], "metric": claim.get("metric", study.primary)}
-        head["expect"] = claim.get("expect", "better")
-        if "margin" in claim:
-            head["expect"] += f" by {claim['margin']:g} points"
+        head = {"claim": claim["says"], "metric": metric_of(study, claim), "expect": expected(claim)}
         if head["expect"] == "does not converge":
             rows.append(head | _convergence(study, claim))
         else:
             rows += [head | row for row in _pairs(study, family, claim)]
     return rows
+
+
+def expected(claim: Row) -> str:
+    """In words."""
+    margin = claim.get("margin", 0)
+    by = f" by {margin:g} point{'s' * (margin != 1)}" if margin else ""
+    return str(claim.get("expect", "better")) + by
 
 
 def _convergence(study: Study, claim: Row) -> Row:
@@ -33,24 +42,39 @@ def _convergence(study: Study, claim: Row) -> Row:
 
 
 def _pairs(study: Study, family: Family, claim: Row) -> list[Row]:
-    """By the verdicts on all its pairs: one that refutes is enough, all have to support."""
+    """A row for each pair."""
     names = claimed(study, claim)
-    answers = {family.answers(name, claim) for name in names}
-    outcome = answers.pop() if len(answers) == 1 else "refuted" if "refuted" in answers else "inconclusive"
-    if outcome == "supported" and claim.get("expect") == "no gain" and study.mirrored_once:
-        outcome += _more(family, names)
+    said = outcome(family, names, claim, told_more=study.mirrored_once)
     rows = []
     for name in names:
         found = family.verdict(name)
-        row = {"outcome": outcome, "arm": name[0], "reference": name[1]}
+        row = {"outcome": said, "arm": name[0], "reference": name[1]}
         rows.append(row | effect("effect", found.comparison, found.level, stem="") | verdict(found))
     return rows
 
 
-def _more(family: Family, names: list[tuple[str, str, str]]) -> str:
-    """What else holds where no gain was expected: that there is a loss."""
-    losses = [name for name in names if family.side(name, 0.0, strict=True) < 0]
-    if not losses:
-        return ""
+class Judged(Protocol):
+    """Comparisons with verdicts: of a study, or means over several."""
+
+    def answers(self, name: Name, claim: Row) -> str:
+        """What one says of a claim."""
+
+    def side(self, name: Name, cut: float | str, strict: bool) -> int:
+        """1 above a cut of its benefit, −1 below, 0 undecided."""
+
+    def word(self, name: Name) -> str:
+        """Its verdict."""
+
+
+def outcome(judged: Judged, names: list[Name], claim: Row, told_more: bool = True) -> str:
+    """By the verdicts on all its pairs: one that refutes is enough, all have to support.
+
+    told_more  where no gain was expected, what else holds: that there is a loss
+    """
+    answers = {judged.answers(name, claim) for name in names}
+    said = answers.pop() if len(answers) == 1 else "refuted" if "refuted" in answers else "inconclusive"
+    losses = [name for name in names if judged.side(name, 0.0, strict=True) < 0]
+    if said != "supported" or claim.get("expect") != "no gain" or not told_more or not losses:
+        return said
     where = f" in {len(losses)} of {len(names)} pairs" if len(losses) < len(names) else ""
-    return f", and more: {family.verdict(losses[0]).word}{where}"
+    return f"{said}, and more: {judged.word(losses[0])}{where}"

@@ -3,27 +3,24 @@
 from collections.abc import Callable
 
 from .comparisons import UNITS
+from .parts import whole_and_slice
 from .printed import NOTHING, Cell, Columns, Text, text
 from .records import Row
 
 
 def number(key: str, times: float = 1.0) -> Callable[[Row], Cell]:
-    return lambda row: (
-        None if row[key] is None else text("{}" + _of(row, key, f"{key}_seeds"), times * row[key])
-    )
+    return lambda row: None if row[key] is None else text("{}" + of_seeds(row, key), times * row[key])
 
 
 def spread(key: str, times: float = 100.0) -> Callable[[Row], Cell]:
     """A mean and its standard deviation."""
-    return lambda row: text(
-        "{} sd {}" + _of(row, key, f"{key}_seeds"), times * row[key], times * row[f"{key}_sd"]
-    )
+    return lambda row: text("{} sd {}" + of_seeds(row, key), times * row[key], times * row[f"{key}_sd"])
 
 
-def _of(row: Row, key: str, seeds: str) -> str:
+def of_seeds(row: Row, key: str, seeds: str | None = None) -> str:
     """Of how many of the planned seeds a mean is, where some did not finish."""
     planned = row.get(f"{key}_planned", row.get("planned"))
-    there = row.get(seeds)
+    there = row.get(seeds or f"{key}_seeds")
     return f" ({there}/{planned})" if planned and there and there < planned else ""
 
 
@@ -37,7 +34,7 @@ def halved(
     least = 0.0 if one_sided else -1.0
 
     def cell(row: Row) -> Cell:
-        of = _of(row, key, low.removesuffix("low") + "seeds")
+        of = of_seeds(row, key, low.removesuffix("low") + "seeds")
         if one_sided and row[high] == 1.0:
             return text("{} (≥ {})" + of, times * row[key], times * row[low])
         if row[low] is None:
@@ -143,7 +140,7 @@ def of_new_runs(row: Row) -> Cell:
     ends = [row[name] for name in ("new_runs", "new_runs_low", "new_runs_high")]
     if row["metric"].startswith("cost."):
         return text("×{} [{}, {}]", *ends)
-    times = 1 if row["metric"].partition(".")[2] in UNITS else 100
+    times = 1 if whole_and_slice(row["metric"])[0].partition(".")[2] in UNITS else 100
     return text("{} [{}, {}]", *(times * end for end in ends))
 
 

@@ -2,15 +2,16 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .formulas import LEVEL, Effect, brown_forsythe, paired
 from .further import with_further
+from .parts import View, there, view, whole_and_slice, withheld
 from .records import LOCAL, Study, Trial
-from .replicates import FEW, Rows, apart, differing, effect, ended, gap_effect, replicates
+from .replicates import FEW, Rows, differing, effect, ended, gap_effect, minus, replicates
 
 FEWEST = 3  # seeds, for a verdict
 COLLAPSES = "some seeds learned, some hardly: no interval covers a rare collapse"
@@ -47,6 +48,8 @@ class Comparison:
     """Some seeds of one of the two learned, some hardly."""
     spreads: tuple[float, float] | None = None
     p_spread: float = 1.0
+    withheld: str = ""
+    """Why it is not even compared."""
 
     def p(self, cut: float, printed: bool = False) -> float:
         """For "the benefit is `cut`"; by what decides, or by the interval as it is printed."""
@@ -64,6 +67,8 @@ class Comparison:
     @property
     def reason(self) -> str:
         """Why there is no verdict; empty where there may be one."""
+        if self.withheld:
+            return self.withheld
         if self.seeds < FEWEST:
             return f"{self.seeds} common seed{'s' * (self.seeds != 1)}, {FEWEST} needed"
         if self.spreads is not None:
@@ -100,7 +105,7 @@ class Comparison:
     @property
     def unit(self) -> str:
         """What differences are told in: points, ratio, nats."""
-        kind, _, what = self.metric.partition(".")
+        kind, _, what = whole_and_slice(self.metric)[0].partition(".")
         return "ratio" if kind == "cost" else "points" if kind == "gap" else UNITS.get(what, "points")
 
 
@@ -162,28 +167,31 @@ def on_score(
     second: Sequence[Trial],
     name: str,
     score: str,
-    view: Callable[[Trial], Trial] = lambda trial: trial,
+    seen: View = lambda trial: trial,
 ) -> Comparison:
     """Of trials of one seed each, a score on a set.
 
-    view  what of each trial is looked at
+    seen  what of each trial is looked at
     """
     found = troubled(study, Comparison("", "", f"{name}.{score}", 0), first, second)
     if score in UNITS:  # nothing is known to be chance
         first, second = done(first, second)
+    some = there(study, first, name, seen)
+    first, second = ([one for one, has in zip(side, some, strict=True) if has] for side in (first, second))
     found = replace(found, seeds=replicates(study, first))
     if not first:
         return found
 
     def read(trials: Sequence[Trial]) -> Rows:
-        return ended(study, [view(trial) for trial in trials], name, score)
+        return ended(study, [seen(trial) for trial in trials], name, score)
 
-    of_pairs = effect(study, first, apart(read(first), read(second)), name)
-    of = of_pairs and with_further(study, first, second, read, of_pairs)
+    of_pairs = effect(study, first, minus(read(first), read(second)), name)
+    further = [one for one in study.further if one.done or score not in UNITS]
+    of = of_pairs and with_further(study, (first, second), further, read, of_pairs)
     lost = any(not one.done for one in (*first, *second, *_further(study, first, second)))
     first, second = done(first, second)
-    finished = effect(study, first, apart(read(first), read(second)), name)
-    first, second = ([view(trial) for trial in trials] for trials in (first, second))
+    finished = effect(study, first, minus(read(first), read(second)), name)
+    first, second = ([seen(trial) for trial in trials] for trials in (first, second))
     return replace(
         found,
         effect=of,
@@ -234,8 +242,12 @@ def compare(study: Study, arm: str, reference: str, metric: str, look: int | Non
         if not first:
             return both
         read = functools.partial(ended, study)
-        local, hidden = (apart(read(every[0], name), read(every[1], name)) for name in (LOCAL, what))
+        local, hidden = (minus(read(every[0], name), read(every[1], name)) for name in (LOCAL, what))
         counts = (differing(first, second, name) for name in (LOCAL, what))
         found = gap_effect(study, every[0], local, hidden, what)
         return replace(both, effect=found, differing=sum(counts), item=_item(first, what))
-    return replace(on_score(study, *every, kind, what), arm=arm, reference=reference, metric=metric)
+    if why := withheld(study, metric):
+        return Comparison(arm, reference, metric, 0, withheld=why)
+    what = whole_and_slice(what)[0]
+    found = on_score(study, *every, kind, what, view(study, metric))
+    return replace(found, arm=arm, reference=reference, metric=metric)

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import screens, settings
 from .comparisons import Comparison, difference, ended_pairs, on_score
+from .parts import Part
 from .records import LOCAL, Answers, Row, Study, Trial
 from .rows import effect, mean
 from .scores import recalls, right
@@ -113,8 +114,12 @@ def unseen(study: Study, arm: str, reference: str, name: str) -> tuple[int, int,
     if not families:
         return 0, len(taken.families), None
 
+    def chosen(answers: Answers) -> np.ndarray:
+        assert answers.conditions is not None
+        return np.array([one.partition("/")[0] in families for one in answers.conditions])
+
     def view(trial: Trial) -> Trial:
-        return _part(trial, name, families)
+        return Part(trial, name, chosen)
 
     rest = screens.compare(study, (arm, reference, f"{name}.accuracy"), view=view)
     if rest is None:
@@ -127,29 +132,6 @@ def both(study: Study, arm: str, reference: str, name: str) -> tuple[Comparison,
     """The difference on all families, and on those that neither arm trains with."""
     found = unseen(study, arm, reference, name)
     return difference(study, arm, reference, name), found[2] if found else None
-
-
-class _Part(Trial):
-    """A trial of which a set has some families alone."""
-
-    def __init__(self, whole: Trial, name: str, families: list[str]) -> None:
-        self.__dict__ |= {key: value for key, value in vars(whole).items() if key not in ("rows", "_answers")}
-        self.rows, self._answers, self._whole = {}, {}, whole
-        self._key, self._families = self.keys[name], families
-
-    def answers(self, key: str) -> Answers:
-        if key != self._key:
-            return self._whole.answers(key)
-        if key not in self._answers:
-            answers = self._whole.answers(key)
-            assert answers.conditions is not None
-            of = [one.partition("/")[0] in self._families for one in answers.conditions]
-            self._answers[key] = answers.of(np.array(of))
-        return self._answers[key]
-
-
-def _part(trial: Trial, name: str, families: list[str]) -> Trial:
-    return _Part(trial, name, families)
 
 
 def _parts(name: str) -> list[str]:

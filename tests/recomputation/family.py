@@ -1,6 +1,7 @@
 """The declared comparisons of a study, judged together: Holm at each cut, verdicts, what claims get."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -11,6 +12,7 @@ from scipy import stats
 from . import screens
 from .comparisons import Comparison, compare
 from .formulas import LEVEL, MOST_TIMES, POWER, fewest, holm
+from .parts import metric_of, view
 from .records import Study
 from .replicates import items
 from .sharing import shared
@@ -53,7 +55,7 @@ def claimed(study: Study, claim: dict[str, Any]) -> list[tuple[str, str, str]]:
         return []
     if "effect" in claim or "over" in claim:
         return screens.claimed(study, claim)
-    metric = claim.get("metric", study.primary)
+    metric = metric_of(study, claim)
     return [
         (arm, other, metric)
         for other in named(claim["than"])
@@ -152,7 +154,7 @@ class Family:
 
     @staticmethod
     def _has(member: Comparison, cut: float | str) -> bool:
-        return not isinstance(cut, str) or member.delta is not None
+        return cut == 0 or member.delta is not None
 
     @staticmethod
     def _cut(member: Comparison, cut: float | str) -> float:
@@ -181,6 +183,8 @@ class Family:
         zero, above, below = (self.side(name, cut, strict) for cut in (0.0, "delta", "-delta"))
         if unstable(member, zero):
             return self._unstable(member)
+        if member.withheld:
+            return "not judged"
         if member.reason:
             return "inconclusive" if member.seeds else "not run yet"
         kind = member.metric.partition(".")[0]
@@ -248,37 +252,13 @@ class Family:
         return None
 
     def answers(self, name: tuple[str, str, str], claim: dict[str, Any]) -> str:
-        """What this pair says of a claim: supported, refuted or inconclusive."""
-        zero, above, below = (self.side(name, cut, True) for cut in (0.0, "delta", "-delta"))
-        expect, margin = claim.get("expect", "better"), claim.get("margin", 0.0) / 100
-        if unstable(self.comparison(name), zero):
+        """What this pair says of a claim: supported, refuted, inconclusive or not judged."""
+        one = self.comparison(name)
+        if one.withheld or (needs_delta(claim) and one.delta is None):
+            return "not judged"
+        if unstable(one, self.side(name, 0.0, True)):
             return "inconclusive"
-        if expect == "no gain":
-            return (
-                "supported"
-                if above < 0 or zero < 0
-                else "refuted"
-                if above > 0 and zero > 0
-                else "inconclusive"
-            )
-        if expect == "no difference":
-            return (
-                "supported"
-                if above < 0 < below
-                else "refuted"
-                if (above > 0 and zero > 0) or (below < 0 and zero < 0)
-                else "inconclusive"
-            )
-        if margin:
-            over = self.side(name, margin, True)
-            return (
-                "supported"
-                if over > 0 and zero > 0
-                else "refuted"
-                if over < 0 or zero < 0
-                else "inconclusive"
-            )
-        return "supported" if zero > 0 else "refuted" if zero < 0 or above < 0 else "inconclusive"
+        return answer(claim, lambda cut: self.side(name, cut, True))
 
     def detail(self, member: Comparison) -> str:
         """What this noise lets be found, and how many seeds would find more."""
@@ -334,14 +314,35 @@ class Family:
     def more(self, member: Comparison, times: float) -> str:
         """So many times the items of a set, in words."""
         kind, _, name = member.metric.partition(".")
-        name = name if kind == "gap" else kind
-        every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
+        name, seen = name if kind == "gap" else kind, view(self.study, member.metric)
+        every = [seen(trial) for trials in self.study.arms.values() for trial in trials if trial.done]
         called = self.study.grouped(name) or "images"
         if kind == "gap":
             many = f"{times:.2g}" if times < 10 else two_digits(math.ceil(times))
             return f"{many} times as many {called} of both sets"
         further = two_digits(math.ceil(items(every, name) * (times - 1)))
         return f"{further} more {'test ' if called == 'images' else ''}{called}"
+
+
+def needs_delta(claim: dict[str, Any]) -> bool:
+    """Whether only a metric that has one can bear it out."""
+    return bool(claim.get("margin")) or claim.get("expect") in ("no gain", "no difference", "flat")
+
+
+def answer(claim: dict[str, Any], side: Callable[[float | str], int]) -> str:
+    """What a comparison says of a claim, by the side of each cut that it is seen on."""
+    zero, above, below = (side(cut) for cut in (0.0, "delta", "-delta"))
+    expect, margin = claim.get("expect", "better"), claim.get("margin", 0.0) / 100
+    if expect == "no gain":
+        supported, refuted = above < 0 or zero < 0, above > 0 and zero > 0
+    elif expect in ("no difference", "flat"):
+        supported, refuted = above < 0 < below, (above > 0 and zero > 0) or (below < 0 and zero < 0)
+    elif margin:
+        over = side(margin)
+        supported, refuted = over > 0 and zero > 0, over < 0 or zero < 0
+    else:
+        supported, refuted = zero > 0, zero < 0 or above < 0
+    return "supported" if supported else "refuted" if refuted else "inconclusive"
 
 
 def two_digits(count: int) -> str:

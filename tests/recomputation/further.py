@@ -13,14 +13,18 @@ Read = Callable[[Sequence[Trial]], Rows]
 
 
 def with_further(
-    study: Study, first: Sequence[Trial], second: Sequence[Trial], read: Read, plain: Effect
+    study: Study, pairs: Sequence[Sequence[Trial]], further: Sequence[Trial], read: Read, plain: Effect
 ) -> Effect:
-    """A difference of pairs, by all seeds of the baseline where it is one of the two."""
-    sides = [trials[0] in study.arms[study.baseline] for trials in (first, second)]
-    if not study.further or not any(sides):
+    """A difference of pairs, by all seeds of the baseline where it is one of the two.
+
+    further  those seeds of it that no pair has and that have a score
+    """
+    first, second = pairs
+    sides = [trials[0] in study.arms[study.baseline] for trials in pairs]
+    if not further or not any(sides):
         return plain
     arm, base = (second, first) if sides[0] else (first, second)
-    known = [read(arm), read(base), read([*base, *study.further])]
+    known = [read(arm), read(base), read([*base, *further])]
     if any(rows is None for rows in known):
         return plain
     a, b, every = (np.array(rows) for rows in known)

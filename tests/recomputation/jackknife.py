@@ -33,11 +33,13 @@ def per_item(answers: Answers, score: str) -> np.ndarray | None:
         raise NotImplementedError(f"an interval of {score}")
     items, place = np.unique(answers.items, return_inverse=True)
     M = len(items)
+    theta = SCORERS[score](answers)
+    if M == 1 and score in MEANS:  # a single group has no other to be left out from
+        return np.array([theta])
     if score not in MEANS:
         held = [len(np.unique(place[answers.labels == k])) for k in np.unique(answers.labels)]
         if min(held) < 2 or len(held) < 2:
             return None
-    theta = SCORERS[score](answers)
     without = _without(answers, place, SCORERS[score], score in BY_ANSWER)
     values = M * theta - (M - 1) * without
     return np.asarray(values - values.mean() + theta)

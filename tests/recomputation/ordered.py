@@ -7,6 +7,7 @@ import numpy as np
 
 from .comparisons import LOWER
 from .formulas import Effect, two_way
+from .parts import metric_of, whole_and_slice
 from .records import Row, Study
 from .replicates import rows as rows_of
 
@@ -66,9 +67,10 @@ def lines(study: Study) -> dict[tuple[str, str], dict[str, float]]:
 
 def claimed(study: Study, claim: Row) -> tuple[str, str, str]:
     """What a claim over levels compares: the end that is expected to be better first."""
-    metric = claim.get("metric", study.primary)
+    metric = metric_of(study, claim)
     end, start = _sides(claim["over"])
-    better_is_less = metric.partition(".")[2] in LOWER or metric.partition(".")[0] in ("gap", "cost")
+    kind, _, score = whole_and_slice(metric)[0].partition(".")
+    better_is_less = score in LOWER or kind in ("gap", "cost")
     turned = (claim["expect"] == "falls") != better_is_less
     return (start, end, metric) if turned else (end, start, metric)
 
@@ -78,8 +80,8 @@ def _sides(wanted: str | Sequence[str]) -> tuple[str, str]:
     return f"{name}, end of its line", f"{name}, start of its line"
 
 
-def _better(one: Effect, apart: np.ndarray, count: int, alpha: float) -> bool:
-    told = int((np.abs(apart) > 1e-9).any(axis=0).sum()) >= FEW
+def _better(one: Effect, by_image: np.ndarray, count: int, alpha: float) -> bool:
+    told = int((np.abs(by_image) > 1e-9).any(axis=0).sum()) >= FEW
     return told and one.mean > 0 and one.p(0.0) * (count - 1) < alpha
 
 

@@ -9,6 +9,7 @@ from . import screens
 from .comparisons import Comparison, cost, pairs
 from .family import Family, claimed
 from .formulas import LEVEL
+from .parts import view, whole_and_slice
 from .records import LOCAL, Row, Study, Trial
 from .replicates import rows
 
@@ -16,9 +17,10 @@ FEWEST = 5  # seeds, for a prediction
 GRID = 281
 
 
-def own_values(trials: list[Trial], metric: str) -> list[float]:
+def own_values(study: Study, trials: list[Trial], metric: str) -> list[float]:
     """What each trial is compared by; of a cost its logarithm."""
-    kind, _, what = metric.partition(".")
+    trials = [*map(view(study, metric), trials)]
+    kind, _, what = whole_and_slice(metric)[0].partition(".")
     if kind == "cost":
         return [math.log(cost(trial, what)) for trial in trials]
     found = rows(trials, LOCAL if kind == "gap" else kind, "accuracy" if kind == "gap" else what)
@@ -45,7 +47,7 @@ def new_runs(study: Study, one: Comparison, look: int | None = None) -> tuple[fl
     if one.seeds < FEWEST:
         return f"{one.seeds} common seeds, {FEWEST} needed"
     single = [
-        float(np.var(own_values(trials, one.metric), ddof=1))
+        float(np.var(own_values(study, trials, one.metric), ddof=1))
         for trials in pairs(study, one.arm, one.reference, first=look)
     ]
     variance = sum(single) + one.effect.variance
@@ -101,7 +103,7 @@ def evidence(study: Study, family: Family, order: list[str]) -> list[Row]:
         single = not study.folds and name[:2] not in screens.sides(study)
         both = pairs(study, one.arm, one.reference, first=family.seen(name)) if single else ([], [])
         if single and len(both[0]) == one.seeds:
-            a, b = (np.array(own_values(trials, one.metric)) for trials in both)
+            a, b = (np.array(own_values(study, trials, one.metric)) for trials in both)
             correlation = float(np.corrcoef(a, b)[0, 1])
         row: Row = {"arm": name[0], "reference": name[1], "metric": name[2]}
         row["seeds"] = family.verdict(name).comparison.seeds

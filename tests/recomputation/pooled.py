@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from .check import Tally, check_csv
+from .claims import expected, outcome
 from .comparisons import Comparison
-from .family import WORDS, Family, mirrored, points
+from .family import WORDS, Family, answer, claimed, mirrored, needs_delta, points
 from .formulas import LEVEL, holm
-from .records import Study
+from .parts import metric_of
+from .records import Row, Study
+from .rows import effect, verdict
 
 FEWEST = 3
 Name = tuple[str, str, str]
@@ -59,12 +61,9 @@ class Pooled:
     """The page, as its tables are to be."""
 
     def __init__(self, results: Path, name: str) -> None:
+        self.name = name
         self.file: dict[str, Any] = tomllib.loads((results / name / "study.toml").read_text())
         self.parts = {one: Study(results, f"{name}@{one}") for one in self.file["datasets"]}
-        for one, study in self.parts.items():
-            own = self.file["datasets"][one]
-            study.file = self.file | {"data": self.file.get("data", {}) | own}
-            study.file["hidden"] = self.file.get("hidden", {}) | own.get("hidden", {})
         self.families = {one: Family(study) for one, study in self.parts.items()}
         self.first = next(iter(self.parts.values()))
 
@@ -80,8 +79,13 @@ class Pooled:
         return {one: family.comparison(name) for one, family in self.families.items()}
 
     def missing(self, name: Name) -> dict[str, str]:
-        found = {one: member.reason for one, member in self.of_sets(name).items()}
+        """Data set → why it tells no difference."""
+        found = {one: self.why_not(member) for one, member in self.of_sets(name).items()}
         return {one: reason for one, reason in found.items() if reason}
+
+    @staticmethod
+    def why_not(member: Comparison) -> str:
+        return member.reason or ("has no standard error" if member.effect is None else "")
 
     @cached_property
     def means(self) -> dict[Name, Mean | None]:
@@ -95,83 +99,141 @@ class Pooled:
             found[name] = None if lacks else over([effect.mean for effect in known], variances)
         return found
 
-    def side(self, name: Name, cut: float | None, strict: bool) -> int:
-        """1 above a cut of the benefit, −1 below, 0 undecided; by Holm, or by the interval alone."""
-        mean = self.means[name]
-        if mean is None or cut is None:
+    def mean(self, name: Name) -> Mean | None:
+        """Told from the side that is asked for."""
+        if name in self.means:
+            return self.means[name]
+        other = self.means[mirrored(name)]
+        return other and replace(other, mean=-other.mean)
+
+    def side(self, name: Name, cut: float | str, strict: bool) -> int:
+        """1 above a cut of the benefit, −1 below, 0 undecided; by Holm, or by the interval alone.
+
+        cut  a number, or `delta` and `-delta`, each comparison's own
+        """
+        if name not in self.means:
+            opposite = -cut if not isinstance(cut, str) else {"delta": "-delta", "-delta": "delta"}[cut]
+            return -self.side(mirrored(name), opposite, strict)
+        mean, where = self.means[name], self._cut(name, cut)
+        if mean is None or where is None:
             return 0
         level = LEVEL / (2 if strict and len(self.parts) <= FEWEST else 1)
-        raw = {one: self._p(one, cut) for one in self.names}
-        adjusted = dict(zip(raw, holm(list(raw.values())), strict=True)) if strict else raw
-        if adjusted[name] >= level:
+        if (self._adjusted(cut)[name] if strict else self._p(name, cut)) >= level:
             return 0
-        return 1 if self._sign(name) * mean.mean > cut else -1
+        return 1 if self._sign(name) * mean.mean > where else -1
 
-    def _p(self, name: Name, cut: float) -> float:
-        mean = self.means[name]
-        return 1.0 if mean is None else replace(mean, mean=self._sign(name) * mean.mean).p(cut)
+    def _adjusted(self, cut: float | str) -> dict[Name, float]:
+        """By Holm; seconds count among themselves, and for all others with p = 1."""
+        p = {name: self._p(name, cut) for name in self.names}
+        timed = {name: name[2] == "cost.seconds" for name in self.names}
+        every = holm([*p.values()])
+        others = holm([1.0 if timed[name] else p[name] for name in self.names])
+        found = zip(self.names, every, others, strict=True)
+        return {name: a if timed[name] else b for name, a, b in found}
+
+    def _cut(self, name: Name, cut: float | str) -> float | None:
+        delta = self.example(name).delta
+        if not isinstance(cut, str):
+            return cut if cut == 0 or delta is not None else None
+        return delta if cut == "delta" or delta is None else -delta
+
+    def _p(self, name: Name, cut: float | str) -> float:
+        mean, where = self.means[name], self._cut(name, cut)
+        if mean is None or where is None:
+            return 1.0
+        return replace(mean, mean=self._sign(name) * mean.mean).p(where)
+
+    def example(self, name: Name) -> Comparison:
+        """The comparison on the first data set."""
+        return next(iter(self.of_sets(name).values()))
 
     def _sign(self, name: Name) -> int:
-        return next(iter(self.of_sets(name).values())).sign
+        return self.example(name).sign
+
+    def lost(self, name: Name) -> tuple[int, int]:
+        """Seeds that diverged in the arm, and in the reference, on all data sets that tell a difference."""
+        told = [member for one, member in self.of_sets(name).items() if one not in self.missing(name)]
+        return sum(member.diverged[0] for member in told), sum(member.diverged[1] for member in told)
+
+    def unstable(self, name: Name) -> bool:
+        mine, theirs = self.lost(name)
+        zero = self.side(name, 0.0, strict=True)
+        against = (zero < 0 and mine > theirs) or (zero > 0 and mine < theirs)
+        return bool(mine or theirs) and not against
 
     def word(self, name: Name, strict: bool = True) -> str:
         """The verdict."""
-        delta = next(iter(self.of_sets(name).values())).delta
-        zero, above = self.side(name, 0.0, strict), self.side(name, delta, strict)
-        below = self.side(name, -delta if delta else None, strict)
-        kind = name[2].partition(".")[0]
-        words = WORDS.get(kind) or WORDS.get(name[2])
+        if self.unstable(name):
+            mine, theirs = self.lost(name)
+            return f"unstable ({mine} diverged, of the reference {theirs})"
+        if self.mean(name) is None:
+            return "no mean"
+        zero, above, below = (self.side(name, cut, strict) for cut in (0.0, "delta", "-delta"))
+        words = WORDS.get(name[2].partition(".")[0]) or WORDS.get(name[2])
         if words and zero:
             return words[zero < 0]
         if zero < 0:
             return "harmful"
         if zero > 0:
-            return (
-                f"helps, by more than {points(delta or 0)}"
-                if above > 0
-                else "helps" + ", small" * (above < 0)
-            )
+            more = f", by more than {points(self.example(name).delta or 0)}"
+            return "helps" + (more if above > 0 else ", small" * (above < 0))
         if above < 0:
             return "equivalent" if below > 0 else "no gain"
         return "inconclusive"
 
+    def dagger(self, name: Name) -> bool:
+        """Whether the interval alone would say more."""
+        return not self.unstable(name) and self.word(name) != self.word(name, strict=False)
+
+    def answers(self, name: Name, claim: dict[str, Any]) -> str:
+        """What a mean says of a claim."""
+        if needs_delta(claim) and self.example(name).delta is None:
+            return "not judged"
+        if self.unstable(name):
+            return "inconclusive"
+        return answer(claim, lambda cut: self.side(name, cut, strict=True))
+
     def rows(self) -> list[Name]:
-        """In the order of the page."""
+        """On the primary metric by their effect, best first, those without a mean last; then as declared."""
         primary, first = self.first.primary, self.first.baseline
 
         def rank(name: Name) -> tuple[bool, bool, float]:
             mean = self.means[name]
-            return name[2] != primary, mean is None, -self._sign(name) * mean.mean if mean else 0.0
+            if name[2] != primary:
+                return True, False, 0.0
+            return False, mean is None, -self._sign(name) * mean.mean if mean else 0.0
 
         assert all(name[1] == first for name in self.names if name[2] == primary), (
             "designs are not covered here"
         )
         return sorted(self.names, key=rank)
 
-    def pooled(self) -> list[dict[str, Any]]:
-        rows = []
-        for name in self.rows():
-            mean, of = self.means[name], len(self.parts)
-            ends = [mean.mean, *mean.ends(), *mean.ends(mean.tau)] if mean else [None] * 5
-            row = dict(zip(("effect", "low", "high", "new_set_low", "new_set_high"), ends, strict=True))
-            row |= {"arm": name[0], "reference": name[1], "metric": name[2], "new_set": row["effect"]}
-            row |= {"between": mean and mean.tau, "inconsistency": mean and mean.inconsistency}
-            row |= {"sets": f"{of - len(self.missing(name))} of {of}", "if_converges": "no"}
-            word = self.word(name) if mean else "no mean"
-            row |= {"detail": self.detail(name, word)}
-            dagger = bool(mean) and word != self.word(name, strict=False)
-            rows.append(row | {"verdict": word, "dagger": "yes" if dagger else "no"})
-        return rows
+    def row(self, name: Name) -> Row:
+        """A mean, with its verdict."""
+        mean, of = self.mean(name), len(self.parts)
+        unit = self.example(name).unit
+        ends = [mean.mean, *mean.ends(), *mean.ends(mean.tau)] if mean else [None] * 5
+        if unit == "ratio" and mean:
+            ends = [math.exp(end) for end in ends if end is not None]
+        row = dict(zip(("effect", "low", "high", "new_set_low", "new_set_high"), ends, strict=True))
+        row |= {"arm": name[0], "reference": name[1], "metric": name[2], "new_set": row["effect"]}
+        row |= {"between": mean.tau if mean and unit == "points" else None, "unit": unit}
+        row |= {"inconsistency": mean and mean.inconsistency, "known": of - len(self.missing(name))}
+        row |= {"sets": f"{row['known']} of {of}", "if_converges": "no", "detail": self.detail(name)}
+        return row | {"verdict": self.word(name), "dagger": "yes" if self.dagger(name) else "no"}
 
-    def detail(self, name: Name, word: str) -> str:
+    def pooled(self) -> list[Row]:
+        return [self.row(name) for name in self.rows()]
+
+    def detail(self, name: Name) -> str:
         """Why there is no mean, or what would make it narrower."""
-        mean, missing, of = self.means[name], self.missing(name), len(self.parts)
+        mean, missing, of = self.mean(name), self.missing(name), len(self.parts)
         if missing:
             why = "; ".join(f"{one}: {reason}" for one, reason in missing.items())
             return f"{of - len(missing)} of {of} data sets; {why}"
         if mean is None:
             return f"{of} data sets, {FEWEST} needed: fewer say nothing of how data sets differ"
-        if word != "inconclusive":
+        if self.word(name) != "inconclusive":
             return ""
         effects = [member.effect for member in self.of_sets(name).values() if member.effect]
         within = 1 / sum(1 / (effect.by or effect).variance for effect in effects)
@@ -179,42 +241,37 @@ class Pooled:
             return "most of its width is noise within data sets: more seeds, or images, would narrow it"
         return "most of its width is how data sets differ: more of them would narrow it, more seeds hardly"
 
-    def datasets(self) -> list[dict[str, Any]]:
+    def datasets(self) -> list[Row]:
         rows = []
         for name in self.rows():
-            mean = self.means[name]
+            mean = self.mean(name)
             weights = mean.weights if mean else [None] * len(self.parts)
             for (one, member), weight in zip(self.of_sets(name).items(), weights, strict=True):
-                family = self.families[one]
-                effect, said = member.effect, family.verdict(name)
-                ends = effect.ends() if effect else (None, None)
-                row = {
-                    "arm": name[0],
-                    "reference": name[1],
-                    "metric": name[2],
-                    "dataset": one,
-                    "weight": weight,
-                }
-                row |= {
-                    "effect": effect and effect.mean,
-                    "low": ends[0],
-                    "high": ends[1],
-                    "seeds": member.seeds,
-                }
-                row |= {
-                    "verdict": said.word,
-                    "why_not": member.reason,
-                    "dagger": "yes" if said.dagger else "no",
-                }
-                rows.append(row | {"if_converges": "no"})
+                found = self.families[one].verdict(name)
+                row: Row = {"arm": name[0], "reference": name[1], "metric": name[2], "dataset": one}
+                row |= effect("effect", found.comparison, found.level, stem="") | verdict(found)
+                row |= {"weight": weight, "seeds": found.comparison.seeds, "unit": member.unit}
+                rows.append(row | {"why_not": self.why_not(member) or None})
         return rows
 
-    def sets(self) -> list[dict[str, Any]]:
+    def sets(self) -> list[Row]:
         name, rows = self.first.primary_set, []
         for one, study in self.parts.items():
             row = {"name": one, "study": study.name, "source": study.file["data"]["source"]}
-            rows.append(row | {"trials": _ended(study), "images": f"{len(_answers(study, name).labels):,}"})
+            rows.append(row | {"trials": _ended(study), "images": _images(study, name)})
         return rows
+
+    def claims(self) -> list[Row]:
+        """Outcome of each claim on the means, with the comparisons that it is about."""
+        found = []
+        for claim in self.file.get("claims", []):
+            head = {"claim": claim["says"], "metric": metric_of(self.first, claim), "expect": expected(claim)}
+            names = claimed(self.first, claim)
+            alone = claim.get("expect") == "does not converge"
+            said = "not judged" if alone else outcome(self, names, claim)
+            found.append(head | {"metric": "converged" if alone else head["metric"], "outcome": said})
+            found[-1] |= {"names": names, "needs": needs_delta(claim)}
+        return found
 
 
 def _ended(study: Study) -> str:
@@ -222,13 +279,10 @@ def _ended(study: Study) -> str:
     return f"{sum(trial.done or trial.diverged for trial in every)}/{len(every)}"
 
 
-def _answers(study: Study, name: str) -> Any:
-    trial = study.finished(study.baseline)[0]
-    return trial.answers(trial.keys[name])
-
-
-def recompute(results: Path, name: str) -> list[Tally]:
-    """Every table of a page on several data sets, checked."""
-    page = Pooled(results, name)
-    tables = {"pooled": page.pooled, "datasets": page.datasets, "parts": page.sets}
-    return [check_csv(results / name / "tables" / f"{key}.csv", rows) for key, rows in tables.items()]
+def _images(study: Study, name: str) -> str:
+    """Different ones of a set, and of how many groups they are."""
+    every = [trial for arm in study.arms for trial in study.finished(arm)]
+    answers = [trial.answers(key) for key, trial in {trial.keys[name]: trial for trial in every}.items()]
+    counted = f"{sum(len(np.unique(one.ids)) for one in answers):,}"
+    known = [len(np.unique(one.groups)) for one in answers if one.groups is not None]
+    return f"{counted} of {sum(known):,} groups" if known else counted

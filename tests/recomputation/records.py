@@ -55,6 +55,8 @@ class Trial:
         self._answers: dict[str, Answers] = {}
         self.rows: dict[tuple[str, str], np.ndarray | None] = {}
         """What has been worked out of it: key of a set, score → a number for each item."""
+        self.parts: dict[Any, Trial] = {}
+        """The trial as it looks on some images alone, by which these are."""
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -139,6 +141,10 @@ class Study:
         self.name = name
         self.folder = results / name
         self.file: dict[str, Any] = tomllib.loads((self.folder / "study.toml").read_text())
+        if "@" in name:  # one of the data sets of a file
+            own = self.file["datasets"][name.partition("@")[2]]
+            parts = {"data": own, "hidden": own.get("hidden", {})}
+            self.file |= {key: self.file.get(key, {}) | part for key, part in parts.items()}
         self.plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
         trials = results / "trials"
         self.arms = self._arms(trials, "arms")
@@ -172,7 +178,6 @@ class Study:
                 trial.record.get("recipe", {}).get("command") for trial in (*finals, *beside)
             ),
             "searches that go on": not all(one["ended"] for one in self.plan.get("searches", [])),
-            "slices": bool(self.file.get("slices")),
         }
         if found := [reason for reason, there in reasons.items() if there]:
             raise NotImplementedError(f"{self.name}: {', '.join(found)}")
@@ -215,6 +220,22 @@ class Study:
             return dict(json.loads((self.folder / "declared.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             return {}
+
+    @cached_property
+    def slices(self) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+        """slices.npz: set → column → value → ids (M,) of the images that have it, in the file's order."""
+        found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+        if not self.file.get("slices"):
+            return found
+        with np.load(self.folder / "slices.npz", allow_pickle=False) as stored:
+            for name, columns in self.file["slices"].items():
+                found[name] = {}
+                for column in columns:
+                    codes = stored[f"{name}/codes of {column}"]
+                    values = enumerate(stored[f"{name}/names of {column}"])
+                    ids = stored[f"{name}/ids"]
+                    found[name][column] = {str(value): ids[codes == k] for k, value in values}
+        return found
 
     @cached_property
     def mirrored_once(self) -> bool:

@@ -39,7 +39,7 @@ def ended(study: Study, trials: Sequence[Trial], name: str, score: str = "accura
     return [next(known) if trial.done else np.full_like(done[0], chance) for trial in trials]
 
 
-def apart(first: Rows, second: Rows) -> Rows:
+def minus(first: Rows, second: Rows) -> Rows:
     """First minus second."""
     if first is None or second is None:
         return None

@@ -19,6 +19,7 @@ from .columns import (
     number,
     number_marked,
     of_new_runs,
+    of_seeds,
     said,
     spread,
     verdict,
@@ -26,9 +27,10 @@ from .columns import (
 )
 from .comparisons import UNITS
 from .family import Verdict
+from .parts import FEWEST, whole_and_slice
 from .printed import Cell, Columns, Line, Section, Table, Text, text
 from .records import LOCAL, Row
-from .replicates import items
+from .replicates import FEW, items
 from .sentences import finding
 from .tables import SCORES, Tables
 
@@ -55,8 +57,9 @@ def _within(key: str, times: float) -> Callable[[Row], Cell]:
 
     def cell(row: Row) -> Cell:
         if row[f"{key}_low"] is None:
-            return text("{}", times * row[key])
-        return within(times, row[key], row[f"{key}_low"], row[f"{key}_high"], 0.0)
+            return text("{}" + of_seeds(row, key), times * row[key])
+        ends = row[f"{key}_low"], row[f"{key}_high"]
+        return within(times, row[key], *ends, 0.0, of_seeds(row, key))
 
     return cell
 
@@ -85,6 +88,7 @@ class Report:
             self.ordered(),
             self.ensembles(),
             self.scores(),
+            self.slices(),
             *self.corruptions(),
             self.plain_table(
                 f"Classes on {primary}",
@@ -272,7 +276,9 @@ class Report:
     def _coarse(self) -> list[Text | str]:
         """Sets of which one item makes more than the δ that decides there."""
         found: list[Text | str] = []
-        names = dict.fromkeys(one.metric.partition(".")[0] for one in self.tables.family.members.values())
+        metrics = [metric for _, _, metric in self.tables.family.members if not whole_and_slice(metric)[1]]
+        split = [metric.partition(".") for metric in metrics]
+        names = dict.fromkeys(name for name, _, score in split if score not in UNITS)
         for name in (name for name in names if name in self.study.sets):
             every = [trial for trials in self.study.arms.values() for trial in trials if trial.done]
             n = items(every, name)
@@ -354,6 +360,24 @@ class Report:
             "effect", "effect_low", "effect_high", dagger="effect_dagger"
         )
         return Section("Every set and score", tables=[Table("scores", self.tables.scores(), columns, "set")])
+
+    def slices(self) -> Section:
+        columns: Columns = {
+            "set": said("set"),
+            "slice": lambda row: f"{row['column']}: {row['value']}",
+            "n": number("images"),
+            "arm": self.label,
+            "score": said("score"),
+            "%": lambda row: halved("mean", "low", "high")(row) if row["mean"] is not None else "undefined",
+            "Δ vs baseline": interval("effect", "effect_low", "effect_high"),
+            "worst slice": lambda row: row["worst"] or "",
+        }
+        found = self.plain_table("Slices", self.tables.slices(), columns)
+        if found.tables[0].rows:
+            wanted = ("neither under {} images", "nor where under {} count", "with at least {} images")
+            note = [text(one, count) for one, count in zip(wanted, (FEWEST, FEW, FEWEST), strict=True)]
+            found.lines.append(Line("Exploratory: verdicts are on slices that a claim declared", note))
+        return found
 
     def costs(self) -> Section:
         accuracy = halved("accuracy", "accuracy_low", "accuracy_high")

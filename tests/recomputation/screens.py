@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from . import ordered
 from .comparisons import LOWER, UNITS, Comparison, cost
 from .formulas import paired
+from .parts import View, metric_of, whole_and_slice, withheld
+from .parts import view as view_of
 from .records import LOCAL, Study, Trial
 from .replicates import by_image, effect, ever, gap_effect, replicates, rows
 from .sharing import lend
@@ -148,11 +150,11 @@ def claimed(study: Study, claim: dict[str, Any]) -> list[Name]:
     place = sorted(names.index(name) for name in wanted)
     every = [(i,) for i in range(len(names))] + list(itertools.combinations(range(len(names)), 2))
     sides = list(effects(study))[every.index(tuple(place))]
-    return [(*sides, claim.get("metric", study.primary))]
+    return [(*sides, metric_of(study, claim))]
 
 
 def compare(
-    study: Study, name: Name, look: int | None = None, view: Callable[[Trial], Trial] = lambda trial: trial
+    study: Study, name: Name, look: int | None = None, view: View = lambda trial: trial
 ) -> Comparison | None:
     """An effect on any metric, on the seeds that all arms finished; None of what compares two arms.
 
@@ -165,12 +167,18 @@ def compare(
         first, second, sign = second, first, -1.0
     if (first, second) not in found:
         return None
+    if why := withheld(study, metric):
+        return Comparison(*name, 0, withheld=why)
+    if whole_and_slice(metric)[1]:
+        if study.folds:
+            raise NotImplementedError("slices of a screen over folds")
+        view = view_of(study, metric)
     weights = {arm: sign * weight for arm, weight in found[first, second].items()}
     done = {arm: [t for t in study.arms[arm][:look] if t.done] for arm in weights}
     common = set.intersection(*({trial.replicate for trial in trials} for trials in done.values()))
     trials = {arm: [view(t) for t in done[arm] if t.replicate in common] for arm in weights}
     over = next(iter(trials.values()))
-    kind, _, what = metric.partition(".")
+    kind, _, what = whole_and_slice(metric)[0].partition(".")
     seeds = replicates(study, over)
     plain = Comparison(*name, seeds, delta=study.delta(what if kind == "gap" else kind))
 

@@ -32,7 +32,7 @@ def finding(study: Study, beside: Beside, found: Verdict, indent: str = "") -> L
     if study.has("prediction"):
         texts += _new_runs(study, found, beside.family.comparison((one.arm, one.reference, one.metric)))
     kind = one.metric.partition(".")[0]
-    if kind in study.file.get("hidden", {}):
+    if kind in study.file.get("hidden", {}) and not one.withheld:
         pair = (one.arm, one.reference, f"{LOCAL}.accuracy")
         local = screens.compare(study, pair) or difference(study, one.arm, one.reference, LOCAL)
         if not any(local.diverged):

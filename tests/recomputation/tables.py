@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from . import corrupted, designs, ordered, outlook, screens, settings, tuning
+from . import corrupted, designs, ordered, outlook, screens, settings, slices, tuning
 from .beside import Beside
 from .claims import claims
 from .comparisons import Comparison, compare, difference
@@ -87,7 +87,7 @@ class Tables:
             row |= effect("effect", found and found.comparison, found.level if found else 0.05, stem="")
             row |= verdict(found)
             row |= {"reference": None if alone else study.baseline}
-            row |= self._gap(arm) if study.gap_set else {}
+            row |= self._gap(arm)
             row |= self._worst(arm)
             row |= mean("ece", self.values(arm, study.primary_set, "ece"))
             row |= {"seeds": self._ended(arm), "planned": len(study.trials(arm))}
@@ -116,15 +116,16 @@ class Tables:
         if name not in self.study.sets or score == "accuracy":
             return {}
         trials = self.study.finished(arm)
-        values = rows_of(trials, name, score)
         few = wrong(trials, name) < FEW
-        found = None if few else effect_of(self.study, trials, values, name)
-        ends = found.ends() if found else (None, None)
-        means = [float(row.mean()) for row in values or []]
-        return mean("primary", means) | {"primary_low": ends[0], "primary_high": ends[1]}
+        found = None if few else effect_of(self.study, trials, rows_of(trials, name, score), name)
+        low, high = found.ends() if found else (None, None)
+        means = mean("primary", self.values(arm, name, score))
+        return means | {"primary_low": low, "primary_high": high}
 
     def _gap(self, arm: str) -> Row:
         trials, hidden = self.study.finished(arm), self.study.gap_set
+        if not hidden:
+            return dict.fromkeys(("gap", "gap_sd", "gap_seeds", "gap_low", "gap_high"))
         found = gap_effect(self.study, trials, rows_of(trials, LOCAL), rows_of(trials, hidden), hidden)
         ends = found.ends() if found else (None, None)
         values = [
@@ -181,6 +182,9 @@ class Tables:
             | mean("images_per_s", [record["timings"]["images_per_s"] for record in records])
             | {"peak_memory_mb": max(record["memory"]["peak_mb"] for record in records)}
         )
+
+    def slices(self) -> list[Row]:
+        return slices.rows(self.study, self.order)
 
     def costs(self) -> list[Row]:
         name = self.study.primary_set

@@ -51,7 +51,8 @@ def table(d: Document, cost: bool) -> Table | None:
         "Exploratory: verdicts are on slices that a claim declared before the scores were there, and of many "
         f"slices some differ by luck. Per cent, mean over finished {d.over}; n: images, copies counted once; "
         f"± is half the 95 % interval over new {d.over} and new images of the slice, [ ] that of the "
-        f"difference; neither under {FEWEST} images, nor where under {FEWEST} count against an arm. Worst "
+        f"difference; neither under {FEWEST} images, nor where under {FEWEST} count against an arm, or tell "
+        "two apart, nor where leaving an image out would leave no class to a score. Worst "
         f"slice: of an arm, among those with at least {FEWEST} images."
     )
     return Table("Slices", columns, d.slices, note) if d.slices else None
@@ -80,7 +81,7 @@ def _by(
     for place, value in enumerate(sliced.names[column]):
         part = evidence.part(measure, sliced.of(column, place))
         images, _ = part.rows.size(trials, measure.set)
-        tell = row if images >= FEWEST else _of_few
+        tell = row if images >= FEWEST and part.rows.whole(trials, measure) else _of_few
         for arm in order if images else ():
             found.append(SliceRow(column, value, images, tell(measure, arm, evidence.study.baseline, part)))
     known = [one for one in found if one.images >= FEWEST and one.of.value]
@@ -94,7 +95,7 @@ def _is_worst(one: SliceRow, known: Sequence[SliceRow]) -> bool:
 
 
 def _of_few(measure: Measure, arm: str, baseline: str, evidence: Evidence) -> Asked:
-    """Means alone: no interval is told of so few images."""
+    """Means alone: no interval is told of so few images, nor where a class has one of them."""
     of_arm, of_base = (
         {o.replicate: evidence.value(o, measure) for o in evidence.outcomes[name]} for name in (arm, baseline)
     )
