@@ -58,7 +58,7 @@ def join(planning: Planning, presence: Presence) -> None:
     name, text = planning.study.name, f"{planning.looks} {planning.study.text}"
     asked = hashlib.sha256(text.encode()).hexdigest()
     for other in presence.others():
-        if other.get("study") == name and other.get("asked") != asked:
+        if other["study"] == name and other["asked"] != asked:
             raise UserError(
                 f"{told(other['owner'])} runs {name} from another text of its file, or with another --until\n"
                 "    give both the same, or wait until it ends (bench status shows how far it is)"
