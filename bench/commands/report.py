@@ -12,6 +12,7 @@ from bench import report
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError, shown
 from bench.judge import whole
+from bench.judge.outcomes import LOST
 from bench.judge.used import as_used
 from bench.machine import Machine
 from bench.report import pooled
@@ -48,6 +49,7 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
     for name in names:
         try:
             stale += _one(name, store, asked)
+            _say_lost(name, store)
         except UserError as error:  # the others have reports all the same
             if len(names) == 1:
                 raise
@@ -60,6 +62,17 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
         if not studies:
             print(shown(index))
     return stale
+
+
+def _say_lost(name: str, store: Store) -> None:
+    """Which files of a study's trials are gone or damaged, by their sizes: the report goes without these."""
+    plan = read_plan(name, store) if (store.study_dir(name) / "plan.json").is_file() else None
+    for arm in plan.arms if plan else ():
+        for trial in arm.trials:
+            record = store.brief(trial.id)
+            if record is not None and (part := store.lost(record, whole=False)):
+                of = f"{name}: {arm.label}, seed {trial.seed}"
+                print(f"{of}: {store.trial_dir(trial.id) / part} {LOST}", file=sys.stderr)
 
 
 def _one(name: str, store: Store, asked: Wanted) -> bool:
