@@ -26,8 +26,10 @@ Counting = Callable[[str], AbstractContextManager[Count]]
 
 PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 """A file that is not complete yet."""
-REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 """Why a file cannot be written by no fault of its writer."""
+BROKEN = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE)
+"""Other faults of the machine."""
 CACHE_SETTING = "cache in bench.toml, or BENCH_CACHE"
 OLD_S = 60.0
 """Seconds after which nobody writes it any more."""

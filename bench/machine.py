@@ -79,7 +79,9 @@ class Machine:
 def _absolute(written: str, relative_to: Path) -> Path:
     """``written`` as an absolute path. Raises UserError for what none can be: ``~nobody``, a null byte."""
     try:
-        return (relative_to / Path(written).expanduser()).resolve()
+        path = (relative_to / Path(written).expanduser()).resolve()
+        path.exists()  # a name that is too long raises here
+        return path
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(
             f"{shorten(written)} is no path: {error}; give a file or folder that can exist"

@@ -215,7 +215,7 @@ class Data(Frozen):
     """Largest number of training plus validation images, classes in proportion. The test set stays whole."""
     classes: Annotated[tuple[ClassName, ...], Field(min_length=2)] | None = None
     """Names of the classes, in label order."""
-    n_images: Annotated[int, Field(ge=80)] = 2000
+    n_images: Annotated[int, Field(ge=80, le=10_000_000)] = 2000
     """Images that ``synthetic`` draws."""
     groups: Grouping | None = None
     """Images of one patient, slide or donor: on one side of every split, and one item of every interval."""

@@ -389,3 +389,22 @@ def test_an_own_component_is_written_listed_planned_without_code_and_trained(
     )  # fmt: skip
     code, _, err = bench("run", "tiny", "tiny", "--executor", "inline")
     assert (code, err.count("3 done")) == (0, 2)
+
+
+def test_what_a_component_prints_is_not_among_the_lines_of_json(tmp_path: Path) -> None:
+    study = write_study(tmp_path)
+    study.write_text(f'uses = ["says.py"]\n{study.read_text()}')
+    (tmp_path / "says.py").write_text(
+        "import os\n\nfrom bench.registry import metrics\n\nprint('at import')\n"
+        "os.write(1, b'beneath\\n')\n\n\n@metrics.register('says')\ndef says():\n"
+        "    return lambda said, labels: print('in a metric') or 0.5\n"
+    )
+    for asked in (["plan"], ["run", "--executor", "inline", "--results", str(tmp_path / "results")]):
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", *asked, str(study), "--json"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        for line in done.stdout.splitlines() if asked[0] == "run" else [done.stdout]:
+            json.loads(line)
+        assert "at import" in done.stderr
+        assert "beneath" in done.stderr

@@ -11,7 +11,7 @@ import typer
 
 from bench.cli import data, helping, judging, looking, running
 from bench.errors import UserError, shown
-from bench.files import REFUSED
+from bench.files import BROKEN, REFUSED
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,10 +83,10 @@ def main() -> None:
     except UserError as error:
         print(shown(error), file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left, as `| head` does
     except OSError as error:
-        if error.errno not in REFUSED:
+        if error.errno not in (*REFUSED, *BROKEN):
             raise
         print(shown(f"{error.filename or 'a file'} cannot be written: {error.strerror}"), file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left, as `| head` does

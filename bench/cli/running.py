@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -93,7 +93,7 @@ def run(
     """
     import signal
 
-    from bench.progress.terminal import Terminal
+    from bench.progress.terminal import Terminal, aside
 
     terminal = Terminal(quiet=quiet, as_json=as_json)
     with terminal.waiting("starting"):
@@ -115,9 +115,10 @@ def run(
     code = 0
     for study in studies:
         try:
-            for each, ending in several.run_each(study, machine, options, terminal):
-                say_end(each, ending, quiet=quiet, as_json=as_json)
-                code = max(code, ending.exit_code)
+            with aside() as terminal.out:
+                for each, ending in several.run_each(study, machine, options, terminal):
+                    say_end(each, ending, quiet=quiet, as_json=as_json, out=terminal.out)
+                    code = max(code, ending.exit_code)
         except KeyboardInterrupt as stopped:
             what = f" ({stopped})" if str(stopped) else ""
             said = f"\ninterrupted{what}; finished trials are kept, the same command continues"
@@ -126,8 +127,8 @@ def run(
     raise typer.Exit(code)
 
 
-def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
-    """Failures, a count and the verdicts to stderr, the report's place to stdout."""
+def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool, out: TextIO | None = None) -> None:
+    """Failures, a count and the verdicts to stderr, the report's place to ``out``, or stdout."""
     from bench.progress.screen import duration
 
     for failure in ending.failures:
@@ -143,7 +144,7 @@ def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
         print(shown(f"{study.stem}: {what}  ({_counted(ending.counts)})"), file=sys.stderr)
     if not as_json:
         if ending.report.is_file():
-            print(shown(ending.report), flush=True)
+            print(shown(ending.report), file=out, flush=True)
         if not quiet:
             _say_verdicts(ending)
         return
@@ -152,7 +153,7 @@ def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
     about = {"event": "report", "study": study.stem, "file": str(ending.report), "ran": ending.ran}
     about |= {"gates": list(ending.gates), "left": ending.left, "elsewhere": ending.elsewhere}
     about |= {"counts": dict(ending.counts)}
-    print(shown(json.dumps(about, ensure_ascii=False), as_json=True))
+    print(shown(json.dumps(about, ensure_ascii=False), as_json=True), file=out, flush=True)
 
 
 def _say_verdicts(ending: Ending) -> None:
@@ -214,7 +215,7 @@ def plan(
 ) -> None:
     """Show a study's arms and trials, and what is done already. Trains nothing, with --probe a few steps."""
     from bench.commands.plan import Together, plan_json, plan_text
-    from bench.progress.terminal import Terminal
+    from bench.progress.terminal import Terminal, aside
     from bench.study.code import run_in, unread_in
     from bench.study.datasets import files, refuse_unlike
     from bench.study.read import load
@@ -227,11 +228,13 @@ def plan(
     for named in studies:
         if len(parts := files(named)) > 1:  # mistakes of any first
             outside = unread_in if no_code else run_in
-            refuse_unlike(named, [load(part, outside) for part in parts])
+            with aside():
+                refuse_unlike(named, [load(part, outside) for part in parts])
     for named in studies:
         together = Together()
         for study in files(named):
-            with Terminal().waiting(f"{study.stem}: reading the study, finding its images"):
+            about = Terminal().waiting(f"{study.stem}: reading the study, finding its images")
+            with aside(), about:
                 if as_json:
                     text = plan_json(study, machine, smoke, code=not no_code)
                 else:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.errors import shown
 from bench.execute import Event
@@ -28,6 +28,35 @@ SILENT_S = 2.0
 """Seconds after which whoever reads a pipe is told what is waited for."""
 
 
+@contextlib.contextmanager
+def aside() -> Iterator[TextIO]:
+    """Yield stdout for results alone: whatever else is printed meanwhile, by components, goes to stderr.
+
+    By the system's number too, where stdout has its own: so what workers and libraries print does as well.
+    """
+    before, kept = sys.stdout, None
+    before.flush()
+    try:
+        own = before.fileno() == 1
+    except (OSError, ValueError):  # replaced by something that is no file
+        own = False
+    out: TextIO = before
+    if own:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+        out = os.fdopen(kept, "w", encoding=before.encoding, errors=before.errors, closefd=False)
+    sys.stdout = sys.stderr
+    try:
+        yield out
+    finally:
+        sys.stdout = before
+        if kept is not None:
+            with contextlib.suppress(BrokenPipeError):
+                out.flush()
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
 class Terminal:
     """Notes, counters and the progress of trials, in the form that fits where stderr goes."""
 
@@ -38,6 +67,8 @@ class Terminal:
         self._screen: LiveTrials | None = None
         self._said = 0
         """Lines so far."""
+        self.out: TextIO | None = None
+        """Where JSON goes; None: stdout, whatever that is by then."""
 
     def note(self, text: str) -> None:
         """One line about what happens."""
@@ -183,7 +214,7 @@ class JsonTrials(Trials):
         self._print({"event": event.kind, **place, **told, **event.at})
 
     def _print(self, line: dict[str, Any]) -> None:
-        print(shown(json.dumps(line, ensure_ascii=False), as_json=True), flush=True)
+        print(shown(json.dumps(line, ensure_ascii=False), as_json=True), file=self.terminal.out, flush=True)
 
 
 class LiveTrials(Trials):

@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from bench.errors import UserError, line_of, shorten, words_of
+from bench.files import content_of
 from bench.registry import REGISTRIES, UNREAD, Component, arriving
 
 GROUP = "bench.components"
@@ -202,13 +203,16 @@ def installed() -> tuple[Code, ...]:
 
 def _read(written: str, folder: Path) -> Code:
     """A file that a study names. Raises UserError for what is none, and for one outside of the folder."""
-    path = (folder / written).resolve()
+    try:
+        path = (folder / written).resolve()
+    except (RuntimeError, ValueError, OSError) as error:  # a link to itself, a null byte
+        raise UserError(f"{shorten(written)} is no file: {error}; copy one beside the study") from None
     if not path.is_relative_to(folder.resolve()):
         raise UserError(f"{shorten(written)} leaves the study's folder; copy the file beside the study")
     if path.suffix != ".py":
         raise UserError(f"{shorten(written)} is not a .py file")
     try:
-        return Code(written, str(path), path.read_bytes())
+        return Code(written, str(path), content_of(path))
     except OSError as error:
         raise UserError(f"{shorten(written)}: {path} cannot be read: {error.strerror}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -360,3 +361,13 @@ def test_a_package_that_does_not_register_what_it_offers_is_named(
 def test_code_is_equal_where_name_and_content_are() -> None:
     assert Code("a.py", "/x/a.py", b"1").origin == Code("b.py", "/y/b.py", b"1").origin
     assert Code("a.py", "/x/a.py", b"1").origin != Code("a.py", "/x/a.py", b"2").origin
+
+
+@pytest.mark.parametrize("made", ["pipe", "link", "null"])
+def test_what_uses_cannot_open_is_a_mistake_and_nothing_to_wait_for(tmp_path: Path, made: str) -> None:
+    if made == "pipe":
+        os.mkfifo(tmp_path / "shade.py")
+    if made == "link":
+        (tmp_path / "shade.py").symlink_to("shade.py")
+    top = 'uses = ["sha\\u0000de.py"]\n' if made == "null" else USES
+    assert "de.py" in refusal(tmp_path, top=top)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from pathlib import Path
 
 from bench.data.content import Asked, Located
@@ -12,6 +13,7 @@ from bench.data.tables import Table, listed, located_by, reader_of
 from bench.errors import UserError, shorten
 from bench.registry import sources
 
+MOST_COLUMNS = 10_000
 DELIMITERS = ",;\t"
 
 
@@ -52,11 +54,16 @@ def read_table(path: Path) -> Table:
             (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))
         ]
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}; a quoted cell ends with a quote") from None
+        raise UserError(f"{path}, line {reader.line_num}: {_wrong(error)}") from None
     if not rows:
         raise UserError(f"{path} is empty; its first row names the columns: file,label")
     (_, header), *body = rows
-    double = next((name for name in header if header.count(name) > 1), None)
+    if len(header) > MOST_COLUMNS:
+        raise UserError(
+            f"{path} has {len(header):,} columns, of which at most {MOST_COLUMNS:,} are read\n"
+            "    save a table of files, labels and what groups them"
+        )
+    double = next((name for name, count in Counter(header).items() if count > 1), None)
     if double is not None:
         raise UserError(f"{path}: two columns are called {shorten(double)}; give each a name of its own")
     for line, row in body:
@@ -67,3 +74,9 @@ def read_table(path: Path) -> Table:
             )
     columns = {name: [row[k] for _, row in body] for k, name in enumerate(header)}
     return Table(path, columns, [f"line {line}" for line, _ in body])
+
+
+def _wrong(error: csv.Error) -> str:
+    if "field larger" in str(error):
+        return f"a cell of more than {csv.field_size_limit():,} characters; is there a quote too many?"
+    return f"{error}; a quoted cell ends with a quote"

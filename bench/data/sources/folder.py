@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -229,10 +229,10 @@ def _scan_class(folder: str, class_name: str, between: bool, below: str) -> _Cla
                 name = entry.name
                 if is_system(name):
                     found.other[SYSTEM_FILES] += 1
-                elif is_image(name) and entry.is_file():
+                elif is_image(name) and _is(entry.is_file):
                     stat = entry.stat()
                     files.append((below + name, stat.st_size, stat.st_mtime_ns))
-                elif between and entry.is_dir():
+                elif between and _is(entry.is_dir):
                     inner = _scan_class(f"{folder}/{name}", class_name, False, f"{below}{name}/")
                     within += inner.files
                     found.other += inner.other
@@ -246,8 +246,16 @@ def _scan_class(folder: str, class_name: str, between: bool, below: str) -> _Cla
     return found
 
 
+def _is(kind: Callable[[], bool]) -> bool:
+    """Whether an entry is of a kind; a link to itself is of none."""
+    try:
+        return kind()
+    except OSError:
+        return False
+
+
 def _kind(folder: str, entry: os.DirEntry[str]) -> str:
-    if entry.is_dir():
+    if _is(entry.is_dir):
         return "folders"
     if not os.path.exists(f"{folder}/{entry.name}"):
         return "links to nothing"

@@ -162,6 +162,8 @@ def _shapes(path: Path) -> dict[str, Shape]:
                 old = header.read_magic(file) == (1, 0)
                 read = header.read_array_header_1_0 if old else header.read_array_header_2_0
                 shapes[name], _, dtype = read(file)
+                if not shapes[name]:
+                    raise UserError(f"{path}: {name} is a single value; save an array with one row an image")
                 _check_size(path, members.getinfo(f"{name}.npy"), file.tell(), shapes[name], dtype)
             if dtype.hasobject:
                 raise UserError(
@@ -227,7 +229,9 @@ def _labels(path: Path, part: str, shapes: dict[str, Shape]) -> Labels:
             f"{path}: {part}labels has shape {labels.shape}, needed is (N,) or (N, 1), one class each"
         )
     images = shapes[f"{part}images"][0]
-    if len(labels) != images or not images:
+    if not images:
+        raise UserError(f"{path}: {part}images holds no image")
+    if len(labels) != images:
         raise UserError(f"{path}: {images} {part}images but {len(labels)} {part}labels; one label an image")
     whole = labels.dtype.kind in "iu" or (
         labels.dtype.kind == "f" and bool(np.all(labels == np.floor(labels)))

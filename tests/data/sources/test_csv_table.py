@@ -10,7 +10,7 @@ from samples import noise
 
 from bench.data.fingerprint import locate
 from bench.data.groups import groups_of
-from bench.data.sources.csv_table import csv_table
+from bench.data.sources.csv_table import csv_table, read_table
 from bench.errors import UserError
 from bench.machine import Machine
 from bench.plan import Source
@@ -132,3 +132,16 @@ def test_many_rows_with_the_same_thing_wrong_are_counted(tmp_path: Path) -> None
         csv_table(write(tmp_path, f"file,label\n{rows}"))
     assert str(error.value).startswith(f"{tmp_path / 'labels.csv'}: 30 of 30 rows")
     assert re.search(r"… and 20 more$", str(error.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (",".join(map(str, range(20_000))), "has 20,000 columns, of which at most 10,000 are read"),
+        ("file,label\n" + "x" * 140_000 + ",a", "a cell of more than 131,072 characters"),
+    ],
+)
+def test_a_table_beyond_measure_is_refused_at_once(tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(UserError, match=problem):
+        read_table(tmp_path / "x.csv")

@@ -14,7 +14,7 @@ from bench.data import reading
 from bench.data.fingerprint import locate
 from bench.data.image_files import read_image, upright_size
 from bench.data.reader import BrokenImageError
-from bench.data.sources.folder import folder, list_images
+from bench.data.sources.folder import _scan, folder, list_images
 from bench.errors import UserError
 from bench.judge.accounts import lines
 from bench.machine import Machine
@@ -230,3 +230,12 @@ def test_class_folders_of_a_side_may_hold_folders_of_patients(tmp_path: Path) ->
     files = list_images(tmp_path, between=True)
     assert files[0].relative == "train/a/P1/1.png"
     assert folder(tmp_path, groups="folder").columns["folder"]() == ["P1", "P3", "P2", "P4"]
+
+
+def test_a_link_to_itself_is_no_image(tmp_path: Path) -> None:
+
+    path = write_folder(tmp_path / "cells", noise(4, size=16), [0, 0, 1, 1], ["a", "b"])
+    (path / "a" / "self.png").symlink_to("self.png")
+    found = {of.name: of for of in _scan(path, between=False)}
+    assert len(found["a"].files) == 2
+    assert found["a"].other == {"links to nothing": 1}

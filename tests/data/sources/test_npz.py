@@ -105,7 +105,7 @@ def test_one_rule_holds_for_all_parts_of_a_file(tmp_path: Path) -> None:
         (medmnist(train_images=None), "has no train_images"),
         (medmnist(val_labels=None), "has val_images but no val_labels"),
         ({"images": PIXELS, "labels": [0] * 5}, "6 images but 5 labels"),
-        ({"images": PIXELS[:0], "labels": []}, "0 images but 0 labels"),
+        ({"images": PIXELS[:0], "labels": []}, "holds no image"),
         ({"images": PIXELS, "labels": np.eye(6)}, r"shape \(6, 6\): several labels an image, as ChestMNIST"),
         ({"images": np.zeros((6, 9, 9, 9), np.uint8), "labels": [0] * 6}, "are volumes, as MedMNIST's 3D"),
         ({"images": np.zeros((6, 9, 9, 9, 1), np.uint8), "labels": [0] * 6}, "are volumes, as MedMNIST's 3D"),
