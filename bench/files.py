@@ -27,6 +27,8 @@ PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 """A file that is not complete yet."""
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """Why a file cannot be written by no fault of its writer."""
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
+"""Something else has the name of a file or folder that is to be written."""
 CACHE_SETTING = "cache in bench.toml, or BENCH_CACHE"
 OLD_S = 60.0
 """Seconds after which nobody writes it any more."""
