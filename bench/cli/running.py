@@ -26,6 +26,7 @@ from bench.cli.options import (
     Workers,
     hours_of,
     machine_of,
+    seconds_of,
 )
 
 
@@ -72,9 +73,15 @@ def run(
     ] = None,
     gate: Gates = None,
     timeout: Annotated[
-        str,
-        typer.Option("--timeout", help="Longest time a trial may take: 90s, 30m, 2h.  \\[default: no limit]"),
-    ] = "",
+        float | None,
+        typer.Option(
+            "--timeout",
+            parser=seconds_of,
+            metavar="TIME",
+            help="Longest time a trial may take: 90s, 30m, 2h.  \\[default: no limit]",
+            show_default=False,
+        ),
+    ] = None,
     max_failures: Annotated[
         int | None,
         typer.Option(
@@ -98,7 +105,7 @@ def run(
     terminal = Terminal(quiet=quiet, as_json=as_json)
     with terminal.waiting("starting"):
         from bench.run import conductor, several
-        from bench.run.crew import Patience, seconds_of
+        from bench.run.crew import Patience
         from bench.run.hours import Budget
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
@@ -106,7 +113,7 @@ def run(
     machine = machine_of(
         results=results, device=device, executor=executor, workers=workers, gang=gang, address=address
     )
-    patience = Patience(seconds_of(timeout) if timeout else None, max_failures)
+    patience = Patience(timeout, max_failures)
     if until not in ("", "decided"):
         raise UserError(f'--until "{until}": must be decided')
     gates = tuple(gate or ())
