@@ -117,6 +117,8 @@ class Store:
         found = self._load(id)
         if not isinstance(found, Record):
             return None
+        if at is not None and self.briefs.get(id, at) is None:
+            self.briefs.put(found.brief, at)  # so that what is found of the files beside it is remembered
         if self._last is not None:  # the next trial of an arm has most of this, 20 KB of memory each
             same = {name: of for name in ALIKE if (of := getattr(self._last, name)) == getattr(found, name)}
             found = found.model_copy(update=same)

@@ -13,6 +13,7 @@ from bench import report
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError, shown
 from bench.judge import whole
+from bench.judge.outcomes import LOST
 from bench.judge.used import as_used
 from bench.machine import Machine
 from bench.report import pooled
@@ -50,6 +51,7 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
         try:
             with _written(name):
                 stale += _one(name, store, asked)
+            _say_lost(name, store)
         except UserError as error:  # the others have reports all the same
             if len(names) == 1:
                 raise
@@ -72,6 +74,17 @@ def _written(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(report.unwritten(error, name)) from None
+
+
+def _say_lost(name: str, store: Store) -> None:
+    """Which files of a study's trials are gone or damaged, by their sizes: the report goes without these."""
+    plan = read_plan(name, store) if (store.study_dir(name) / "plan.json").is_file() else None
+    for arm in plan.arms if plan else ():
+        for trial in arm.trials:
+            record = store.brief(trial.id)
+            if record is not None and (part := store.lost(record, whole=False)):
+                of = f"{name}: {arm.label}, seed {trial.seed}"
+                print(shown(f"{of}: {store.trial_dir(trial.id) / part} {LOST}"), file=sys.stderr)
 
 
 def _one(name: str, store: Store, asked: Wanted) -> bool:

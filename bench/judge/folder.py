@@ -29,6 +29,14 @@ class Entry:
     question: str
     records: dict[str, Brief]
     """Id → record, of the study's trials that have one."""
+    lost: frozenset[str] = frozenset()
+    """Ids of those whose history or predictions are not as they were written, by their size."""
+
+    def done(self, trial: PlannedTrial) -> Brief | None:
+        """The record of a trial that finished and lost nothing since."""
+        record = self.records.get(trial.id)
+        whole = record is not None and record.status == "done" and trial.id not in self.lost
+        return record if whole else None
 
     @property
     def planned(self) -> int:
@@ -73,7 +81,9 @@ def sound(store: Store) -> tuple[list[Entry], list[str]]:
 def _entry(plan: PlanFile, question: str, store: Store) -> Entry:
     entry = Entry(plan, question, {})
     ids = dict.fromkeys(trial.id for arm in entry.arms for trial in arm.trials)
-    return replace(entry, records={id: record for id in ids if (record := store.brief(id))})
+    records = {id: record for id in ids if (record := store.brief(id))}
+    lost = frozenset(id for id, record in records.items() if store.lost(record, whole=False))
+    return replace(entry, records=records, lost=lost)
 
 
 def looked(plan: PlanFile, store: Store) -> tuple[Looked, ...]:
@@ -134,7 +144,7 @@ def places(studies: Sequence[Entry]) -> list[Place]:
     for entry in studies:
         for arm in entry.plan.arms:
             names = dict.fromkeys(name for trial in arm.trials for name in trial.sets)
-            done = [t for t in arm.trials if (r := entry.records.get(t.id)) and r.status == "done"]
+            done = [trial for trial in arm.trials if entry.done(trial)]
             local = _mean(arm.trials, TEST, entry)
             for name in [name for name in names if name != TEST] or names:
                 keys = {trial.sets[name] for trial in done if name in trial.sets}
@@ -151,8 +161,8 @@ def places(studies: Sequence[Entry]) -> list[Place]:
 
 def _mean(trials: Sequence[PlannedTrial], name: str, entry: Entry) -> Mean | None:
     def accuracy(trial: PlannedTrial) -> float | None:
-        record = entry.records.get(trial.id)
-        if record is None or record.status != "done":
+        record = entry.done(trial)
+        if record is None:
             return None
         return record.scores.get(trial.sets.get(name, ""), {}).get("accuracy")
 

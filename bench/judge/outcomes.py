@@ -17,6 +17,7 @@ from bench.store import UNREADABLE, Predictions, Record, Store
 from bench.study.read import Study
 
 OutcomeState = Literal["done", "diverged", "failed", "stale", "damaged", "not run"]
+LOST = "is gone or damaged; bench run mends it"
 OWN_FAULTS = ("oom", "error")
 """Causes that are the arm's doing; the others are the machine's, and the trial is run again."""
 
@@ -99,7 +100,11 @@ Outcomes = Mapping[str, tuple[Outcome, ...]]
 
 
 def read_outcomes(study: Study, plan: PlanFile, store: Store) -> dict[str, tuple[Outcome, ...]]:
-    """Every planned trial, by arm. Old records are searched for only where one is missing."""
+    """Every planned trial, by arm. Old records are searched for only where one is missing.
+
+    What lost its history or predictions is missing, as for ``bench run``: else a mean would have its score,
+    and the interval beside it not.
+    """
     found = {trial.id: store.read(trial.id) for arm in plan.arms for trial in arm.trials}
     missing = [id for id, record in found.items() if record is None]
     damaged = {damage.id: damage for damage in store.damaged(missing)}
@@ -111,7 +116,9 @@ def read_outcomes(study: Study, plan: PlanFile, store: Store) -> dict[str, tuple
         trials = []
         for trial in arm.trials:
             record = found[trial.id]
-            if record is not None:
+            if record is not None and (part := store.lost(record, whole=True)):
+                trials.append(Outcome(trial, "damaged", reason=f"its {part} {LOST}"))
+            elif record is not None:
                 assert record.status != "pruned", "only candidates are"
                 trials.append(Outcome(trial, record.status, record))
             elif damage := damaged.get(trial.id):

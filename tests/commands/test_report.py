@@ -10,7 +10,9 @@ from tiny import machine_in, write_study
 from bench.commands.report import Wanted, reports
 from bench.errors import UserError
 from bench.machine import Machine
+from bench.progress.terminal import Terminal
 from bench.report import parse_formats
+from bench.run.conductor import Options, run_study
 from bench.run.planning import prepare
 from bench.store import Store
 
@@ -111,3 +113,18 @@ def test_no_cost_prints_one_report_as_it_is_and_writes_nothing(
 def test_an_unknown_format_is_a_mistake_that_can_be_mended() -> None:
     with pytest.raises(UserError, match=r'"pdf" is no format\n.*csv, html, md, svg, tex'):
         parse_formats("md,pdf")
+
+
+def test_a_file_that_a_trial_lost_is_named(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    (machine.results / "tiny" / "plan.json").unlink()
+    run_study(machine.results.parent / "tiny.toml", machine, Options(), Terminal())
+    assert _run(machine, check=True) == 0
+    store = Store(machine.results)
+    file = store.trial_dir(store.ids()[0]) / "predictions.npz"
+    file.unlink()
+    capsys.readouterr()
+    assert _run(machine, check=True) == 1
+    assert f"{file} is gone or damaged; bench run mends it" in capsys.readouterr().err
+    assert _run(machine) == 0
+    assert f"{file} is gone or damaged; bench run mends it" in capsys.readouterr().err
+    assert "1 damaged" in (machine.results / "tiny" / "report.md").read_text("utf-8")

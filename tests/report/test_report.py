@@ -271,11 +271,37 @@ def test_scores_without_readable_predictions_are_shown_and_not_compared(make_wor
     w.arm("a", 1.0)
     w.arm("b", 1.9, ["flip"])
     w.finish_all()
+    before_checksums = w.store.read(w.id("b", 0)).model_copy(update={"files": {}})
+    w.store.rewrite(before_checksums)
     (w.store.trial_dir(w.id("b", 0)) / "predictions.npz").write_bytes(b"PK torn")
     document = build(w.study, w.plan, w.store)
     assert document.findings[0].seeds == 4
     assert document.arms[1].accuracies[0].seeds == 5
     assert [(note.arm, note.seed, note.state) for note in document.notes] == [("b", 0, "done, not compared")]
+
+
+@pytest.mark.parametrize("harm", ["gone", "another's", "a flipped byte"])
+def test_a_trial_that_lost_its_predictions_is_missing_as_for_a_run(make_world, harm):
+    w = make_world()
+    w.arm("a", 1.0)
+    w.arm("b", 1.9, ["flip"])
+    w.finish_all(but=[("b", 0)])
+    without = build(w.study, w.plan, w.store)
+    w.finish("b", 0)
+    file, other = (w.store.trial_dir(w.id("b", s)) / "predictions.npz" for s in (0, 1))
+    content = bytearray(other.read_bytes() if harm == "another's" else file.read_bytes())
+    content[len(content) // 2] ^= harm == "a flipped byte"
+    file.unlink()
+    if harm != "gone":
+        file.write_bytes(content)
+    document = build(w.study, w.plan, Store(w.store.root))
+    (note,) = document.notes
+    why = "its predictions.npz is gone or damaged; bench run mends it"
+    assert (note.arm, note.seed, note.state, note.text, note.id) == ("b", 0, "damaged", why, w.id("b", 0))
+    assert document.findings == without.findings
+    assert document.arms[1].scores == without.arms[1].scores
+    assert str(document.arms[1].seeds) == "4/5, 1 damaged"
+    assert "(4/5)" in markdown(document)
 
 
 def test_a_set_that_was_never_scored_says_so(make_world):
