@@ -223,8 +223,8 @@ def plan(
     from bench.commands.plan import Together, plan_json, plan_text
     from bench.progress.terminal import Terminal
     from bench.study.code import run_in, unread_in
-    from bench.study.datasets import files, refuse_unlike
-    from bench.study.read import load
+    from bench.study.datasets import each_read, files, refuse_unlike
+    from bench.study.read import Reading
 
     machine = machine_of(results=results, device=device)
     if no_code and hours is not None:
@@ -233,8 +233,7 @@ def plan(
         raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
     for named in studies:
         if len(parts := files(named)) > 1:  # mistakes of any first
-            outside = unread_in if no_code else run_in
-            refuse_unlike(named, [load(part, outside) for part in parts])
+            refuse_unlike(named, each_read(parts, Reading(named, unread_in if no_code else run_in)))
     for named in studies:
         together = Together()
         for study in files(named):
