@@ -365,7 +365,9 @@ def alone(folder: Path, name: str) -> Iterator[None]:
 def _a_folder(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (FileExistsError, NotADirectoryError):
+    except OSError:
+        if folder.is_dir() or not os.path.lexists(folder):
+            raise
         raise UserError(f"{folder} is no folder\n    delete it, whatever it is: it is made again") from None
 
 

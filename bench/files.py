@@ -30,6 +30,8 @@ REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, e
 """Why a file cannot be written by no fault of its writer."""
 BROKEN = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE)
 """Other faults of the machine."""
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
+"""Something else has the name of a file or folder that is to be written."""
 CACHE_SETTING = "cache in bench.toml, or BENCH_CACHE"
 OLD_S = 60.0
 """Seconds after which nobody writes it any more."""

@@ -35,20 +35,32 @@ def weights(store: Store) -> list[Leftover]:
 
 
 def remove(store: Store, leftovers: Iterable[Leftover]) -> int:
-    """Delete and return the bytes freed. Refuses what is not inside a trial's folder."""
+    """Delete and return the bytes freed. Refuses what is not inside a trial's folder, which may be a link."""
     freed = 0
-    trials = (store.root / "trials").resolve()
+    trials = store.root / "trials"
     for leftover in leftovers:
-        path = leftover.path.resolve()
-        if trials not in path.parents:
+        path = leftover.path
+        if trials not in path.parents or ".." in path.relative_to(trials).parts:
             raise ValueError(f"{path} is not inside {trials}")
         if path.is_dir():
             (path / "record.json").unlink(missing_ok=True)  # first: half a folder is no trial
-            shutil.rmtree(path)
+            clear(path)
         else:
             path.unlink(missing_ok=True)
         freed += leftover.size
     return freed
+
+
+def clear(folder: Path) -> None:
+    """Delete a folder; of a link to one what is in it, for the link says on which disk a person wants it."""
+    if not folder.is_symlink():
+        shutil.rmtree(folder)
+        return
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _leftover(path: Path) -> Leftover:

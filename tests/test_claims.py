@@ -18,6 +18,7 @@ import pytest
 
 from bench import claims
 from bench.claims import CLAIMS, RUNNING, WRITING, Claims, Presence, alone, at_work, is_gone, new_owner, told
+from bench.errors import UserError
 
 RACERS = 8
 STRANGER = "node9.4242.17.abcdefabcdef.0123456789abcdef"
@@ -300,6 +301,13 @@ def test_a_lease_that_is_none_is_taken_to_be_ones_own(tmp_path: Path, lease: str
         clock.now = float(second)
         over = mine.is_over(STRANGER)
     assert over
+
+
+@pytest.mark.parametrize("target", ["nowhere", CLAIMS])
+def test_a_link_to_nothing_in_place_of_the_folder_is_named(tmp_path: Path, target: str) -> None:
+    (tmp_path / CLAIMS).symlink_to(tmp_path / target)
+    with pytest.raises(UserError, match=r"\.claims is no folder"):
+        of(tmp_path, "me").take("t")
 
 
 # -- processes at work ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from tiny import FLIPS, write_study
 
 from bench.cli import COMMANDS, main
 from bench.cli.data import COMMANDS as DATA
+from bench.cli.options import hours_of, seconds_of
 
 ROOT = Path(__file__).resolve().parent.parent
 Bench = Callable[..., tuple[int, str, str]]
@@ -408,3 +409,39 @@ def test_what_a_component_prints_is_not_among_the_lines_of_json(tmp_path: Path) 
             json.loads(line)
         assert "at import" in done.stderr
         assert "beneath" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (" 30 m ", 1800), ("8H", 28800), (".5h", 1800)],
+)
+def test_a_time_has_a_unit_of_either_case(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+    assert hours_of(text) == (90.0 if text == "90" else seconds / 3600)
+
+
+@pytest.mark.parametrize("text", ["", "0", "soon", "-3s", "1d", "nan", "1e9", "inf", "9" * 400, "0h"])
+def test_a_time_that_is_none_is_refused_with_examples(bench: Bench, text: str) -> None:
+    write_study(Path())
+    for option in ("--hours", "--timeout"):
+        code, _, said = bench("run", "tiny.toml", f"{option}={text}")
+        assert code == 2
+        assert "90s, 30m or 2h" in " ".join(said.replace("│", " ").split())
+
+
+def test_a_path_that_is_empty_is_not_this_folder(bench: Bench, tmp_path: Path) -> None:
+    write_study(tmp_path)
+    code, _, said = bench("run", "tiny.toml", "--results", "")
+    assert code == 2
+    assert "is empty" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
+
+
+@pytest.mark.parametrize("way", ["tiny/study.toml", "tiny/plan.json", "tiny/declared.json"])
+def test_a_folder_in_the_way_of_a_file_is_named(bench: Bench, tmp_path: Path, way: str) -> None:
+    write_study(tmp_path)
+    (tmp_path / "results" / way).mkdir(parents=True)
+    code, _, said = bench("run", "tiny.toml", "--device", "cpu", "--executor", "inline", "-q")
+    assert code == 2
+    assert way in said
+    assert "Traceback" not in said

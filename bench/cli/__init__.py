@@ -11,7 +11,7 @@ import typer
 
 from bench.cli import data, helping, judging, looking, running
 from bench.errors import UserError, shown
-from bench.files import BROKEN, REFUSED
+from bench.files import BROKEN, IN_THE_WAY, REFUSED
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,7 +86,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left, as `| head` does
     except OSError as error:
-        if error.errno not in (*REFUSED, *BROKEN):
+        if error.errno not in (*REFUSED, *BROKEN, *IN_THE_WAY):
             raise
-        print(shown(f"{error.filename or 'a file'} cannot be written: {error.strerror}"), file=sys.stderr)
+        hint = "\n    move away what is there under that name" if error.errno in IN_THE_WAY else ""
+        said = f"{error.filename or 'a file'} cannot be written: {error.strerror}{hint}"
+        print(shown(said), file=sys.stderr)
         sys.exit(2)

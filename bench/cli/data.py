@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     pass
-from bench.cli.options import Json, OneStudy, Quiet, Results, machine_of
+from bench.cli.options import Json, OneStudy, Quiet, Results, machine_of, path_of
 from bench.errors import shown
 
 
@@ -60,12 +60,22 @@ def data_inspect(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Also write a page with the images in question.", show_default=False),
+        typer.Option(
+            "--html",
+            parser=path_of,
+            metavar="PATH",
+            help="Also write a page with the images in question.",
+            show_default=False,
+        ),
     ] = None,
     png: Annotated[
         Path | None,
         typer.Option(
-            "--png", help="Also write a contact sheet of what would be dropped.", show_default=False
+            "--png",
+            parser=path_of,
+            metavar="PATH",
+            help="Also write a contact sheet of what would be dropped.",
+            show_default=False,
         ),
     ] = None,
     as_json: Json = False,
@@ -89,6 +99,8 @@ def data_preview(
         Path | None,
         typer.Option(
             "--out",
+            parser=path_of,
+            metavar="PATH",
             help="Folder for the sheets.  \\[default: results/<study>/preview/]",
             show_default=False,
         ),

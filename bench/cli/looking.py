@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     pass
-from bench.cli.options import Device, Json, OneStudy, Quiet, Results, machine_of
+from bench.cli.options import Device, Json, OneStudy, Quiet, Results, machine_of, path_of
 from bench.errors import shown
 
 
@@ -133,6 +133,8 @@ def export(
         Path | None,
         typer.Option(
             "--out",
+            parser=path_of,
+            metavar="PATH",
             help="Folder for the files.  \\[default: export/ beside the trial or the study]",
             show_default=False,
         ),
@@ -176,7 +178,14 @@ def predict(
         ),
     ] = "",
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV file.  \\[default: print it]", show_default=False)
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=path_of,
+            metavar="PATH",
+            help="CSV file.  \\[default: print it]",
+            show_default=False,
+        ),
     ] = None,
     results: Results = None,
     device: Device = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,18 @@ from bench.registry import executors
 
 if TYPE_CHECKING:
     from bench.machine import Machine
+
+
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_S = 3.6e8
+"""Eleven years."""
+
+
+def path_of(text: str) -> Path:
+    """A path that is some. Raises BadParameter."""
+    if not text.strip():
+        raise typer.BadParameter("is empty; give a path, . is this folder")
+    return Path(text)
 
 
 def _found(study: Path) -> Path:
@@ -39,7 +51,14 @@ WithStudy = Annotated[
     ),
 ]
 Results = Annotated[
-    Path | None, typer.Option("--results", help="Results folder.  \\[default: results/]", show_default=False)
+    Path | None,
+    typer.Option(
+        "--results",
+        parser=path_of,
+        metavar="PATH",
+        help="Results folder.  \\[default: results/]",
+        show_default=False,
+    ),
 ]
 Device = Annotated[
     str | None, typer.Option("--device", help="auto, cpu or cuda.  \\[default: auto]", show_default=False)
@@ -99,15 +118,24 @@ Smoke = Annotated[
 ]
 
 
+def _seconds(text: str, plain: str) -> float:
+    """``90s``, ``30m``, ``2h`` in seconds, a number alone in units of ``plain``. Raises BadParameter."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([smh]?)", text.strip().lower())
+    seconds = float(found[1]) * UNITS_S[found[2] or plain] if found else 0.0
+    if not 0 < seconds <= LONGEST_S:
+        whole = f"{plain} where there is no unit; more than none, at most {LONGEST_S / UNITS_S['h']:,.0f}h"
+        raise typer.BadParameter(f"{shorten(text)}: give a time such as 90s, 30m or 2h ({whole})")
+    return seconds
+
+
 def hours_of(text: str) -> float:
-    """``8`` or ``0.5``; ``8h`` too. Raises BadParameter."""
-    try:
-        hours = float(text.strip().removesuffix("h"))
-    except ValueError:
-        hours = math.nan
-    if not 0.001 <= hours <= 100_000:
-        raise typer.BadParameter(f"{shorten(text)} is no number of hours; give 8, or 0.5")
-    return hours
+    """``8``, ``0.5``, ``8h`` or ``30m``, in hours. Raises BadParameter."""
+    return _seconds(text, "h") / UNITS_S["h"]
+
+
+def seconds_of(text: str) -> float:
+    """``90``, ``90s``, ``30m`` or ``2h``, in seconds. Raises BadParameter."""
+    return _seconds(text, "s")
 
 
 def machine_of(**overrides: Any) -> Machine:

@@ -26,6 +26,7 @@ from bench.cli.options import (
     Workers,
     hours_of,
     machine_of,
+    seconds_of,
 )
 
 
@@ -72,9 +73,15 @@ def run(
     ] = None,
     gate: Gates = None,
     timeout: Annotated[
-        str,
-        typer.Option("--timeout", help="Longest time a trial may take: 90s, 30m, 2h.  \\[default: no limit]"),
-    ] = "",
+        float | None,
+        typer.Option(
+            "--timeout",
+            parser=seconds_of,
+            metavar="TIME",
+            help="Longest time a trial may take: 90s, 30m, 2h.  \\[default: no limit]",
+            show_default=False,
+        ),
+    ] = None,
     max_failures: Annotated[
         int | None,
         typer.Option(
@@ -98,7 +105,7 @@ def run(
     terminal = Terminal(quiet=quiet, as_json=as_json)
     with terminal.waiting("starting"):
         from bench.run import conductor, several
-        from bench.run.crew import Patience, seconds_of
+        from bench.run.crew import Patience
         from bench.run.hours import Budget
 
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
@@ -106,7 +113,7 @@ def run(
     machine = machine_of(
         results=results, device=device, executor=executor, workers=workers, gang=gang, address=address
     )
-    patience = Patience(seconds_of(timeout) if timeout else None, max_failures)
+    patience = Patience(timeout, max_failures)
     if until not in ("", "decided"):
         raise UserError(f'--until "{until}": must be decided')
     gates = tuple(gate or ())
@@ -217,8 +224,8 @@ def plan(
     from bench.commands.plan import Together, plan_json, plan_text
     from bench.progress.terminal import Terminal, aside
     from bench.study.code import run_in, unread_in
-    from bench.study.datasets import files, refuse_unlike
-    from bench.study.read import load
+    from bench.study.datasets import each_read, files, refuse_unlike
+    from bench.study.read import Reading
 
     machine = machine_of(results=results, device=device)
     if no_code and hours is not None:
@@ -227,9 +234,8 @@ def plan(
         raise UserError("--probe trains a few steps, which --no-code forbids; give one of the two")
     for named in studies:
         if len(parts := files(named)) > 1:  # mistakes of any first
-            outside = unread_in if no_code else run_in
             with aside():
-                refuse_unlike(named, [load(part, outside) for part in parts])
+                refuse_unlike(named, each_read(parts, Reading(named, unread_in if no_code else run_in)))
     for named in studies:
         together = Together()
         for study in files(named):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +54,7 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
             gone = delete and kind in chosen
             if gone and kind in ("smoke", "cache"):
                 for leftover in kinds[kind]:
-                    shutil.rmtree(leftover.path)
+                    leftovers.clear(leftover.path)
             elif gone:
                 leftovers.remove(store, kinds[kind])
             size = sum(leftover.size for leftover in kinds[kind])

@@ -25,6 +25,7 @@ from bench.run.planning import Planning, States, TrialState, cells, lacking, lac
 from bench.store import Brief, Store
 from bench.study import effects
 from bench.study.code import run_in, unread_in
+from bench.study.datasets import whole_and_part
 from bench.study.file import tuned_keys
 from bench.study.read import Reading
 
@@ -54,15 +55,31 @@ class Together:
     """The trials of a file's data sets."""
 
     sets: int = 0
-    trials: int = 0
-    counts: Counter[TrialState] = field(default_factory=Counter)
+    trials: set[str] = field(default_factory=set)
+    """Ids: data sets of the same images share theirs."""
+    states: dict[str, TrialState] = field(default_factory=dict)
+    """How each stands, also of those that are in no arm."""
+    untold: int = 0
+    """Trials that are known in number only, while their arms are tuned."""
+    images: dict[str, list[str]] = field(default_factory=dict)
+    """Fingerprint → the data sets that have these images."""
 
     def line(self, name: str) -> str:
         """How they stand in all, and where they are too few."""
         from bench.stats import FEWEST_SETS
 
         few = f"; a mean over data sets takes {FEWEST_SETS}" if self.sets < FEWEST_SETS else ""
-        return f"{name}: {self.sets} data sets, {self.trials} trials · done {_done_line(self.counts)}{few}"
+        same = [", ".join(sets) for sets in self.images.values() if len(sets) > 1]
+        alike = "".join(f"\n    {sets} are the same images: one data set, trained once" for sets in same)
+        count, counts = len(self.trials) + self.untold, Counter(self.states.values())
+        return f"{name}: {self.sets} data sets, {count} trials · done {_done_line(counts)}{few}{alike}"
+
+    def add(self, plan: Plan, standing: States, untold: int) -> None:
+        """One of them more. untold: how many of its trials have no id yet."""
+        self.sets, self.untold = self.sets + 1, self.untold + untold
+        self.trials |= {run.trial.id for run in plan.runs}
+        self.states |= {run.trial.id: state for run, state, _ in standing}
+        self.images.setdefault(plan.data_fingerprint, []).append(whole_and_part(plan.study.name)[1])
 
 
 def plan_text(
@@ -81,8 +98,7 @@ def plan_text(
     planned = len(study.arms) * len(replicates_of(study)) + len(study.further_seeds)
     distinct = len({run.trial.id for run in plan.runs}) + planned - len(plan.runs)
     if together is not None:
-        together.sets, together.trials = together.sets + 1, together.trials + distinct
-        together.counts += counts
+        together.add(plan, standing, planned - len(plan.runs))
     lines = [
         f"{study.name} — {study.question}",
         f"data      {_data_line(plan)}",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
     stale = 0
     for name in names:
         try:
-            stale += _one(name, store, asked)
+            with _written(name):
+                stale += _one(name, store, asked)
             _say_lost(name, store)
         except UserError as error:  # the others have reports all the same
             if len(names) == 1:
@@ -58,10 +60,20 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
     if asked.check:
         print(shown(f"{len(names)} reports of {store.root} checked, {stale} stale"), file=sys.stderr)
     elif not asked.no_cost:
-        index = report.write_index(store)
+        with _written(names[-1] if names else ""):
+            index = report.write_index(store)
         if not studies:
             print(shown(index))
     return stale
+
+
+@contextlib.contextmanager
+def _written(name: str) -> Iterator[None]:
+    """Within, say of what cannot be written what a run says. Raises UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(report.unwritten(error, name)) from None
 
 
 def _say_lost(name: str, store: Store) -> None:
@@ -72,7 +84,7 @@ def _say_lost(name: str, store: Store) -> None:
             record = store.brief(trial.id)
             if record is not None and (part := store.lost(record, whole=False)):
                 of = f"{name}: {arm.label}, seed {trial.seed}"
-                print(f"{of}: {store.trial_dir(trial.id) / part} {LOST}", file=sys.stderr)
+                print(shown(f"{of}: {store.trial_dir(trial.id) / part} {LOST}"), file=sys.stderr)
 
 
 def _one(name: str, store: Store, asked: Wanted) -> bool:

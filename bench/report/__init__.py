@@ -211,9 +211,14 @@ def _write_views(study: Study, plan: PlanFile, store: Store, document: Document)
         try:
             write()
         except OSError as error:
-            what = f"{error.filename or study.name} cannot be written: {error.strerror or error}"
-            failures.append(f"{what}; finished trials are kept, bench report {study.name} makes it again")
+            failures.append(unwritten(error, study.name))
     return failures
+
+
+def unwritten(error: OSError, name: str) -> str:
+    """What is said of a view of a study that cannot be written."""
+    what = f"{error.filename or name} cannot be written: {error.strerror or error}"
+    return f"{what}; finished trials are kept, bench report {name} makes it again"
 
 
 def main_file(formats: Collection[str]) -> str:

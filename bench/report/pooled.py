@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.report import POOLED, USUAL, Views, present, stamps, write_files, write_index
+from bench.report import POOLED, USUAL, Views, present, stamps, unwritten, write_files, write_index
 
 NARROW = "@media (max-width:40rem){#figure-forest svg{max-width:100%}}"
 """On a phone the figure is shown whole."""
@@ -74,9 +74,7 @@ def views(name: str, store: Store) -> Views:
         write_files(files(document, wanted), folder, store, USUAL)
         write_index(store)
     except OSError as error:
-        what = f"{error.filename or name} cannot be written: {error.strerror or error}"
-        again = f"{what}; finished trials are kept, bench report {name} makes it again"
-        return replace(found, failures=(again,))
+        return replace(found, failures=(unwritten(error, name),))
     if of:
         made.write(made.Made(of=of, files=stamps(folder), verdicts=found.verdicts, gates=()), folder, store)
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import signal
 import threading
 import time
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from bench.claims import WRITING, Presence, told
-from bench.errors import UserError, shorten
+from bench.errors import UserError
 from bench.execute import Event, Executor, Job, Listener, Place, Terms
 from bench.execute.driver import unused_gpu
 from bench.execute.order import lonely
@@ -335,14 +334,6 @@ def _heeding_signals(hands: Crew) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def seconds_of(text: str) -> float:
-    """``90s``, ``30m``, ``2h`` or plain seconds, in seconds. Raises UserError for anything else."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if not found or not float(found[1]):
-        raise UserError(f"--timeout {shorten(text)}: give a time such as 90s, 30m or 2h")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def device_of(machine: Machine) -> str:

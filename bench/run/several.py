@@ -49,6 +49,7 @@ def look(path: Path, parts: Sequence[Path], machine: Machine, read: Reading, *, 
     path, parts   the whole file, and what ``datasets.files`` makes of it
     read          the same, read
     """
+    datasets.each_read(parts, read)  # mistakes of all, before any of what is looked for on the disk
     plannings = [Planning(part, machine, read=read, smoked=smoked) for part in parts]
     datasets.refuse_unlike(path, [each.study for each in plannings])
     for each in plannings:

@@ -7,7 +7,7 @@ what a person calls its file, though there is none of that name.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,19 @@ def refuse_unlike(path: Path, studies: Sequence[Study]) -> None:
         found = ", ".join(f"{metric} of {name}" for metric, name in primary.items())
         problem = f"give one: data sets would be judged by different metrics, {found}"
         raise mistakes_error(str(path), [Mistake("primary", "", problem)])
+
+
+def each_read(parts: Sequence[Path], read: Callable[[Path], Study]) -> list[Study]:
+    """The study of each data set of a file, in its order. Raises UserError with all their mistakes."""
+    studies, said = [], []
+    for part in parts:
+        try:
+            studies.append(read(part))
+        except UserError as error:
+            said.append(str(error))
+    if said:
+        raise UserError("\n\n".join(dict.fromkeys(said)))
+    return studies
 
 
 def called(path: Path) -> str:

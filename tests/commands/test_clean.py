@@ -103,6 +103,26 @@ def test_what_is_asked_for_goes_and_nothing_else(machine: Machine, kind: str, go
     assert "cache/keep" in left
 
 
+def test_what_links_to_another_disk_is_emptied_and_stays(machine: Machine, tmp_path: Path):
+    for place in (
+        machine.cache / "images",
+        machine.results / "smoke-runs",
+        Store(machine.results).trial_dir(STALE),
+    ):
+        far = tmp_path / "far" / place.name
+        far.parent.mkdir(exist_ok=True)
+        place.rename(far)
+        place.symlink_to(far)
+        (far / "more").mkdir()
+    trial = tmp_path / "far" / STALE
+    clean(machine, Wanted(weights=True), delete=True)
+    assert sorted(path.name for path in trial.iterdir()) == ["history.jsonl", "more", "record.json"]
+    clean(machine, Wanted(smoke=True, cache=True, stale=True), delete=True)
+    for place in (machine.cache / "images", machine.results / "smoke-runs", tmp_path / "far" / STALE):
+        assert list(place.iterdir()) == []
+    assert (machine.cache / "images").is_symlink()
+
+
 def test_all_kinds_at_once(machine: Machine):
     clean(machine, Wanted(stale=True, checkpoints=True, weights=True, smoke=True, cache=True), delete=True)
     assert [record.id for record in Store(machine.results).records()] == [CURRENT, LISTED]

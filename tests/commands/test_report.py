@@ -82,6 +82,19 @@ def test_a_figure_of_an_earlier_report_is_found_and_goes(
     assert _run(machine, check=True) == 0
 
 
+@pytest.mark.parametrize("way", ["tiny/report.md", "tiny/tables/arms.csv", "tiny/tables", "index.md"])
+def test_what_cannot_be_written_is_said_as_a_run_says_it(machine: Machine, way: str) -> None:
+    place = machine.results / way
+    if way == "tiny/tables":
+        place.write_text("")
+    else:
+        place.mkdir(parents=True)
+    with pytest.raises(
+        UserError, match=f"{way}.* cannot be written: .*; finished trials are kept, bench report"
+    ):
+        _run(machine)
+
+
 def test_no_cost_prints_one_report_as_it_is_and_writes_nothing(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:

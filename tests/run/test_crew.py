@@ -12,7 +12,7 @@ from bench.claims import Presence, at_work
 from bench.errors import UserError
 from bench.execute import Job, Place
 from bench.progress.terminal import Terminal
-from bench.run.crew import Crew, Patience, _heeding_signals, crew, seconds_of
+from bench.run.crew import Crew, Patience, _heeding_signals, crew
 from bench.run.planning import prepare
 from bench.store import Store
 
@@ -218,16 +218,3 @@ def test_a_crew_of_one_runs_in_this_process(jobs: list[Job], tmp_path: Path) -> 
     record = Store(machine.results).read(jobs[0].run.trial.id)
     assert record is not None
     assert record.status == "done"
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (" 30 m ", 1800)]
-)
-def test_a_time_limit_has_a_unit(text: str, seconds: float) -> None:
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0", "soon", "-3s", "1d", "nan", "1e9"])
-def test_a_time_limit_that_is_none_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(UserError, match="90s, 30m or 2h"):
-        seconds_of(text)

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from bench import cli, frame, report
 from bench.commands import compare, status
+from bench.commands.plan import Together, plan_text
 from bench.commands.report import Wanted, reports
 from bench.errors import UserError
 from bench.judge import whole
@@ -337,7 +338,7 @@ def test_a_plan_adds_the_data_sets_up_and_says_where_they_are_too_few(run: Path)
 def test_hours_are_a_number_with_an_example():
     said = CliRunner().invoke(cli.app, ["plan", "x.toml", "--hours", "soon"])
     assert said.exit_code == 2
-    assert '"soon" is no number of hours; give 8, or 0.5' in said.output
+    assert '"soon": give a time such as 90s, 30m or 2h' in said.output
 
 
 def test_a_data_set_that_is_dropped_after_scores_takes_the_verdicts_with_it(copied: Path):
@@ -437,3 +438,13 @@ def test_claims_are_judged_on_means_and_convergence_for_each_by_itself(run: Path
     )
     assert converges.outcome == "not judged"
     assert Pooled(run / "results", "cells").parts
+
+
+def test_data_sets_of_the_same_images_are_named_and_their_trials_counted_once(tmp_path: Path):
+    file, together = tmp_path / "cells.toml", Together()
+    file.write_text(CELLS.replace("[datasets.two]\nn_images = 160", "[datasets.two]\nn_images = 200"))
+    for part in datasets.files(file):
+        plan_text(part, machine(tmp_path), False, together=together)
+    said = together.line("cells")
+    assert said.startswith("cells: 3 data sets, 18 trials · done 0 · 18 to run")
+    assert said.endswith("\n    one, two are the same images: one data set, trained once")

@@ -10,7 +10,7 @@ from studies import ARMS, DATA, HEAD, RECIPE, FakeLocator
 from bench.errors import UserError
 from bench.plan import make_plan
 from bench.study import datasets
-from bench.study.read import Study, load, parse
+from bench.study.read import Reading, Study, load, parse
 from bench.study.toml import find
 
 SETS = """\
@@ -111,6 +111,18 @@ def test_a_key_that_data_does_not_have_is_a_mistake_of_that_data_set():
 def test_a_mistake_is_located_in_the_table_that_has_it(own: str, shared: str, where: str):
     written = text(f"[datasets.drawn]\n{own}").replace("[data]\n", f"[data]\n{shared}\n", 1)
     assert f"\n  {where}" in complaint("cells@drawn", written)
+
+
+def test_mistakes_of_all_data_sets_are_told_together(tmp_path: Path):
+    sets = "".join(f"[datasets.{name}]\nsize_px = {size}\n" for name, size in (("a", 4), ("b", 48), ("c", 5)))
+    file = tmp_path / "cells.toml"
+    file.write_text(text(sets))
+    with pytest.raises(UserError) as refused:
+        datasets.each_read(datasets.files(file), Reading(file))
+    said = str(refused.value)
+    assert "[datasets.a] size_px = 4" in said
+    assert "[datasets.c] size_px = 5" in said
+    assert "[datasets.b]" not in said
 
 
 def test_a_near_miss_of_datasets_is_told_from_data():
