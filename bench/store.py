@@ -261,6 +261,10 @@ class Store:
         file, sums = self.weights_path(record.id), record.files.get(WEIGHTS)
         return file.is_file() and (sums is None or _fits(file, sums))
 
+    def weights_damaged(self, record: Brief) -> bool:
+        """Whether a trial's weights are there, and not as they were written: nothing is made of these."""
+        return self.weights_path(record.id).exists() and not self.has_weights(record)
+
     def forget(self, id: str) -> None:
         """Take a record away: the trial is missing from here on, and trained again by the next run."""
         _remove(self.trial_dir(id) / "record.json")

@@ -121,6 +121,8 @@ def _standing(plan: PlanFile, store: Store, runs: Sequence[dict[str, Any]], whol
             words = f"done without {', '.join(names)}"
         if record and state != "running" and (part := store.lost(record, whole=whole)):
             state, words = "missing", f"missing, for its {part} is gone or damaged"
+        elif record and whole and state != "running" and store.weights_damaged(record):
+            words = f"{words}, but its weights are damaged"
         standing.append((Cell(trial.id, label, state), words))
     return standing
 

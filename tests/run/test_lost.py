@@ -11,7 +11,10 @@ from tiny import HIDDEN, machine_in, write_study
 
 from bench import briefs
 from bench.briefs import Stamp
+from bench.commands.speakers import speakers_of
 from bench.commands.status import status
+from bench.commands.trained import network_of
+from bench.errors import UserError
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Ending, Options, run_study
 from bench.store import Store, equal_view
@@ -75,6 +78,18 @@ def test_weights_may_be_deleted_and_damaged_ones_score_nothing(
     first, second = store.ids()
     flip(store.weights_path(first))
     store.weights_path(second).unlink()
+    assert "damaged" not in status([], machine_in(folder), as_json=False), "nobody read them"
+    told = status([], machine_in(folder), as_json=False, check=True)
+    assert "1 done, but its weights are damaged · 1 done" in told or "1 done · 1 done, but its" in told
+    damaged, gone = (store.read(id) for id in (first, second))
+    assert damaged is not None
+    assert gone is not None
+    with pytest.raises(UserError, match="is damaged, or of another trial"):
+        network_of(damaged, store)
+    with pytest.raises(UserError, match="were not kept"):
+        network_of(gone, store)
+    with pytest.raises(UserError, match="seed 0 weights not kept, or damaged"):
+        speakers_of("tiny/none", store, Terminal(quiet=True), with_weights=True)
     assert go(folder).ran == 0
     assert go(folder, HIDDEN).ran == 0
     assert "2 trials have no weights to score the new sets from" in capsys.readouterr().err
