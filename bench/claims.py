@@ -19,7 +19,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -321,17 +321,16 @@ class Presence:
 
     def _sign(self, owner: str) -> tuple[object, float]:
         """What changes while an owner lives, and its lease in seconds; it is opened, for stat may be old."""
+        from bench.at_work import said  # imports pydantic
+
         file = self.folder / RUNNING / f"{owner}.json"
         try:
             content = content_of(file)
             touched = os.stat(file).st_mtime_ns
         except OSError:
             return None, self.lease_s
-        try:
-            lease_s = float(json.loads(content)["lease_s"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            lease_s = self.lease_s
-        return (content, touched), lease_s
+        about = said(content)
+        return (content, touched), about.lease_s if about else self.lease_s
 
     def _beat(self) -> None:
         while not self._over.wait(self.lease_s / BEATS):
@@ -371,13 +370,18 @@ def _a_folder(folder: Path) -> Iterator[None]:
 
 
 def at_work(folder: Path) -> list[dict[str, Any]]:
-    """What the processes at work in a folder say of themselves, but for those known to have died."""
+    """What the processes at work in a folder say of themselves, but for those known to have died.
+
+    Each is an ``AtWork`` as a table, with its ``owner``.
+    """
+    from bench.at_work import said  # imports pydantic
+
     found = []
     for owner in _owners(folder):
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            about = json.loads(content_of(folder / RUNNING / f"{owner}.json"))
-            if isinstance(about, Mapping) and not is_gone(owner):
-                found.append({**about, "owner": owner})
+        with contextlib.suppress(OSError):
+            about = said(content_of(folder / RUNNING / f"{owner}.json"))
+            if about is not None and not is_gone(owner):
+                found.append({**about.model_dump(mode="json"), "owner": owner})
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import json
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -32,6 +33,23 @@ class Mistake:
 def printable(line: str) -> str:
     """``line`` with control characters escaped, those that turn text round too: no text steers a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def shown(text: object, *, as_json: bool = False) -> str:
+    """What is about to be printed, with all escaped that steers a terminal, but for ends of lines.
+
+    as_json   it is JSON, and stays so
+    """
+    lines = (str(text) if as_json else str(text).expandtabs()).split("\n")
+    return "\n".join(
+        line if line.isprintable() else "".join(_shown(c, as_json) for c in line) for line in lines
+    )
+
+
+def _shown(character: str, as_json: bool) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":  # a space, of whatever width
+        return character
+    return json.dumps(character)[1:-1] if as_json else character.encode("unicode_escape").decode()
 
 
 def told_by(text: str, most: int) -> str:

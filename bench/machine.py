@@ -21,8 +21,6 @@ from bench.registry import executors
 DEVICES = ("auto", "cpu", "cuda")
 SETTINGS = ("results", "cache", "device", "executor", "workers", "gang", "address", "resident_gb", "lease_s")
 """Keys of ``bench.toml`` beside ``[paths]``, and of the environment as ``BENCH_…``."""
-LONGEST_S = 86400
-"""A lease beyond a day is a slip of the pen."""
 MOST_GB = 1e6
 """More gigabytes than any device has; what ``resident_gb`` must stay below."""
 
@@ -165,8 +163,12 @@ def _problem(key: str, value: object) -> str | None:
         good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MOST_GB
         return None if good else "must be a number of gigabytes, 0 (choose for me) or more"
     if key == "lease_s":
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LONGEST_S
-        return None if good else f"must be a number of seconds, more than 0 and at most {LONGEST_S}"
+        from bench.at_work import LONGEST_LEASE_S  # imports pydantic
+
+        good = (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LONGEST_LEASE_S
+        )
+        return None if good else f"must be a number of seconds, more than 0 and at most {LONGEST_LEASE_S}"
     if key == "paths":
         good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
         return None if good else 'must be a table of folders, for example pbc96 = "data/pbc96"'

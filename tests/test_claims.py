@@ -290,6 +290,18 @@ def test_a_process_that_ended_and_was_not_asked_after_is_gone(tmp_path: Path) ->
     child.communicate()
 
 
+@pytest.mark.parametrize("lease", ["NaN", "9" * 400, "-1", '"x"'])
+def test_a_lease_that_is_none_is_taken_to_be_ones_own(tmp_path: Path, lease: str) -> None:
+    mine, clock = watcher(tmp_path, lease_s=12.0)
+    (tmp_path / RUNNING).mkdir()
+    (tmp_path / RUNNING / f"{STRANGER}.json").write_text(f'{{"lease_s": {lease}}}')
+    mine.is_over(STRANGER)
+    for second in range(1, 14):
+        clock.now = float(second)
+        over = mine.is_over(STRANGER)
+    assert over
+
+
 # -- processes at work ---------------------------------------------------------------------------------------
 
 

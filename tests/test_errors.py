@@ -1,8 +1,15 @@
+import ast
 import datetime
+import json
+from pathlib import Path
 
 import pytest
 
-from bench.errors import Mistake, did_you_mean, mistakes_error, shorten
+from bench.errors import Mistake, did_you_mean, mistakes_error, shorten, shown
+
+ROOT = Path(__file__).resolve().parent.parent
+QUIET = ("look.py", "submission.py", "codabench.py")
+"""Print for a program of ours, or run where there is no bench."""
 
 
 def test_a_mistake_says_where_it_stands_what_was_found_and_what_to_do():
@@ -28,6 +35,25 @@ def test_a_name_in_a_file_cannot_steer_the_terminal():
     text = str(Mistake("[arms.\x1b[2J]", '"\x07"', "known: \r\x1b[31m"))
     assert all(c.isprintable() or c == "\n" for c in text)
     assert "\\x1b[2J" in text
+
+
+def test_what_is_printed_steers_no_terminal_and_stays_what_it_was():
+    text = "a\tb\u00a0c\u202fd\n\x1b]0;owned\x07 \x9b2J \u202eback"
+    assert shown(text) == "a       b\u00a0c\u202fd\n\\x1b]0;owned\\x07 \\x9b2J \\u202eback"
+    data = json.dumps({"a": text, "b": 1}, indent=1, ensure_ascii=False)
+    assert json.loads(shown(data, as_json=True)) == json.loads(data)
+    assert all(c.isprintable() or c in "\n\u00a0\u202f" for c in shown(data, as_json=True))
+
+
+def test_all_that_is_printed_is_shown_first():
+    """Where text leaves the program, not where it comes from."""
+    for file in (ROOT / "bench").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+                (first, *more) = node.args
+                where = f"{file}, line {node.lineno}"
+                assert not more, where
+                assert ast.unparse(first).startswith("shown(") or file.name in QUIET, where
 
 
 @pytest.mark.parametrize(

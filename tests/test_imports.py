@@ -50,6 +50,7 @@ ORDER = (
     "streams",
     "registry",
     "claims",
+    "at_work",
     "files",
     "errors",
 )

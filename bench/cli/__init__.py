@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import data, helping, judging, looking, running
-from bench.errors import UserError, printable
+from bench.errors import UserError, shown
 from bench.files import REFUSED
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ def _version(asked: bool) -> None:
     if asked:
         from bench import __version__
 
-        print(__version__)
+        print(shown(__version__))
         raise typer.Exit
 
 
@@ -81,12 +81,12 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print("\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
+        print(shown(error), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in REFUSED:
             raise
-        print(f"{error.filename or 'a file'} cannot be written: {error.strerror}", file=sys.stderr)
+        print(shown(f"{error.filename or 'a file'} cannot be written: {error.strerror}"), file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left, as `| head` does

@@ -12,13 +12,14 @@ import typer
 if TYPE_CHECKING:
     pass
 from bench.cli.options import Json, OneStudy, Quiet, Results, machine_of
+from bench.errors import shown
 
 
 def data_list() -> None:
     """List the kinds of sources a study can name, and the folders bench.toml names."""
     from bench.commands.data import sources
 
-    print(sources(machine_of()))
+    print(shown(sources(machine_of())))
 
 
 def data_fetch(
@@ -29,7 +30,7 @@ def data_fetch(
     from bench.commands.data import fetch
     from bench.progress.terminal import Terminal
 
-    print(fetch(source, size_px, machine_of(), Terminal()))
+    print(shown(fetch(source, size_px, machine_of(), Terminal())))
 
 
 def data_inspect(
@@ -76,10 +77,10 @@ def data_inspect(
     from bench.progress.terminal import Terminal
 
     seen = commands.inspect(source, size_px, machine_of(), Terminal(quiet=quiet), which)
-    print(commands.as_json(seen) if as_json else commands.as_text(seen))
+    print(shown(commands.as_json(seen) if as_json else commands.as_text(seen), as_json=as_json))
     for file, write in ((html, pages.write_html), (png, pages.write_png)):
         if file is not None:
-            print(write(seen, file), file=sys.stderr if as_json else sys.stdout)
+            print(shown(write(seen, file)), file=sys.stderr if as_json else sys.stdout)
 
 
 def data_preview(
@@ -100,7 +101,7 @@ def data_preview(
     from bench.progress.terminal import Terminal
 
     for file in preview(study, machine_of(results=results), Terminal(quiet=quiet), out):
-        print(file)
+        print(shown(file))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -13,6 +13,7 @@ from bench.registry import REGISTRIES
 if TYPE_CHECKING:
     pass
 from bench.cli.options import Json, Results, WithStudy, machine_of
+from bench.errors import shown
 
 
 def list_components(
@@ -26,7 +27,7 @@ def list_components(
     """List the components that a study or bench.toml can name, with their parameters."""
     from bench.commands.components import components
 
-    print(components(kind, as_json=as_json, study=study))
+    print(shown(components(kind, as_json=as_json, study=study), as_json=as_json))
 
 
 def new(
@@ -70,17 +71,22 @@ def new(
     if source:
         wanted = scaffold.Wanted(source, hidden or (), upright)
         file = scaffold.suited(name, Path.cwd(), wanted, machine_of(), Terminal().note)
-        print(file)
+        print(shown(file))
         print(
-            f"next:  bench plan {file} --probe   (what it would train, and how long that takes here)\n"
-            f"       bench run {file}            (trains it; interrupted and run again, it goes on)",
+            shown(
+                f"next:  bench plan {file} --probe   (what it would train, and how long that takes here)\n"
+                f"       bench run {file}            (trains it; interrupted and run again, it goes on)"
+            ),
             file=sys.stderr,
         )
         return
     file = scaffold.new(name, Path.cwd(), component=component)
-    print(file)
+    print(shown(file))
     if component:
-        print(f'in a study beside it:  uses = ["{file.name}"]   augment = ["{file.stem}"]', file=sys.stderr)
+        print(
+            shown(f'in a study beside it:  uses = ["{file.name}"]   augment = ["{file.stem}"]'),
+            file=sys.stderr,
+        )
 
 
 def schema(study: WithStudy = None) -> None:
@@ -90,7 +96,7 @@ def schema(study: WithStudy = None) -> None:
 
     if study:
         load(study)
-    print(scaffold.schema())
+    print(shown(scaffold.schema(), as_json=True))
 
 
 def doctor(results: Results = None) -> None:
@@ -98,7 +104,7 @@ def doctor(results: Results = None) -> None:
     from bench.commands.doctor import examine
 
     text, well = examine(machine_of(results=results))
-    print(text)
+    print(shown(text))
     raise typer.Exit(0 if well else 2)
 
 
@@ -121,4 +127,4 @@ def clean(
     from bench.commands import clean as commands
 
     wanted = commands.Wanted(stale, checkpoints, weights, smoke, cache)
-    print(commands.clean(machine_of(results=results), wanted, delete=yes))
+    print(shown(commands.clean(machine_of(results=results), wanted, delete=yes)))

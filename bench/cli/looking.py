@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     pass
 from bench.cli.options import Device, Json, OneStudy, Quiet, Results, machine_of
+from bench.errors import shown
 
 
 def report(
@@ -61,7 +62,8 @@ def compare(
     """
     from bench.commands import compare as commands
 
-    print(commands.side_by_side(first, second, machine_of(results=results), as_json=as_json))
+    text = commands.side_by_side(first, second, machine_of(results=results), as_json=as_json)
+    print(shown(text, as_json=as_json))
 
 
 def show(
@@ -72,7 +74,7 @@ def show(
     """Show one trial: recipe, learning curve, scores, versions, and why it failed."""
     from bench.commands import show as commands
 
-    print(commands.trial(trial, machine_of(results=results), as_json=as_json))
+    print(shown(commands.trial(trial, machine_of(results=results), as_json=as_json), as_json=as_json))
 
 
 def explain(
@@ -114,7 +116,7 @@ def explain(
     from bench.progress.terminal import Terminal
 
     asked = Asked(arm, against, scored, seed, fold, smoke)
-    print(commands.explain(study, asked, machine_of(results=results), Terminal(quiet=quiet), out))
+    print(shown(commands.explain(study, asked, machine_of(results=results), Terminal(quiet=quiet), out)))
 
 
 def export(
@@ -146,7 +148,7 @@ def export(
     from bench.progress.terminal import Terminal
 
     for file in commands.export(trial, form, machine_of(results=results), Terminal(quiet=quiet), out):
-        print(file)
+        print(shown(file))
 
 
 def predict(
@@ -192,4 +194,4 @@ def predict(
         raise UserError("bench predict takes images to label, or --scored SET: one of them")
     machine, terminal = machine_of(results=results, device=device), Terminal(quiet=quiet)
     of = (machine, terminal, out)
-    print(commands.scored(wanted, scored, *of) if scored else commands.predict(wanted, source, *of))
+    print(shown(commands.scored(wanted, scored, *of) if scored else commands.predict(wanted, source, *of)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import UserError
+from bench.errors import UserError, shown
 
 if TYPE_CHECKING:
     from bench.run.conductor import Ending
@@ -120,9 +120,8 @@ def run(
                 code = max(code, ending.exit_code)
         except KeyboardInterrupt as stopped:
             what = f" ({stopped})" if str(stopped) else ""
-            print(
-                f"\ninterrupted{what}; finished trials are kept, the same command continues", file=sys.stderr
-            )
+            said = f"\ninterrupted{what}; finished trials are kept, the same command continues"
+            print(shown(said), file=sys.stderr)
             raise typer.Exit(130) from None
     raise typer.Exit(code)
 
@@ -132,19 +131,19 @@ def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
     from bench.progress.screen import duration
 
     for failure in ending.failures:
-        print(f"failed: {failure}", file=sys.stderr)
+        print(shown(f"failed: {failure}"), file=sys.stderr)
     for line in ending.gates:
-        print(f"gate does not hold: {line}", file=sys.stderr)
+        print(shown(f"gate does not hold: {line}"), file=sys.stderr)
     if ending.left:
-        print(f"{study.stem}: {ending.left}", file=sys.stderr)
+        print(shown(f"{study.stem}: {ending.left}"), file=sys.stderr)
     if not quiet:
         others = f", {ending.elsewhere} in other runs" if ending.elsewhere else ""
         what = f"{ending.ran} trials in {duration(ending.seconds)}{others}"
         what = what if ending.ran or others else _idle(ending)
-        print(f"{study.stem}: {what}  ({_counted(ending.counts)})", file=sys.stderr)
+        print(shown(f"{study.stem}: {what}  ({_counted(ending.counts)})"), file=sys.stderr)
     if not as_json:
         if ending.report.is_file():
-            print(ending.report, flush=True)
+            print(shown(ending.report), flush=True)
         if not quiet:
             _say_verdicts(ending)
         return
@@ -152,15 +151,16 @@ def say_end(study: Path, ending: Ending, *, quiet: bool, as_json: bool) -> None:
 
     about = {"event": "report", "study": study.stem, "file": str(ending.report), "ran": ending.ran}
     about |= {"gates": list(ending.gates), "left": ending.left, "elsewhere": ending.elsewhere}
-    print(json.dumps(about | {"counts": dict(ending.counts)}, ensure_ascii=False))
+    about |= {"counts": dict(ending.counts)}
+    print(shown(json.dumps(about, ensure_ascii=False), as_json=True))
 
 
 def _say_verdicts(ending: Ending) -> None:
     for line in ending.verdicts:
-        print(f"  {line}", file=sys.stderr)
+        print(shown(f"  {line}"), file=sys.stderr)
     page = ending.report.with_name("report.html")
     if page.is_file():
-        print(f"with figures: {page}", file=sys.stderr)
+        print(shown(f"with figures: {page}"), file=sys.stderr)
 
 
 def _causes(text: str) -> tuple[str, ...]:
@@ -244,9 +244,9 @@ def plan(
                 from bench.commands import allocating
 
                 text = allocating.added(text, study, machine, hours, smoked=smoke)
-            print(text)
+            print(shown(text, as_json=as_json))
         if together.sets > 1:
-            print(f"\n{together.line(named.stem)}")
+            print(shown(f"\n{together.line(named.stem)}"))
 
 
 def status(
@@ -273,4 +273,4 @@ def status(
 
     machine = machine_of(results=results)
     asked = {"smoked": smoke, "curves": curves, "check": check}
-    print(commands.status(studies or [], machine, as_json=as_json, **asked))
+    print(shown(commands.status(studies or [], machine, as_json=as_json, **asked), as_json=as_json))

@@ -102,8 +102,7 @@ def _extras() -> str:
 def _at_work(results: Path) -> list[str]:
     """The runs that share the results folder."""
     return [
-        f"running    {run.get('title', 'at its start')}: {run.get('ended', 0)}/{run.get('total', '?')}, "
-        + told(run["owner"])
+        f"running    {run['title'] or 'at its start'}: {run['ended']}/{run['total']}, " + told(run["owner"])
         for run in at_work(results)
     ]
 

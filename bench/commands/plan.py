@@ -26,6 +26,7 @@ from bench.store import Brief, Store
 from bench.study import effects
 from bench.study.code import run_in, unread_in
 from bench.study.file import tuned_keys
+from bench.study.read import Reading
 
 MOST_ALIASES = 7
 """Factors of a screen whose aliases are printed."""
@@ -40,8 +41,8 @@ def _prepared(
 
     Raises UserError for what a run would refuse.
     """
-    outside = run_in if code else unread_in
-    planning = Planning(path, machine, smoked=smoked, outside=outside, counting=Terminal().counting)
+    read = Reading(path, run_in if code else unread_in)
+    planning = Planning(path, machine, smoked=smoked, read=read, counting=Terminal().counting)
     plan = planning.plan()
     standing = planning.foresee(plan)
     few = slicing.refuse_unknown(planning.study, [*plan.everything, *plan.pending])

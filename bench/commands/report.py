@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import report
 from bench.commands.status import planned, read_plan
-from bench.errors import UserError
+from bench.errors import UserError, shown
 from bench.judge import whole
 from bench.judge.outcomes import LOST
 from bench.judge.used import as_used
@@ -53,14 +53,14 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
         except UserError as error:  # the others have reports all the same
             if len(names) == 1:
                 raise
-            print(f"{name}: {error}", file=sys.stderr)
+            print(shown(f"{name}: {error}"), file=sys.stderr)
             stale += 1
     if asked.check:
-        print(f"{len(names)} reports of {store.root} checked, {stale} stale", file=sys.stderr)
+        print(shown(f"{len(names)} reports of {store.root} checked, {stale} stale"), file=sys.stderr)
     elif not asked.no_cost:
         index = report.write_index(store)
         if not studies:
-            print(index)
+            print(shown(index))
     return stale
 
 
@@ -85,11 +85,11 @@ def _one(name: str, store: Store, asked: Wanted) -> bool:
         wanted = [*asked.formats, *(each for each in report.present(folder) if each not in asked.formats)]
         written = report.write_files(files(wanted), folder, store, asked.formats)
         there = written.is_file() or any(written.iterdir() if written.is_dir() else ())
-        print(written if there else f"{name}: no figures, for no trial has scores yet")
+        print(shown(written if there else f"{name}: no figures, for no trial has scores yet"))
         return False
     made = files({"md", *report.present(folder)})
     stale = not (folder / "report.md").is_file() or report.differs(folder, made)
-    print(f"{name}: {'stale, run bench report' if stale else 'as its records say'}", file=sys.stderr)
+    print(shown(f"{name}: {'stale, run bench report' if stale else 'as its records say'}"), file=sys.stderr)
     return stale
 
 
@@ -108,10 +108,10 @@ def _print(files: Mapping[str, str]) -> None:
     """The report itself; of several files each under its name, but for the tables and figures beside it."""
     main = [text for file, text in files.items() if file in ("report.md", "report.html")]
     if len(main) == 1:
-        print(main[0], end="")
+        print(shown(main[0]), end="")
         return
     for file, text in files.items():
-        print(f"==> {file} <==\n{text}")
+        print(shown(f"==> {file} <==\n{text}"))
 
 
 __all__ = ["SMOKE_FOLDER", "Wanted", "reports"]

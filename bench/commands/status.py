@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import metrics
-from bench.claims import LEASE_S, at_work, told
+from bench.claims import at_work, told
 from bench.errors import UserError
 from bench.judge import whole
 from bench.machine import Machine
@@ -155,18 +155,18 @@ def _sentence(counts: dict[str, int]) -> str:
 
 def _trials(run: dict[str, Any]) -> list[dict[str, Any]]:
     """What a process at work says of the trials that it trains."""
-    return list(run.get("running", ()))
+    return list(run["running"])
 
 
 def _at_work(run: dict[str, Any], width: int, height: int) -> list[str]:
     """What a process at work says of itself."""
-    silent = time.time() - run.get("at", 0.0)
-    heard = f" (last heard of {duration(silent)} ago)" if silent > run.get("lease_s", LEASE_S) else ""
+    silent = time.time() - run["at"]
+    heard = f" (last heard of {duration(silent)} ago)" if silent > run["lease_s"] else ""
     who = told(run["owner"])
-    if "title" not in run:
-        return ["", f"running   {run.get('study', 'at its start')}: reading and checking ({who}){heard}"]
+    if run["title"] is None:
+        return ["", f"running   {run['study'] or 'at its start'}: reading and checking ({who}){heard}"]
     left = "" if run["left_s"] is None else f", about {duration(run['left_s'])} left"
     ended, took = f"{run['ended']}/{run['total']}", duration(run["seconds"])
     head = f"running   {run['title']}: {ended} in {took}, {run['workers']} at once{left} ({who}){heard}"
-    waits = [f"          {run['waits']}"] if run.get("waits") else []
+    waits = [f"          {run['waits']}"] if run["waits"] else []
     return ["", head, *waits, *running_rows(_trials(run), width, height)]

@@ -124,7 +124,7 @@ def _thinned(curve: Sequence[float], most: int) -> list[float]:
 
 def _facts(trial: Mapping[str, Any]) -> list[str]:
     """What a running trial's line says, most important first."""
-    if "epoch" not in trial:
+    if trial.get("epoch") is None:
         return ["reading, building", "", "", "", "", duration(trial["seconds"])]
     share = (trial["stage"] - 1 + trial["epoch"] / trial["epochs"]) / trial["stages"]
     left = trial["seconds"] * (1 - share) / share

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import printable
+from bench.errors import shown
 from bench.execute import Event
 from bench.files import Count
 from bench.progress.board import MARKS, Board
@@ -43,14 +43,14 @@ class Terminal:
         """One line about what happens."""
         self._said += 1
         if not self.quiet:
-            print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
+            print(shown(text), file=sys.stderr, flush=True)
 
     def alert(self, text: str) -> None:
         """One line from a signal's handler, where Python's own streams may be in the middle of another."""
         if self._screen is not None:
             self._screen.banner = text
         elif not self.quiet:
-            os.write(2, f"{text}\n".encode())
+            os.write(2, f"{shown(text)}\n".encode())
 
     @contextlib.contextmanager
     def waiting(self, what: str | Callable[[], str], *, anyway: bool = False) -> Iterator[None]:
@@ -183,7 +183,7 @@ class JsonTrials(Trials):
         self._print({"event": event.kind, **place, **told, **event.at})
 
     def _print(self, line: dict[str, Any]) -> None:
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+        print(shown(json.dumps(line, ensure_ascii=False), as_json=True), flush=True)
 
 
 class LiveTrials(Trials):
@@ -201,7 +201,7 @@ class LiveTrials(Trials):
     def print(self, line: str) -> None:
         """Above the live part, without markup: an arm's name may hold brackets."""
         if self._live:
-            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._live.console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def waits(self, what: str) -> Iterator[None]:

@@ -34,7 +34,7 @@ from bench.run.preflight import check
 from bench.run.rescored import add_metrics
 from bench.store import Brief, Store
 from bench.study.file import FINAL_SEEDS
-from bench.study.read import Study
+from bench.study.read import Study, load
 from bench.tune import search
 
 SHOWN_EVERY_S = 10.0
@@ -84,8 +84,16 @@ class Ending:
         return 1 if self.counts["failed"] or self.failures else 4 if self.left else 3 if self.gates else 0
 
 
-def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal) -> Ending:
+def run_study(
+    path: Path,
+    machine: Machine,
+    options: Options,
+    terminal: Terminal,
+    read: Callable[[Path], Study] = load,
+) -> Ending:
     """Tune, train and score what is missing, then write the report.
+
+    read   of ``path`` makes the study, once: what is written there meanwhile is of the next run
 
     Raises UserError before the first trial.
     """
@@ -93,6 +101,7 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         planning = Planning(
             path,
             machine,
+            read=read,
             smoked=options.smoke,
             retry=options.retry,
             until_decided=options.until_decided,
@@ -130,9 +139,9 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
         conduct.failures += rescored.failures
         with conduct.having(FOLDER):
             refuse_foreign_folder(plan.file, path, store)
-            join(planning, path, presence)
+            join(planning, presence)
             plan = planning.plan()  # others may have come further
-            declaring.keep_whole(path, store)
+            declaring.keep_whole(study, store)
             if not options.smoke:
                 if study.sliced_metrics:  # which images a claim is about is declared with it
                     everything = [*plan.everything, *plan.pending]
@@ -162,6 +171,8 @@ def run_study(path: Path, machine: Machine, options: Options, terminal: Terminal
     said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
+    if counts["missing"] and not left:
+        conduct.failures.append(_gone(counts["missing"], store))
     if ran and not left and (over := options.budget.overrun):
         terminal.note(f"{study.name}: the {options.budget.hours:g} hours are over, {over}")
     return Ending(report, counts, ran, took, conduct.failures, said, lost, left, elsewhere)
@@ -327,6 +338,15 @@ def _check_cache(cache: Path) -> None:
             f"cannot write to the cache folder {cache}: {error.strerror}\n"
             "    make it writable, or name another: cache in bench.toml, or BENCH_CACHE"
         ) from None
+
+
+def _gone(count: int, store: Store) -> str:
+    """What is said of trials that ended and are not there."""
+    what = "1 trial has no record" if count == 1 else f"{count} trials have no record"
+    return (
+        f"{what} after all: moved or deleted from {store.root} during the run, or files that they are made "
+        "of changed; the same command trains what is missing"
+    )
 
 
 def _say_late(declared: Declared, study: Study, store: Store, terminal: Terminal) -> None:

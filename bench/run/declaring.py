@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bench.errors import UserError
 from bench.judge import whole
 from bench.judge.declared import (
@@ -21,17 +19,16 @@ from bench.planned import PlanFile, read_plan_file
 from bench.store import Store
 from bench.study import datasets
 from bench.study.read import Study
-from bench.study.toml import text_of
 
 
-def keep_whole(path: Path, store: Store) -> None:
-    """What the data sets are that a study at ``path`` is of one of; nothing of an ordinary study.
+def keep_whole(study: Study, store: Store) -> None:
+    """What the data sets are that a study is of one of; nothing of an ordinary study.
 
     Written as ``keep`` does, and with it before plan.json.
     """
-    name, part = datasets.whole_and_part(path.stem)
+    name, part = datasets.whole_and_part(study.name)
     if part:
-        whole.promise(name, text_of(path), store)
+        whole.promise(name, study.text, store)
 
 
 def keep(study: Study, plan: PlanFile, store: Store) -> Declared:

@@ -50,15 +50,15 @@ def refuse_foreign_folder(plan: PlanFile, path: Path, store: Store) -> None:
         )
 
 
-def join(planning: Planning, path: Path, presence: Presence) -> None:
+def join(planning: Planning, presence: Presence) -> None:
     """Tell which text of the study is run, and with which looks; to be called before anything is declared.
 
     Raises UserError while another run is at work on another text of it, or declared other looks.
     """
-    name, text = planning.study.name, f"{planning.looks} {file_of(path).read_text('utf-8')}"
+    name, text = planning.study.name, f"{planning.looks} {planning.study.text}"
     asked = hashlib.sha256(text.encode()).hexdigest()
     for other in presence.others():
-        if other.get("study") == name and other.get("asked") != asked:
+        if other["study"] == name and other["asked"] != asked:
             raise UserError(
                 f"{told(other['owner'])} runs {name} from another text of its file, or with another --until\n"
                 "    give both the same, or wait until it ends (bench status shows how far it is)"
@@ -70,10 +70,10 @@ def join(planning: Planning, path: Path, presence: Presence) -> None:
 
 
 def claim_folder(plan: Plan, path: Path, store: Store, *, smoked: bool) -> bool:
-    """Write what the report is made from; whether that is another plan than was there."""
+    """Write what the report is made from, with the text that was planned; whether there was another plan."""
     folder = store.study_dir(plan.study.name)
     plan_file = plan.file.model_copy(update=whence(path, store, smoked))
-    store.write_text(folder / "study.toml", file_of(path).read_text("utf-8"))
+    store.write_text(folder / "study.toml", plan.study.text)
     text, file = plan_file.model_dump_json(indent=1) + "\n", folder / "plan.json"
     changed = not file.is_file() or file.read_text("utf-8") != text
     store.write_text(file, text)

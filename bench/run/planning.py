@@ -21,7 +21,6 @@ from bench.registry import UNREAD
 from bench.registry import metrics as scores
 from bench.run import foresight
 from bench.store import Brief, Store
-from bench.study.code import Outside, run_in
 from bench.study.file import REPLICATE_SEEDS
 from bench.study.metric import apart
 from bench.study.read import Study, load
@@ -42,17 +41,15 @@ def prepare(
     machine: Machine,
     *,
     smoked: bool = False,
-    outside: Callable[[Path], Outside] = run_in,
     counting: Counting = uncounted,
 ) -> Plan:
     """The plan of the study at ``path``, with what tuning has chosen so far.
 
-    outside   what becomes of the code that the study names
-    counting  told of images that are read for the first time
+    counting   told of images that are read for the first time
 
     Imports neither torch nor pandas. Raises UserError.
     """
-    return Planning(path, machine, smoked=smoked, outside=outside, counting=counting).plan()
+    return Planning(path, machine, smoked=smoked, counting=counting).plan()
 
 
 class Planning:
@@ -66,16 +63,17 @@ class Planning:
         smoked: bool,
         retry: Sequence[str] = (),
         until_decided: bool = False,
-        outside: Callable[[Path], Outside] = run_in,
+        read: Callable[[Path], Study] = load,
         counting: Counting = uncounted,
     ) -> None:
         """Raises UserError for a study with mistakes.
 
         retry           causes of failed candidates to run again, once
+        read            of ``path`` makes the study
         until_decided   declare the study's looks; what is declared stays so
         counting        told of images that are read for the first time
         """
-        study = load(path, outside)
+        study = read(path)
         refuse_unjudged(study, path)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)

@@ -13,6 +13,7 @@ from bench.report import pooled
 from bench.run.conductor import Ending, Options, run_study
 from bench.run.planning import Planning, TrialState, store_of
 from bench.study import datasets
+from bench.study.read import Reading
 
 
 def run_each(
@@ -22,9 +23,10 @@ def run_each(
 
     Raises UserError before the first trial of any.
     """
-    parts = datasets.files(path)
+    read = Reading(path)  # once: the last data set may be begun days later
+    parts = datasets.files(path, read.text)
     if parts == (path,):
-        yield path, run_study(path, machine, options, terminal)
+        yield path, run_study(path, machine, options, terminal, read)
         return
     if options.until_decided:
         raise UserError(
@@ -33,20 +35,21 @@ def run_each(
             f"    run without it; or one data set by itself: bench run {parts[0].stem} --until decided"
         )
     with terminal.waiting(f"{path.stem}: reading the study, finding the images of {len(parts)} data sets"):
-        look(path, parts, machine, smoked=options.smoke)
+        look(path, parts, machine, read, smoked=options.smoke)
     endings = []
     for part in parts:
-        endings.append(run_study(part, machine, options, terminal))
+        endings.append(run_study(part, machine, options, terminal, read))
         yield part, endings[-1]
     yield path, _together(path, machine, endings, terminal, smoked=options.smoke)
 
 
-def look(path: Path, parts: Sequence[Path], machine: Machine, *, smoked: bool = False) -> None:
+def look(path: Path, parts: Sequence[Path], machine: Machine, read: Reading, *, smoked: bool = False) -> None:
     """Raise UserError for what the run of any data set would refuse, and for data sets that cannot be pooled.
 
     path, parts   the whole file, and what ``datasets.files`` makes of it
+    read          the same, read
     """
-    plannings = [Planning(part, machine, smoked=smoked) for part in parts]
+    plannings = [Planning(part, machine, read=read, smoked=smoked) for part in parts]
     datasets.refuse_unlike(path, [each.study for each in plannings])
     for each in plannings:
         each.foresee(each.plan())

@@ -137,10 +137,11 @@ def nothing(table: Tree) -> tuple[tuple[Code, ...], list[Component]]:
 
 
 def run_in(folder: Path) -> Outside:
-    """The code that a study in ``folder`` names is run."""
+    """The code that a study in ``folder`` names is run; a file is read once, for all its data sets."""
+    read = functools.cache(functools.partial(_read, folder=folder))
 
     def outside(table: Tree) -> tuple[tuple[Code, ...], list[Component]]:
-        code = named(table, folder)
+        code = named(table, read)
         return code, components(code)
 
     return outside
@@ -150,7 +151,7 @@ def unread_in(folder: Path) -> Outside:
     """The code is only looked at: what it seems to register is there, with any parameters."""
 
     def outside(table: Tree) -> tuple[tuple[Code, ...], list[Component]]:
-        code = named(table, folder)
+        code = named(table, functools.partial(_read, folder=folder))
         seen = {(plural, name) for one in code for plural, name in _seems_to_register(one)}
         paths = {word.partition(":")[0] for word in _words(table) if ":" in word}
         found: list[Component] = []
@@ -177,13 +178,16 @@ def components(code: Iterable[Code]) -> list[Component]:
     return [component for component, _ in found.values()]
 
 
-def named(table: Tree, folder: Path) -> tuple[Code, ...]:
-    """The code that a study's table names: its own files, and entry points that are called as it says."""
+def named(table: Tree, read: Callable[[str], Code]) -> tuple[Code, ...]:
+    """The code that a study's table names: its own files, and entry points that are called as it says.
+
+    read   a file, as the study writes it → its code
+    """
     uses = table.get("uses", [])
     readable = isinstance(uses, list) and all(
         isinstance(each, str) for each in uses
     )  # else StudyFile says so
-    files = [_read(each, folder) for each in dict.fromkeys(uses)] if readable else []
+    files = [read(each) for each in dict.fromkeys(uses)] if readable else []
     words = set(_words(table))
     return (*files, *(one for one in installed() if one.name in words))
 

@@ -29,14 +29,16 @@ def whole_and_part(name: str) -> tuple[str, str]:
     return whole, part
 
 
-def files(path: Path) -> tuple[Path, ...]:
+def files(path: Path, text: str | None = None) -> tuple[Path, ...]:
     """A path for the study of each data set of a file, in its order; of an ordinary study itself.
+
+    text   of the file, where it was read already
 
     Raises UserError for a file that cannot be read, or has data sets that no study can be of.
     """
     if SEPARATOR in path.stem:
         return (path,)
-    table = table_of(text_of(path), str(path))
+    table = table_of(text_of(path) if text is None else text, str(path))
     if KEY not in table:
         return (path,)
     names = _names(table, str(path))

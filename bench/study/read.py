@@ -78,6 +78,8 @@ class Study(Frozen):
     keep_weights: bool = True
     code: tuple[Code, ...] = Field((), repr=False)
     """From outside: what the study's trials need beside bench itself."""
+    text: str = Field("", repr=False)
+    """Of the file that it was read from."""
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -115,9 +117,20 @@ def load(path: Path, outside: Callable[[Path], Outside] = run_in) -> Study:
 
     outside   what becomes of the code that it names, seen from its folder
     """
-    text = text_of(path)  # first: it says what is wrong with a path
-    outside_of = outside(path.resolve().parent)
-    return parse(text, name=path.stem, file=datasets.called(path), outside=outside_of)
+    return Reading(path, outside)(path)
+
+
+class Reading:
+    """A study file and the code that it names, read once, whatever is written there meanwhile."""
+
+    def __init__(self, path: Path, outside: Callable[[Path], Outside] = run_in) -> None:
+        """Raises UserError for a file that cannot be read."""
+        self.text = text_of(path)  # first: it says what is wrong with a path
+        self._outside = outside(path.resolve().parent)
+
+    def __call__(self, path: Path) -> Study:
+        """The study of the file, or of one of its data sets, as ``load`` says."""
+        return parse(self.text, name=path.stem, file=datasets.called(path), outside=self._outside)
 
 
 def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Study:
@@ -139,7 +152,7 @@ def parse(text: str, *, name: str, file: str, outside: Outside = nothing) -> Stu
         raise mistakes_error(file, [Mistake("uses", shorten(table.get("uses", [])), str(error))]) from error
     use(offered)
     reader = _Reader(table, lambda mistake: datasets.placed(mistake, whole, name))
-    return reader.study(name, file).model_copy(update={"code": code})
+    return reader.study(name, file).model_copy(update={"code": code, "text": text})
 
 
 class _Reader:

@@ -9,7 +9,7 @@ import pytest
 from tiny import FLIPS, HIDDEN, machine_in, write_study
 
 from bench import briefs, metrics
-from bench.claims import Presence, told
+from bench.claims import RUNNING, Presence, told
 from bench.commands.plan import plan_text
 from bench.commands.report import Wanted, reports
 from bench.commands.status import status
@@ -188,6 +188,37 @@ def test_a_damaged_study_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFi
     assert "is not UTF-8 text" in said.err
     assert said.out.splitlines() == [str(store.root / "tiny" / "report.md"), str(store.root / "index.md")]
     assert "Left out, for their `plan.json` is damaged: broken." in (store.root / "index.md").read_text()
+
+
+NOT_BELIEVED = [
+    '{"lease_s": 5, "running": 5}', '{"lease_s": 5, "running": ["a"]}', '{"lease_s": 5, "at": "x"}', "[]",
+    "{",
+    '{"title": "x"}', '{"lease_s": 5, "left_s": NaN}', '{"lease_s": 5, "at": -Infinity}', '{"lease_s": "x"}',
+    '{"lease_s": NaN}', f'{{"lease_s": {"9" * 400}}}', '{"lease_s": 5, "title": "x", "seconds": 1e300}',
+    '{"lease_s": 5, "running": [{"trial": "a", "arm": "b", "replicate": "s0", "seconds": 1, "epoch": 1}]}',
+]  # fmt: skip
+STRANGER = "node9.4242.17.abcdefabcdef.0123456789abcdef"
+
+
+@pytest.mark.parametrize("content", NOT_BELIEVED)
+def test_what_no_run_says_of_itself_is_not_believed(tmp_path: Path, content: str) -> None:
+    study, machine, _ = planned(tmp_path)
+    file = machine.results / RUNNING / f"{STRANGER}.json"
+    file.parent.mkdir()
+    file.write_text(content)
+    before = status([study], machine, as_json=False, curves=True)
+    file.unlink()
+    assert before == status([study], machine, as_json=False, curves=True)
+    file.write_text(content)
+    assert not Presence(machine.results).is_over(STRANGER)
+
+
+def test_what_a_run_says_only_in_part_is_told_as_far_as_it_goes(tmp_path: Path) -> None:
+    study, machine, _ = planned(tmp_path)
+    file = machine.results / RUNNING / f"{STRANGER}.json"
+    file.parent.mkdir()
+    file.write_text('{"lease_s": 5, "title": "x"}')
+    assert "running   x: 0/0 in 0 s, 1 at once (node9" in status([study], machine, as_json=False)
 
 
 def test_a_run_that_waits_is_told_from_one_that_trains(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from bench.errors import UserError
 from bench.execute import Job, Place
 from bench.execute import work as working
 from bench.execute.records import cause_of, write_killed
+from bench.plan import Plan
 from bench.progress.terminal import Terminal
 from bench.run import conductor
 from bench.run.conductor import Ending, Options, run_study
@@ -358,3 +361,37 @@ def test_what_is_made_of_records_ends_no_run(tmp_path: Path, capsys: pytest.Capt
     assert (again.exit_code, again.ran) == (0, 0)
     assert (results / "tiny" / "search.db").is_file()
     assert again.report.is_file()
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, deed: Callable[[], object]) -> None:
+    """Do something when a run has read its study and before it trains."""
+    before = conductor.check
+    monkeypatch.setattr(conductor, "check", lambda *of: (deed(), before(*of)))
+
+
+@pytest.mark.parametrize("new", ["batch_size = 9\n", "not TOML [", None])
+def test_a_run_keeps_the_text_that_it_was_planned_from_whatever_is_written_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: str | None
+) -> None:
+    study = write_study(tmp_path)
+    text = study.read_text()
+    meanwhile(monkeypatch, lambda: study.write_text(new) if new else study.unlink())
+    assert go(study, tmp_path).exit_code == 0
+    assert (tmp_path / "results" / "tiny" / "study.toml").read_text() == text
+    assert "batch size 9" not in (tmp_path / "results" / "tiny" / "report.md").read_text()
+
+
+def test_records_that_are_gone_in_the_end_are_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write_study(tmp_path, seeds=2)
+    anew = conductor._Conduct.plan_anew
+
+    def lose(self: conductor._Conduct) -> Plan:
+        shutil.rmtree(next((tmp_path / "results" / "trials").iterdir()))
+        return anew(self)
+
+    monkeypatch.setattr(conductor._Conduct, "plan_anew", lose)
+    ending = go(study, tmp_path)
+    assert (ending.exit_code, dict(ending.counts)) == (1, {"done": 3, "missing": 1})
+    assert ending.failures[0].startswith("1 trial has no record after all: moved or deleted from ")

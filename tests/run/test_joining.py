@@ -135,7 +135,7 @@ def test_one_is_stopped_while_it_waits_for_another(jobs: list[Job], tmp_path: Pa
     hands, _ = crew_in(tmp_path)
     assert other.take(jobs[0].run.trial.id)
     hands.after_each = lambda: threading.Timer(0.1, hands.stop).start()
-    with pytest.raises(KeyboardInterrupt, match="3 of 4 trials ended, 1 are left"):
+    with pytest.raises(KeyboardInterrupt, match="3 of 4 trials ended, 1 is left"):
         hands.run("s", jobs)
     hands.close()
     assert other.claims.names() == {jobs[0].run.trial.id}
@@ -248,7 +248,7 @@ def test_what_another_study_did_not_score_is_scored_in_the_same_run(tmp_path: Pa
 
 def test_two_texts_of_one_study_are_never_run_at_once(tmp_path: Path, other: Presence) -> None:
     study = write_study(tmp_path)
-    joining.join(Planning(study, machine_in(tmp_path), smoked=False), study, other)
+    joining.join(Planning(study, machine_in(tmp_path), smoked=False), other)
     assert go(study, tmp_path).exit_code == 0, "the same text joins"
     study.write_text(study.read_text().replace("Does a flip help?", "Does it?"))
     with pytest.raises(UserError, match="runs tiny from another text of its file"):
@@ -260,7 +260,7 @@ def test_two_texts_of_one_study_are_never_run_at_once(tmp_path: Path, other: Pre
 def test_looks_are_declared_by_all_who_join_or_by_none(tmp_path: Path, other: Presence) -> None:
     study = write_study(tmp_path, seeds=3)
     study.write_text("looks = [2, 3]\n" + study.read_text())
-    joining.join(Planning(study, machine_in(tmp_path), smoked=False), study, other)
+    joining.join(Planning(study, machine_in(tmp_path), smoked=False), other)
     with pytest.raises(UserError, match="with another --until"):
         go(study, tmp_path, Options(until_decided=True))
 

@@ -195,6 +195,17 @@ def test_each_data_set_is_a_study_of_its_own_and_all_have_one_page(run: Path):
     assert "[cells](cells/report.md)" in (run / "results" / "index.md").read_text()
 
 
+def test_all_data_sets_are_run_from_the_text_that_the_run_began_with(tmp_path: Path):
+    file = tmp_path / "cells.toml"
+    file.write_text(CELLS)
+    of = (machine(tmp_path), Options(smoke=True), Terminal(quiet=True))
+    for _, ending in several.run_each(file, *of):
+        assert ending.exit_code == 0
+        file.write_text("not TOML [")
+    kept = (tmp_path / "results" / "smoke-runs").glob("cells*/study.toml")
+    assert {text.read_text() for text in kept} == {CELLS}
+
+
 def wrong(found: list[Tally]) -> list[str]:
     """What is not as the records say, or not known of."""
     return [line for tally in found for line in (*tally.mismatched, *tally.uncovered)]
