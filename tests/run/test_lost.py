@@ -175,3 +175,22 @@ def test_what_rots_while_the_disk_says_nothing_is_found_by_who_reads_all(
     assert "2 done" in status([], machine_in(folder), as_json=False)
     assert "1 missing, for its history.jsonl" in status([], machine_in(folder), as_json=False, check=True)
     assert go(folder).ran == 1
+
+
+def test_what_stands_in_place_of_a_trials_folder_or_files_blocks_nothing(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    first, second = map(store.trial_dir, store.ids())
+    shutil.rmtree(first)
+    first.symlink_to(folder / "nowhere")
+    for part in ("predictions.npz", "history.jsonl"):
+        (second / part).unlink()
+        (second / part).mkdir()
+    ending = go(folder)
+    assert (ending.ran, dict(ending.counts), ending.exit_code) == (2, {"done": 2}, 0)
+    said = capsys.readouterr().err
+    assert f"{first} was no folder, and is removed; the trial is trained again" in said
+    assert "history.jsonl of 1 trials is gone or damaged; they are trained again" in said
+    assert go(folder).ran == 0
