@@ -493,3 +493,27 @@ def test_without_a_folder_of_trials_none_is_begun(store: Store, tmp_path: Path, 
         trials.symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match="trials is no folder, and all trials are to lie in it"):
         store.check_writable()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timings": {"train": 1e308}},
+        {"timings": {"train": -1.0}},
+        {"parameters": 10**400},
+        {"flops": 10**400},
+        {"memory": {"peak_mb": -3.0}},
+    ],
+)
+def test_amounts_that_no_machine_has_are_damage(store: Store, change: dict[str, object]):
+    store.write(record(), history=[], predictions={})
+    file = store.trial_dir(ID) / "record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    assert store.read(ID) is None
+    assert [damage.id for damage in store.damaged()] == [ID]
+
+
+@pytest.mark.parametrize("label", [10**9, -1])
+def test_labels_that_no_class_has_are_no_predictions(label: int):
+    with pytest.raises(ValueError, match="labels are classes, 0 to"):
+        replace(predictions(), labels=np.full(len(predictions().labels), label))

@@ -172,7 +172,7 @@ class _Done:
             found = said.get(self._scored(run).key)
         except UNREADABLE:
             found = None
-        if found is None:
+        if found is None or (record and found.probabilities.shape[1] != len(record.classes)):
             raise UserError(
                 f"{self.store.trial_dir(run.trial.id)} holds no predictions.npz of {_shown(self.name)} "
                 "that can be read\n"
