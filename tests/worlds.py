@@ -173,7 +173,7 @@ class World:
                     self.finish(label, seed, fold)
 
     def before_checksums(self, label: str, seed: int) -> Path:
-        """Make a record know nothing of the files beside it, so that they are taken as they are; its folder."""
+        """Let a record know nothing of the files beside it, so that they are taken as they are."""
         record = self.store.read(self.id(label, seed))
         self.store.rewrite(record.model_copy(update={"files": {}}))
         return self.store.trial_dir(record.id)
