@@ -9,6 +9,9 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MOST_LINE = 400
+"""Characters of somebody else's error that are told in a line."""
+
 
 class UserError(Exception):
     """Something the person must fix; printed as it is, exit code 2. Anything else is our bug."""
@@ -57,6 +60,23 @@ def told_by(text: str, most: int) -> str:
     if len(text) > most:
         text = f"{text[: most // 2]}\n… {len(text) - most // 2 * 2} characters …\n{text[-(most // 2) :]}"
     return "\n".join(map(printable, text.expandtabs().split("\n")))
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, and its kind where that is nothing; somebody else's may fail to say it."""
+    try:
+        return str(error) or type(error).__name__
+    except BaseException as another:  # of a class that is somebody else's
+        if isinstance(another, KeyboardInterrupt):
+            raise
+        return f"{type(error).__name__}, which cannot be told: its text raises {type(another).__name__}"
+
+
+def line_of(error: BaseException) -> str:
+    """One line of an error of somebody else's code: its kind and its text, which steers no terminal."""
+    line = words_of(error).partition("\n")[0]
+    kind = type(error).__name__
+    return told_by(line if line.startswith(kind) else f"{kind}: {line}", MOST_LINE)
 
 
 def mistakes_error(file: str, mistakes: Iterable[Mistake]) -> UserError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import re
 import secrets
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from bench.errors import UserError
 
@@ -47,6 +48,20 @@ def content_of(path: Path | str) -> bytes:
     """All of a file. Raises OSError as ``opened`` does."""
     with opened(path) as file:
         return file.read()
+
+
+def json_of(path: Path | str, kind: type = dict) -> Any:
+    """What a file of JSON holds, an object unless another ``kind`` is named.
+
+    Raises OSError as ``opened`` does, ValueError for anything else.
+    """
+    try:
+        found = json.loads(content_of(path))
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+    if not isinstance(found, kind):
+        raise ValueError(f"{path} holds another kind of thing")
+    return found
 
 
 def _regular(path: str, flags: int) -> int:

@@ -9,6 +9,7 @@ appears whole or not at all; a damaged one is built again.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ from bench.data.outliers import GRAY_PX, perceptual_hash
 from bench.data.reader import BrokenImageError, Reader, once, open_source
 from bench.data.reading import square
 from bench.errors import UserError
-from bench.files import CACHE_SETTING, Count, filling
+from bench.files import CACHE_SETTING, Count, content_of, filling, json_of, opened
 from bench.plan import Source, fingerprint
 from bench.recipe import Data
 
@@ -94,8 +95,8 @@ def open_reader(
 def _load(folder: Path) -> Images:
     """Raises _DamagedError when anything is missing or not as described."""
     try:
-        meta = json.loads((folder / "meta.json").read_text("utf-8"))
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        meta = json_of(folder / "meta.json")
+        images = mapped(folder / "images.npy", meta.get("images_sha256"))
         if list(images.shape) != meta["shape"] or images.dtype != np.uint8:
             raise _DamagedError(f"images.npy has shape {images.shape}")
         arrays = {name: _checked(folder / f"{name}.npy", sha256) for name, sha256 in meta["sha256"].items()}
@@ -108,15 +109,38 @@ def _load(folder: Path) -> Images:
             phash=arrays["phash"],
             sizes=arrays.get("sizes"),
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise _DamagedError(f"{folder}: {error}") from error
 
 
+_whole: dict[Path, tuple[object, ...]] = {}
+"""Files whose content this process has hashed: the checksum, and time, size and inode then."""
+
+
+def mapped(file: Path, sha256: str | None, mode: Literal["r", "c"] = "r") -> npt.NDArray[Any]:
+    """The array of a file, mapped into memory; its bytes are checked once in a process, and when they change.
+
+    sha256   hex, of the whole file; None: a cache of before has none, and is taken as it is
+    mode     ``r``, or ``c`` for private pages that may be written into
+
+    Raises ValueError for other bytes than those, OSError for no file.
+    """
+    with opened(file) as content:  # not through the mapping, whose pages would count as memory
+        stat = os.fstat(content.fileno())
+        stamp = (sha256, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if sha256 is not None and _whole.get(file) != stamp:
+            if hashlib.file_digest(content, "sha256").hexdigest() != sha256:
+                raise ValueError(f"{file} has changed")
+            _whole[file] = stamp
+    array: npt.NDArray[Any] = np.load(file, mmap_mode=mode, allow_pickle=False)
+    return array
+
+
 def _checked(file: Path, sha256: str) -> npt.NDArray[Any]:
-    content = file.read_bytes()
+    content = content_of(file)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise _DamagedError(f"{file.name} has changed")
-    array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
+    array: npt.NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
     return array
 
 
@@ -128,12 +152,19 @@ def _build(folder: Path, reader: Reader, size_px: int, progress: Count | None, f
         shape = (count, size_px, size_px, reader.channels)
         # Written and not mapped: pages of a mapping would count as this process's memory.
         with (temporary / "images.npy").open("wb") as file:
-            file.write(npy_header(shape))
-            arrays = _decode(reader, shape, file.write, progress, fit)
+            told = hashlib.sha256()
+
+            def write(block: bytes | memoryview) -> None:
+                told.update(block)
+                file.write(block)
+
+            write(npy_header(shape))
+            arrays = _decode(reader, shape, write, progress, fit)
             file.flush()
             os.fsync(file.fileno())
         hashes = {name: _save(temporary / f"{name}.npy", array) for name, array in arrays.items()}
         meta = {"version": CACHE_VERSION, "shape": shape, "classes": reader.classes, "sha256": hashes}
+        meta["images_sha256"] = told.hexdigest()
         (temporary / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False), "utf-8")
         if folder.exists():
             shutil.rmtree(folder)

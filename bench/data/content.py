@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import UserError, shorten
-from bench.files import write_whole
+from bench.files import json_of, opened, write_whole
 from bench.machine import Machine
 
 if TYPE_CHECKING:
@@ -104,8 +104,11 @@ class Asked:
     ) -> dict[str, Any]:
         """What ``look()`` tells of these files below ``folder``, as JSON; again when one has changed."""
         told = _remembered(self.machine.cache, self.path, _stamp(files), lambda: json.dumps(look()), what)
-        found: dict[str, Any] = json.loads(told)
-        return found
+        try:
+            found = json.loads(told)
+        except (ValueError, RecursionError):
+            found = None
+        return found if isinstance(found, dict) else look()  # a damaged memo costs a look
 
 
 def by_content(asked: Asked) -> Located:
@@ -148,7 +151,7 @@ def _below(folder: Path) -> list[Stamped]:
 
 
 def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -166,7 +169,7 @@ def _remembered(memo: Path, path: Path, stamp: str, compute: Callable[[], str], 
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:32]
     file = memo / "fingerprints" / (f"{name}.json" if what == "sha256" else f"{name}-{what}.json")
     try:
-        known = json.loads(file.read_text("utf-8"))
+        known = json_of(file)
         if known["stamp"] == stamp and known["path"] == str(path):
             return str(known[what])
     except (OSError, ValueError, KeyError, TypeError):

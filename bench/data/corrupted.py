@@ -22,8 +22,9 @@ from bench.claims import alone
 from bench.corruptions.base import CORRUPTIONS_VERSION, one_thread
 from bench.corruptions.families import fitting, refuse_too_many, severities_of
 from bench.corruptions.profiles import Operation, draws, heavy_mix, micro_c
+from bench.data.cache import mapped
 from bench.data.images import Conditions, Index, Pixels, Samples, npy_header
-from bench.files import CACHE_SETTING, Count, filling
+from bench.files import CACHE_SETTING, Count, filling, json_of
 from bench.plan import fingerprint
 from bench.recipe import Corrupted
 from bench.registry import corruptions
@@ -159,27 +160,17 @@ class _Work:
         )
 
 
-_verified: dict[Path, tuple[int, int]] = {}
-"""Files whose content this process has hashed, with their time and size then."""
-
-
 def _load(folder: Path, work: _Work) -> Samples:
     """Raises _DamagedError when anything is missing or not as described."""
     file = folder / "images.npy"
     try:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        manifest = json_of(folder / "manifest.json")
         if manifest["conditions_sha256"] != work.conditions_hash():
             raise _DamagedError(f"{folder} holds other conditions")
-        stat = file.stat()
         # Private pages: what is written into them by mistake reaches neither the file nor another process.
-        images = np.load(file, mmap_mode="c", allow_pickle=False)
+        images = mapped(file, manifest["images_sha256"], "c")
         if images.shape != work.shape or images.dtype != np.uint8:
             raise _DamagedError(f"{file} has shape {images.shape}")
-        if _verified.get(file) != (stat.st_mtime_ns, stat.st_size):
-            with file.open("rb") as content:  # not through the mapping, whose pages would count as memory
-                if hashlib.file_digest(content, "sha256").hexdigest() != manifest["images_sha256"]:
-                    raise _DamagedError(f"{file} has changed")
-            _verified[file] = (stat.st_mtime_ns, stat.st_size)
         return work.samples(images)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _DamagedError(f"{folder}: {error}") from error

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from bench.data.reading import NOTICED
 from bench.data.survey import SIDES, asked_of, filled_of, shares_of
 from bench.data.suspects import Suspect
 from bench.errors import UserError
-from bench.files import Count, Counting, hand_over
+from bench.files import Count, Counting, hand_over, json_of
 from bench.plan import Replicate, Source, fingerprint
 from bench.recipe import Data
 
@@ -195,7 +194,7 @@ def native_sizes(images: Images, reader: Reader, progress: Count | None = None) 
 def _read(file: Path, count: int) -> tuple[Counter[Size], tuple[Suspect, ...]] | None:
     """What the cache holds, or None when it holds nothing or is damaged."""
     try:
-        stored: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        stored = json_of(file)
         sizes = Counter({(int(width), int(height)): int(n) for width, height, n in stored["sizes"]})
         found = tuple(
             Suspect(int(one["position"]), float(one["distance"]), float(one["z"]))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bench.claims import alone
 from bench.data.images import Ids, Index, Mask
-from bench.files import Count, write_whole
+from bench.files import Count, opened, write_whole
 
 NEAR_BITS = 6
 """Largest Hamming distance of two near-duplicates. Much more chains ordinary images together."""
@@ -144,14 +144,14 @@ def chains(
         found = _chains(hashes, kept, progress)
         with contextlib.suppress(OSError):
             every, clean = (chain.astype(np.int32) for chain in found)
-            write_whole(file, lambda opened: np.savez(opened, every=every, clean=clean), safe=False)
+            write_whole(file, lambda file: np.savez(file, every=every, clean=clean), safe=False)
     return found
 
 
 def _read(file: Path, count: int) -> tuple[Index, Index] | None:
     """What the cache holds, or None when it holds nothing or is damaged: an archive has checksums."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with opened(file) as content, np.load(content, allow_pickle=False) as stored:
             every, clean = stored["every"].astype(np.int64), stored["clean"].astype(np.int64)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.data.fingerprint import PINNED, effective_split
 from bench.errors import UserError
-from bench.files import Counting, hand_over
+from bench.files import Counting, hand_over, json_of
 from bench.plan import Replicate, Run, Source, Trial, fingerprint
 from bench.planned import Account, Shares
 from bench.recipe import Data, Split
@@ -38,6 +38,7 @@ class Outline:
     test: Labels
 
 
+T = TypeVar("T")
 SIDES = ("train", "val", "test")
 VERSION = 2
 """Raised when the same images would be surveyed otherwise."""
@@ -58,7 +59,8 @@ class Surveyor:
         """
         if data.groups is not None or _told_unread(source, data, folds):
             return False
-        return bool(self._remembered(["bursts", source.fingerprint], lambda: self._bursts(source, data)))
+        of = ["bursts", source.fingerprint]
+        return self._remembered(of, lambda: self._bursts(source, data), _truth)
 
     def shares(self, source: Source, data: Data, replicate: Replicate, identity: str) -> Shares | None:
         """How a replicate's images are split; None where that is known unread, or there is no such split.
@@ -70,8 +72,7 @@ class Surveyor:
         ):
             return None
         of = [identity, replicate.split_seed, replicate.fold, replicate.folds]
-        found = self._remembered(["shares", *of], lambda: self._shares(source, data, replicate))
-        return None if found is None else Shares.model_validate(found)
+        return self._remembered(["shares", *of], lambda: self._shares(source, data, replicate), _shares_told)
 
     def outline(self, trial: Trial) -> Outline | None:
         """A trial's images by label and side; None where nothing can be said before it runs.
@@ -99,8 +100,7 @@ class Surveyor:
         found = [trial.source.seen, *(scored.source.seen for scored in run.sets if scored.source)]
         files = [seen and seen.model_dump(mode="json") for seen in found]
         of = [trial.data_fingerprint, vars(trial.replicate), [(s.name, s.key) for s in run.sets], files]
-        told = self._remembered(["accounts", *of], lambda: self._accounts(run))
-        return tuple(map(Account.model_validate, told))
+        return self._remembered(["accounts", *of], lambda: self._accounts(run), _accounts_told)
 
     def _accounts(self, run: Run) -> list[Any]:
         from bench.data.accounts import of_run
@@ -114,23 +114,29 @@ class Surveyor:
 
     def sound(self, of: list[Any], problems: Callable[[], Iterable[str]]) -> list[str]:
         """``problems()``; where it found none of the same (``of``) before, none."""
-        return list(
-            self._remembered(["sound", *of], lambda: list(problems()), lasting=lambda found: not found)
-        )
+        return self._remembered(["sound", *of], lambda: list(problems()), _sound, lambda found: not found)
 
     def _remembered(
-        self, of: list[Any], compute: Callable[[], Any], lasting: Callable[[Any], bool] = lambda found: True
-    ) -> Any:
-        """``compute()``, or what it gave for the same; ``lasting`` says whether it is to be kept."""
+        self,
+        of: list[Any],
+        compute: Callable[[], Any],
+        told: Callable[[Any], T],
+        lasting: Callable[[Any], bool] = lambda found: True,
+    ) -> T:
+        """``told(compute())``, or of what that gave for the same.
+
+        told      makes it of JSON; raises ValueError or TypeError for what no ``compute`` gives
+        lasting   says whether it is to be kept
+        """
         file = self.cache / "surveys" / f"{fingerprint([*of, VERSION])[:32]}.json"
-        with contextlib.suppress(OSError, ValueError):
-            return json.loads(file.read_text("utf-8"))
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return told(json_of(file, object))
         found = compute()
         if not lasting(found):
-            return found
+            return told(found)
         with contextlib.suppress(UserError):  # a cache that cannot be written costs time, never a result
             hand_over(file, json.dumps(found).encode())
-        return found
+        return told(found)
 
     def _opened(self, source: Source, data: Data) -> tuple[Images, Findings]:
         from bench.data import provide
@@ -154,6 +160,28 @@ class Surveyor:
         usable = len(images) if data.outliers == "keep" else int((~findings.outlier).sum())
         found = shares_of(made, usable, images, asked_of(source, data, replicate), filled_of(data))
         return found.model_dump(mode="json")
+
+
+def _truth(found: Any) -> bool:
+    if not isinstance(found, bool):
+        raise TypeError(f"{found} is neither true nor false")
+    return found
+
+
+def _shares_told(found: Any) -> Shares | None:
+    return None if found is None else Shares.model_validate(found)
+
+
+def _accounts_told(found: Any) -> tuple[Account, ...]:
+    if not isinstance(found, list) or not found:
+        raise TypeError("no accounts")
+    return tuple(map(Account.model_validate, found))
+
+
+def _sound(found: Any) -> list[str]:
+    if not isinstance(found, list):
+        raise TypeError("no list of problems")
+    return found
 
 
 def _readable(source: Source) -> bool:

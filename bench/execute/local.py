@@ -223,7 +223,7 @@ class Local:
             except (EOFError, OSError):
                 yield from self._bury(worker)
                 continue
-            if last:
+            if last and event.trial in worker.jobs:
                 ended = worker.end(event.trial)
                 worker.leaving |= spent(event, self._place)
                 if worker.leaving and not worker.jobs:
@@ -231,7 +231,7 @@ class Local:
                     worker.pipe.close()  # which ends it
                 self._choose_slots(waiting, ended)
                 yield event
-            else:
+            elif not last:
                 if event.kind == "started":
                     worker.since[event.trial] = time.monotonic()
                 listen(event)
@@ -298,13 +298,9 @@ def _serve(pipe: Any, place: Place, slot: str, beside: bool) -> None:
     _die_with_parent()
     if slot:
         os.environ["CUDA_VISIBLE_DEVICES"] = slot  # before torch looks
-    from bench.execute.records import DISK
-
     try:
         _attend(pipe, place, lambda: bool(stops), beside)
-    except OSError as error:
-        if error.errno not in DISK:
-            raise
+    except OSError:
         os._exit(1)  # the failure itself could not be recorded; the conductor meets the same disk
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import metrics, provenance
 from bench.claims import ClaimLostError, Claims
-from bench.errors import told_by
+from bench.errors import MOST_LINE, told_by, words_of
 from bench.execute.jobs import Event, Job, Place
 from bench.plan import Trial
 from bench.record import GANG
+from bench.registry import foreign
 from bench.store import CONTINUED, MOST_ATTEMPTS, UNREADABLE, Brief, Predictions, Record, Store
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
 MACHINE_CAUSES = ("killed", "timeout", "interrupted")
 """Failures that say nothing about the arm: run again by the next run."""
-MOST_LINE, MOST_MESSAGE, MOST_TRACEBACK = 400, 4000, 40_000
+MOST_MESSAGE, MOST_TRACEBACK = 4000, 40_000
 """Characters of an error that are kept: someone's code may raise any text."""
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-"""Errors of a disk, not of a trial."""
 Cause = Literal["oom", "killed", "timeout", "error", "interrupted"]
 
 
@@ -170,13 +169,23 @@ def _with_earlier(
 
 
 def cause_of(error: BaseException) -> Cause:
-    """``interrupted`` for a disk that is full or gone, ``oom``, else ``error``: a bug or a bad setting."""
+    """``oom``, ``interrupted`` where the system fails, else ``error``: a bug or a bad setting.
+
+    Whatever the system says of a file, it is the machine's fault, but where a component's own code asked it.
+    """
     from bench.train.device import is_out_of_memory
 
-    told_by_text = "No space left on device" in str(error)  # safetensors wraps the system's error
-    if told_by_text or (isinstance(error, OSError) and error.errno in DISK):
-        return "interrupted"
-    return "oom" if is_out_of_memory(error) else "error"
+    if is_out_of_memory(error):
+        return "oom"
+    wrapped = "No space left on device" in words_of(error)  # safetensors wraps the system's error
+    return "interrupted" if (wrapped or isinstance(error, OSError)) and not _outside(error) else "error"
+
+
+def _outside(error: BaseException) -> bool:
+    """Whether code of a component from outside was at work when it was raised."""
+    theirs = {one.factory.__module__.partition(".")[0] for one in foreign()}
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__", "").partition(".")[0] in theirs for frame in frames)
 
 
 def write_failure(job: Job, place: Place, cause: Cause, message: str, traceback: str = "") -> Event:

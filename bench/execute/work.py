@@ -8,6 +8,7 @@ come together, and how many, is for executors to say.
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Literal
 
 from bench import metrics
 from bench.claims import ClaimLostError
-from bench.errors import UserError
+from bench.errors import UserError, line_of, words_of
 from bench.execute.jobs import Event, Job, Listener, Place
 from bench.execute.records import (
     cause_of,
@@ -84,6 +85,7 @@ class Gang:
         self._place, self._listen, self._stop = place, listen, stop
         self._stances = Stances(place.device, beside=beside)
         self._members: list[_Member] = []
+        self._process = os.getpid()
 
     @property
     def jobs(self) -> list[Job]:
@@ -109,13 +111,14 @@ class Gang:
                 continue
             try:
                 next(member.turns)
+                self._leave_if_forked()
                 continue
             except StopIteration as end:
                 event: Event = end.value
-            except (
-                Exception,
-                SystemExit,
-            ) as error:  # sys.exit of somebody's code ends its trial, not the run
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever somebody's code raises ends its trial, not the run
+                self._leave_if_forked()
                 if len(self._members) > 1 and not _by_itself(error):
                     yield from self._break(member, error)
                     return
@@ -130,14 +133,19 @@ class Gang:
                 member.turns.close()
         self._members = []
 
-    def _break(self, broken: _Member, error: Exception | SystemExit) -> Iterator[Event]:
+    def _leave_if_forked(self) -> None:
+        """End a process that a component forked off and let return here: the trial is its parent's."""
+        if os.getpid() != self._process:
+            os._exit(1)
+
+    def _break(self, broken: _Member, error: BaseException) -> Iterator[Event]:
         """End all, for one broke: after the error of a device nobody can say whose numbers it spared."""
         members = self._members
         self.close()
         for member in members:
             text, cause = f"{broken.job.run.arm} broke beside it", ""
             if member is broken:
-                text, cause = f"{type(error).__name__}: {error}".partition("\n")[0], cause_of(error)
+                text, cause = line_of(error), cause_of(error)
             event = replace(ended(member.job, "failed", text), cause=cause, apart=True)
             yield replace(event, seconds=time.perf_counter() - member.started)
 
@@ -165,6 +173,7 @@ class Gang:
         trial, replicate = job.run.trial, job.run.trial.replicate
 
         def on_progress(news: Progress) -> None:
+            self._leave_if_forked()
             if time.monotonic() - member.looked > LOOKS_S:
                 member.looked = time.monotonic()
                 if not holds(job, place):  # before a checkpoint is written that nobody wants
@@ -198,6 +207,7 @@ class Gang:
             self._stances,
         )
         result = yield from trial_turns(trial, job.run.sets, where)
+        self._leave_if_forked()
         record = write_result(job, place, result, beside=member.most)
         if record.status == "diverged":
             return replace(ended(job, "diverged", record.message), spent=bool(broken))
@@ -209,7 +219,7 @@ class Gang:
         return replace(ended(job, "done", text, little=bool(record.little_learned)), spent=bool(broken))
 
 
-def _by_itself(error: Exception | SystemExit) -> bool:
+def _by_itself(error: BaseException) -> bool:
     """Whether it says nothing about those beside it: a stop, or a disk that they meet themselves."""
     return isinstance(error, (Interrupted, ClaimLostError)) or cause_of(error) == "interrupted"
 
@@ -240,8 +250,8 @@ def _scores(job: Job, scores: dict[str, dict[str, float]]) -> str:
     return f"accuracy {told}" if told else ""
 
 
-def _failed(job: Job, place: Place, error: Exception | SystemExit) -> Event:
-    message = str(error) or type(error).__name__
+def _failed(job: Job, place: Place, error: BaseException) -> Event:
+    message = words_of(error)
     if isinstance(error, ClaimLostError):
         return lost(job, place)
     if isinstance(error, Interrupted):

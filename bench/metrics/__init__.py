@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.errors import line_of
 from bench.registry import UNREAD, Component, metrics
 
 if TYPE_CHECKING:
@@ -75,11 +76,12 @@ def told(said: Predictions, classes: Sequence[str]) -> Told:
 
 
 def _score_of(metric: Component) -> Score:
-    """What computes it. One from outside gets float64: sums of the stored float16 would lose digits."""
+    """What computes it. One from outside gets copies, for it may write into them, and float64: sums of the
+    stored float16 would lose digits. Raises whatever that raises, TypeError for what is no number."""
     score: Score = metric.build({})
     if not metric.origin:
         return score
-    return lambda probabilities, labels: float(score(probabilities.astype("float64"), labels))
+    return lambda probabilities, labels: float(score(probabilities.astype("float64"), labels.copy()))
 
 
 def problems(classes: int) -> Iterator[str]:
@@ -95,8 +97,10 @@ def problems(classes: int) -> Iterator[str]:
         try:
             score = _score_of(metric)(said, labels)
             wrong = f"gives {score}, no number" if np.isinf(score) else ""
-        except Exception as error:  # somebody else's may raise anything
-            wrong = f"raises {type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # somebody else's may raise anything
+            wrong = f"raises {line_of(error)}"
         if wrong:
             yield f"metric {metric.name}: of {len(labels)} images of {classes} classes it {wrong}"
 

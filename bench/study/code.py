@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from bench.errors import UserError, shorten
+from bench.errors import UserError, line_of, shorten, words_of
 from bench.registry import REGISTRIES, UNREAD, Component, arriving
 
 GROUP = "bench.components"
@@ -56,8 +56,10 @@ class Code:
         """What it registers. Runs once in a process; raises UserError with file, line and exception."""
         try:
             found = _imported(self.file) if self.package else _executed(self.name, self.file, self.content)
-        except (Exception, SystemExit) as error:
-            raise UserError(f"{self._place(error)}: {type(error).__name__}: {error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # it may raise anything
+            raise UserError(f"{self._place(error)}: {line_of(error)}") from error
         found = tuple(c for c in found if not self.package or c.name == self.name)
         if not found:
             what = f'"{self.name}"' if self.package else "a component"
@@ -122,7 +124,7 @@ def _check_signature(component: Component, file: str) -> None:
         if not component.schema.model_json_schema().get("required"):
             component.parameters({})
     except Exception as error:
-        reason = str(error).replace("\n", " ")
+        reason = words_of(error).replace("\n", " ")
         raise UserError(f"{what}: its parameters cannot be checked: {reason}") from error
 
 

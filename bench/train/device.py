@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bench.errors import words_of
 from bench.recipe import Recipe
 
 TOO_LITTLE_MEMORY = (
@@ -47,6 +48,9 @@ class Settings:
     benchmark: bool
     """cuDNN tries its kernels and takes the fastest."""
     deterministic: bool
+    dtype: torch.dtype = torch.float32
+    """Of tensors of which nobody says it."""
+    gradients: bool = True
 
     @classmethod
     def present(cls) -> Settings:
@@ -57,12 +61,15 @@ class Settings:
             torch.backends.cuda.matmul.allow_tf32,
             torch.backends.cudnn.benchmark,
             torch.are_deterministic_algorithms_enabled(),
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
         )
 
     @classmethod
     def of(cls, recipe: Recipe, device: str) -> Settings:
         """As ``recipe`` wants them on ``device``; what it does not say stays as it is.
 
+        float32 and gradients in any case: whatever other code of this process has set.
         fp32 means fp32: torch lets cuDNN use TF32 unless told otherwise.
         """
         now, tf32 = cls.present(), recipe.precision == "tf32"
@@ -86,6 +93,8 @@ class Settings:
         torch.backends.cudnn.allow_tf32 = self.conv_tf32
         torch.backends.cuda.matmul.allow_tf32 = self.matmul_tf32
         torch.backends.cudnn.benchmark = self.benchmark
+        torch.set_default_dtype(self.dtype)
+        torch.set_grad_enabled(self.gradients)
         if self.deterministic != torch.are_deterministic_algorithms_enabled():  # a change may import inductor
             torch.use_deterministic_algorithms(self.deterministic)
 
@@ -116,7 +125,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    text = str(error).lower()
+    text = words_of(error).lower()
     if isinstance(error, RuntimeError) and any(form.lower() in text for form in TOO_LITTLE_MEMORY):
         return True
     return error.__cause__ is not None and is_out_of_memory(error.__cause__)

@@ -96,6 +96,36 @@ def test_a_damaged_cache_is_built_again(source: Source, tmp_path: Path, name: st
     assert after.ids.tolist() == expected[1]
 
 
+def test_images_that_changed_in_their_place_are_decoded_again_by_the_next_process(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Size, time and inode are as they were: a failing disk says nothing of it."""
+    expected = np.array(open_images(DATA, source, tmp_path).images)
+    file = next((tmp_path / "images").glob("*/images.npy"))
+    stat = file.stat()
+    with file.open("rb+") as content:
+        content.seek(-400, os.SEEK_END)
+        content.write(bytes(400))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    monkeypatch.setattr(cache, "_whole", {})
+    np.testing.assert_array_equal(open_images(DATA, source, tmp_path).images, expected)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "ids.npy", "meta.json"])
+@pytest.mark.parametrize("damage", ["pipe", "deep", "number"])
+def test_a_cache_that_holds_something_else_is_built_again(
+    source: Source, tmp_path: Path, name: str, damage: str
+) -> None:
+    before = open_images(DATA, source, tmp_path).ids.tolist()
+    file = next((tmp_path / "images").glob(f"*/{name}"))
+    file.unlink()
+    if damage == "pipe":
+        os.mkfifo(file)
+    else:
+        file.write_text("[" * 100_000 if damage == "deep" else "5")
+    assert open_images(DATA, source, tmp_path).ids.tolist() == before
+
+
 @pytest.mark.parametrize("name", ["labels.npy", "ids.npy", "phash.npy"])
 def test_a_single_changed_byte_beside_the_images_is_noticed(
     source: Source, tmp_path: Path, name: str

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bench.corruptions.profiles import Operation, draws, heavy_mix
+from bench.data import cache
 from bench.data import corrupted as module
 from bench.data.corrupted import chosen, corrupted_samples
 from bench.data.images import Samples
@@ -39,7 +40,7 @@ MICRO = table(profile="micro-c", families=("noise", "defocus", "zoom"), severiti
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in another process: no file was verified yet."""
-    monkeypatch.setattr(module, "_verified", {})
+    monkeypatch.setattr(cache, "_whole", {})
 
 
 def by_id(samples: Samples) -> dict[tuple[int, int], bytes]:
@@ -171,7 +172,7 @@ def lose_manifest(folder: Path) -> None:
 @pytest.mark.parametrize("damage", [damage_pixel, damage_conditions, tear, lose_manifest])
 def test_a_damaged_set_is_made_again(damage: Any, tmp_path: Path, fresh: None) -> None:
     intact = np.array(corrupted_samples(MICRO, cells(), tmp_path).images)
-    module._verified.clear()
+    cache._whole.clear()
     damage(only_folder(tmp_path))
     np.testing.assert_array_equal(corrupted_samples(MICRO, cells(), tmp_path).images, intact)
 

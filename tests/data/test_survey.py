@@ -163,3 +163,21 @@ def test_groups_that_cannot_be_read_are_told_by_the_plan(tmp_path: Path) -> None
     data = bursty(tmp_path).model_copy(update={"groups": "slide"})
     with pytest.raises(UserError, match="has no column of that name; known: patient"):
         located(tmp_path).shares(data, SEED)
+
+
+@pytest.mark.parametrize("content", ["5", "{}", "[]", "[" * 100_000, '{"stamp": "x"'])
+def test_what_else_stands_where_something_was_remembered_is_found_out_again(
+    tmp_path: Path, content: str
+) -> None:
+    data, disk = bursty(tmp_path), located(tmp_path)
+    grouped = data.model_copy(update=PATIENT)
+
+    def told(disk: DiskLocator) -> tuple[object, ...]:
+        source = disk.source(data.source, data)
+        return source, disk.data_fingerprint(source, data), disk.shares(grouped, SEED)
+
+    before = told(disk)
+    for folder in ("surveys", "fingerprints"):
+        for file in (tmp_path / "cache" / folder).iterdir():
+            file.write_text(content)
+    assert told(located(tmp_path)) == before

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import machine_in, write_study
 from torch import Tensor
 
@@ -17,6 +19,82 @@ from bench.run.planning import prepare
 from bench.store import Store, equal_view
 from bench.train import checkpoint
 from bench.train.graph import Step
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        return str(1 // 0)
+
+
+OWN = """\
+import os
+
+import torch
+
+from bench.registry import augmentations, metrics
+
+
+class Step:
+    def prepare(self, space):
+        return self
+
+    def __call__(self, images, targets, rng):
+        {body}
+        return images, targets
+
+
+@augmentations.register("odd")
+def odd():
+    return Step()
+
+
+@metrics.register("sorts")
+def sorts():
+    def score(probabilities, labels):
+        labels.sort()
+        probabilities[:] = 0
+        return 0.5
+
+    return score
+"""
+
+
+def of_own(folder: Path, body: str) -> list[Job]:
+    """Two jobs of a study with code of its own: an arm whose augmentation does ``body``, and one without."""
+    (folder / "u.py").write_text(OWN.format(body=body))
+    study = write_study(folder, arms='odd = { augment = ["odd"] }\nflips = { augment = ["flip"] }')
+    study.write_text(f'uses = ["u.py"]\n{study.read_text()}')
+    return [Job(run) for run in prepare(study, machine_in(folder)).runs]
+
+
+def test_what_a_component_does_to_torch_and_to_labels_reaches_no_other_arm_and_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False)"
+    quiet, spoilt = ({}, {})
+    (tmp_path / "plain").mkdir()
+    plain = prepare(write_study(tmp_path / "plain"), machine_in(tmp_path / "plain")).runs
+    place = Place(tmp_path / "quiet", tmp_path / "cache")
+    for run in plain:
+        assert work(Job(run), place, lambda event: None).kind == "done"
+        quiet[run.trial.id] = Store(place.results).predictions(run.trial.id)
+    place = Place(tmp_path / "spoilt", tmp_path / "cache")
+    for job in of_own(tmp_path, body)[::-1] + of_own(tmp_path, body):
+        work(job, place, lambda event: None)
+        assert torch.get_default_dtype() == torch.float32
+        if job.run.trial.id in quiet:
+            spoilt[job.run.trial.id] = Store(place.results).predictions(job.run.trial.id)
+    assert quiet.keys() == spoilt.keys()
+    for id, said in quiet.items():
+        for key, one in said.items():
+            assert (one.labels == spoilt[id][key].labels).all()
+            assert (one.probabilities == spoilt[id][key].probabilities).all()
+
+
+def test_a_components_own_error_of_the_system_is_its_own(tmp_path: Path) -> None:
+    odd = next(job for job in of_own(tmp_path, "open('/nowhere/at/all')") if job.run.arm == "odd")
+    event = work(odd, Place(tmp_path / "results", tmp_path / "cache"), lambda event: None)
+    assert event.cause == "error"
 
 
 @pytest.fixture
@@ -134,6 +212,11 @@ def test_before_its_first_trial_on_a_gpu_a_worker_tells_cublas_to_repeat_its_sum
     ("raised", "cause", "told"),
     [
         (SystemExit(0), "error", "SystemExit: 0"),
+        (GeneratorExit("left"), "error", "GeneratorExit: left"),
+        (type("Own", (BaseException,), {})("mine"), "error", "Own: mine"),
+        (MuteError(), "error", "MuteError, which cannot be told: its text raises ZeroDivisionError"),
+        (OSError(errno.ESTALE, "Stale file handle"), "interrupted", "Stale file handle"),
+        (FileNotFoundError(errno.ENOENT, "gone"), "interrupted", "gone"),
         (
             ValueError("\x1b]0;mine\x07\x1b[31mred \u202e turned"),
             "error",
@@ -141,7 +224,7 @@ def test_before_its_first_trial_on_a_gpu_a_worker_tells_cublas_to_repeat_its_sum
         ),
         (ValueError("x" * 100_000), "error", "… 96012 characters …"),
     ],
-    ids=["sys.exit", "escapes", "long"],
+    ids=["sys.exit", "GeneratorExit", "BaseException", "mute", "stale", "gone", "escapes", "long"],
 )
 def test_whatever_a_component_raises_is_a_record_that_steers_no_terminal(
     tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch, raised: BaseException, cause: str, told: str

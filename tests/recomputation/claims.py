@@ -4,7 +4,7 @@ from typing import Protocol
 
 from .family import Family, claimed, clopper_pearson
 from .parts import metric_of
-from .records import Row, Study
+from .records import Row, Study, Trial
 from .rows import effect, verdict
 
 Name = tuple[str, str, str]
@@ -15,7 +15,7 @@ def claims(study: Study, family: Family) -> list[Row]:
     rows: list[Row] = []
     for claim in study.file.get("claims", []):
         head = {"claim": claim["says"], "metric": metric_of(study, claim), "expect": expected(claim)}
-        if head["expect"] == "does not converge":
+        if claim.get("expect") == "does not converge":
             rows.append(head | _convergence(study, claim))
         else:
             rows += [head | row for row in _pairs(study, family, claim)]
@@ -26,17 +26,30 @@ def expected(claim: Row) -> str:
     """In words."""
     margin = claim.get("margin", 0)
     by = f" by {margin:g} point{'s' * (margin != 1)}" if margin else ""
-    return str(claim.get("expect", "better")) + by
+    return str(claim.get("expect", "better")) + by + "".join(f" to {k} {v:g}" for k, v in _criterion(claim))
+
+
+def _criterion(claim: Row) -> list[tuple[str, float]]:
+    """What a seed that converges reaches, and how far; none where a finite loss is enough."""
+    return list(claim.get("criterion", {}).items())
+
+
+def _reached(trial: Trial, key: str, wanted: float) -> bool:
+    """Whether any evaluation did: a loss as low, an accuracy as high."""
+    values = [entry[key] for entry in trial.history if key in entry]
+    return min(values) <= wanted if key.endswith("loss") else max(values) >= wanted
 
 
 def _convergence(study: Study, claim: Row) -> Row:
-    """By how many seeds diverged."""
-    trials = study.arms[claim["better"]]
-    failed = sum(trial.record["status"] == "diverged" for trial in trials)
+    """By how many seeds diverged, or missed what the claim says."""
+    trials, asked = study.arms[claim["better"]], _criterion(claim)
+    failed = sum(trial.diverged or not all(_reached(trial, *one) for one in asked) for trial in trials)
     low, high = clopper_pearson(failed, len(trials))
     outcome = "supported" if low > 0.5 else "refuted" if high < 0.5 else "inconclusive"
     share = f"between {100 * low:.0f} and {100 * high:.0f} %"
-    detail = f"{failed} of {len(trials)} seeds diverged; of all seeds {share} would (each bound at 95 %)"
+    how = "diverged" if not asked else "did not reach " + "".join(f"{k} {v:g}" for k, v in asked)
+    would = "would not" if asked else "would"
+    detail = f"{failed} of {len(trials)} seeds {how}; of all seeds {share} {would} (each bound at 95 %)"
     empty = ("arm", "reference", "effect", "low", "high", "verdict", "dagger", "if_converges")
     return dict.fromkeys(empty) | {"metric": "converged", "outcome": outcome, "detail": detail}
 

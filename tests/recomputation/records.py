@@ -66,6 +66,11 @@ class Trial:
         except FileNotFoundError:
             return {}
 
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """history.jsonl: an entry for each evaluation."""
+        return [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
+
     @property
     def done(self) -> bool:
         return self.record.get("status") == "done"

@@ -28,6 +28,8 @@ def section(report: "Report") -> Section:
         text("{} training run", runs),
         f"judged by {metric} alone",
     ]
+    if epochs := study.file["tune"].get("epochs"):
+        texts.append(text("each of at most {} epoch", epochs))
     if finalists:
         seeds = max(len(one.trials) for search in study.searches for one in search.finalists)
         texts.append(text("The best {} of an arm were trained again with {} fresh seed", finalists, seeds))

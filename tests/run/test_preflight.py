@@ -161,6 +161,9 @@ sound = {{ augment = [{{ name = "kornia:RandomPlasmaShadow", p = 0.5 }}] }}
         ("return 1 / 0", "raises ZeroDivisionError: division by zero"),
         ("return 'high'", "raises ValueError: could not convert string to float: 'high'"),
         ("return float('inf')", "gives inf, no number"),
+        ("return 10**400", "raises OverflowError: int too large to convert to float"),
+        ("raise SystemExit(0)", "raises SystemExit: 0"),
+        ("raise GeneratorExit", "raises GeneratorExit"),
     ],
 )
 def test_an_own_metric_is_tried_before_anything_is_trained(tmp_path: Path, body: str, wrong: str) -> None:
