@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import UserError
 from bench.files import content_of
 from bench.recipe import Frozen
+from bench.record import ID
 from bench.study.read import Study
 from bench.study.told import Told
 
@@ -57,7 +58,7 @@ class Account(Frozen):
 class PlannedTrial(Frozen):
     """Where one replicate of an arm is found among the records."""
 
-    id: str
+    id: Annotated[str, Field(pattern=rf"^{ID.pattern}$")]
     seed: int
     fold: int | None = None
     sets: dict[str, str]
@@ -99,6 +100,12 @@ class PlannedSearch(Frozen):
     Empty: the candidates chose, as in every search from before there were finalists.
     """
 
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.chosen is not None and not 0 <= self.chosen < len(self.candidates):
+            raise ValueError(f"chosen is {self.chosen}, of {len(self.candidates)} candidates")
+        return self
+
     @property
     def tried(self) -> tuple[Candidate, ...]:
         """Candidates, and then finalists: everything that was trained to choose."""
@@ -113,9 +120,9 @@ class PlannedSearch(Frozen):
 class Shares(Frozen):
     """How the images of the baseline's first replicate were split."""
 
-    images: int
+    images: Annotated[int, Field(ge=1)]
     """All but those that count as outliers."""
-    sides: dict[str, int]
+    sides: dict[Literal["train", "val", "test"], Annotated[int, Field(ge=0)]]
     """``train``, ``val`` and ``test`` → images."""
     groups: dict[str, int] = Field(default_factory=dict)
     """The same → groups (patients); empty where groups are not known."""
@@ -126,6 +133,14 @@ class Shares(Frozen):
     """
     filled: int | None = None
     """``val_images``, where a limit left images to fill validation with; None: it was not asked for."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if len(self.sides) < 3 or not self.sides["train"] + self.sides["val"]:
+            raise ValueError("sides are train, val and test, and training has images")
+        if not {"val", "test"} >= self.asked.keys():
+            raise ValueError("asked are val and test alone")
+        return self
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -163,10 +178,10 @@ class PlanFile(Frozen):
     study: str
     baseline: str
     data_fingerprint: str
-    file: str = ""
+    file: Annotated[str, Field(pattern=r"^[^\x00]*$")] = ""
     """Where the study was read from, relative to the results folder."""
     smoke: bool = False
-    arms: tuple[PlannedArm, ...]
+    arms: Annotated[tuple[PlannedArm, ...], Field(min_length=1)]
     """While an arm is being tuned, it has no trials yet."""
     searches: tuple[PlannedSearch, ...] = ()
     """With ``[tune]``: one per arm."""
@@ -208,8 +223,16 @@ def read_plan_file(path: Path) -> PlanFile:
     try:
         return _plan_file(content_of(path))
     except (ValidationError, OSError) as error:
-        problem = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        problem = getattr(error, "strerror", None) or _first(error)
         raise UserError(f"{path} is damaged ({problem}); delete it, bench run writes it again") from None
+
+
+def _first(error: Exception) -> str:
+    """What is wrong first, one line."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = error.errors()[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}".removeprefix(": ")[:200]
 
 
 @functools.lru_cache(maxsize=1)

@@ -53,6 +53,8 @@ class Predictions:
         lengths = [len(a) for a in arrays]
         if len(set(lengths)) > 1:
             raise ValueError(f"probabilities, labels and ids differ in length: {lengths}")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < self.probabilities.shape[1]:
+            raise ValueError(f"labels are classes, 0 to {self.probabilities.shape[1] - 1}")
 
 
 def read_archive(content: bytes, wanted: Container[str] | None = None) -> dict[str, Predictions]:

@@ -23,6 +23,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 SHARES = ("accuracy", "balanced_accuracy", "worst_recall", "macro_f1", "auc", "ece")
 """Scores of bench that lie between 0 and 1; one of another's may lie anywhere."""
 Whole = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**18)]
+"""Of parameters and operations: more has no machine, and no float that a table could print."""
+Amount = Annotated[float, Field(ge=0, le=1e15)]
+"""Of seconds, images a second, megabytes."""
 
 
 class Brief(Frozen):
@@ -43,7 +47,7 @@ class Brief(Frozen):
     validation: dict[str, Finite] = Field(default_factory=dict)
     metrics: dict[str, int | str] = Field(default_factory=dict)
     """Metric → version (and origin, if any) with which each set was scored; one a set lacks is undefined."""
-    timings: dict[str, Finite] = Field(default_factory=dict)
+    timings: dict[str, Amount] = Field(default_factory=dict)
     """Phase → seconds; and ``images_per_s``, the median speed of training."""
     files: dict[str, list[str]] = Field(default_factory=dict)
     """File beside the record → its size and SHA-256; two where a run was cut short that changed it."""
@@ -97,12 +101,12 @@ class Record(Brief):
     """Key of a corrupted set → condition (``defocus/3``) → score → value."""
     training: list[dict[str, Any]] = Field(default_factory=list)
     """One table per stage: what was trained, epochs, steps, best epoch."""
-    parameters: Whole | None = None
-    trainable_parameters: Whole | None = None
-    flops: Whole | None = None
+    parameters: Count | None = None
+    trainable_parameters: Count | None = None
+    flops: Count | None = None
     """Floating-point operations of one image's way through the network; a multiply-accumulate is two."""
     libraries: dict[str, str] = Field(default_factory=dict)
-    memory: dict[str, Finite] = Field(default_factory=dict)
+    memory: dict[str, Amount] = Field(default_factory=dict)
     machine: dict[str, str | int | float | None] = Field(default_factory=dict)
     """``device``, ``device_name`` and what else tells computers apart; ``gang`` where it was shared."""
     commit: str = ""

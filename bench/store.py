@@ -181,13 +181,14 @@ class Store:
     ) -> None:
         """Store a trial, replacing what was there of it. ``weights_file`` is moved in."""
         folder = self.trial_dir(record.id)
+        self.cleared(record.id)
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / "record.json").exists():
+        if os.path.lexists(folder / "record.json"):
             # An old record must not stand beside new predictions, whenever this is cut short.
             _remove(folder / "record.json")
             sync_folder(folder)
         for old in PARTS:
-            (folder / old).unlink(missing_ok=True)
+            _remove(folder / old)
         sweep(folder)  # none that is younger: whoever lost this trial's claim may not have noticed yet
         lines = "".join(json.dumps(line, allow_nan=True) + "\n" for line in history)
         write_whole(folder / HISTORY, lines.encode())
@@ -253,13 +254,28 @@ class Store:
         content = _archive(predictions)
         if _sum(content) not in record.files.get(PREDICTIONS, []):
             return False
-        write_whole(self.trial_dir(record.id) / PREDICTIONS, content)
+        file = self.trial_dir(record.id) / PREDICTIONS
+        if file.is_dir():
+            _remove(file)
+        write_whole(file, content)
         return True
 
     def has_weights(self, record: Brief) -> bool:
         """Whether a trial's weights are there, as they were written."""
         file, sums = self.weights_path(record.id), record.files.get(WEIGHTS)
         return file.is_file() and (sums is None or _fits(file, sums))
+
+    def weights_damaged(self, record: Brief) -> bool:
+        """Whether a trial's weights are there, and not as they were written: nothing is made of these."""
+        return self.weights_path(record.id).exists() and not self.has_weights(record)
+
+    def cleared(self, id: str) -> bool:
+        """Whether a file or a dead link stood in place of a trial's folder; that is gone now."""
+        folder = self.trial_dir(id)
+        strange = os.path.lexists(folder) and not folder.is_dir()
+        if strange:
+            _remove(folder)
+        return strange
 
     def forget(self, id: str) -> None:
         """Take a record away: the trial is missing from here on, and trained again by the next run."""
@@ -330,6 +346,12 @@ class Store:
 
     def check_writable(self) -> None:
         """Raise UserError when nothing can be written here: better before the first trial than after it."""
+        trials = self.root / "trials"
+        if os.path.lexists(trials) and not trials.is_dir():
+            raise UserError(
+                f"{trials} is no folder, and all trials are to lie in it\n"
+                "    move away what is there, or give another --results FOLDER"
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -342,11 +364,11 @@ class Store:
 
 
 def _remove(path: Path) -> None:
-    """A file, or the folder that someone put in its place."""
-    if path.is_dir():
+    """A file, or the folder or link that someone put in its place; nothing where there is nothing."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _archive(predictions: Mapping[str, Predictions]) -> bytes:

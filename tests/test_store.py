@@ -446,3 +446,74 @@ def test_flipped_bytes_of_predictions_are_read_or_known_for_damage(store: Store)
     file.write_bytes(whole[:compression] + b"\x63" + whole[compression + 1 :])
     with pytest.raises(UNREADABLE):
         store.predictions(ID)
+
+
+@pytest.mark.parametrize("part", ["record.json", "history.jsonl", "predictions.npz", "weights.safetensors"])
+@pytest.mark.parametrize("kind", ["folder", "link to a folder", "link to itself"])
+def test_what_stands_in_place_of_a_file_gives_way_to_a_trial(
+    store: Store, tmp_path: Path, part: str, kind: str
+):
+    file, other = store.trial_dir(ID) / part, tmp_path / "other"
+    file.parent.mkdir(parents=True)
+    other.mkdir()
+    (other / "kept").write_text("")
+    if kind == "folder":
+        file.mkdir()
+        (file / "something").write_text("")
+    else:
+        file.symlink_to(file if kind == "link to itself" else other)
+    store.write(record(), history=[{"step": 1}], predictions={"local": predictions()})
+    assert without_sums(store.read(ID)) == record()
+    assert (store.lost(store.read(ID), whole=True), store.history(ID)) == ("", [{"step": 1}])
+    assert (other / "kept").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "dangling link", "link to itself"])
+def test_what_stands_in_place_of_a_trials_folder_gives_way(store: Store, tmp_path: Path, kind: str):
+    folder = store.trial_dir(ID)
+    folder.parent.mkdir(parents=True)
+    if kind == "file":
+        folder.write_text("")
+    elif kind == "pipe":
+        os.mkfifo(folder)
+    else:
+        folder.symlink_to(folder if kind == "link to itself" else tmp_path / "nowhere")
+    assert store.read(ID) is None
+    store.write(record(), history=[], predictions={})
+    assert without_sums(store.read(ID)) == record()
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_without_a_folder_of_trials_none_is_begun(store: Store, tmp_path: Path, kind: str):
+    trials = store.root / "trials"
+    store.root.mkdir(parents=True, exist_ok=True)
+    if kind == "file":
+        trials.write_text("")
+    else:
+        trials.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="trials is no folder, and all trials are to lie in it"):
+        store.check_writable()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timings": {"train": 1e308}},
+        {"timings": {"train": -1.0}},
+        {"parameters": 10**400},
+        {"flops": 10**400},
+        {"memory": {"peak_mb": -3.0}},
+    ],
+)
+def test_amounts_that_no_machine_has_are_damage(store: Store, change: dict[str, object]):
+    store.write(record(), history=[], predictions={})
+    file = store.trial_dir(ID) / "record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    assert store.read(ID) is None
+    assert [damage.id for damage in store.damaged()] == [ID]
+
+
+@pytest.mark.parametrize("label", [10**9, -1])
+def test_labels_that_no_class_has_are_no_predictions(label: int):
+    with pytest.raises(ValueError, match="labels are classes, 0 to"):
+        replace(predictions(), labels=np.full(len(predictions().labels), label))

@@ -170,7 +170,7 @@ class _Album:
 
         trial = side.run.trial
         if side.weights is None:
-            self.maps[side.label] = "none: its weights were not kept"
+            self.maps[side.label] = "none: its weights were not kept, or are damaged"
             return None
         network = stored_network(trial.recipe.model, trial.data.size_px, side.weights, trial.id).eval()
         places = places_of(network, trial.data.size_px)

@@ -177,7 +177,8 @@ def _stored(record: Record, name: str, store: Store) -> Predictions:
             f'--scored "{name}": trial {record.id} was not scored on it; {did_you_mean(name, known)}'
         )
     try:
-        found = store.predictions(record.id).get(known[name])
+        said = {} if store.lost(record, whole=True) else store.predictions(record.id)
+        found = said.get(known[name])
     except UNREADABLE:
         found = None
     if found is None:

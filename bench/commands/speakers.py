@@ -77,12 +77,12 @@ def _finished(
     silent, speaking = [], 0
     for trial in arm.trials:
         record = store.read(trial.id)
-        kept = record is not None and (not with_weights or store.weights_path(trial.id).is_file())
+        kept = record is not None and (not with_weights or store.has_weights(record))
         if record is not None and record.status == "done" and kept:
             speaking += 1
             yield record
             continue
-        why = "not run" if record is None else "weights not kept" if not kept else record.status
+        why = "not run" if record is None else "weights not kept, or damaged" if not kept else record.status
         silent.append(f"seed {trial.seed} {why}")
     if not speaking:
         raise UserError(

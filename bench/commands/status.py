@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections import Counter
@@ -80,13 +81,13 @@ def planned(store: Store) -> list[str]:
     """Names of the studies that have a folder of their own."""
     if not store.root.is_dir():
         return []
-    return sorted(folder.name for folder in store.root.iterdir() if (folder / "plan.json").is_file())
+    return sorted(folder.name for folder in store.root.iterdir() if os.path.lexists(folder / "plan.json"))
 
 
 def read_plan(name: str, store: Store) -> PlanFile:
     """``plan.json`` of a study that was run. Raises UserError when it never was."""
     file = store.study_dir(name) / "plan.json"
-    if not file.is_file():
+    if not os.path.lexists(file):
         if parts := whole.parts(name, store):
             raise UserError(f"{name} has several data sets, and this is about one: {', '.join(parts)}")
         begun = at_work(store.root)
@@ -121,6 +122,8 @@ def _standing(plan: PlanFile, store: Store, runs: Sequence[dict[str, Any]], whol
             words = f"done without {', '.join(names)}"
         if record and state != "running" and (part := store.lost(record, whole=whole)):
             state, words = "missing", f"missing, for its {part} is gone or damaged"
+        elif record and whole and state != "running" and store.weights_damaged(record):
+            words = f"{words}, but its weights are damaged"
         standing.append((Cell(trial.id, label, state), words))
     return standing
 

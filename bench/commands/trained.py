@@ -41,7 +41,7 @@ def recipe_of(record: Record) -> Recipe:
 
 
 def weights_of(record: Record, store: Store) -> Path:
-    """The trial's kept weights. Raises UserError that says why there are none."""
+    """The trial's kept weights. Raises UserError that says why there are none to be used."""
     weights = store.weights_path(record.id)
     if record.status != "done":
         cause = f" ({record.cause})" if record.cause else ""
@@ -54,6 +54,11 @@ def weights_of(record: Record, store: Store) -> Path:
             f"{weights}: the weights of trial {record.id} were not kept\n"
             "    (keep_weights = false, bench clean --weights, or a candidate of a search)\n"
             f"    set keep_weights = true, delete {store.trial_dir(record.id)} and run the study again"
+        )
+    if not store.has_weights(record):
+        raise UserError(
+            f"{weights} is damaged, or of another trial: trial {record.id} wrote other bytes\n"
+            f"    put a copy back, or delete {store.trial_dir(record.id)} and run the study again"
         )
     return weights
 

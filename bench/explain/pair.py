@@ -42,7 +42,7 @@ class Side:
     index: Index
     """(N,): where the common images stand among its predictions."""
     weights: Path | None
-    """None: they were not kept, and no Grad-CAM can be drawn."""
+    """None: they were not kept or are damaged, and no Grad-CAM can be drawn."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +162,17 @@ class _Done:
     def predictions(self, label: str, replicate: Replicate) -> Predictions:
         """What the arm's trial said. Raises UserError when it is not stored."""
         run = self._runs[label, replicate]
+        record = self._record(run)
         try:
-            found = self.store.predictions(run.trial.id).get(self._scored(run).key)
+            said = (
+                {}
+                if record is None or self.store.lost(record, whole=True)
+                else self.store.predictions(record.id)
+            )
+            found = said.get(self._scored(run).key)
         except UNREADABLE:
             found = None
-        if found is None:
+        if found is None or (record and found.probabilities.shape[1] != len(record.classes)):
             raise UserError(
                 f"{self.store.trial_dir(run.trial.id)} holds no predictions.npz of {_shown(self.name)} "
                 "that can be read\n"
@@ -192,7 +198,7 @@ class _Done:
         record = self._record(run)
         assert record is not None, "only finished trials are shown"
         weights = self.store.weights_path(run.trial.id)
-        kept = weights if weights.is_file() else None
+        kept = weights if self.store.has_weights(record) else None
         return Side(label, run, record, self._scored(run), self.predictions(label, replicate), index, kept)
 
 

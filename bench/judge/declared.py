@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from bench import slices
 from bench.errors import UserError
 from bench.files import content_of
 from bench.judge.factorial import arms_of
@@ -26,6 +27,7 @@ from bench.study.file import Delta
 from bench.study.read import Claim, Study
 
 FILE = "declared.json"
+NO_SLICES = "is gone or damaged; bench run writes it again"
 UNKNOWN: Mapping[str, Sliced] = MappingProxyType({})
 """Where a study names no slices."""
 LATE: Literal["declared after scores"] = "declared after scores"
@@ -53,6 +55,8 @@ class Declared(Frozen):
     """Comparisons that had scores by then: the results folder shares trials between studies."""
     further_seeds: tuple[int, ...] = ()
     """Of the baseline, beyond those of every arm."""
+    looks: tuple[int, ...] = ()
+    """By ``--until decided``: numbers of seeds; plan.json has them too, and may be lost."""
     later: bool = False
     """The results are older than this file: it holds what the study said when it was last run."""
 
@@ -73,7 +77,19 @@ class Declared(Frozen):
         name = metric.removeprefix("gap.") if metric.startswith("gap.") else metric.partition(".")[0]
         if name in self.hidden and self.hidden[name] != study.hidden.get(name):
             return name
+        if metric in self.slices and is_untold(metric, study, sliced):
+            return ""  # nobody knows; there is no verdict either
         return metric if self.slices.get(metric) != _contents([metric], study, sliced).get(metric) else ""
+
+
+def is_untold(metric: str, study: Study, sliced: Mapping[str, Sliced]) -> bool:
+    """Whether a metric is on a slice that the study names and ``slices.npz`` does not: that is lost.
+
+    sliced   as in ``Declared.renamed``
+    """
+    of = parse(metric, study.sets)
+    at = study.sliced_as(of.set)
+    return of.slice is not None and at in study.slices and at not in sliced
 
 
 def _contents(metrics: Iterable[str], study: Study, sliced: Mapping[str, Sliced]) -> dict[str, str]:
@@ -92,11 +108,13 @@ def declare(
     sliced: Mapping[str, Sliced] = UNKNOWN,
     *,
     scored: Sequence[Key] = (),
+    looks: Sequence[int] = (),
     later: bool = False,
 ) -> Declared:
     """What a study declares now.
 
     sliced   what its columns say of its images
+    looks    as its plan has them
     """
     return Declared(
         study=study.name,
@@ -110,6 +128,7 @@ def declare(
         slices=_contents(study.sliced_metrics, study, sliced),
         scored=tuple(scored),
         further_seeds=study.further_seeds,
+        looks=tuple(looks),
         later=later,
     )
 
@@ -190,6 +209,8 @@ def changes(declared: Declared, study: Study, sliced: Mapping[str, Sliced] = UNK
     for metric in declared.slices:
         if metric in study.sliced_metrics and declared.renamed(metric, study, sliced) == metric:
             yield f"{metric}: its images are others now"
+        elif metric in study.sliced_metrics and is_untold(metric, study, sliced):
+            yield f"{metric}: which images it is about stands in {slices.FILE}, which {NO_SLICES}"
     for claim in study.claims:
         promised = declared.claimed(claim)
         if promised is None:

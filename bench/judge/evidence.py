@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import stats
+from bench import slices, stats
 from bench.judge.contrast import Contrast
+from bench.judge.declared import NO_SLICES
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome, Outcomes, cost, device, gang, said
 from bench.judge.parts import Part
@@ -190,6 +191,8 @@ class Evidence:
         )
 
     def _on_slice(self, weights: Mapping[str, float], metric: Measure) -> Contrast:
+        if self.study.sliced_as(metric.set) not in self.sliced:
+            return Contrast(None, reason=f"not judged: {slices.FILE} {NO_SLICES}", arms=len(weights))
         found = len(self.images(metric))
         if found < stats.FEWEST_DISAGREEMENTS:
             needed = f"{found} image{'s' * (found != 1)} known of it, {stats.FEWEST_DISAGREEMENTS} needed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.errors import UserError
+from bench.errors import UserError, shorten
 from bench.planned import PlanFile
 from bench.store import Store
 from bench.study.read import Study, parse
@@ -17,4 +17,13 @@ def as_used(plan: PlanFile, store: Store) -> Study:
     if not file.is_file():
         raise UserError(f"{file} is missing; bench run writes it")
     study = parse(text_of(file), name=plan.study, file=str(file), outside=told(plan.components))
+    known = {arm.label for arm in study.arms}
+    strange = [arm.label for arm in (*plan.arms, *plan.shared) if arm.label not in known]
+    strange += [search.arm for search in plan.searches if search.arm not in known]
+    if strange or plan.baseline not in known:
+        stray = shorten((strange or [plan.baseline])[0])
+        raise UserError(
+            f"{file.with_name('plan.json')} is damaged (its arm {stray} is not in {file.name}); "
+            "delete it, bench run writes it again"
+        )
     return smoke(study) if plan.smoke else study

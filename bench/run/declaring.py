@@ -38,6 +38,8 @@ def keep(study: Study, plan: PlanFile, store: Store) -> Declared:
     last run: nobody knows better.
     """
     declared, frozen = standing(study, plan, store)
+    if plan.looks and not declared.looks:  # of a file from before they stood there
+        declared, frozen = declared.model_copy(update={"looks": plan.looks}), False
     if not frozen:
         write_declared(declared, store)
     return declared
@@ -46,16 +48,16 @@ def keep(study: Study, plan: PlanFile, store: Store) -> Declared:
 def standing(study: Study, plan: PlanFile, store: Store) -> tuple[Declared, bool]:
     """What is declared, or would be by a run now; and whether it is written and scores have frozen it."""
     folder = store.study_dir(study.name)
-    before = read_plan_file(folder / "plan.json") if (folder / "plan.json").is_file() else None
+    before = read_plan_file(folder / "plan.json") if (folder / "plan.json").exists() else None
     there, sliced = read_declared(folder), store.slices(study.name)
     if there is not None and _scores_of(there.comparisons, study, (plan, before), store):
         return there, True
     if there is None and before is not None and not before.smoke:
         last = _last_run(study, before, store)
-        then = declare(last, sliced, later=True)
+        then = declare(last, sliced, looks=before.looks, later=True)
         if seen := _scores_of(then.comparisons, last, (before,), store):
             return then.model_copy(update={"scored": tuple(seen)}), False
-    now = declare(study, sliced)
+    now = declare(study, sliced, looks=plan.looks)
     now = now.model_copy(update={"scored": tuple(_scores_of(now.comparisons, study, (plan,), store))})
     return (there, False) if there is not None and there.same(now) else (now, False)
 

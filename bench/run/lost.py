@@ -20,7 +20,10 @@ def mend_lost(plan: Plan, store: Store, machine: Machine, terminal: Terminal, pr
     """
     home, claimed = store.study_dir(plan.study.name), presence.claims.names()
     sweep(store.root, home, home / "tables", home / "figures")
-    sweep(*(store.trial_dir(id) for id in plan.file.ids if id not in claimed))
+    ahead = {*plan.file.ids, *(run.trial.id for run in plan.pending)} - set(claimed)
+    sweep(*map(store.trial_dir, ahead))
+    for id in sorted(filter(store.cleared, ahead)):
+        terminal.note(f"{store.trial_dir(id)} was no folder, and is removed; the trial is trained again")
     suspects = [id for id in sorted(plan.file.ids) if _lost(id, store)]
     mine = [id for id in suspects if presence.take(id)]
     try:

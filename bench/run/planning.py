@@ -147,15 +147,15 @@ class Planning:
     def _last_plan(self) -> PlanFile | None:
         """What the study's folder says of its last plan, of this run or another's."""
         file = self.store.study_dir(self.study.name) / "plan.json"
-        return read_plan_file(file) if file.is_file() else None
+        return read_plan_file(file) if file.exists() else None
 
     def _declare_looks(self, now: bool) -> tuple[int, ...]:
         """The looks that were declared before the first score, or are now; the study gets their seeds."""
         study, before = self.study, self._last_plan()
-        if before and before.looks:
-            seeds = look_seeds(study, before.looks, before)
+        if looks := before.looks if before else self._promised_looks():
+            seeds = look_seeds(study, looks, before)
             self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
-            return before.looks
+            return looks
         if not now:
             return ()
         if study.further_seeds:
@@ -174,6 +174,13 @@ class Planning:
         self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
         self._refuse_scored(before)
         return study.looks
+
+    def _promised_looks(self) -> tuple[int, ...]:
+        """The looks in ``declared.json``, where plan.json is lost: else intervals would be too short."""
+        from bench.judge.declared import read_declared  # imports numpy
+
+        declared = read_declared(self.store.study_dir(self.study.name))
+        return declared.looks if declared else ()
 
     def _refuse_scored(self, before: PlanFile | None) -> None:
         """Raise UserError when a declared comparison was scored before its looks were declared."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -231,3 +232,49 @@ def test_a_run_that_waits_is_told_from_one_that_trains(tmp_path: Path) -> None:
         presence.tell(**shown.as_data())
         assert "waiting" not in status([study], machine, as_json=False)
     assert "\n          waiting for 1 trial of other runs (node7, process 4242)" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arms": []},
+        {"arms": [{"label": "none", "trials": [{"id": "xyz", "seed": 0, "sets": {}}]}]},
+        {"file": "a\0b"},
+        {"shares": {"images": 0, "sides": {}}},
+        {"shares": {"images": 9, "sides": {"train": 0, "val": 0, "test": 9}}},
+        {"searches": [{"arm": "none", "candidates": [], "chosen": 3}]},
+        {"baseline": "nobody"},
+        {"arms": [{"label": "nobody", "trials": []}]},
+    ],
+)
+def test_a_damaged_plan_is_named_and_hides_no_other_study(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object]
+) -> None:
+    study, machine, _ = planned(tmp_path)
+    store = Store(machine.results)
+    store.write_text(store.study_dir("tiny") / "study.toml", study.read_text())
+    shutil.copytree(store.study_dir("tiny"), store.root / "bad")
+    file = store.root / "bad" / "plan.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"study": "bad"} | change))
+    assert reports([], machine, Wanted(), reference=False) == 1
+    assert f"bad: {file} is damaged (" in capsys.readouterr().err
+    assert (store.study_dir("tiny") / "report.md").is_file()
+    assert "tiny  2 missing" in status([], machine, as_json=False)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to itself", "text"])
+def test_what_stands_in_place_of_a_plan_is_said(tmp_path: Path, kind: str) -> None:
+    _, machine, _ = planned(tmp_path)
+    file = machine.results / "bad" / "plan.json"
+    file.parent.mkdir()
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "text":
+        file.write_text("no plan")
+    else:
+        file.symlink_to(file)
+    told = status([], machine, as_json=False)
+    assert "tiny  2 missing" in told
+    assert f"bad   {file} is damaged (" in told
+    with pytest.raises(UserError, match="is damaged"):
+        status([Path("bad")], machine, as_json=False)

@@ -176,7 +176,7 @@ def _claim(world, *courses: list[dict[str, float]], **criterion: float):
     """What becomes of the claim that ``b`` does not converge, its seeds having gone these ways."""
     for seed, course in enumerate(courses):
         lines = "".join(json.dumps(entry) + "\n" for entry in course)
-        (world.store.trial_dir(world.id("b", seed)) / "history.jsonl").write_text(lines)
+        (world.before_checksums("b", seed) / "history.jsonl").write_text(lines)
     world.claims = (
         Claim(
             says="x",

@@ -19,7 +19,7 @@ def _gather(w, plan=None):
 
 
 def _history(w, label, seed, lines):
-    file = w.store.trial_dir(w.id(label, seed)) / "history.jsonl"
+    file = w.before_checksums(label, seed) / "history.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
 
 
@@ -78,7 +78,7 @@ def test_a_curve_has_a_point_for_each_evaluation_and_says_where_stages_begin(mak
         {"stage": 2, "step": 30, "val_accuracy": 0.7},
         {"stage": 2, "step": 40, "note": "no accuracy"},
     ])  # fmt: skip
-    (w.store.trial_dir(w.id("b", 0)) / "history.jsonl").write_text('{"stage": 1, "st')
+    (w.before_checksums("b", 0) / "history.jsonl").write_text('{"stage": 1, "st')
     (curve,) = _gather(w).curves
     assert (curve.arm, curve.seed, curve.fold) == ("a", 0, None)
     assert curve.points == ((10, 0.5), (30, 0.7))

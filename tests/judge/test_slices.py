@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,6 +188,24 @@ def test_a_declared_claim_on_a_slice_is_judged_by_its_images_in_the_family(scann
     assert f"(expects *better* on *{ON_B}*)" in text
     assert f"**better: {found.verdict}** on *{ON_B}* against none" in text
     assert not [one for one in document.slices if hasattr(one, "verdict")]
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_bytes(b"no archive")])
+def test_a_lost_slices_file_is_called_lost_and_neither_late_nor_of_others(
+    scanned: World, harm: Callable[[Path], object]
+) -> None:
+    scanned.claims = (claimed(scanned),)
+    say(scanned)
+    harm(scanned.store.study_dir("tiny") / slices.FILE)
+    document = build(scanned.study, scanned.plan, scanned.store)
+    (claim,) = document.claims
+    assert claim.outcome == "not judged"
+    assert claim.pairs[0].effect is None
+    assert "not judged: slices.npz is gone or damaged; bench run writes it again" in claim.pairs[0].detail
+    told = (
+        "which images it is about stands in slices.npz, which is gone or damaged; bench run writes it again"
+    )
+    assert document.promise.changes == (f"{ON_B}: {told}",)
 
 
 def test_a_slice_of_other_images_than_were_declared_is_none_that_was_claimed(scanned: World) -> None:

@@ -34,7 +34,7 @@ def test_curves_have_a_panel_for_each_arm_and_the_baseline_behind(make_world):
             lines = [
                 f'{{"stage": {1 + e // 3}, "step": {10 * e}, "val_accuracy": 0.{e}}}' for e in range(1, 6)
             ]
-            (w.store.trial_dir(w.id(label, seed)) / "history.jsonl").write_text("\n".join(lines))
+            (w.before_checksums(label, seed) / "history.jsonl").write_text("\n".join(lines))
     figure = drawn(w)["curves"]
     paths = [path.get("class") for path in elements(figure, "path")]
     assert paths.count("base line") == 2

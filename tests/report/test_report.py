@@ -271,9 +271,7 @@ def test_scores_without_readable_predictions_are_shown_and_not_compared(make_wor
     w.arm("a", 1.0)
     w.arm("b", 1.9, ["flip"])
     w.finish_all()
-    before_checksums = w.store.read(w.id("b", 0)).model_copy(update={"files": {}})
-    w.store.rewrite(before_checksums)
-    (w.store.trial_dir(w.id("b", 0)) / "predictions.npz").write_bytes(b"PK torn")
+    (w.before_checksums("b", 0) / "predictions.npz").write_bytes(b"PK torn")
     document = build(w.study, w.plan, w.store)
     assert document.findings[0].seeds == 4
     assert document.arms[1].accuracies[0].seeds == 5

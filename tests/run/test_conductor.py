@@ -275,6 +275,12 @@ def test_looks_are_declared_before_the_first_score_and_stay(tmp_path: Path) -> N
     assert dict(ending.counts) == {"done": 6}, "two seeds cannot decide, so the second look is taken"
     assert "Looked at after 2, 3 seeds" in ending.report.read_text()
     assert go(study, tmp_path).ran == 0, "without the option it goes on as declared"
+    arms = ending.report.parent / "tables" / "arms.csv"
+    before = arms.read_text()
+    (tmp_path / "results" / "tiny" / "plan.json").unlink()
+    assert go(study, tmp_path).ran == 0
+    assert arms.read_text() == before, "declared.json has the looks too"
+    assert "Looked at after 2, 3 seeds" in ending.report.read_text()
 
 
 def test_a_set_that_cannot_be_scored_is_asked_for_once(

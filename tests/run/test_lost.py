@@ -11,7 +11,10 @@ from tiny import HIDDEN, machine_in, write_study
 
 from bench import briefs
 from bench.briefs import Stamp
+from bench.commands.speakers import speakers_of
 from bench.commands.status import status
+from bench.commands.trained import network_of
+from bench.errors import UserError
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Ending, Options, run_study
 from bench.store import Store, equal_view
@@ -75,6 +78,18 @@ def test_weights_may_be_deleted_and_damaged_ones_score_nothing(
     first, second = store.ids()
     flip(store.weights_path(first))
     store.weights_path(second).unlink()
+    assert "damaged" not in status([], machine_in(folder), as_json=False), "nobody read them"
+    told = status([], machine_in(folder), as_json=False, check=True)
+    assert "1 done, but its weights are damaged · 1 done" in told or "1 done · 1 done, but its" in told
+    damaged, gone = (store.read(id) for id in (first, second))
+    assert damaged is not None
+    assert gone is not None
+    with pytest.raises(UserError, match="is damaged, or of another trial"):
+        network_of(damaged, store)
+    with pytest.raises(UserError, match="were not kept"):
+        network_of(gone, store)
+    with pytest.raises(UserError, match="seed 0 weights not kept, or damaged"):
+        speakers_of("tiny/none", store, Terminal(quiet=True), with_weights=True)
     assert go(folder).ran == 0
     assert go(folder, HIDDEN).ran == 0
     assert "2 trials have no weights to score the new sets from" in capsys.readouterr().err
@@ -160,3 +175,22 @@ def test_what_rots_while_the_disk_says_nothing_is_found_by_who_reads_all(
     assert "2 done" in status([], machine_in(folder), as_json=False)
     assert "1 missing, for its history.jsonl" in status([], machine_in(folder), as_json=False, check=True)
     assert go(folder).ran == 1
+
+
+def test_what_stands_in_place_of_a_trials_folder_or_files_blocks_nothing(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    first, second = map(store.trial_dir, store.ids())
+    shutil.rmtree(first)
+    first.symlink_to(folder / "nowhere")
+    for part in ("predictions.npz", "history.jsonl"):
+        (second / part).unlink()
+        (second / part).mkdir()
+    ending = go(folder)
+    assert (ending.ran, dict(ending.counts), ending.exit_code) == (2, {"done": 2}, 0)
+    said = capsys.readouterr().err
+    assert f"{first} was no folder, and is removed; the trial is trained again" in said
+    assert "history.jsonl of 1 trials is gone or damaged; they are trained again" in said
+    assert go(folder).ran == 0
