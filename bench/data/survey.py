@@ -232,9 +232,10 @@ def shares_of(
     filled  of ``filled_of``
     """
     named, groups = dict(zip(SIDES, made, strict=True)), images.groups
+    train, val, test = map(len, made)
     return Shares(
         images=usable,
-        sides={side: len(index) for side, index in named.items()},
+        sides={"train": train, "val": val, "test": test},
         groups={}
         if groups is None
         else {side: len(set(groups[index].tolist())) for side, index in named.items()},
