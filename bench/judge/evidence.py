@@ -15,7 +15,7 @@ from bench import slices, stats
 from bench.judge.contrast import Contrast
 from bench.judge.declared import NO_SLICES
 from bench.judge.measure import Measure, parse
-from bench.judge.outcomes import Outcome, Outcomes, cost, device, gang, said
+from bench.judge.outcomes import Outcome, Outcomes, cost, device, gang, said, unscored
 from bench.judge.parts import Part
 from bench.judge.replicates import Cells, gap_interval, interval
 from bench.judge.rows import Chosen, Doubles, Rows
@@ -25,6 +25,8 @@ from bench.store import Predictions, Store
 from bench.study.file import Criterion
 from bench.study.read import Study
 
+UNSCORED = "no seed came to a score"
+"""Begins the reason where the machine let none; another run tries again."""
 ROUNDING = 1e-9
 """Shares that cancel out leave less."""
 
@@ -176,6 +178,8 @@ class Evidence:
             place = list(weights).index(self.study.baseline)
             if metric.kind == "score":
                 found, cells = self._with_further(found, cells, metric, place)
+        if not found.seeds:
+            found = replace(found, reason=self._why_none(list(weights), cells, metric) or found.reason)
         mixed = any(0 < few < of for few, of in map(cells.little, range(len(weights))))
         return replace(
             found,
@@ -213,6 +217,14 @@ class Evidence:
                 told = f"{whose}{seeds}" if len(labels) == 2 else f"{seeds} of {label}"
                 return f"{told} failed ({cause})"
         return ""
+
+    def _why_none(self, labels: Sequence[str], cells: Cells, metric: Measure) -> str:
+        """Why there is not one pair although trials ended; empty where they are not run yet."""
+        for label in reversed(labels):
+            if ended := unscored(self.outcomes[label]):
+                return f"{UNSCORED}{'' if label == labels[-1] else ', of the reference'}: {ended}"
+        bare = metric.kind == "score" and metric.traits["interval"] != "none" and cells.done.rows
+        return f"not judged: {metric.score} has no interval on these images" if bare else ""
 
     def _with_further(
         self, found: Contrast, cells: Cells, metric: Measure, place: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +52,14 @@ class Outcome:
     def little_learned(self) -> str:
         """Done, but little was learned: how little; else empty."""
         return self.record.little_learned if self.record else ""
+
+
+def unscored(trials: Sequence[Outcome]) -> str:
+    """What trials of an arm ended as, where the machine let none of them come to a score: ``3 timeout``."""
+    if any(o.state in ("done", "diverged") for o in trials):
+        return ""
+    causes = Counter(o.record.cause for o in trials if o.state == "failed" and o.record)
+    return ", ".join(f"{count} {cause}" for cause, count in sorted(causes.items()))
 
 
 def device(outcome: Outcome) -> str:

@@ -12,7 +12,7 @@ from bench.judge import factorial, origins, robustness, settling
 from bench.judge.beside import Beside
 from bench.judge.contrast import Contrast
 from bench.judge.declared import LATE, Declared, late_keys
-from bench.judge.evidence import Evidence
+from bench.judge.evidence import UNSCORED, Evidence
 from bench.judge.family import Key, family_keys, hypotheses, mirror, pairs_of
 from bench.judge.findings import Effect, Finding, NewRuns, Rests, Unseen
 from bench.judge.measure import Measure, parse
@@ -349,7 +349,7 @@ def _elsewhere(metric: Measure) -> bool:
 def _no_verdict(contrast: Contrast) -> str:
     if contrast.reason.startswith("not judged"):
         return "not judged"
-    if " failed (" in contrast.reason:
+    if " failed (" in contrast.reason or contrast.reason.startswith(UNSCORED):
         return "no verdict"
     return "inconclusive" if contrast.seeds else "not run yet"
 

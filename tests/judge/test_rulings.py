@@ -143,6 +143,30 @@ def test_a_baseline_that_fails_by_itself_leaves_every_arm_without_verdict(make_w
     )
 
 
+@pytest.mark.parametrize(("arm", "whose"), [("a", ", of the reference"), ("b", "")])
+def test_an_arm_that_the_machine_stopped_in_every_seed_is_not_said_to_be_not_run_yet(make_world, arm, whose):
+    w = _two(make_world)
+    w.finish_all(but=[(arm, seed) for seed in w.seeds])
+    for seed in w.seeds:
+        w.fail(arm, seed, "killed" if seed == 3 else "timeout")
+    found = _finding(w)
+    assert (found.verdict, found.detail) == (
+        "no verdict",
+        f"no seed came to a score{whose}: 1 killed, 4 timeout",
+    )
+
+
+def test_a_score_without_an_interval_on_these_images_is_not_said_to_be_not_run_yet(make_world):
+    w = _two(make_world)
+    w.finish_all()
+    w.extra = {"primary": "heavy.balanced_accuracy"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.judge.rows.per_item", lambda *_: None)
+        found = _finding(w)
+    assert found.verdict == "not judged"
+    assert found.detail == "not judged: balanced_accuracy has no interval on these images"
+
+
 def test_a_diverged_seed_scores_as_chance_on_every_image(make_world):
     w = _two(make_world)
     w.finish_all(but=[("b", 2)])
