@@ -138,7 +138,7 @@ def read_declared(folder: Path) -> Declared | None:
     file = folder / FILE
     try:
         return Declared.model_validate_json(content_of(file))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValidationError, OSError) as error:
         raise UserError(
