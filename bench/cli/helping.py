@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bench.registry import REGISTRIES
-
-if TYPE_CHECKING:
-    pass
 from bench.cli.options import Json, Results, WithStudy, machine_of
 from bench.errors import shown
+from bench.registry import REGISTRIES
 
 
 def list_components(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    pass
 from bench.cli.options import Device, Json, OneStudy, Quiet, Results, machine_of, path_of
 from bench.errors import shown
 

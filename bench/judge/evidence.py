@@ -223,8 +223,9 @@ class Evidence:
         for label in reversed(labels):
             if ended := unscored(self.outcomes[label]):
                 return f"{UNSCORED}{'' if label == labels[-1] else ', of the reference'}: {ended}"
-        bare = metric.kind == "score" and metric.traits["interval"] != "none" and cells.done.rows
-        return f"not judged: {metric.score} has no interval on these images" if bare else ""
+        bare = metric.kind == "score" and metric.traits["interval"] != "none"
+        scored = (all(o.scored_on(metric.set) for o in row) for row in cells.done.rows)
+        return f"not judged: {metric.score} has no interval on these images" if bare and any(scored) else ""
 
     def _with_further(
         self, found: Contrast, cells: Cells, metric: Measure, place: int

@@ -43,6 +43,10 @@ class Outcome:
         key = self.planned.sets.get(TEST if called == LOCAL else called, "")
         return self.record.scores.get(key, {}).get(metric)
 
+    def scored_on(self, name: str) -> bool:
+        """Whether it was scored on a set, by its name in the plan: one may have been added since."""
+        return self.record is not None and self.planned.sets.get(name, "") in self.record.scores
+
     @property
     def own_fault(self) -> bool:
         """Failed by the arm itself, not by the machine."""

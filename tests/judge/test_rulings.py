@@ -167,6 +167,19 @@ def test_a_score_without_an_interval_on_these_images_is_not_said_to_be_not_run_y
     assert found.detail == "not judged: balanced_accuracy has no interval on these images"
 
 
+def test_a_set_that_no_trial_was_scored_on_yet_is_not_said_to_have_no_interval(make_world):
+    w = _two(make_world)
+    w.finish_all()
+    for label in ("a", "b"):
+        for seed in w.seeds:
+            record = w.store.read(w.id(label, seed))
+            kept = {key: one for key, one in record.scores.items() if key != w.keys()["heavy"]}
+            w.store.rewrite(record.model_copy(update={"scores": kept}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.judge.rows.per_item", lambda *_: None)
+        assert _finding(w).verdict == "not run yet"
+
+
 def test_a_diverged_seed_scores_as_chance_on_every_image(make_world):
     w = _two(make_world)
     w.finish_all(but=[("b", 2)])
