@@ -237,6 +237,11 @@ class Store:
                 return part
         return ""
 
+    def sound(self, id: str, *, whole: bool) -> Brief | None:
+        """The brief of a trial that has a record and lost nothing since; ``whole`` as in ``lost``."""
+        record = self.brief(id)
+        return None if record is None or self.lost(record, whole=whole) else record
+
     def _is_as_written(self, id: str, part: str, sums: Sequence[str], *, whole: bool) -> bool:
         file = self._path(id, part)
         at = Stamp.of(file)

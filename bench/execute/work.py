@@ -40,7 +40,7 @@ from bench.train.graph import CANNOT_RECORD
 from bench.train.loop import Progress
 from bench.train.stances import Stances
 from bench.train.turns import Turns
-from bench.trial import Surroundings, score_from_weights, trial_turns
+from bench.trial import FileChangedError, Surroundings, score_from_weights, trial_turns
 
 Stop = Callable[[], bool]
 NOWHERE: Mapping[str, float] = {}
@@ -229,7 +229,7 @@ class Gang:
 
 def _by_itself(error: BaseException) -> bool:
     """Whether it says nothing about those beside it: a stop, or a disk that they meet themselves."""
-    own = (Interrupted, ClaimLostError, FolderLostError)
+    own = (Interrupted, ClaimLostError, FolderLostError, FileChangedError)
     return isinstance(error, own) or cause_of(error) == "interrupted"
 
 
@@ -269,6 +269,8 @@ def _failed(job: Job, place: Place, error: BaseException) -> Event:
         return write_failure(uncounted, place, "interrupted", message)
     if isinstance(error, FolderLostError) and not job.apart:  # nothing was told of the trial: once more
         return replace(ended(job, "failed", message), apart=True)
+    if isinstance(error, FileChangedError):  # nothing that it would say is of this trial
+        return ended(job, "failed", message)
     if not isinstance(error, UserError):
         message = f"{type(error).__name__}: {message}"
     if job.missing:  # the trial itself is done and stays so

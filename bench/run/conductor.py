@@ -37,6 +37,7 @@ from bench.study.file import FINAL_SEEDS
 from bench.study.read import Study, load
 from bench.tune import search
 
+GOES_ON = "its trials are of what was there then, and the next run goes by what is there now"
 SHOWN_EVERY_S = 10.0
 """Seconds between two updates of ``search.db`` while candidates run."""
 
@@ -111,7 +112,7 @@ def run_study(
         gates = tuple(further_gate(text, study) for text in options.gates)
         plan = planning.plan()
         planning.refuse_unknown_classes(plan)
-        few = slicing.refuse_unknown(study, [*plan.everything, *plan.pending])
+        few = planning.unjudged(plan)
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
@@ -171,8 +172,11 @@ def run_study(
     said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
+    edited = ", ".join(planning.changed())
+    if edited:
+        terminal.note(f"{study.name}: {edited} changed since this run began; {GOES_ON}")
     if counts["missing"] and not left:
-        conduct.failures.append(_gone(counts["missing"], store))
+        conduct.failures.append(_gone(counts["missing"], store, edited))
     if ran and not left and (over := options.budget.overrun):
         terminal.note(f"{study.name}: the {options.budget.hours:g} hours are over, {over}")
     return Ending(report, counts, ran, took, conduct.failures, said, lost, left, elsewhere)
@@ -207,7 +211,11 @@ class _Conduct:
 
     def end_by_time(self) -> Plan:
         """Plan anew, and write down that the budget is spent."""
-        return self.plan_anew(lambda: self.planning.ended_by_time(self.options.budget.hours or 0.0))
+        plan = self.plan_anew(lambda: self.planning.ended_by_time(self.options.budget.hours or 0.0))
+        if not self.options.smoke:
+            with self.having(FOLDER):
+                declaring.keep(self.planning.study, plan.file, self.planning.store)
+        return plan
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
@@ -219,7 +227,9 @@ class _Conduct:
                 break
             asked = [(job.run.trial.id, job.attempt) for job in jobs]
             if asked == before:  # nothing was recorded: asking again would never end
-                raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
+                edited = ", ".join(self.planning.changed())
+                why = f"{edited} changed since this run began; {GOES_ON}" if edited else "see bench doctor"
+                raise UserError(f"{plan.study.name}: candidates end without a record: {why}")
             before = asked
             self.show(plan)
             hands.after_each = functools.partial(self.show, plan, every_s=SHOWN_EVERY_S)
@@ -340,12 +350,13 @@ def _check_cache(cache: Path) -> None:
         ) from None
 
 
-def _gone(count: int, store: Store) -> str:
-    """What is said of trials that ended and are not there."""
+def _gone(count: int, store: Store, edited: str) -> str:
+    """What is said of trials that ended and are not there. edited: files that changed meanwhile"""
     what = "1 trial has no record" if count == 1 else f"{count} trials have no record"
+    why = f", or not trained since {edited} changed" if edited else ""
     return (
-        f"{what} after all: moved or deleted from {store.root} during the run, or files that they are made "
-        "of changed; the same command trains what is missing"
+        f"{what} after all: moved or deleted from {store.root} during the run{why}; "
+        "the same command trains what is missing"
     )
 
 
