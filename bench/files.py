@@ -140,8 +140,7 @@ def filling(cache: Path, setting: str) -> Iterator[None]:
         full = error.errno is None and " requested and " in str(error)  # NumPy leaves out the system's number
         number = errno.ENOSPC if full else error.errno
         inside = not error.filename or str(error.filename).startswith(str(cache))
-        known = (*REFUSED, *BROKEN) if error.filename else REFUSED  # else who knows which disk is broken
-        if number not in known or not inside:
+        if number not in REFUSED or not inside:
             raise
         told = f"it belongs to the cache {cache}: make room, or name another: {setting}"
         raise OSError(number, f"{os.strerror(number)}\n    {told}", error.filename or str(cache)) from error

@@ -99,8 +99,8 @@ def drawer(n_images: int, size_px: int, seed: int, **shifts: float) -> Callable[
 
     def picture(k: int) -> NDArray[np.uint8]:
         with lock:
-            drawn: NDArray[np.uint8] = block(k // _BATCH)
-        return drawn[k % _BATCH]
+            drawn: NDArray[np.uint8] = block(k // _BATCH)[k % _BATCH]
+        return drawn
 
     return picture
 
