@@ -28,7 +28,7 @@ from bench.run.foresight import refuse
 from bench.run.gating import further_gate
 from bench.run.hours import Budget
 from bench.run.joining import FOLDER, REPORT, claim_folder, having, join, refuse_foreign_folder, whence
-from bench.run.lost import mend_lost
+from bench.run.lost import edited, gone, mend_lost
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
@@ -37,7 +37,6 @@ from bench.study.file import FINAL_SEEDS
 from bench.study.read import Study, load
 from bench.tune import search
 
-GOES_ON = "its trials are of what was there then, and the next run goes by what is there now"
 SHOWN_EVERY_S = 10.0
 """Seconds between two updates of ``search.db`` while candidates run."""
 
@@ -169,17 +168,16 @@ def run_study(
         store.briefs.keep()
     report = store.study_dir(study.name) / main_file(USUAL)
     counts = Counter(state for _, state, _ in states(plan, store))
-    said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
+    verdicts, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
-    edited = ", ".join(planning.changed())
-    if edited:
-        terminal.note(f"{study.name}: {edited} changed since this run began; {GOES_ON}")
+    if said := edited(planning):
+        terminal.note(f"{study.name}: {said}")
     if counts["missing"] and not left:
-        conduct.failures.append(_gone(counts["missing"], store, edited))
+        conduct.failures.append(gone(counts["missing"], planning))
     if ran and not left and (over := options.budget.overrun):
         terminal.note(f"{study.name}: the {options.budget.hours:g} hours are over, {over}")
-    return Ending(report, counts, ran, took, conduct.failures, said, lost, left, elsewhere)
+    return Ending(report, counts, ran, took, conduct.failures, verdicts, lost, left, elsewhere)
 
 
 class _Conduct:
@@ -227,8 +225,7 @@ class _Conduct:
                 break
             asked = [(job.run.trial.id, job.attempt) for job in jobs]
             if asked == before:  # nothing was recorded: asking again would never end
-                edited = ", ".join(self.planning.changed())
-                why = f"{edited} changed since this run began; {GOES_ON}" if edited else "see bench doctor"
+                why = edited(self.planning) or "see bench doctor"
                 raise UserError(f"{plan.study.name}: candidates end without a record: {why}")
             before = asked
             self.show(plan)
@@ -348,16 +345,6 @@ def _check_cache(cache: Path) -> None:
             f"cannot write to the cache folder {cache}: {error.strerror}\n"
             "    make it writable, or name another: cache in bench.toml, or BENCH_CACHE"
         ) from None
-
-
-def _gone(count: int, store: Store, edited: str) -> str:
-    """What is said of trials that ended and are not there. edited: files that changed meanwhile"""
-    what = "1 trial has no record" if count == 1 else f"{count} trials have no record"
-    why = f", or not trained since {edited} changed" if edited else ""
-    return (
-        f"{what} after all: moved or deleted from {store.root} during the run{why}; "
-        "the same command trains what is missing"
-    )
 
 
 def _say_late(declared: Declared, study: Study, store: Store, terminal: Terminal) -> None:
