@@ -6,6 +6,7 @@ torch nor pandas, and numpy only where predictions are touched: ``bench status``
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -13,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,6 +77,9 @@ class Store:
         """Records that somebody has: a report asks for each several times; 30,000 fill half a gigabyte."""
         self._held_at: dict[str, Stamp] = {}
         self._last: Record | None = None
+        self._stamps: dict[str, Stamp | None] | None = None
+        """Of records, where the disk is asked once alone; of what is beside them whether it is lost."""
+        self._lost: dict[tuple[str, bool], str] = {}
 
     def trial_dir(self, id: str) -> Path:
         """Folder of one trial; ValueError for what is no id, so that no name becomes a path unchecked."""
@@ -110,7 +114,7 @@ class Store:
 
     def read(self, id: str) -> Record | None:
         """The record, or None where there is none that can be used; ``damaged`` says why not."""
-        at = Stamp.of(self._path(id, RECORD))
+        at = self._at(id)
         held, of = self._held.get(id), self._held_at.get(id)
         if held is not None and at == of:
             return held
@@ -129,7 +133,7 @@ class Store:
 
     def brief(self, id: str) -> Brief | None:
         """What is asked most of a record; of one that has not changed since it was read, without reading."""
-        at = Stamp.of(self._path(id, RECORD))
+        at = self._at(id)
         if at is not None and (known := self.briefs.get(id, at)):
             return known
         found = self._load(id)
@@ -138,6 +142,28 @@ class Store:
         if at is not None:
             self.briefs.put(found.brief, at)
         return found.brief
+
+    @contextlib.contextmanager
+    def steady(self) -> Iterator[None]:
+        """Within, ask the disk once of each trial: all that is told of it is of one moment, and told soon.
+
+        Nothing is to be written to it within.
+        """
+        before, self._stamps = self._stamps, {} if self._stamps is None else self._stamps
+        try:
+            yield
+        finally:
+            self._stamps = before
+            if before is None:
+                self._lost = {}
+
+    def _at(self, id: str) -> Stamp | None:
+        """What the disk says of a record's file, or said."""
+        if self._stamps is None:
+            return Stamp.of(self._path(id, RECORD))
+        if id not in self._stamps:
+            self._stamps[id] = Stamp.of(self._path(id, RECORD))
+        return self._stamps[id]
 
     def _path(self, id: str, file: str) -> str:
         """As text: paths of 30,000 trials take their time as objects."""
@@ -231,6 +257,15 @@ class Store:
 
         Nothing is known of records from before checksums. Weights may go: nothing is made of them alone.
         """
+        if self._stamps is None:
+            return self._look(record, whole=whole)
+        if self._lost.get((record.id, True)) == "":
+            return ""
+        if (record.id, whole) not in self._lost:
+            self._lost[record.id, whole] = self._look(record, whole=whole)
+        return self._lost[record.id, whole]
+
+    def _look(self, record: Brief, *, whole: bool) -> str:
         for part in (HISTORY, PREDICTIONS):
             sums = record.files.get(part)
             if sums and not self._is_as_written(record.id, part, sums, whole=whole):
@@ -317,7 +352,13 @@ class Store:
         Raises one of UNREADABLE.
         """
         path = self._path(id, PREDICTIONS)
-        return read_archive(content_of(path), wanted) if os.path.isfile(path) else {}
+        try:
+            content = content_of(path)
+        except OSError:
+            if os.path.isfile(path):
+                raise
+            return {}
+        return read_archive(content, wanted)
 
     def slices(self, study: str) -> dict[str, Sliced]:
         """What is known of a study's images beside their class; nothing where it names no slices."""

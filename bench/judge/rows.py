@@ -67,15 +67,18 @@ class Rows:
         id, classes = outcome.planned.id, outcome.record.classes if outcome.record else []
         items, first, place = self._places(key, said.ids)
         groups = None if said.groups is None else said.groups[first]
-        same = np.array_equal(self._items.setdefault(key, items), items)
-        if not same or not np.array_equal(self._groups.setdefault(key, groups), groups):  # type: ignore[arg-type]
+        if not (
+            _equal(self._items.setdefault(key, items), items)
+            and _equal(self._groups.setdefault(key, groups), groups)
+        ):
             self.unreadable[id] = "its predictions are of other images"
             return
         self._labels.setdefault(key, said.labels[first])
         if copies := count(said, place, len(items)):
             made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
             self._copies[id, key] = replace(copies, made=made)
-        if "accuracy" in scores and (right := per_item("accuracy", replace(said, groups=None))) is not None:
+        alone = said if said.groups is None else replace(said, groups=None)
+        if "accuracy" in scores and (right := per_item("accuracy", alone)) is not None:
             self._right[id, key, "accuracy"] = right
         for score in (one for name in scores for one in metrics.of_each(name, classes)):
             if (answers := right_answers(score, said, classes)) is not None:
@@ -92,7 +95,7 @@ class Rows:
     def _places(self, key: str, ids: NDArray[np.uint64]) -> tuple[Any, Any, Any]:
         """Different ids, where each comes first, which one each of ``ids`` is: the same in most trials."""
         known = self._unique.get(key)
-        if known is None or not np.array_equal(known[0], ids):
+        if known is None or not _equal(known[0], ids):
             known = ids, np.unique(ids, return_index=True, return_inverse=True)
             self._unique[key] = known
         return known[1]
@@ -200,3 +203,8 @@ class Rows:
         """Items of a set that have one of these images (M,)."""
         groups = self._groups[key]
         return int(images.sum()) if groups is None else len(np.unique(groups[images]))
+
+
+def _equal(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
+    """Whether two arrays are the same, mostly because they are one."""
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))
