@@ -33,6 +33,7 @@ class Rows:
         self._rows: dict[tuple[str, str, str], Doubles] = {}
         self._alone: dict[tuple[str, str, str], float] = {}
         """Scores without any interval, as where leaving an image out would leave no class."""
+        self._means: dict[tuple[str, str, str], float] = {}
         self._widths: dict[tuple[str, str], int] = {}
         self._items: dict[str, NDArray[np.uint64]] = {}
         self._labels: dict[str, NDArray[np.int64]] = {}
@@ -164,11 +165,18 @@ class Rows:
 
     def value(self, outcome: Outcome, metric: Measure) -> float | None:
         """One trial's score on a set, which may have no interval; None where it is undefined."""
+        at = outcome.planned.id, outcome.planned.sets.get(metric.set, ""), metric.score
+        known = None if metric.families else self._means.get(at)
+        if known is not None:
+            return known
         row = self.row(outcome, metric)
-        if row is not None:
-            return float(row.mean())
-        alone = self._alone.get((outcome.planned.id, outcome.planned.sets.get(metric.set, ""), metric.score))
-        return None if alone is None or np.isnan(alone) else alone
+        if row is None:
+            alone = self._alone.get(at)
+            return None if alone is None or np.isnan(alone) else alone
+        mean = float(row.mean())
+        if not metric.families:
+            self._means[at] = mean  # a baseline's are asked for with every arm
+        return mean
 
     def by_image(self, outcome: Outcome, metric: Measure) -> Doubles | None:
         """Whether a finished trial is right on each image (M,) of a set, as a score sees it; copies averaged.
