@@ -121,12 +121,12 @@ class Store:
         found = self._load(id)
         if not isinstance(found, Record):
             return None
-        if at is not None and self.briefs.get(id, at) is None:
-            self.briefs.put(found.brief, at)  # so that what is found of the files beside it is remembered
         if self._last is not None:  # the next trial of an arm has most of this, 20 KB of memory each
             same = {name: of for name in ALIKE if (of := getattr(self._last, name)) == getattr(found, name)}
             found = found.model_copy(update=same)
         self._last = found
+        if at is not None:  # so that what is found of the files beside it is remembered
+            self.briefs.put(found.brief, at)
         if at is not None and not at.young:
             self._held[id], self._held_at[id] = found, at
         return found
@@ -145,9 +145,9 @@ class Store:
 
     @contextlib.contextmanager
     def steady(self) -> Iterator[None]:
-        """Within, ask the disk once of each trial: all that is told of it is of one moment, and told soon.
+        """Within, ask the disk once of each file of a trial, so that all that is told is of one moment.
 
-        Nothing is to be written to it within.
+        Nothing is to be written of trials within.
         """
         before, self._stamps = self._stamps, {} if self._stamps is None else self._stamps
         try:

@@ -67,6 +67,7 @@ class Rows:
     def _reduce(self, outcome: Outcome, key: str, said: Predictions, scores: Sequence[str]) -> None:
         id, classes = outcome.planned.id, outcome.record.classes if outcome.record else []
         items, first, place = self._places(key, said.ids)
+        places = items, place
         groups = None if said.groups is None else said.groups[first]
         if not (
             _equal(self._items.setdefault(key, items), items)
@@ -79,14 +80,14 @@ class Rows:
             made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
             self._copies[id, key] = replace(copies, made=made)
         alone = said if said.groups is None else replace(said, groups=None)
-        if "accuracy" in scores and (right := per_item("accuracy", alone)) is not None:
+        if "accuracy" in scores and (right := per_item("accuracy", alone, (), places)) is not None:
             self._right[id, key, "accuracy"] = right
         for score in (one for name in scores for one in metrics.of_each(name, classes)):
             if (answers := right_answers(score, said, classes)) is not None:
                 shares = np.bincount(place, answers, len(items)) / np.bincount(place, minlength=len(items))
                 self._right[id, key, score] = shares
             known = self._right.get((id, key, score)) if score == "accuracy" and said.groups is None else None
-            phi = per_item(score, said, classes) if known is None else known
+            phi = per_item(score, said, classes, places) if known is None else known
             if phi is not None:
                 self._rows[id, key, score] = phi
                 self._widths[key, score] = len(phi)
