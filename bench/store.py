@@ -225,7 +225,7 @@ class Store:
         files = {part: [_sum_of(folder / part)] for part in PARTS if (folder / part).is_file()}
         self._write_record(record.model_copy(update={"files": files}))
         if record.cause not in CONTINUED:
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
+            _remove(folder / "checkpoint.pt")
 
     def rewrite(self, record: Record, predictions: Mapping[str, Predictions] | None = None) -> None:
         """Replace the record of a trial that stays as it was trained, whole or not at all.
@@ -272,6 +272,11 @@ class Store:
                 return part
         return ""
 
+    def sound(self, id: str, *, whole: bool) -> Brief | None:
+        """The brief of a trial that has a record and lost nothing since; ``whole`` as in ``lost``."""
+        record = self.brief(id)
+        return None if record is None or self.lost(record, whole=whole) else record
+
     def _is_as_written(self, id: str, part: str, sums: Sequence[str], *, whole: bool) -> bool:
         file = self._path(id, part)
         at = Stamp.of(file)
@@ -305,9 +310,14 @@ class Store:
         return self.weights_path(record.id).exists() and not self.has_weights(record)
 
     def cleared(self, id: str) -> bool:
-        """Whether a file or a dead link stood in place of a trial's folder; that is gone now."""
+        """Whether something else stood in place of a trial's folder; that is gone now.
+
+        A link to another disk is a folder; one to another trial's is not, for each would take the other's.
+        """
         folder = self.trial_dir(id)
         strange = os.path.lexists(folder) and not folder.is_dir()
+        if not strange and folder.is_symlink():
+            strange = folder.resolve().parent == folder.parent.resolve()
         if strange:
             _remove(folder)
         return strange

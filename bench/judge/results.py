@@ -113,9 +113,11 @@ def _candidates(plan: PlanFile, store: Store) -> Iterator[_Trial]:
     for search in plan.searches:
         for candidate in search.tried:
             for planned in candidate.trials:
-                record = store.read(planned.id)
+                known = store.read(planned.id)
+                record = None if known and store.lost(known, whole=True) else known
                 cut = candidate.number in search.pruned  # its other seeds were never wanted
                 absent: list[str] = [damage.state for damage in store.damaged([planned.id])]
+                absent += ["damaged"] if known else []
                 absent += ["pruned" if cut else "not run"]
                 yield _Trial(search.arm, "tune", planned, record.status if record else absent[0], record)
 
