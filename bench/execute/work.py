@@ -167,7 +167,6 @@ class Gang:
         use(components(job.run.trial.code))
         if job.missing:
             return _score(job, place)
-        Store(place.results).check_open(job.run.trial.id)
         return (yield from self._train(member))
 
     def _train(self, member: _Member) -> Turns[Event]:
@@ -203,6 +202,7 @@ class Gang:
                 note(f"{checkpoint.parent} was no folder, and is removed; the trial goes on")
 
         clear()
+        store.check_open(trial.id)
         where = Surroundings(
             place.device,
             place.cache,
