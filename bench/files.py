@@ -50,7 +50,7 @@ def opened(path: Path | str) -> io.BufferedReader:
 
 def content_of(path: Path | str) -> bytes:
     """All of a file. Raises OSError as ``opened`` does."""
-    with opened(path) as file:
+    with open(path, "rb", buffering=0, opener=_regular) as file:
         return file.read()
 
 

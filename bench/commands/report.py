@@ -47,23 +47,25 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
     if not names and not asked.check:
         raise UserError(f"{store.root} holds no study to report on; bench run STUDY makes one")
     stale = 0
-    for name in names:
-        try:
-            with _written(name):
-                stale += _one(name, store, asked)
-            _say_lost(name, store)
-        except UserError as error:  # the others have reports all the same
-            if len(names) == 1:
-                raise
-            print(shown(f"{name}: {error}"), file=sys.stderr)
-            stale += 1
-    if asked.check:
-        print(shown(f"{len(names)} reports of {store.root} checked, {stale} stale"), file=sys.stderr)
-    elif not asked.no_cost:
-        with _written(names[-1] if names else ""):
-            index = report.write_index(store)
-        if not studies:
-            print(shown(index))
+    with store.steady():
+        for name in names:
+            try:
+                with _written(name):
+                    stale += _one(name, store, asked)
+                _say_lost(name, store)
+            except UserError as error:  # the others have reports all the same
+                if len(names) == 1:
+                    raise
+                print(shown(f"{name}: {error}"), file=sys.stderr)
+                stale += 1
+        if asked.check:
+            print(shown(f"{len(names)} reports of {store.root} checked, {stale} stale"), file=sys.stderr)
+        elif not asked.no_cost:
+            with _written(names[-1] if names else ""):
+                index = report.write_index(store)
+            store.briefs.keep()
+            if not studies:
+                print(shown(index))
     return stale
 
 
