@@ -7,12 +7,9 @@ torch nor pandas, and numpy only where predictions are touched: ``bench status``
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +22,8 @@ from pydantic import ValidationError
 from bench import slices
 from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
-from bench.files import content_of, move, opened, sweep, sync_folder, write_whole
-from bench.predictions import UNREADABLE, Predictions, read_archive, save_predictions
+from bench.files import content_of, move, remove, sum_of, sum_of_bytes, sweep, sync_folder, write_whole
+from bench.predictions import UNREADABLE, Predictions, archive_of, read_archive
 from bench.recipe import STUDY_NAME
 from bench.record import ID, Brief, Record, equal_view, why_unreadable
 from bench.slices import Sliced
@@ -211,21 +208,21 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(folder / "record.json"):
             # An old record must not stand beside new predictions, whenever this is cut short.
-            _remove(folder / "record.json")
+            remove(folder / "record.json")
             sync_folder(folder)
         for old in PARTS:
-            _remove(folder / old)
+            remove(folder / old)
         sweep(folder)  # none that is younger: whoever lost this trial's claim may not have noticed yet
         lines = "".join(json.dumps(line, allow_nan=True) + "\n" for line in history)
         write_whole(folder / HISTORY, lines.encode())
         if predictions:
-            write_whole(folder / PREDICTIONS, _archive(predictions))
+            write_whole(folder / PREDICTIONS, archive_of(predictions))
         if weights_file is not None:
             move(weights_file, self.weights_path(record.id))
-        files = {part: [_sum_of(folder / part)] for part in PARTS if (folder / part).is_file()}
+        files = {part: [sum_of(folder / part)] for part in PARTS if (folder / part).is_file()}
         self._write_record(record.model_copy(update={"files": files}))
         if record.cause not in CONTINUED:
-            _remove(folder / "checkpoint.pt")
+            remove(folder / "checkpoint.pt")
 
     def rewrite(self, record: Record, predictions: Mapping[str, Predictions] | None = None) -> None:
         """Replace the record of a trial that stays as it was trained, whole or not at all.
@@ -242,12 +239,12 @@ class Store:
 
     def _replace_predictions(self, record: Record, predictions: Mapping[str, Predictions]) -> Record:
         """Write them; the record with their checksum. Where this is cut short, the old record knows both."""
-        content, before = _archive(predictions), self.read(record.id)
+        content, before = archive_of(predictions), self.read(record.id)
         if before is not None and before.files:
-            known = [*before.files.get(PREDICTIONS, []), _sum(content)]
+            known = [*before.files.get(PREDICTIONS, []), sum_of_bytes(content)]
             self._write_record(before.model_copy(update={"files": before.files | {PREDICTIONS: known}}))
         write_whole(self.trial_dir(record.id) / PREDICTIONS, content)
-        sums = record.files and record.files | {PREDICTIONS: [_sum(content)]}
+        sums = record.files and record.files | {PREDICTIONS: [sum_of_bytes(content)]}
         return record.model_copy(update={"files": sums})
 
     def lost(self, record: Brief, *, whole: bool) -> str:
@@ -291,12 +288,12 @@ class Store:
 
     def restore(self, record: Record, predictions: Mapping[str, Predictions]) -> bool:
         """Write predictions that were lost, where they are those that the record speaks of, to the byte."""
-        content = _archive(predictions)
-        if _sum(content) not in record.files.get(PREDICTIONS, []):
+        content = archive_of(predictions)
+        if sum_of_bytes(content) not in record.files.get(PREDICTIONS, []):
             return False
         file = self.trial_dir(record.id) / PREDICTIONS
         if file.is_dir():
-            _remove(file)
+            remove(file)
         write_whole(file, content)
         return True
 
@@ -319,12 +316,12 @@ class Store:
         if not strange and folder.is_symlink():
             strange = folder.resolve().parent == folder.parent.resolve()
         if strange:
-            _remove(folder)
+            remove(folder)
         return strange
 
     def forget(self, id: str) -> None:
         """Take a record away: the trial is missing from here on, and trained again by the next run."""
-        _remove(self.trial_dir(id) / "record.json")
+        remove(self.trial_dir(id) / "record.json")
         sync_folder(self.trial_dir(id))
 
     def add_scores(
@@ -414,34 +411,9 @@ class Store:
             ) from None
 
 
-def _remove(path: Path) -> None:
-    """A file, or the folder or link that someone put in its place; nothing where there is nothing."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _archive(predictions: Mapping[str, Predictions]) -> bytes:
-    stream = io.BytesIO()
-    save_predictions(stream, predictions)
-    return stream.getvalue()
-
-
-def _sum(content: bytes) -> str:
-    """Size and SHA-256: most damage shows in the size, which costs nothing to ask for."""
-    return f"{len(content)} {hashlib.sha256(content).hexdigest()}"
-
-
-def _sum_of(file: Path | str) -> str:
-    with opened(file) as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return f"{stream.tell()} {digest}"
-
-
 def _fits(file: Path | str, sums: Sequence[str]) -> bool:
     """Whether a file is one of those that were summed up."""
     try:
-        return _sum_of(file) in sums
+        return sum_of(file) in sums
     except OSError:
         return False

@@ -48,7 +48,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return call
 
     monkeypatch.setattr(store, "content_of", noted(store.content_of))
-    monkeypatch.setattr(store, "_sum_of", noted(store._sum_of))
+    monkeypatch.setattr(store, "sum_of", noted(store.sum_of))
     return names
 
 
