@@ -11,10 +11,10 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
@@ -42,6 +42,7 @@ __all__ = [
     "equal_view",
 ]
 
+T = TypeVar("T")
 CONTINUED = ("killed", "timeout", "interrupted")
 """Causes of failure after which the next attempt continues from the checkpoint."""
 MOST_ATTEMPTS = 3
@@ -74,9 +75,8 @@ class Store:
         """Records that somebody has: a report asks for each several times; 30,000 fill half a gigabyte."""
         self._held_at: dict[str, Stamp] = {}
         self._last: Record | None = None
-        self._stamps: dict[str, Stamp | None] | None = None
-        """Of records, where the disk is asked once alone; of what is beside them whether it is lost."""
-        self._lost: dict[tuple[str, bool], str] = {}
+        self._told: dict[object, Any] | None = None
+        """Where the disk is asked once: of a trial the stamp of its record, and what is lost beside it."""
 
     def trial_dir(self, id: str) -> Path:
         """Folder of one trial; ValueError for what is no id, so that no name becomes a path unchecked."""
@@ -146,21 +146,23 @@ class Store:
 
         Nothing is to be written of trials within.
         """
-        before, self._stamps = self._stamps, {} if self._stamps is None else self._stamps
+        before = self._told
+        self._told = {} if before is None else before
         try:
             yield
         finally:
-            self._stamps = before
-            if before is None:
-                self._lost = {}
+            self._told = before
+
+    def _once(self, key: object, ask: Callable[[], T]) -> T:
+        if self._told is None:
+            return ask()
+        if key not in self._told:
+            self._told[key] = ask()
+        return cast(T, self._told[key])
 
     def _at(self, id: str) -> Stamp | None:
         """What the disk says of a record's file, or said."""
-        if self._stamps is None:
-            return Stamp.of(self._path(id, RECORD))
-        if id not in self._stamps:
-            self._stamps[id] = Stamp.of(self._path(id, RECORD))
-        return self._stamps[id]
+        return self._once(id, lambda: Stamp.of(self._path(id, RECORD)))
 
     def _path(self, id: str, file: str) -> str:
         """As text: paths of 30,000 trials take their time as objects."""
@@ -254,13 +256,9 @@ class Store:
 
         Nothing is known of records from before checksums. Weights may go: nothing is made of them alone.
         """
-        if self._stamps is None:
-            return self._look(record, whole=whole)
-        if self._lost.get((record.id, True)) == "":
+        if self._told and self._told.get((record.id, True)) == "":
             return ""
-        if (record.id, whole) not in self._lost:
-            self._lost[record.id, whole] = self._look(record, whole=whole)
-        return self._lost[record.id, whole]
+        return self._once((record.id, whole), lambda: self._look(record, whole=whole))
 
     def _look(self, record: Brief, *, whole: bool) -> str:
         for part in (HISTORY, PREDICTIONS):
@@ -359,13 +357,7 @@ class Store:
         Raises one of UNREADABLE.
         """
         path = self._path(id, PREDICTIONS)
-        try:
-            content = content_of(path)
-        except OSError:
-            if os.path.isfile(path):
-                raise
-            return {}
-        return read_archive(content, wanted)
+        return read_archive(content_of(path), wanted) if os.path.isfile(path) else {}
 
     def slices(self, study: str) -> dict[str, Sliced]:
         """What is known of a study's images beside their class; nothing where it names no slices."""
