@@ -171,7 +171,12 @@ def filling(cache: Path, setting: str) -> Iterator[None]:
 
 
 def hand_over(path: Path, content: bytes) -> Path:
-    """Write a file that a person asked for; returns its path. Raises UserError where that fails."""
+    """Write a file that a person asked for; returns its path. Raises UserError where that fails.
+
+    Nothing but a file is replaced: a pipe, or /dev/stdout, may be somebody's.
+    """
+    if os.path.exists(path) and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} is a pipe, a socket or a device, not a file; choose another place")
     try:
         write_whole(path, content, safe=False)
     except OSError as error:

@@ -7,6 +7,7 @@ torch nor pandas, and numpy only where predictions are touched: ``bench status``
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -22,8 +23,18 @@ from pydantic import ValidationError
 from bench import slices
 from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
-from bench.files import content_of, move, remove, sum_of, sum_of_bytes, sweep, sync_folder, write_whole
-from bench.predictions import UNREADABLE, Predictions, archive_of, read_archive
+from bench.files import (
+    content_of,
+    move,
+    opened,
+    remove,
+    sum_of,
+    sum_of_bytes,
+    sweep,
+    sync_folder,
+    write_whole,
+)
+from bench.predictions import UNREADABLE, Predictions, archive_of, read_archive, shapes_of
 from bench.recipe import STUDY_NAME
 from bench.record import ID, Brief, Record, equal_view, why_unreadable
 from bench.slices import Sliced
@@ -51,6 +62,8 @@ VALIDATION = "val"
 """Key of the validation images among a trial's predictions; the others are fingerprints."""
 ALIKE = ("recipe", "data", "versions", "origins", "metrics", "classes", "libraries", "machine")
 """What trials of an arm mostly have in common."""
+NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Why a folder takes no file of this user's, however much room there is."""
 RECORD = "record.json"
 HISTORY, PREDICTIONS, WEIGHTS = PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
@@ -252,6 +265,8 @@ class Store:
     def lost(self, record: Brief, *, whole: bool) -> str:
         """The history or predictions that a record speaks of and that are gone or changed; "" for neither.
 
+        It is the record itself where its predictions are as written, and cannot be of what it says.
+
         whole   look at all their bytes, if not done since they were last touched; not at their sizes alone
 
         Nothing is known of records from before checksums. Weights may go: nothing is made of them alone.
@@ -263,8 +278,8 @@ class Store:
     def _look(self, record: Brief, *, whole: bool) -> str:
         for part in (HISTORY, PREDICTIONS):
             sums = record.files.get(part)
-            if sums and not self._is_as_written(record.id, part, sums, whole=whole):
-                return part
+            if sums and (damaged := self._damaged(record, part, sums, whole=whole)):
+                return damaged
         return ""
 
     def sound(self, id: str, *, whole: bool) -> Brief | None:
@@ -272,17 +287,28 @@ class Store:
         record = self.brief(id)
         return None if record is None or self.lost(record, whole=whole) else record
 
-    def _is_as_written(self, id: str, part: str, sums: Sequence[str], *, whole: bool) -> bool:
-        file = self._path(id, part)
+    def _damaged(self, record: Brief, part: str, sums: Sequence[str], *, whole: bool) -> str:
+        file = self._path(record.id, part)
         at = Stamp.of(file)
         if at is None or str(at.size) not in {known.partition(" ")[0] for known in sums}:
+            return part
+        if not whole or self.briefs.is_sound(record.id, part, at):
+            return ""
+        if not _fits(file, sums):
+            return part
+        if part == PREDICTIONS and not self._speaks_of(record, file):
+            return RECORD
+        self.briefs.put_sound(record.id, part, at)
+        return ""
+
+    def _speaks_of(self, brief: Brief, file: str) -> bool:
+        """Whether a record's predictions have the classes and images that it says."""
+        record = brief if isinstance(brief, Record) else self.read(brief.id)
+        try:
+            with opened(file) as stream:
+                return record is not None and record.is_of(shapes_of(stream))
+        except (*UNREADABLE, IndexError):
             return False
-        if not whole or self.briefs.is_sound(id, part, at):
-            return True
-        found = _fits(file, sums)
-        if found:
-            self.briefs.put_sound(id, part, at)
-        return found
 
     def restore(self, record: Record, predictions: Mapping[str, Predictions]) -> bool:
         """Write predictions that were lost, where they are those that the record speaks of, to the byte."""
@@ -316,6 +342,23 @@ class Store:
         if strange:
             remove(folder)
         return strange
+
+    def check_open(self, id: str) -> None:
+        """Raise OSError where nothing can be written of a trial: better before it is trained than after."""
+        self.trial_dir(id).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.trial_dir(id)):
+            pass
+
+    def shuts_out(self, id: str, error: OSError) -> bool:
+        """Whether what the system refused is a matter of one trial's folder, and not of the disk."""
+        inside = str(error.filename or "").startswith(str(self.trial_dir(id)))
+        if error.errno not in NOT_OURS or not inside:
+            return False
+        try:
+            with tempfile.TemporaryDirectory(dir=self.root / "trials"):
+                return True
+        except OSError:
+            return False
 
     def forget(self, id: str) -> None:
         """Take a record away: the trial is missing from here on, and trained again by the next run."""

@@ -18,7 +18,7 @@ from bench.judge.used import as_used
 from bench.machine import Machine
 from bench.report import pooled
 from bench.run.planning import SMOKE_FOLDER
-from bench.store import Store
+from bench.store import RECORD, Store
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,11 @@ def _say_lost(name: str, store: Store) -> None:
     trials += [(arm, trial) for arm, one in tried for trial in one.trials]
     for arm, trial in trials:
         record = store.brief(trial.id)
+        of, folder = f"{name}: {arm}, seed {trial.seed}", store.trial_dir(trial.id)
         if record is not None and (part := store.lost(record, whole=False)):
-            of = f"{name}: {arm}, seed {trial.seed}"
-            print(shown(f"{of}: {store.trial_dir(trial.id) / part} {LOST}"), file=sys.stderr)
+            print(shown(f"{of}: {folder / part} {LOST}"), file=sys.stderr)
+        for damage in store.damaged([trial.id]) if record is None else ():
+            print(shown(f"{of}: {folder / RECORD} {damage.reason}; bench run mends it"), file=sys.stderr)
 
 
 def _one(name: str, store: Store, asked: Wanted) -> bool:

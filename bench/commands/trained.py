@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,10 @@ def weights_of(record: Record, store: Store) -> Path:
         raise UserError(
             f"trial {record.id} {record.status}{cause}: there is no trained network\n"
             f"    bench show {record.id} tells more; take a trial that is done"
+        )
+    if os.path.lexists(weights) and not weights.is_file():
+        raise UserError(
+            f"{weights} is no file; move away what stands there, and put a copy of the weights back"
         )
     if not weights.is_file():
         raise UserError(

@@ -17,7 +17,7 @@ from typing import Literal
 
 from bench import metrics
 from bench.claims import ClaimLostError
-from bench.errors import UserError, line_of, words_of
+from bench.errors import UserError, is_stop, line_of, words_of
 from bench.execute.jobs import Event, Job, Listener, Place
 from bench.execute.records import (
     cause_of,
@@ -49,7 +49,7 @@ LOOKS_S = 1.0
 
 
 def work(job: Job, place: Place, listen: Listener, stop: Stop = lambda: False) -> Event:
-    """Run ``job`` by itself to a record and return its last event. Only KeyboardInterrupt comes out of it.
+    """Run ``job`` by itself to a record and return its last event. Only StopAsked comes out of it.
 
     stop   asked after each evaluation whether to write a checkpoint and end there, as ``interrupted``
     """
@@ -102,7 +102,7 @@ class Gang:
     def turn(self) -> Iterator[Event]:
         """Let every member have its turn; yield the last event of each that has ended.
 
-        Only KeyboardInterrupt comes out of it, and the error of a disk that takes no record.
+        Only StopAsked comes out of it, and the error of a disk that takes no record.
         """
         for member in list(self._members):
             member.turns = member.turns or self._first_turn(member)
@@ -116,9 +116,9 @@ class Gang:
                 continue
             except StopIteration as end:
                 event: Event = end.value
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:  # whatever somebody's code raises ends its trial, not the run
+                if is_stop(error):
+                    raise
                 self._leave_if_forked()
                 if len(self._members) > 1 and not _by_itself(error):
                     yield from self._break(member, error)
@@ -202,6 +202,7 @@ class Gang:
                 note(f"{checkpoint.parent} was no folder, and is removed; the trial goes on")
 
         clear()
+        store.check_open(trial.id)
         where = Surroundings(
             place.device,
             place.cache,

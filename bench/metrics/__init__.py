@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import line_of
+from bench.errors import is_stop, line_of
 from bench.registry import UNREAD, Component, metrics
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ def problems(classes: int) -> Iterator[str]:
         try:
             score = _score_of(metric)(said, labels)
             wrong = f"gives {score}, no number" if np.isinf(score) else ""
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # somebody else's may raise anything
+            if is_stop(error):
+                raise
             wrong = f"raises {line_of(error)}"
         if wrong:
             yield f"metric {metric.name}: of {len(labels)} images of {classes} classes it {wrong}"

@@ -118,7 +118,7 @@ def run_study(
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
     for line in () if options.smoke else (*undecidable(study), *few):
         terminal.note(f"{study.name}: {line}")
-    started, ran, elsewhere = time.perf_counter(), 0, 0
+    started, ran, elsewhere, shut = time.perf_counter(), 0, 0, dict[str, str]()
     with Presence(store.root, machine.lease_s) as presence:
         with having(FOLDER, presence, terminal, study.name):  # nobody cleans it
             refuse_foreign_folder(plan.file, path, store)
@@ -156,7 +156,7 @@ def run_study(
                 plan = conduct.tune(plan, hands)
                 plan = conduct.train(plan, hands)
                 plan = conduct.end_by_time() if conduct.left_out else conduct.plan_anew()
-                ran, elsewhere = hands.ran, hands.ran_elsewhere
+                ran, elsewhere, shut = hands.ran, hands.ran_elsewhere, hands.shut
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
         if not options.smoke:
@@ -167,14 +167,15 @@ def run_study(
         conduct.failures += made.failures
         store.briefs.keep()
     report = store.study_dir(study.name) / main_file(USUAL)
-    counts = Counter(state for _, state, _ in states(plan, store))
+    found = [(run.trial.id, state) for run, state, _ in states(plan, store)]
+    counts = Counter(state for _, state in found)
     verdicts, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
     if said := edited(planning):
         terminal.note(f"{study.name}: {said}")
-    if counts["missing"] and not left:
-        conduct.failures.append(gone(counts["missing"], planning))
+    if (count := sum(state == "missing" and id not in shut for id, state in found)) and not left:
+        conduct.failures.append(gone(count, planning))
     if ran and not left and (over := options.budget.overrun):
         terminal.note(f"{study.name}: the {options.budget.hours:g} hours are over, {over}")
     return Ending(report, counts, ran, took, conduct.failures, verdicts, lost, left, elsewhere)
@@ -219,7 +220,8 @@ class _Conduct:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
         store, before = self.planning.store, None
         while plan.pending:
-            jobs = [Job(run, attempt=_attempt(store.brief(run.trial.id))) for run in plan.pending]
+            runs = [run for run in plan.pending if run.trial.id not in hands.shut]
+            jobs = [Job(run, attempt=_attempt(store.brief(run.trial.id))) for run in runs]
             known = hours.candidates_took(plan, store.brief)
             if not (jobs := self._affordable(hours.by_round(jobs), hours.each(jobs), known, hands)):
                 break
@@ -235,6 +237,7 @@ class _Conduct:
             self._spent(jobs)
             plan = self.plan_anew()
         hands.after_each = lambda: None
+        self.failures += hands.shut.values()  # without these no search ends
         if plan.searches:
             self.show(plan)
         return plan

@@ -28,7 +28,8 @@ def having(name: str, presence: Presence, terminal: Terminal, what: str) -> Iter
 
     def waited() -> str:
         holder = presence.claims.holder(name).removesuffix(WRITING)
-        return f"{what}: waiting for {told(holder) if holder else 'another run'}"
+        awaited = {FOLDER: "the study's folder", REPORT: "the report"}.get(name, "search.db")
+        return f"{what}: waiting for {awaited}, which {told(holder) if holder else 'another run'} writes"
 
     with ExitStack() as held:
         with terminal.waiting(waited):

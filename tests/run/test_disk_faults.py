@@ -171,3 +171,58 @@ def test_what_a_killed_run_had_begun_to_write_goes_with_the_next(
     assert go(tmp_path) == 0
     assert not any(part.exists() for part in begun)
     assert young.exists(), "another process may be at it"
+
+
+@pytest.mark.usefixtures("repeated")
+@pytest.mark.parametrize("role", ["final", "tune"])
+def test_a_folder_that_takes_no_file_leaves_other_trials_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    (tmp_path / "tuned.toml").write_text(STUDY)
+    assert go(tmp_path) == 0
+    store = Store(tmp_path / "results")
+    expected = {record.id: equal_view(record) for record in store.records()}
+    shut = next(record for record in store.records() if record.role == role)
+    shutil.rmtree(tmp_path / "results" / "trials")
+    store.trial_dir(shut.id).mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        refuse(patch, store.trial_dir(shut.id))
+        for _ in range(2):
+            ending = run_study(tmp_path / "tuned.toml", machine_in(tmp_path), Options(), Terminal(quiet=True))
+            (told,) = ending.failures
+            assert "cannot be written: Operation not permitted; the trial is left as it is" in told
+            assert ending.exit_code == 1
+    found = {record.id: equal_view(record) for record in store.records()}
+    if role == "final":
+        assert found == {id: view for id, view in expected.items() if id != shut.id}
+    else:
+        assert all(record.recipe["augment"] != shut.recipe["augment"] for record in store.records())
+        assert len(found) == len(expected) / 2
+    assert go(tmp_path) == 0
+    assert {record.id: equal_view(record) for record in store.records()} == expected
+
+
+@pytest.mark.usefixtures("repeated")
+def test_a_disk_that_takes_no_file_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tuned.toml").write_text(STUDY)
+    (tmp_path / "results" / "trials").mkdir(parents=True)
+    refuse(monkeypatch, tmp_path / "results" / "trials")
+    with pytest.raises(PermissionError):
+        go(tmp_path)
+
+
+def refuse(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """No file can be written below a folder, as in one of somebody else's."""
+
+    def guarded(real: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(path: Any, *given: Any, **named: Any) -> Any:
+            how = given[0] if given else named.get("mode", "r")
+            writes = how & os.O_ACCMODE if isinstance(how, int) else set(how) & set("wxa+")
+            if (writes or name == "mkdir") and str(path).startswith(str(folder)):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+            return real(path, *given, **named)
+
+        return call
+
+    for where, name in ((os, "open"), (os, "mkdir"), (builtins, "open")):
+        patch.setattr(where, name, guarded(getattr(where, name), name))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from tiny import HIDDEN, machine_in, write_study
 
 from bench import briefs
 from bench.briefs import Stamp
+from bench.commands.report import Wanted, reports
 from bench.commands.speakers import speakers_of
 from bench.commands.status import status
 from bench.commands.trained import network_of
@@ -73,6 +76,36 @@ def test_what_is_lost_of_a_trial_is_found_said_and_made_again(
     assert go(folder).ran == 0
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "damage"),
+    [
+        ("classes", [], "recalls of .* are of classes that it does not name"),
+        ("classes", ["c"] * 6, "names a class twice"),
+        ("classes", lambda said: [*said, "more"], "is gone or damaged"),
+        ("sizes", lambda said: {key: n + 1 for key, n in said.items()}, "is gone or damaged"),
+        ("sizes", lambda said: {**said, "f" * 64: 3}, "is gone or damaged"),
+    ],
+)
+def test_a_record_that_cannot_be_of_its_predictions_is_damaged_and_hides_no_other_study(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str, value: Any, damage: str
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store, whole = Store(folder / "results"), Store(finished / "results")
+    file = store.trial_dir(store.ids()[0]) / "record.json"
+    told = json.loads(file.read_text("utf-8"))
+    told[field] = value(told[field]) if callable(value) else value
+    file.write_text(json.dumps(told), "utf-8")
+    shutil.copytree(folder / "results" / "tiny", folder / "results" / "tiny2")
+    reports([], machine_in(folder), Wanted(("md", "html"), no_cost=False), reference=False)
+    assert (folder / "results" / "tiny2" / "report.md").read_text("utf-8").count(damage.partition(" ")[0])
+    assert "1 damaged" in (folder / "results" / "tiny" / "report.md").read_text("utf-8")
+    capsys.readouterr()
+    assert go(folder).ran == 1
+    assert re.search(rf"record\.json .*{damage}.* trained again", capsys.readouterr().err)
+    assert [equal_view(record) for record in store.records()] == [equal_view(r) for r in whole.records()]
+    assert go(folder).ran == 0
+
+
 def test_weights_may_be_deleted_and_damaged_ones_score_nothing(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +124,10 @@ def test_weights_may_be_deleted_and_damaged_ones_score_nothing(
         network_of(damaged, store)
     with pytest.raises(UserError, match="were not kept"):
         network_of(gone, store)
+    os.mkfifo(store.weights_path(second))
+    with pytest.raises(UserError, match="is no file; move away what stands there"):
+        network_of(gone, store)
+    store.weights_path(second).unlink()
     with pytest.raises(UserError, match="seed 0 weights not kept, or damaged"):
         speakers_of("tiny/none", store, Terminal(quiet=True), with_weights=True)
     assert go(folder).ran == 0

@@ -14,7 +14,7 @@ from tiny import machine_in
 from bench.commands import clean
 from bench.commands.plan import plan_text
 from bench.commands.report import Wanted, reports
-from bench.errors import UserError
+from bench.errors import StopAsked, UserError
 from bench.execute import work as working
 from bench.frame import results
 from bench.plan import Trial
@@ -222,11 +222,11 @@ def test_a_report_of_a_search_that_goes_on_says_so(tmp_path: Path, monkeypatch: 
     def interrupted(*arguments: object) -> Result:
         left[0] -= 1
         if left[0] < 0:
-            raise KeyboardInterrupt
+            raise StopAsked
         return trial_turns(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(working, "trial_turns", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StopAsked):
         go(write(tmp_path), tmp_path)
     from bench.judge.used import as_used
     from bench.report import write_report
