@@ -149,6 +149,7 @@ class Store:
         found = self._load(id)
         if not isinstance(found, Record):
             return None
+        self._last = found
         if at is not None:
             self.briefs.put(found.brief, at)
         return found.brief
@@ -303,7 +304,9 @@ class Store:
 
     def _speaks_of(self, brief: Brief, file: str) -> bool:
         """Whether a record's predictions have the classes and images that it says."""
-        record = brief if isinstance(brief, Record) else self.read(brief.id)
+        record = brief if isinstance(brief, Record) else self._last  # of which the brief was made, mostly
+        if record is None or (record.id, record.files) != (brief.id, brief.files):
+            record = self.read(brief.id)
         try:
             with opened(file) as stream:
                 return record is not None and record.is_of(shapes_of(stream))
