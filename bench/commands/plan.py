@@ -20,7 +20,6 @@ from bench.progress.screen import duration
 from bench.progress.terminal import Terminal
 from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
-from bench.run import slicing
 from bench.run.planning import Planning, States, TrialState, cells, lacking, lacks
 from bench.store import Brief, Store
 from bench.study import effects
@@ -44,9 +43,10 @@ def _prepared(
     """
     read = Reading(path, run_in if code else unread_in)
     planning = Planning(path, machine, smoked=smoked, read=read, counting=Terminal().counting)
+    planning.heeds_lost = True
     plan = planning.plan()
     standing = planning.foresee(plan)
-    few = slicing.refuse_unknown(planning.study, [*plan.everything, *plan.pending])
+    few = planning.unjudged(plan)
     return replace(plan, accounts=planning.told(plan)), standing, planning.store, few
 
 

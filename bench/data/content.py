@@ -125,6 +125,14 @@ def file_sha256(path: Path, memo: Path) -> str:
     return _remembered(memo, path, f"{stat.st_size} {stat.st_mtime_ns}", lambda: _hash_file(path))
 
 
+def is_same(file: Path, content: str, memo: Path) -> bool:
+    """Whether a file still has that SHA-256 hex; ``memo`` as in ``file_sha256``. False where it is gone."""
+    try:
+        return file_sha256(file, memo) == content
+    except OSError:
+        return False
+
+
 def folder_sha256(folder: Path, files: Iterable[Stamped], memo: Path, *, known_as: Path | None = None) -> str:
     """SHA-256 hex over (path, bytes) of ``files``, in their order, remembered like a file's.
 

@@ -179,7 +179,7 @@ def cause_of(error: BaseException) -> Cause:
 
     if is_out_of_memory(error):
         return "oom"
-    wrapped = "No space left on device" in words_of(error)  # safetensors wraps the system's error
+    wrapped = "No space left on device" in words_of(error)  # of a library that wraps the system's error
     return "interrupted" if (wrapped or isinstance(error, OSError)) and not _outside(error) else "error"
 
 

@@ -28,7 +28,7 @@ from bench.run.foresight import refuse
 from bench.run.gating import further_gate
 from bench.run.hours import Budget
 from bench.run.joining import FOLDER, REPORT, claim_folder, having, join, refuse_foreign_folder, whence
-from bench.run.lost import mend_lost
+from bench.run.lost import edited, gone, mend_lost
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
@@ -111,7 +111,7 @@ def run_study(
         gates = tuple(further_gate(text, study) for text in options.gates)
         plan = planning.plan()
         planning.refuse_unknown_classes(plan)
-        few = slicing.refuse_unknown(study, [*plan.everything, *plan.pending])
+        few = planning.unjudged(plan)
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
@@ -169,14 +169,16 @@ def run_study(
     report = store.study_dir(study.name) / main_file(USUAL)
     found = [(run.trial.id, state) for run, state, _ in states(plan, store)]
     counts = Counter(state for _, state in found)
-    said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
+    verdicts, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
+    if said := edited(planning):
+        terminal.note(f"{study.name}: {said}")
     if (count := sum(state == "missing" and id not in shut for id, state in found)) and not left:
-        conduct.failures.append(_gone(count, store))
+        conduct.failures.append(gone(count, planning))
     if ran and not left and (over := options.budget.overrun):
         terminal.note(f"{study.name}: the {options.budget.hours:g} hours are over, {over}")
-    return Ending(report, counts, ran, took, conduct.failures, said, lost, left, elsewhere)
+    return Ending(report, counts, ran, took, conduct.failures, verdicts, lost, left, elsewhere)
 
 
 class _Conduct:
@@ -208,7 +210,11 @@ class _Conduct:
 
     def end_by_time(self) -> Plan:
         """Plan anew, and write down that the budget is spent."""
-        return self.plan_anew(lambda: self.planning.ended_by_time(self.options.budget.hours or 0.0))
+        plan = self.plan_anew(lambda: self.planning.ended_by_time(self.options.budget.hours or 0.0))
+        if not self.options.smoke:
+            with self.having(FOLDER):
+                declaring.keep(self.planning.study, plan.file, self.planning.store)
+        return plan
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
@@ -221,7 +227,8 @@ class _Conduct:
                 break
             asked = [(job.run.trial.id, job.attempt) for job in jobs]
             if asked == before:  # nothing was recorded: asking again would never end
-                raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
+                why = edited(self.planning) or "see bench doctor"
+                raise UserError(f"{plan.study.name}: candidates end without a record: {why}")
             before = asked
             self.show(plan)
             hands.after_each = functools.partial(self.show, plan, every_s=SHOWN_EVERY_S)
@@ -341,15 +348,6 @@ def _check_cache(cache: Path) -> None:
             f"cannot write to the cache folder {cache}: {error.strerror}\n"
             "    make it writable, or name another: cache in bench.toml, or BENCH_CACHE"
         ) from None
-
-
-def _gone(count: int, store: Store) -> str:
-    """What is said of trials that ended and are not there."""
-    what = "1 trial has no record" if count == 1 else f"{count} trials have no record"
-    return (
-        f"{what} after all: moved or deleted from {store.root} during the run, or files that they are made "
-        "of changed; the same command trains what is missing"
-    )
 
 
 def _say_late(declared: Declared, study: Study, store: Store, terminal: Terminal) -> None:

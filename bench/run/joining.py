@@ -52,16 +52,17 @@ def refuse_foreign_folder(plan: PlanFile, path: Path, store: Store) -> None:
 
 
 def join(planning: Planning, presence: Presence) -> None:
-    """Tell which text of the study is run, and with which looks; to be called before anything is declared.
+    """Tell which text of the study is run, of what, with which looks; before anything is declared.
 
     Raises UserError while another run is at work on another text of it, or declared other looks.
     """
-    name, text = planning.study.name, f"{planning.looks} {planning.study.text}"
+    name, text = planning.study.name, f"{planning.looks} {planning.study.text} {planning.contents()}"
     asked = hashlib.sha256(text.encode()).hexdigest()
     for other in presence.others():
         if other["study"] == name and other["asked"] != asked:
             raise UserError(
-                f"{told(other['owner'])} runs {name} from another text of its file, or with another --until\n"
+                f"{told(other['owner'])} runs {name} from another text of its file, or of one that it names, "
+                "or with another --until\n"
                 "    give both the same, or wait until it ends (bench status shows how far it is)"
             )
     file = planning.store.study_dir(name) / "plan.json"

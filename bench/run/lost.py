@@ -1,4 +1,7 @@
-"""Trials of which a file was lost: computed from weights where that gives its bytes, or trained again."""
+"""Trials of which a file was lost: computed from weights where that gives its bytes, or trained again.
+
+And what is said in the end of files that were lost or edited while a run was at work.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from bench.machine import Machine
 from bench.plan import Plan, Run
 from bench.progress.terminal import Terminal
 from bench.run.crew import device_of
+from bench.run.planning import Planning
 from bench.store import PREDICTIONS, RECORD, VALIDATION, Store
 
 
@@ -104,3 +108,21 @@ def _is_restored(run: Run, store: Store, machine: Machine, device: str) -> bool:
     except Exception:  # images that are gone, weights of other code: the checks of the run say what is wrong
         return False
     return store.restore(record, {VALIDATION: said.pop(VALIDATION), **said})
+
+
+def edited(planning: Planning) -> str:
+    """What is said of files that a study names and that were edited since its run began; "" of none."""
+    names = ", ".join(planning.changed())
+    told = "its trials are of what was there then, and the next run goes by what is there now"
+    return f"{names} changed since this run began; {told}" if names else ""
+
+
+def gone(count: int, planning: Planning) -> str:
+    """What is said of trials that ended and are not there."""
+    what = "1 trial has no record" if count == 1 else f"{count} trials have no record"
+    names = ", ".join(planning.changed())
+    why = f", or not trained since {names} changed" if names else ""
+    return (
+        f"{what} after all: moved or deleted from {planning.store.root} during the run{why}; "
+        "the same command trains what is missing"
+    )

@@ -23,6 +23,7 @@ from bench.errors import UserError
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Ending, Options, run_study
 from bench.store import Store, equal_view
+from bench.trial import trial_turns
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +234,78 @@ def test_what_stands_in_place_of_a_trials_folder_or_files_blocks_nothing(
     assert f"{first} was no folder, and is removed; the trial is trained again" in said
     assert "history.jsonl of 1 trials is gone or damaged; they are trained again" in said
     assert go(folder).ran == 0
+
+
+def a_file(place: Path, other: Path) -> None:
+    place.write_text("in the way")
+
+
+def a_pipe(place: Path, other: Path) -> None:
+    os.mkfifo(place)
+
+
+def a_link_to_itself(place: Path, other: Path) -> None:
+    place.symlink_to(place)
+
+
+def another_trials_folder(place: Path, other: Path) -> None:
+    place.symlink_to(other)
+
+
+@pytest.mark.parametrize("strange", [a_file, a_pipe, a_link_to_itself, another_trials_folder])
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_what_takes_the_place_of_a_trials_folder_in_mid_run_is_said_and_costs_nothing(
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    strange: Callable[[Path, Path], None],
+    when: str,
+) -> None:
+    store, whole = Store(tmp_path / "results"), Store(finished / "results")
+    first = next(record.id for record in whole.records() if not record.recipe["augment"])
+    (other,) = set(whole.ids()) - {first}
+
+    def put(id: str) -> None:
+        place = store.trial_dir(id)
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        strange(place, store.trial_dir(first))
+
+    def turns(trial: Any, *rest: Any) -> Any:
+        if when == "before" and trial.id == first:
+            put(other)
+        result = yield from trial_turns(trial, *rest)
+        if when == "while" and trial.id == other:
+            put(other)
+        return result
+
+    monkeypatch.setattr("bench.execute.work.trial_turns", turns)
+    ending = go(tmp_path)
+    assert (dict(ending.counts), ending.exit_code) == ({"done": 2}, 0)
+    assert f"{store.trial_dir(other)} was no folder, and is removed" in capsys.readouterr().err
+    assert [equal_view(record) for record in store.records()] == [equal_view(r) for r in whole.records()]
+    assert go(tmp_path).ran == 0
+
+
+def test_a_link_to_another_disk_is_a_trials_folder(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    first = store.trial_dir(store.ids()[0])
+    shutil.move(first, tmp_path / "elsewhere")
+    first.symlink_to(tmp_path / "elsewhere")
+    assert go(folder).ran == 0
+    assert first.is_symlink()
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_not_waited_for(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    for id, make in zip(store.ids(), (os.mkfifo, os.mkdir), strict=True):
+        store.forget(id)
+        make(store.trial_dir(id) / "checkpoint.pt")
+    ending = go(folder)
+    assert (ending.ran, ending.exit_code) == (2, 0)
+    assert not list(store.root.glob("trials/*/checkpoint.pt"))
