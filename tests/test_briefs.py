@@ -55,8 +55,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def look(results: Path) -> dict[str, tuple[Brief | None, str]]:
     """What a process that just started says of every record, and of what is lost."""
     fresh = Store(results)
-    found = {id: fresh.brief(id) for id in fresh.ids()}
-    return {id: (brief, fresh.lost(brief, whole=True) if brief else "") for id, brief in found.items()}
+    found = ((id, fresh.brief(id)) for id in fresh.ids())
+    return {id: (brief, fresh.lost(brief, whole=True) if brief else "") for id, brief in found}
 
 
 def test_what_has_not_changed_is_not_read_again(results: Path, read: list[str]) -> None:
