@@ -28,9 +28,9 @@ def mend_lost(plan: Plan, store: Store, machine: Machine, terminal: Terminal, pr
     sweep(*map(store.trial_dir, ahead))
     for id in sorted(filter(store.cleared, ahead)):
         terminal.note(f"{store.trial_dir(id)} was no folder, and is removed; the trial is trained again")
+    suspects = [id for id in sorted(plan.file.ids) if _lost(id, store)]
     for damage in store.damaged(id for id in sorted(ahead) if store.brief(id) is None):
         terminal.note(f"{store.trial_dir(damage.id) / RECORD} {damage.reason}; the trial is trained again")
-    suspects = [id for id in sorted(plan.file.ids) if _lost(id, store)]
     mine = [id for id in suspects if presence.take(id)]
     try:
         return _mend({id: part for id in mine if (part := _lost(id, store))}, plan, store, machine, terminal)
