@@ -224,7 +224,7 @@ def _distinct(file: Path, names: Iterable[str]) -> None:
 
 
 def _parquet(file: Path) -> pd.DataFrame:
-    from bench.data.sources.parquet import require
+    from bench.data.shards import require
 
     require()
     import pyarrow.parquet as pq
