@@ -100,7 +100,7 @@ def test_a_damaged_archive_is_said_to_be_one(tmp_path: Path, suffix: str) -> Non
         read([file])
 
 
-def _columns() -> dict[str, np.ndarray]:
+def _columns() -> dict[str, Any]:
     """The made-up predictions as arrays of text and numbers."""
     table = predicted().drop(columns="set")
     return {name: np.array(table[name].tolist(), float if name.startswith("p_") else None) for name in table}
