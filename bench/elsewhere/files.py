@@ -138,6 +138,8 @@ def _check_columns(file: Path, names: Sequence[str], needed: Sequence[str], form
         near = [known for known in OPTIONAL if known not in names]
         if name not in (*NEEDED, *OPTIONAL) and (hint := did_you_mean(name.lower(), near)).startswith("did"):
             raise UserError(f"{file}: the column {shorten(name)} means nothing here; {hint} Rename it")
+    if P in names:
+        raise UserError(f"{file}: the column {shorten(P)} names no class; call it p_<class>")
     if sum(name.startswith(P) for name in names) == 1:
         raise UserError(f"{file} has one column of probabilities; give p_<class> for every class")
 

@@ -60,6 +60,7 @@ def test_whole_numbers_stored_as_floats_and_blank_lines_are_no_trouble(tmp_path:
         ("arm,seed,image\nx,0,1\n", "lacks the columns label, p_<class> or pred"),
         ("arm,seed,image,label,pred\n", "holds no row"),
         ("arm,seed,image,label,p_a\nx,0,1,a,1\n", "one column of probabilities"),
+        ("arm,seed,image,label,p_a,p_\nx,0,1,a,1,0\n", 'the column "p_" names no class'),
         ("arm,seed,image,label,pred,groups\nx,0,1,a,a,p\n", 'means nothing here; did you mean "group"'),
         ("arm,arm,seed,image,label,pred\nx,x,0,1,a,a\n", 'two columns are called "arm"'),
         ("arm,seed,image,label,pred\nx,0,1,a,a,9\nx,0,2,a,a,9\n", "more cells than its header"),
