@@ -89,11 +89,14 @@ class Briefs:
         return known.brief if known is not None and known.at == at else None
 
     def put(self, brief: Brief, at: Stamp) -> None:
-        """Remember a record.
+        """Remember a record; where it was known, in place of what was, to share the reader's memory.
 
         at   of its file, from before it was read
         """
-        if not at.young:
+        known = self.entries.get(brief.id)
+        if known is not None and known.at == at:
+            self.entries[brief.id] = known._replace(brief=brief)
+        elif not at.young:
             self.entries[brief.id] = Entry(at, {}, brief)
             self._new += 1
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.files import content_of, write_whole
+from bench.files import content_of, vanished, write_whole
 
 CLAIMS, RUNNING = ".claims", ".running"
 """Folders, of claims and of the processes at work, in the one that is shared."""
@@ -115,7 +115,12 @@ class Claims:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(self._file(name) + WRITING, self._file(name))
             return True
-        draft = f"{self.folder}/.{name}.{self.owner}"
+        try:
+            return self._take(name, f"{self.folder}/.{name}.{self.owner}")
+        except FileNotFoundError as error:
+            raise vanished(self._file(name)) from error
+
+    def _take(self, name: str, draft: str) -> bool:
         with _a_folder(self.folder):
             os.makedirs(draft, exist_ok=True)
         with open(f"{draft}/{self.owner}", "wb"):
@@ -127,6 +132,7 @@ class Claims:
                 if self.holds(name):  # a server may have done it and its answer been lost
                     break
                 if error.errno not in TAKEN:
+                    error.filename = f"{self.folder}/{name}"  # whatever is there, and no draft of ours
                     raise
                 with contextlib.suppress(OSError):
                     os.rmdir(self.folder / name)  # empty, on a system that renames onto nothing

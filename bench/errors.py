@@ -5,9 +5,13 @@ from __future__ import annotations
 import datetime
 import difflib
 import json
+import signal
+import threading
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
 
 MOST_LINE = 400
 """Characters of somebody else's error that are told in a line."""
@@ -15,6 +19,22 @@ MOST_LINE = 400
 
 class UserError(Exception):
     """Something the person must fix; printed as it is, exit code 2. Anything else is our bug."""
+
+
+class StopAsked(KeyboardInterrupt):
+    """A signal asked this process to end, by Ctrl-C or else; code of a component raises no such thing."""
+
+
+def raise_stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle a signal that asks for the end."""
+    raise StopAsked
+
+
+def is_stop(error: BaseException) -> bool:
+    """Whether a signal asks for the end. Where Python's own handler is in place nobody can tell: it may."""
+    unknown = threading.current_thread() is threading.main_thread()
+    unknown = unknown and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, KeyboardInterrupt if unknown else StopAsked)
 
 
 @dataclass(frozen=True)
@@ -67,7 +87,7 @@ def words_of(error: BaseException) -> str:
     try:
         return str(error) or type(error).__name__
     except BaseException as another:  # of a class that is somebody else's
-        if isinstance(another, KeyboardInterrupt):
+        if is_stop(another):
             raise
         return f"{type(error).__name__}, which cannot be told: its text raises {type(another).__name__}"
 

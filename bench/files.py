@@ -50,7 +50,7 @@ def opened(path: Path | str) -> io.BufferedReader:
 
 def content_of(path: Path | str) -> bytes:
     """All of a file. Raises OSError as ``opened`` does."""
-    with opened(path) as file:
+    with open(path, "rb", buffering=0, opener=_regular) as file:
         return file.read()
 
 
@@ -102,9 +102,16 @@ def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], object], *, s
             part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(part), part):
             error.filename = str(path)  # the name that a person knows
+            if isinstance(error, FileNotFoundError):
+                raise vanished(path) from error
         raise
     if safe:
         sync_folder(path.parent)
+
+
+def vanished(path: Path | str) -> OSError:
+    """In place of a file that was not found: what was about to be written has no folder any more."""
+    return OSError(errno.ESTALE, "its folder was moved or deleted meanwhile", str(path))
 
 
 def sweep(*folders: Path, older_s: float = OLD_S) -> None:
@@ -140,7 +147,12 @@ def filling(cache: Path, setting: str) -> Iterator[None]:
 
 
 def hand_over(path: Path, content: bytes) -> Path:
-    """Write a file that a person asked for; returns its path. Raises UserError where that fails."""
+    """Write a file that a person asked for; returns its path. Raises UserError where that fails.
+
+    Nothing but a file is replaced: a pipe, or /dev/stdout, may be somebody's.
+    """
+    if os.path.exists(path) and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} is a pipe, a socket or a device, not a file; choose another place")
     try:
         write_whole(path, content, safe=False)
     except OSError as error:
@@ -150,7 +162,7 @@ def hand_over(path: Path, content: bytes) -> Path:
 
 def move(source: Path, target: Path) -> None:
     """Move a finished file, to the disk before to its name. Raises OSError."""
-    with open(source, "rb+") as file, _named(target):
+    with open(source, "rb+") as file, named(target):
         os.fsync(file.fileno())
     if source.parent == target.parent:
         os.replace(source, target)
@@ -161,7 +173,7 @@ def move(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
+def named(path: Path) -> Iterator[None]:
     """Give an error of a handle the name of its file, which a person is told."""
     try:
         yield
@@ -177,7 +189,7 @@ def sync_folder(folder: Path) -> None:
     except OSError:  # Windows has no handle of a folder
         return
     try:
-        with _named(folder):
+        with named(folder):
             os.fsync(handle)
     finally:
         os.close(handle)

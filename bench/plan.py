@@ -36,6 +36,8 @@ SHARED = " at the baseline's values"
 """What the name of an arm has behind it in runs with the baseline's tuned values."""
 AGAIN = " again (A/A)"
 """The same of runs that repeat the baseline."""
+FILE, HASH = "file", "sha256:"
+"""Before the name of a command's file among a trial's origins, and before what it hashes to."""
 VAL_SHIFT = "val_shift"
 """Name of the corrupted validation images among a candidate's scored sets."""
 
@@ -124,6 +126,17 @@ class Trial:
     """``kind:name`` → where it is from, of every component from outside that the recipe uses."""
     code: tuple[Code, ...] = field(default=(), compare=False, repr=False)
     """From outside: whoever trains or scores this trial runs it first."""
+
+    @property
+    def files(self) -> dict[Path, str]:
+        """What training reads from the disk, beside images → SHA-256 hex that its id speaks of."""
+        found = {}
+        if self.weights:
+            found[self.weights] = str(self.recipe.model.params["weights"])
+        if self.folder:
+            named = (name for name in self.origins if name.startswith(f"{FILE}:"))
+            found |= {self.folder / name.removeprefix(f"{FILE}:"): self.origins[name] for name in named}
+        return {file: content.removeprefix(HASH) for file, content in found.items()}
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -307,7 +320,7 @@ class Planner:
             used.append(sources[source.kind])
         versions = ROOMS | {component.id: component.version for component in used}
         origins = {component.id: component.origin for component in used if component.origin}
-        origins |= {f"file:{name}": f"sha256:{content}" for name, content in files.items()}
+        origins |= {f"{FILE}:{name}": f"{HASH}{content}" for name, content in files.items()}
         behaviour = {"versions": versions} | ({"origins": origins} if origins else {})
 
         def make(replicate: Replicate, role: Literal["final", "tune"]) -> Trial:
@@ -363,7 +376,7 @@ def _with_weights(arm: Arm, locator: Locator) -> tuple[Recipe, Path | None]:
     if not written:
         return arm.recipe, None
     path, content = locator.weights(written)
-    params = arm.recipe.model.params | {"weights": f"sha256:{content}"}
+    params = arm.recipe.model.params | {"weights": f"{HASH}{content}"}
     return arm.recipe.model_copy(update={"model": Choice(name=arm.recipe.model.name, params=params)}), path
 
 

@@ -117,7 +117,18 @@ class Record(Brief):
             for name in SHARES:
                 if not 0 <= scores.get(name, 0) <= 1:
                     raise ValueError(f"{name} of {key} is {scores[name]:g}, which lies outside 0 to 1")
+        known = set(self.classes)
+        if len(known) < len(self.classes):
+            raise ValueError("names a class twice")
+        if strange := [key for key, recalls in self.recalls.items() if not recalls.keys() <= known]:
+            raise ValueError(f"recalls of {strange[0]} are of classes that it does not name")
         return self
+
+    def is_of(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether it can be the record of predictions of these shapes (N, K), by key of the set."""
+        count = len(self.classes)
+        sizes = {key: (size, count) for key, size in self.sizes.items()}
+        return sizes.items() <= shapes.items() and all(shape[1] == count for shape in shapes.values())
 
     def common_metrics(self, versions: Mapping[str, int | str]) -> dict[str, int | str]:
         """What is left of ``metrics`` when sets come in that were scored with these."""
@@ -152,4 +163,6 @@ def why_unreadable(content: bytes, error: ValidationError) -> str:
     if version != SCHEMA_VERSION:
         return f"has schema_version {version}, this bench reads {SCHEMA_VERSION}"
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'scores'}: {first['msg']}"
+    return ": ".join(
+        filter(None, [".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")])
+    )

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from bench.files import opened
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -61,7 +63,7 @@ def write(sets: Mapping[str, Sliced]) -> bytes:
 def read(path: Path) -> dict[str, Sliced]:
     """Set → what is known of its images; nothing where there is no such file, or it is damaged."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             return _sets(file)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return {}

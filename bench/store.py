@@ -6,6 +6,8 @@ torch nor pandas, and numpy only where predictions are touched: ``bench status``
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -13,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +27,7 @@ from bench import slices
 from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
 from bench.files import content_of, move, opened, sweep, sync_folder, write_whole
-from bench.predictions import UNREADABLE, Predictions, read_archive, save_predictions
+from bench.predictions import UNREADABLE, Predictions, read_archive, save_predictions, shapes_of
 from bench.recipe import STUDY_NAME
 from bench.record import ID, Brief, Record, equal_view, why_unreadable
 from bench.slices import Sliced
@@ -52,6 +54,8 @@ VALIDATION = "val"
 """Key of the validation images among a trial's predictions; the others are fingerprints."""
 ALIKE = ("recipe", "data", "versions", "origins", "metrics", "classes", "libraries", "machine")
 """What trials of an arm mostly have in common."""
+NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Why a folder takes no file of this user's, however much room there is."""
 RECORD = "record.json"
 HISTORY, PREDICTIONS, WEIGHTS = PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
@@ -76,6 +80,9 @@ class Store:
         """Records that somebody has: a report asks for each several times; 30,000 fill half a gigabyte."""
         self._held_at: dict[str, Stamp] = {}
         self._last: Record | None = None
+        self._stamps: dict[str, Stamp | None] | None = None
+        """Of records, where the disk is asked once alone; of what is beside them whether it is lost."""
+        self._lost: dict[tuple[str, bool], str] = {}
 
     def trial_dir(self, id: str) -> Path:
         """Folder of one trial; ValueError for what is no id, so that no name becomes a path unchecked."""
@@ -110,26 +117,26 @@ class Store:
 
     def read(self, id: str) -> Record | None:
         """The record, or None where there is none that can be used; ``damaged`` says why not."""
-        at = Stamp.of(self._path(id, RECORD))
+        at = self._at(id)
         held, of = self._held.get(id), self._held_at.get(id)
         if held is not None and at == of:
             return held
         found = self._load(id)
         if not isinstance(found, Record):
             return None
-        if at is not None and self.briefs.get(id, at) is None:
-            self.briefs.put(found.brief, at)  # so that what is found of the files beside it is remembered
         if self._last is not None:  # the next trial of an arm has most of this, 20 KB of memory each
             same = {name: of for name in ALIKE if (of := getattr(self._last, name)) == getattr(found, name)}
             found = found.model_copy(update=same)
         self._last = found
+        if at is not None:  # so that what is found of the files beside it is remembered
+            self.briefs.put(found.brief, at)
         if at is not None and not at.young:
             self._held[id], self._held_at[id] = found, at
         return found
 
     def brief(self, id: str) -> Brief | None:
         """What is asked most of a record; of one that has not changed since it was read, without reading."""
-        at = Stamp.of(self._path(id, RECORD))
+        at = self._at(id)
         if at is not None and (known := self.briefs.get(id, at)):
             return known
         found = self._load(id)
@@ -138,6 +145,28 @@ class Store:
         if at is not None:
             self.briefs.put(found.brief, at)
         return found.brief
+
+    @contextlib.contextmanager
+    def steady(self) -> Iterator[None]:
+        """Within, ask the disk once of each file of a trial, so that all that is told is of one moment.
+
+        Nothing is to be written of trials within.
+        """
+        before, self._stamps = self._stamps, {} if self._stamps is None else self._stamps
+        try:
+            yield
+        finally:
+            self._stamps = before
+            if before is None:
+                self._lost = {}
+
+    def _at(self, id: str) -> Stamp | None:
+        """What the disk says of a record's file, or said."""
+        if self._stamps is None:
+            return Stamp.of(self._path(id, RECORD))
+        if id not in self._stamps:
+            self._stamps[id] = Stamp.of(self._path(id, RECORD))
+        return self._stamps[id]
 
     def _path(self, id: str, file: str) -> str:
         """As text: paths of 30,000 trials take their time as objects."""
@@ -199,7 +228,7 @@ class Store:
         files = {part: [_sum_of(folder / part)] for part in PARTS if (folder / part).is_file()}
         self._write_record(record.model_copy(update={"files": files}))
         if record.cause not in CONTINUED:
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
+            _remove(folder / "checkpoint.pt")
 
     def rewrite(self, record: Record, predictions: Mapping[str, Predictions] | None = None) -> None:
         """Replace the record of a trial that stays as it was trained, whole or not at all.
@@ -227,27 +256,54 @@ class Store:
     def lost(self, record: Brief, *, whole: bool) -> str:
         """The history or predictions that a record speaks of and that are gone or changed; "" for neither.
 
+        It is the record itself where its predictions are as written, and cannot be of what it says.
+
         whole   look at all their bytes, if not done since they were last touched; not at their sizes alone
 
         Nothing is known of records from before checksums. Weights may go: nothing is made of them alone.
         """
+        if self._stamps is None:
+            return self._look(record, whole=whole)
+        if self._lost.get((record.id, True)) == "":
+            return ""
+        if (record.id, whole) not in self._lost:
+            self._lost[record.id, whole] = self._look(record, whole=whole)
+        return self._lost[record.id, whole]
+
+    def _look(self, record: Brief, *, whole: bool) -> str:
         for part in (HISTORY, PREDICTIONS):
             sums = record.files.get(part)
-            if sums and not self._is_as_written(record.id, part, sums, whole=whole):
-                return part
+            if sums and (damaged := self._damaged(record, part, sums, whole=whole)):
+                return damaged
         return ""
 
-    def _is_as_written(self, id: str, part: str, sums: Sequence[str], *, whole: bool) -> bool:
-        file = self._path(id, part)
+    def sound(self, id: str, *, whole: bool) -> Brief | None:
+        """The brief of a trial that has a record and lost nothing since; ``whole`` as in ``lost``."""
+        record = self.brief(id)
+        return None if record is None or self.lost(record, whole=whole) else record
+
+    def _damaged(self, record: Brief, part: str, sums: Sequence[str], *, whole: bool) -> str:
+        file = self._path(record.id, part)
         at = Stamp.of(file)
         if at is None or str(at.size) not in {known.partition(" ")[0] for known in sums}:
+            return part
+        if not whole or self.briefs.is_sound(record.id, part, at):
+            return ""
+        if not _fits(file, sums):
+            return part
+        if part == PREDICTIONS and not self._speaks_of(record, file):
+            return RECORD
+        self.briefs.put_sound(record.id, part, at)
+        return ""
+
+    def _speaks_of(self, brief: Brief, file: str) -> bool:
+        """Whether a record's predictions have the classes and images that it says."""
+        record = brief if isinstance(brief, Record) else self.read(brief.id)
+        try:
+            with opened(file) as stream:
+                return record is not None and record.is_of(shapes_of(stream))
+        except (*UNREADABLE, IndexError):
             return False
-        if not whole or self.briefs.is_sound(id, part, at):
-            return True
-        found = _fits(file, sums)
-        if found:
-            self.briefs.put_sound(id, part, at)
-        return found
 
     def restore(self, record: Record, predictions: Mapping[str, Predictions]) -> bool:
         """Write predictions that were lost, where they are those that the record speaks of, to the byte."""
@@ -270,12 +326,34 @@ class Store:
         return self.weights_path(record.id).exists() and not self.has_weights(record)
 
     def cleared(self, id: str) -> bool:
-        """Whether a file or a dead link stood in place of a trial's folder; that is gone now."""
+        """Whether something else stood in place of a trial's folder; that is gone now.
+
+        A link to another disk is a folder; one to another trial's is not, for each would take the other's.
+        """
         folder = self.trial_dir(id)
         strange = os.path.lexists(folder) and not folder.is_dir()
+        if not strange and folder.is_symlink():
+            strange = folder.resolve().parent == folder.parent.resolve()
         if strange:
             _remove(folder)
         return strange
+
+    def check_open(self, id: str) -> None:
+        """Raise OSError where nothing can be written of a trial: better before it is trained than after."""
+        self.trial_dir(id).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.trial_dir(id)):
+            pass
+
+    def shuts_out(self, id: str, error: OSError) -> bool:
+        """Whether what the system refused is a matter of one trial's folder, and not of the disk."""
+        inside = str(error.filename or "").startswith(str(self.trial_dir(id)))
+        if error.errno not in NOT_OURS or not inside:
+            return False
+        try:
+            with tempfile.TemporaryDirectory(dir=self.root / "trials"):
+                return True
+        except OSError:
+            return False
 
     def forget(self, id: str) -> None:
         """Take a record away: the trial is missing from here on, and trained again by the next run."""
@@ -317,7 +395,13 @@ class Store:
         Raises one of UNREADABLE.
         """
         path = self._path(id, PREDICTIONS)
-        return read_archive(content_of(path), wanted) if os.path.isfile(path) else {}
+        try:
+            content = content_of(path)
+        except OSError:
+            if os.path.isfile(path):
+                raise
+            return {}
+        return read_archive(content, wanted)
 
     def slices(self, study: str) -> dict[str, Sliced]:
         """What is known of a study's images beside their class; nothing where it names no slices."""

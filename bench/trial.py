@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench import metrics, models, provenance
 from bench.data import provide
+from bench.data.content import is_same
 from bench.data.images import COPIED_BYTES, Development, Samples
 from bench.data.resident import statistics
 from bench.data.streamed import placed
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
 Scores = dict[str, dict[str, float]]
 """Key of a scored set → name → value."""
+
+
+class FileChangedError(Exception):
+    """A file that a trial is made of is another by now: what it would tell is not of that trial."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def trial_turns(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) 
     A candidate of a search reaches no held-out image: ``scored`` may only shift its validation images.
     While it trains, others get their turn after each block of steps.
 
-    Divergence is a result; anything else that goes wrong is raised.
+    Divergence is a result; anything else that goes wrong is raised, FileChangedError among it.
     """
     stances = where.stances or Stances(where.device)
     return (yield from stances.steps(trial.recipe, _turns(trial, scored, where)))
@@ -130,10 +135,12 @@ def _turns(trial: Trial, scored: Sequence[ScoredSet], where: Surroundings) -> Tu
     with clock("data"):
         most = min(COPIED_BYTES, where.resident_bytes or COPIED_BYTES)
         development = provide.development(trial, where.cache, most=most)
+    _refuse_changed(trial, where)
     if trial.recipe.command:
         return (yield from _commanded(trial, development, scored, where, clock))
     with clock("build"):
         network = build_network(trial, development)
+        _refuse_changed(trial, where)
         parameters = sum(p.numel() for p in network.parameters())
         classes = len(development.classes)
         flops = flops_of(network, trial.recipe.model, classes, trial.data.size_px)
@@ -177,6 +184,7 @@ def _commanded(
     with clock("train"):
         handed = command.Handed(trial, development, sets, folder, where.device)
         said = yield from handed.train(where.stop or (lambda: False))
+        _refuse_changed(trial, where)
     result = Result("done", development.classes, parameters=None, trainable_parameters=None, flops=None)
     timings = dict(clock.seconds)
     if any(np.isnan(one).any() for one in said.values()):
@@ -202,6 +210,13 @@ def _commanded(
         validation=metrics.score_all(stored[command.VAL], development.val.labels),
         timings=timings,
     )
+
+
+def _refuse_changed(trial: Trial, where: Surroundings) -> None:
+    """Raise FileChangedError where a file that the trial's id speaks of is another by now."""
+    for file, content in trial.files.items():
+        if not is_same(file, content, where.cache):
+            raise FileChangedError(f"{file} changed since this run began")
 
 
 def _called(one: ScoredSet) -> str:

@@ -216,3 +216,36 @@ def test_a_record_that_somebody_holds_is_not_read_twice_unless_it_changed(
     gone = len(read)
     assert one.read(id) is not None
     assert len(read) == gone + 1, "nobody keeps the others"
+
+
+@pytest.mark.parametrize("part", ["record.json", "history.jsonl"])
+def test_what_is_told_of_a_trial_while_the_store_is_steady_is_of_one_moment(results: Path, part: str) -> None:
+    one = Store(results)
+    id = one.ids()[0]
+
+    def told() -> tuple[bool, bool, str]:
+        brief = one.brief(id)
+        lost = one.lost(brief, whole=True) or one.lost(brief, whole=False) if brief else ""
+        return one.read(id) is not None, brief is not None, lost
+
+    with one.steady():
+        before = told()
+        held = one.read(id)
+        (one.trial_dir(id) / part).write_bytes(b"")
+        with one.steady():
+            assert told() == before == (True, True, "")
+        assert told() == before
+        assert held is not None
+    assert told() == ((False, False, "") if part == "record.json" else (True, True, part))
+
+
+def test_damage_that_only_a_checksum_tells_is_no_damage_by_size_in_a_steady_store(results: Path) -> None:
+    one = Store(results)
+    brief = one.brief(one.ids()[0])
+    assert brief is not None
+    file = one.trial_dir(brief.id) / "history.jsonl"
+    file.write_bytes(file.read_bytes().swapcase())
+    with one.steady():
+        for _ in range(2):
+            assert one.lost(brief, whole=True) == "history.jsonl"
+            assert one.lost(brief, whole=False) == ""

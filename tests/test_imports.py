@@ -37,6 +37,7 @@ ORDER = (
     "store",
     "slices",
     "predictions",
+    "archive",
     "plan",
     "planned",
     "study",

@@ -373,6 +373,10 @@ def test_a_folder_in_place_of_a_record_is_damage(store: Store):
     assert without_sums(store.read(ID)) == record()
 
 
+def edited(**changes: object) -> bytes:
+    return json.dumps(record(id=ID).model_dump(mode="json") | changes).encode()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -381,10 +385,15 @@ def test_a_folder_in_place_of_a_record_is_damage(store: Store):
         (b"\xff\xfe", "is not a whole JSON table"),
         (
             record(id=ID).model_dump_json().replace("0.75", "7").encode(),
-            "scores: Value error, accuracy of local is 7, which lies outside 0 to 1",
+            "accuracy of local is 7, which lies outside 0 to 1",
+        ),
+        (edited(classes=["a", "a"]), "names a class twice"),
+        (
+            edited(classes=["a"], recalls={"k": {"b": 1.0}}),
+            "recalls of k are of classes that it does not name",
         ),
     ],
-    ids=["nested", "null", "not UTF-8", "accuracy of 7"],
+    ids=["nested", "null", "not UTF-8", "accuracy of 7", "classes", "recalls"],
 )
 def test_what_no_record_can_be_is_damage_and_stops_no_other(store: Store, content: bytes, reason: str):
     for id in (ID, OTHER):

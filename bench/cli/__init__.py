@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import data, helping, judging, looking, running
-from bench.errors import UserError, shown
+from bench.errors import UserError, raise_stop, shown
 from bench.files import BROKEN, IN_THE_WAY, REFUSED
 
 app = typer.Typer(
@@ -77,6 +78,8 @@ for name, command in data.COMMANDS.items():
 
 def main() -> None:
     """Entry point of ``bench``; ``bench --help`` has its exit codes."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, raise_stop)
     gc.set_threshold(50_000, 20, 20)  # plans of 30,000 trials are no garbage: a fifth of their time was this
     try:
         app()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from bench.errors import UserError, shown
+from bench.errors import UserError, is_stop, raise_stop, shown
 
 if TYPE_CHECKING:
     from bench.run.conductor import Ending
@@ -108,7 +108,7 @@ def run(
         from bench.run.crew import Patience
         from bench.run.hours import Budget
 
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as Ctrl-C does
+    signal.signal(signal.SIGTERM, raise_stop)  # as Ctrl-C does
 
     machine = machine_of(
         results=results, device=device, executor=executor, workers=workers, gang=gang, address=address
@@ -127,6 +127,8 @@ def run(
                     say_end(each, ending, quiet=quiet, as_json=as_json, out=terminal.out)
                     code = max(code, ending.exit_code)
         except KeyboardInterrupt as stopped:
+            if not is_stop(stopped):
+                raise RuntimeError("code of a component raised it, nobody asked to stop") from stopped
             what = f" ({stopped})" if str(stopped) else ""
             said = f"\ninterrupted{what}; finished trials are kept, the same command continues"
             print(shown(said), file=sys.stderr)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UserError
+from bench.files import content_of
 from bench.plan import TEST, Plan, Source
 from bench.planned import read_plan_file
 from bench.recipe import Corrupted, External, Shifted, Split
@@ -255,7 +256,7 @@ def _same_images(folder: Path, plan: Plan) -> bool:
 
 def _rows(file: Path, study: str, key: str, score: str) -> Iterator[_Noise]:
     try:
-        rows = list(csv.DictReader(file.read_text("utf-8").splitlines()))
+        rows = list(csv.DictReader(content_of(file).decode("utf-8").splitlines()))
         for row in rows:
             seeds = int(row["seeds"])
             if row["key"] == key and row["metric"] == score and seeds >= FEWEST_SEEDS:

@@ -20,7 +20,6 @@ from bench.progress.screen import duration
 from bench.progress.terminal import Terminal
 from bench.recipe import NamePattern
 from bench.registry import UNREAD, foreign
-from bench.run import slicing
 from bench.run.planning import Planning, States, TrialState, cells, lacking, lacks
 from bench.store import Brief, Store
 from bench.study import effects
@@ -44,9 +43,10 @@ def _prepared(
     """
     read = Reading(path, run_in if code else unread_in)
     planning = Planning(path, machine, smoked=smoked, read=read, counting=Terminal().counting)
+    planning.heeds_lost = True
     plan = planning.plan()
     standing = planning.foresee(plan)
-    few = slicing.refuse_unknown(planning.study, [*plan.everything, *plan.pending])
+    few = planning.unjudged(plan)
     return replace(plan, accounts=planning.told(plan)), standing, planning.store, few
 
 
@@ -139,10 +139,12 @@ def _earlier(plan: Plan, store: Store) -> list[str]:
     if run is None or not file.is_file():
         return []
     before = read_plan_file(file)
+    if before.data_fingerprint == plan.data_fingerprint:
+        return []
     records = [record for id in before.ids - plan.file.ids if (record := store.read(id))]
     told = [record.trained for record in records if record.data_fingerprint == before.data_fingerprint]
     count = sum(known is not None and known[1] == run.trial.data for known in told)
-    if not count or before.data_fingerprint == plan.data_fingerprint:
+    if not count:
         return []
     was = sum(sum(account.seen.images.values()) for account in before.accounts[:1] if account.seen)
     more = run.trial.source.images - was if was and run.trial.source.images else 0
@@ -268,13 +270,13 @@ def _split(plan: Plan) -> list[str]:
 
 def _cost(standing: States) -> list[str]:
     """What the missing trials will take, from finished trials of this study, or who could tell."""
+    missing = [run.arm for run, state, _ in standing if state == "missing"]
+    if not missing:
+        return []
     seconds: dict[str, list[float]] = {}
     for run, _, record in standing:
         if record is not None and record.status == "done":
             seconds.setdefault(run.arm, []).append(sum(record.seconds.values()))
-    missing = [run.arm for run, state, _ in standing if state == "missing"]
-    if not missing:
-        return []
     if not seconds:
         return [
             "cost      not known before a trial has ended; --probe trains a few steps of every arm and tells"

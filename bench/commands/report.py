@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import report
-from bench.commands.status import planned, read_plan
+from bench.commands.status import parts_of, planned, read_plan
 from bench.errors import UserError, shown
 from bench.judge import whole
 from bench.judge.outcomes import LOST
@@ -18,7 +18,7 @@ from bench.judge.used import as_used
 from bench.machine import Machine
 from bench.report import pooled
 from bench.run.planning import SMOKE_FOLDER
-from bench.store import Store
+from bench.store import RECORD, Store
 
 
 @dataclass(frozen=True)
@@ -42,28 +42,30 @@ def reports(studies: Sequence[str], machine: Machine, asked: Wanted, *, referenc
     if asked.check and not studies and reference and (machine.results / "reference").is_dir():
         store = Store(machine.results / "reference")
     asked_for = [Path(name).stem if name.endswith(".toml") else name for name in studies]
-    asked_for = asked_for or [*planned(store), *whole.wholes(store)]
-    names = list(dict.fromkeys(one for name in asked_for for one in (*whole.parts(name, store), name)))
+    asked_for = asked_for or [*planned(store), *whole.wholes(store), *whole.damaged(store)]
+    names = list(dict.fromkeys(one for name in asked_for for one in (*parts_of(name, store), name)))
     if not names and not asked.check:
         raise UserError(f"{store.root} holds no study to report on; bench run STUDY makes one")
     stale = 0
-    for name in names:
-        try:
-            with _written(name):
-                stale += _one(name, store, asked)
-            _say_lost(name, store)
-        except UserError as error:  # the others have reports all the same
-            if len(names) == 1:
-                raise
-            print(shown(f"{name}: {error}"), file=sys.stderr)
-            stale += 1
-    if asked.check:
-        print(shown(f"{len(names)} reports of {store.root} checked, {stale} stale"), file=sys.stderr)
-    elif not asked.no_cost:
-        with _written(names[-1] if names else ""):
-            index = report.write_index(store)
-        if not studies:
-            print(shown(index))
+    with store.steady():
+        for name in names:
+            try:
+                with _written(name):
+                    stale += _one(name, store, asked)
+                _say_lost(name, store)
+            except UserError as error:  # the others have reports all the same
+                if len(names) == 1:
+                    raise
+                print(shown(f"{name}: {error}"), file=sys.stderr)
+                stale += 1
+        if asked.check:
+            print(shown(f"{len(names)} reports of {store.root} checked, {stale} stale"), file=sys.stderr)
+        elif not asked.no_cost:
+            with _written(names[-1] if names else ""):
+                index = report.write_index(store)
+            store.briefs.keep()
+            if not studies:
+                print(shown(index))
     return stale
 
 
@@ -79,12 +81,16 @@ def _written(name: str) -> Iterator[None]:
 def _say_lost(name: str, store: Store) -> None:
     """Which files of a study's trials are gone or damaged, by their sizes: the report goes without these."""
     plan = read_plan(name, store) if (store.study_dir(name) / "plan.json").is_file() else None
-    for arm in plan.arms if plan else ():
-        for trial in arm.trials:
-            record = store.brief(trial.id)
-            if record is not None and (part := store.lost(record, whole=False)):
-                of = f"{name}: {arm.label}, seed {trial.seed}"
-                print(shown(f"{of}: {store.trial_dir(trial.id) / part} {LOST}"), file=sys.stderr)
+    trials = [(arm.label, trial) for arm in plan.arms for trial in arm.trials] if plan else []
+    tried = [(search.arm, one) for search in plan.searches for one in search.tried] if plan else []
+    trials += [(arm, trial) for arm, one in tried for trial in one.trials]
+    for arm, trial in trials:
+        record = store.brief(trial.id)
+        of, folder = f"{name}: {arm}, seed {trial.seed}", store.trial_dir(trial.id)
+        if record is not None and (part := store.lost(record, whole=False)):
+            print(shown(f"{of}: {folder / part} {LOST}"), file=sys.stderr)
+        for damage in store.damaged([trial.id]) if record is None else ():
+            print(shown(f"{of}: {folder / RECORD} {damage.reason}; bench run mends it"), file=sys.stderr)
 
 
 def _one(name: str, store: Store, asked: Wanted) -> bool:

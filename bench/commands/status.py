@@ -22,6 +22,7 @@ from bench.progress.board import Cell, CellState
 from bench.progress.screen import curve_rows, duration, grid_lines, running_rows
 from bench.run.planning import lacks, store_of
 from bench.store import Brief, Store
+from bench.study.toml import kept
 
 
 def status(
@@ -44,21 +45,24 @@ def status(
     if check:
         store.briefs.forget()
     asked = [path.stem for path in studies]
-    names = [one for name in asked for one in whole.parts(name, store) or (name,)] or planned(store)
+    names = [one for name in asked for one in parts_of(name, store) or (name,)]
+    names = names or sorted([*planned(store), *whole.damaged(store)])
     runs = at_work(store.root)
     standing: dict[str, States] = {}
     damaged: dict[str, str] = {}
     for name in names:
         try:
             standing[name] = _standing(read_plan(name, store), store, runs, check)
+            if os.path.lexists(copy := store.study_dir(name) / "study.toml"):
+                kept(copy)  # a report is made of it
         except UserError as error:
-            if len(names) == 1:
+            if len(names) == 1 and name not in standing:
                 raise
             damaged[name] = str(error).partition("\n")[0]
     store.briefs.keep()
     if as_json:
         counts: dict[str, Any] = {name: _counts(of) for name, of in standing.items()}
-        counts |= {name: {"damaged": why} for name, why in damaged.items()}
+        counts |= {name: {**counts.get(name, {}), "damaged": why} for name, why in damaged.items()}
         return json.dumps({"studies": counts, "running": runs}, indent=1, ensure_ascii=False)
     if not names and runs:
         return f"{store.root} holds no study yet; a run is at work that is still reading images and checking"
@@ -66,7 +70,8 @@ def status(
         return f"{store.root} holds no study yet; bench run STUDY makes one"
     width, height = shutil.get_terminal_size((100, 40))
     widest = max(map(len, names))
-    told = {name: _sentence(_counts(of)) for name, of in standing.items()} | damaged
+    told = {name: _sentence(_counts(of)) for name, of in standing.items()}
+    told = {name: " · ".join(filter(None, [told.get(name), damaged.get(name)])) for name in names}
     lines = [f"{name:<{widest}}  {told[name]}" for name in names]
     if len(names) == 1:
         lines += ["", *grid_lines([cell for cell, _ in standing[names[0]]], width, height)]
@@ -82,6 +87,14 @@ def planned(store: Store) -> list[str]:
     if not store.root.is_dir():
         return []
     return sorted(folder.name for folder in store.root.iterdir() if os.path.lexists(folder / "plan.json"))
+
+
+def parts_of(name: str, store: Store) -> tuple[str, ...]:
+    """As ``whole.parts``; none where that cannot be told: what is wrong is said when the study is read."""
+    try:
+        return whole.parts(name, store)
+    except UserError:
+        return ()
 
 
 def read_plan(name: str, store: Store) -> PlanFile:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data.locator import DiskLocator
 from bench.errors import UserError
+from bench.judge.used import copied
 from bench.machine import Machine
 from bench.plan import Run
 from bench.planned import PlanFile, read_plan_file
@@ -16,10 +18,9 @@ from bench.recipe import Recipe
 from bench.registry import models
 from bench.store import Record, Store
 from bench.study.code import run_in
-from bench.study.read import Study, parse
+from bench.study.read import Study
 from bench.study.smoke import smoke
 from bench.study.told import told
-from bench.study.toml import text_of
 from bench.tune import search
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ def weights_of(record: Record, store: Store) -> Path:
             f"trial {record.id} {record.status}{cause}: there is no trained network\n"
             f"    bench show {record.id} tells more; take a trial that is done"
         )
+    if os.path.lexists(weights) and not weights.is_file():
+        raise UserError(
+            f"{weights} is no file; move away what stands there, and put a copy of the weights back"
+        )
     if not weights.is_file():
         raise UserError(
             f"{weights}: the weights of trial {record.id} were not kept\n"
@@ -68,9 +73,9 @@ def run_of(record: Record, store: Store, machine: Machine) -> Run:
 
     Raises UserError where no study has it any more.
     """
-    for planned in _planned(record, store):
+    for planned, study in _studies(record, store):
         locator = DiskLocator(machine, (store.root / planned.file).resolve().parent)
-        plan = search.plan(_as_run(planned, store), locator, store.brief, store.history)
+        plan = search.plan(study, locator, store.brief, store.history)
         for run in plan.everything:
             if run.trial.key == record.key:  # whatever the components' versions are today
                 return run
@@ -91,6 +96,20 @@ def _planned(record: Record, store: Store) -> Iterator[PlanFile]:
             yield planned
 
 
+def _studies(record: Record, store: Store) -> Iterator[tuple[PlanFile, Study]]:
+    """The same as they were run. Raises UserError in the end where one could not be read."""
+    problem: UserError | None = None
+    for planned in _planned(record, store):
+        try:
+            study = _as_run(planned, store)
+        except UserError as error:  # another may hold the trial too
+            problem = problem or error
+            continue
+        yield planned, study
+    if problem:
+        raise problem
+
+
 def _as_run(planned: PlanFile, store: Store) -> Study:
     """A study as it was run, seen from where it stood: the file itself may have been edited since.
 
@@ -100,7 +119,7 @@ def _as_run(planned: PlanFile, store: Store) -> Study:
     needed = any(component.kind in ("source", "model") for component in planned.components)
     folder = (store.root / planned.file).resolve().parent
     outside = run_in(folder) if needed else told(planned.components)
-    study = parse(text_of(file), name=planned.study, file=str(file), outside=outside)
+    study = copied(file, planned, outside)
     return smoke(study) if planned.smoke else study
 
 
@@ -109,8 +128,7 @@ def _run_code_of(record: Record, store: Store) -> None:
     origin = record.origins.get(f"model:{record.recipe['model']['name']}")
     if origin is None:
         return
-    for planned in _planned(record, store):
-        _as_run(planned, store)
+    for _ in _studies(record, store):
         if models[record.recipe["model"]["name"]].origin == origin:
             return
     raise UserError(

@@ -30,7 +30,7 @@ from bench.data.outliers import GRAY_PX, perceptual_hash
 from bench.data.reader import BrokenImageError, Reader, once, open_source
 from bench.data.reading import square
 from bench.errors import UserError
-from bench.files import CACHE_SETTING, Count, content_of, filling, json_of, opened
+from bench.files import CACHE_SETTING, Count, content_of, filling, json_of, named, opened
 from bench.plan import Source, fingerprint
 from bench.recipe import Data
 
@@ -156,12 +156,14 @@ def _build(folder: Path, reader: Reader, size_px: int, progress: Count | None, f
 
             def write(block: bytes | memoryview) -> None:
                 told.update(block)
-                file.write(block)
+                with named(folder):
+                    file.write(block)
 
             write(npy_header(shape))
             arrays = _decode(reader, shape, write, progress, fit)
-            file.flush()
-            os.fsync(file.fileno())
+            with named(folder):
+                file.flush()
+                os.fsync(file.fileno())
         hashes = {name: _save(temporary / f"{name}.npy", array) for name, array in arrays.items()}
         meta = {"version": CACHE_VERSION, "shape": shape, "classes": reader.classes, "sha256": hashes}
         meta["images_sha256"] = told.hexdigest()
@@ -195,7 +197,7 @@ def _decode(
     sizes = np.empty((count, 2), np.int32)
     images = np.empty((min(BLOCK, count), *shape[1:]), np.uint8)
     broken: list[str] = []
-    drawn = reader.drawn() if reader.drawn else None
+    drawn = reader.drawn
 
     def decode(index: int) -> tuple[int, Pixels] | str:
         try:
@@ -212,7 +214,7 @@ def _decode(
                 f"image {index} is {native.dtype} {native.shape}\n"
                 f"    a source's reader gives (H, W, {reader.channels}) uint8, as its channels say"
             )
-        images[index % BLOCK] = square(native, size_px, *fit) if drawn is None else drawn[index]
+        images[index % BLOCK] = square(native, size_px, *fit) if drawn is None else drawn(index)
         sizes[index] = native.shape[1::-1]
         return pixel_id(native), gray(native)
 

@@ -7,6 +7,7 @@ of every file behind it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from bench.planned import Seen
     from bench.recipe import Data
 
+MAX_BYTES = 2**30
+"""Of an image file: as many pixels as are decoded have half of that, uncompressed in 16 bits with alpha."""
 Stamped = tuple[str, int, int]
 """A file below a folder: its path there with forward slashes, its bytes, and its time in ns."""
 
@@ -122,6 +125,14 @@ def file_sha256(path: Path, memo: Path) -> str:
     return _remembered(memo, path, f"{stat.st_size} {stat.st_mtime_ns}", lambda: _hash_file(path))
 
 
+def is_same(file: Path, content: str, memo: Path) -> bool:
+    """Whether a file still has that SHA-256 hex; ``memo`` as in ``file_sha256``. False where it is gone."""
+    try:
+        return file_sha256(file, memo) == content
+    except OSError:
+        return False
+
+
 def folder_sha256(folder: Path, files: Iterable[Stamped], memo: Path, *, known_as: Path | None = None) -> str:
     """SHA-256 hex over (path, bytes) of ``files``, in their order, remembered like a file's.
 
@@ -155,10 +166,22 @@ def _hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def image_bytes(path: Path) -> bytes:
+    """All of an image file. Raises OSError as ``opened`` does, and for more than an image can have."""
+    with opened(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+            raise OSError(errno.EINVAL, f"has {size:,} bytes, at most {MAX_BYTES:,} are read", str(path))
+        return file.read()
+
+
 def _hash_files(folder: Path, names: list[str]) -> str:
     digest = hashlib.sha256()
     for name in names:
-        content = (folder / name).read_bytes()
+        try:
+            content = image_bytes(folder / name)
+        except OSError as error:
+            named = os.fsencode(folder / name).decode("utf-8", "replace")
+            raise UserError(f"{named}: {error.strerror}; replace this file or delete it") from None
         digest.update(os.fsencode(f"{name}\0{len(content)}\0"))
         digest.update(content)
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.classes import in_order, numbers, one_form
-from bench.data.content import Asked, Listing, Located, Stamped
+from bench.data.content import Asked, Listing, Located, Stamped, image_bytes
 from bench.data.reader import BrokenImageError, Size
 from bench.errors import UserError, shorten
 
@@ -85,8 +85,8 @@ def _headers(folder: Path, files: Sequence[Stamped]) -> dict[str, Any]:
     told: Counter[str] = Counter()
     cropped, otherwise = 0.0, False
     for name, *_ in files:
-        with contextlib.suppress(reading.UnreadableError):  # said when it is decoded
-            found = reading.header((folder / name).read_bytes())
+        with contextlib.suppress(reading.UnreadableError, OSError):  # said when it is decoded
+            found = reading.header(image_bytes(folder / name))
             told += Counter(
                 transparent=found.transparent, deep=found.bits > 8, oblong=found.cropped > reading.NOTICED
             )
@@ -114,9 +114,13 @@ def read_image(path: Path, bit_range: tuple[int, int] | None = None) -> Pixels:
     from bench.data import reading
 
     try:
-        return reading.read(path.read_bytes(), bit_range)
+        return reading.read(image_bytes(path), bit_range)
     except (reading.UnreadableError, OSError) as error:
-        raise BrokenImageError(f"{shown(path)}: {error}") from None
+        raise BrokenImageError(f"{shown(path)}: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def upright_size(path: Path) -> Size:
@@ -124,9 +128,9 @@ def upright_size(path: Path) -> Size:
     from bench.data import reading
 
     try:
-        return reading.header(path.read_bytes())[:2]
+        return reading.header(image_bytes(path))[:2]
     except (reading.UnreadableError, OSError) as error:
-        raise UserError(f"{shown(path)}: {error}; replace this file or delete it") from None
+        raise UserError(f"{shown(path)}: {_why(error)}; replace this file or delete it") from None
 
 
 def shown(name: str | Path) -> str:

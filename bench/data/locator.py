@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data import fingerprint
-from bench.data.content import file_sha256
+from bench.data.content import file_sha256, is_same
 from bench.data.survey import Outline, Surveyor
 from bench.errors import UserError
 from bench.files import Counting, uncounted
@@ -26,6 +26,8 @@ class DiskLocator:
         self.machine, self.folder = machine, folder
         self._surveyor = Surveyor(machine.cache, counting)
         self._sources: dict[tuple[object, ...], Source] = {}
+        self._files: dict[Path, str] = {}
+        self._programs: dict[str, dict[str, str]] = {}
 
     def source(self, written: str, data: Data) -> Source:
         """Where the images are and what they hash to."""
@@ -73,17 +75,31 @@ class DiskLocator:
     def weights(self, written: str) -> tuple[Path, str]:
         """A weight file and its SHA-256 hex."""
         path = self.machine.resolve(written, self.folder, kind="file")
-        if not path.is_file():
+        if path not in self._files and not path.is_file():
             raise UserError(
                 f'[recipe] model.weights = "{written}"\n    there is no such file; looked for {path}'
             )
-        return path, file_sha256(path, self.machine.cache)
+        return path, self._sha256(path)
 
     def program(self, command: str) -> tuple[Path, dict[str, str]]:
         """The study's folder, and what each file there that a command names hashes to."""
-        found = {
-            word: file_sha256(self.folder / word, self.machine.cache)
-            for word in dict.fromkeys(words(command))
-            if (self.folder / word).is_file()
-        }
-        return self.folder, found
+        if command not in self._programs:
+            named = {word: self.folder / word for word in dict.fromkeys(words(command))}
+            self._programs[command] = {w: self._sha256(file) for w, file in named.items() if file.is_file()}
+        return self.folder, self._programs[command]
+
+    def _sha256(self, file: Path) -> str:
+        """Of what it held when it was first asked for: a plan is of that, whatever is written there since."""
+        if file not in self._files:
+            self._files[file] = file_sha256(file, self.machine.cache)
+        return self._files[file]
+
+    def contents(self) -> list[str]:
+        """SHA-256 hex of every weight file and file of a program that was asked for."""
+        return list(self._files.values())
+
+    def changed(self) -> list[Path]:
+        """Weight files and files of programs that are others by now than a plan says, or gone."""
+        return [
+            file for file, content in self._files.items() if not is_same(file, content, self.machine.cache)
+        ]

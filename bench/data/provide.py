@@ -59,8 +59,9 @@ def natives(trial: Trial, ids: Ids, cache: Path) -> list[Path] | list[Pixels]:
     reader = open_source(trial.data, trial.source)
     if reader.file is not None:
         return [reader.file(place) for place in places]
-    drawn = reader.drawn() if reader.drawn else None  # of no native size: as they were drawn
-    return [reader.native(place) if drawn is None else drawn[place] for place in places]
+    fetch = reader.drawn or reader.native  # drawings have no native size: as they were drawn, in their order
+    found = {place: fetch(place) for place in sorted(places)}
+    return [found[place] for place in places]
 
 
 def held_out(trial: Trial, scored: ScoredSet, cache: Path, progress: Count | None = None) -> Samples:

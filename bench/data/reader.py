@@ -39,7 +39,7 @@ class Reader:
     channels  C: 1 gray, 3 colour
     native    index → (H, W, C) uint8 as the source stores it; raises BrokenImageError; thread-safe
     split     (N,) int8 (0 train, 1 validation, 2 test) where the source has its own; else None
-    drawn     → (N, S, S, C) uint8 already at the size wanted, when the source can draw any size; else None
+    drawn     index → (S, S, C) uint8 already at the size wanted, where the source draws any; else None
     names     what each of the N is called, a path or a place; empty: by number
     columns   what else is known of each image, by name: () → (N,) values, for ``groups`` to name
     size      index → native (width, height) without decoding; None: it takes decoding
@@ -51,7 +51,7 @@ class Reader:
     channels: int
     native: Callable[[int], Pixels]
     split: npt.NDArray[np.int8] | None = None
-    drawn: Callable[[], Pixels] | None = None
+    drawn: Callable[[int], Pixels] | None = None
     names: Sequence[str] = ()
     columns: Mapping[str, Callable[[], npt.ArrayLike]] = field(default_factory=dict)
     size: Callable[[int], Size] | None = None
@@ -101,7 +101,7 @@ def without(reader: Reader, classes: Sequence[str]) -> Reader:
         reader.channels,
         lambda index: reader.native(place[index]),
         split=None if reader.split is None else reader.split[kept],
-        drawn=drawn and (lambda: drawn()[kept]),
+        drawn=drawn and (lambda index: drawn(place[index])),
         names=[reader.names[index] for index in place] if reader.names else (),
         columns={name: _chosen(column, kept) for name, column in reader.columns.items()},
         size=size and (lambda index: size(place[index])),

@@ -36,6 +36,8 @@ class Outline:
     """Labels (N,) of its training images, as ``val`` and ``test`` of the others."""
     val: Labels
     test: Labels
+    tested: Index
+    """Positions (M,) of its test images in the source."""
 
 
 T = TypeVar("T")
@@ -89,7 +91,8 @@ class Surveyor:
         reader = open_source(data, source)
         opened = _undecoded(reader, data) if self._unread(trial) else self._opened(source, data)
         sides = split.sides(opened[0], data, replicate, opened[1])
-        return Outline(reader, *(opened[0].labels[index] for index in sides))
+        train, val, test = (opened[0].labels[index] for index in sides)
+        return Outline(reader, train, val, test, sides[2])
 
     def accounts(self, run: Run) -> tuple[Account, ...]:
         """What became of a run's images; what their files tell alone, where no image is read to plan."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bench.errors import UserError
+from bench.errors import UserError, raise_stop
 from bench.execute.actors import Actors
 from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms, spent
 from bench.execute.nodes import Nodes
@@ -378,6 +378,8 @@ def _task(job: Job, place: Place, mailbox: Any, key: str) -> Event | None:
 
     from bench.execute.work import work
 
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, raise_stop)  # so does Ray where it cancels a task
     if not ray.get(mailbox.begin.remote(key, ray.get_runtime_context().get_node_id())):
         return None
     _watch(mailbox, key)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MACHINE_CAUSES = ("killed", "timeout", "interrupted")
 """Failures that say nothing about the arm: run again by the next run."""
+SHUT = "shut"
+"""Cause of an event without a record: its trial's folder takes none."""
 MOST_MESSAGE, MOST_TRACEBACK = 4000, 40_000
 """Characters of an error that are kept: someone's code may raise any text."""
 Cause = Literal["oom", "killed", "timeout", "error", "interrupted"]
@@ -177,7 +179,7 @@ def cause_of(error: BaseException) -> Cause:
 
     if is_out_of_memory(error):
         return "oom"
-    wrapped = "No space left on device" in words_of(error)  # safetensors wraps the system's error
+    wrapped = "No space left on device" in words_of(error)  # of a library that wraps the system's error
     return "interrupted" if (wrapped or isinstance(error, OSError)) and not _outside(error) else "error"
 
 
@@ -189,7 +191,7 @@ def _outside(error: BaseException) -> bool:
 
 
 def write_failure(job: Job, place: Place, cause: Cause, message: str, traceback: str = "") -> Event:
-    """Record of a trial that broke; none where another run has taken it over."""
+    """Record of a trial that broke; none where another run has taken it over, or its folder takes none."""
     try:
         seal(job, place)
     except ClaimLostError:
@@ -201,7 +203,13 @@ def write_failure(job: Job, place: Place, cause: Cause, message: str, traceback:
     if before is None or before.status in ("failed", "pruned"):
         fields = base(job, place)
         record = Record(**fields, status="failed", cause=cause, message=message, traceback=traceback)
-        store.write(record, history=[], predictions={})
+        try:
+            store.write(record, history=[], predictions={})
+        except OSError as error:
+            if not store.shuts_out(job.run.trial.id, error):
+                raise
+            text = f"{error.filename} cannot be written: {error.strerror}; the trial is left as it is"
+            return replace(ended(job, "failed", text), cause=SHUT)
     return replace(ended(job, "failed", f"{cause}: {message}"), cause=cause)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.execute import look
 from bench.execute.jobs import Job, Place
 from bench.execute.look import Gpu
-from bench.files import write_whole
+from bench.files import json_of, write_whole
 from bench.identity import identity
 from bench.machine import Machine
 from bench.plan import Trial
@@ -167,10 +167,8 @@ def most_of(trials: Iterable[Trial], known: Mapping[str, float]) -> float | None
 def remembered_peaks(cache: Path) -> dict[str, float]:
     """What probes measured on this machine's GPUs."""
     try:
-        found = json.loads((cache / PROBES).read_text("utf-8"))
+        found = json_of(cache / PROBES)
     except (OSError, ValueError):
-        return {}
-    if not isinstance(found, dict):
         return {}
     return {key: float(value) for key, value in found.items() if isinstance(value, (int, float))}
 

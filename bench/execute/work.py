@@ -17,7 +17,7 @@ from typing import Literal
 
 from bench import metrics
 from bench.claims import ClaimLostError
-from bench.errors import UserError, line_of, words_of
+from bench.errors import UserError, is_stop, line_of, words_of
 from bench.execute.jobs import Event, Job, Listener, Place
 from bench.execute.records import (
     cause_of,
@@ -34,12 +34,13 @@ from bench.registry import use
 from bench.store import Store
 from bench.study.code import components
 from bench.train.checkpoint import Interrupted
+from bench.train.command import FolderLostError
 from bench.train.device import peak_memory_mb, prepare_cublas
 from bench.train.graph import CANNOT_RECORD
 from bench.train.loop import Progress
 from bench.train.stances import Stances
 from bench.train.turns import Turns
-from bench.trial import Surroundings, score_from_weights, trial_turns
+from bench.trial import FileChangedError, Surroundings, score_from_weights, trial_turns
 
 Stop = Callable[[], bool]
 NOWHERE: Mapping[str, float] = {}
@@ -48,7 +49,7 @@ LOOKS_S = 1.0
 
 
 def work(job: Job, place: Place, listen: Listener, stop: Stop = lambda: False) -> Event:
-    """Run ``job`` by itself to a record and return its last event. Only KeyboardInterrupt comes out of it.
+    """Run ``job`` by itself to a record and return its last event. Only StopAsked comes out of it.
 
     stop   asked after each evaluation whether to write a checkpoint and end there, as ``interrupted``
     """
@@ -101,7 +102,7 @@ class Gang:
     def turn(self) -> Iterator[Event]:
         """Let every member have its turn; yield the last event of each that has ended.
 
-        Only KeyboardInterrupt comes out of it, and the error of a disk that takes no record.
+        Only StopAsked comes out of it, and the error of a disk that takes no record.
         """
         for member in list(self._members):
             member.turns = member.turns or self._first_turn(member)
@@ -115,9 +116,9 @@ class Gang:
                 continue
             except StopIteration as end:
                 event: Event = end.value
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:  # whatever somebody's code raises ends its trial, not the run
+                if is_stop(error):
+                    raise
                 self._leave_if_forked()
                 if len(self._members) > 1 and not _by_itself(error):
                     yield from self._break(member, error)
@@ -187,7 +188,8 @@ class Gang:
             number, fold, seed = job.run.candidate, replicate.fold, replicate.seed
             self._listen(Event(kind, trial.id, job.run.arm, seed, text, fold=fold, at=at, candidate=number))
 
-        checkpoint = Store(place.results).trial_dir(trial.id) / "checkpoint.pt"
+        store = Store(place.results)
+        checkpoint = store.trial_dir(trial.id) / "checkpoint.pt"
         broken: list[str] = []
 
         def note(text: str) -> None:
@@ -195,6 +197,12 @@ class Gang:
                 broken.append(text)
             tell("note", text)
 
+        def clear() -> None:
+            if store.cleared(trial.id):
+                note(f"{checkpoint.parent} was no folder, and is removed; the trial goes on")
+
+        clear()
+        store.check_open(trial.id)
         where = Surroundings(
             place.device,
             place.cache,
@@ -208,6 +216,7 @@ class Gang:
         )
         result = yield from trial_turns(trial, job.run.sets, where)
         self._leave_if_forked()
+        clear()
         record = write_result(job, place, result, beside=member.most)
         if record.status == "diverged":
             return replace(ended(job, "diverged", record.message), spent=bool(broken))
@@ -221,7 +230,8 @@ class Gang:
 
 def _by_itself(error: BaseException) -> bool:
     """Whether it says nothing about those beside it: a stop, or a disk that they meet themselves."""
-    return isinstance(error, (Interrupted, ClaimLostError)) or cause_of(error) == "interrupted"
+    own = (Interrupted, ClaimLostError, FolderLostError, FileChangedError)
+    return isinstance(error, own) or cause_of(error) == "interrupted"
 
 
 def _score(job: Job, place: Place) -> Event:
@@ -258,6 +268,10 @@ def _failed(job: Job, place: Place, error: BaseException) -> Event:
         # Stopping a study often must not use up the attempts that a trial has.
         uncounted = replace(job, attempt=max(1, job.attempt - 1))
         return write_failure(uncounted, place, "interrupted", message)
+    if isinstance(error, FolderLostError) and not job.apart:  # nothing was told of the trial: once more
+        return replace(ended(job, "failed", message), apart=True)
+    if isinstance(error, FileChangedError):  # nothing that it would say is of this trial
+        return ended(job, "failed", message)
     if not isinstance(error, UserError):
         message = f"{type(error).__name__}: {message}"
     if job.missing:  # the trial itself is done and stays so

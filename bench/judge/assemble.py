@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from bench.judge.folder import looked
 from bench.judge.looks import SequentialRulings
 from bench.judge.measure import Measure, parse
 from bench.judge.origins import called_groups
-from bench.judge.outcomes import Outcome, Outcomes, cost, count, read_outcomes
+from bench.judge.outcomes import Outcome, Outcomes, cost, count, read_outcomes, trained
 from bench.judge.rulings import Rulings
 from bench.judge.tables import asked, ensembles, factors, noise, ordered, slices, trials
 from bench.plan import AGAIN, TEST
@@ -212,10 +213,7 @@ class _Measured:
     def row(self, label: str, finding: Finding | None) -> ArmRow:
         """One arm's."""
         trials, baseline = self.evidence.outcomes[label], self.study.baseline
-        seconds, base = (
-            mean_of(found, lambda o: cost(o, "seconds"))
-            for found in (trials, self.evidence.outcomes[baseline])
-        )
+        seconds, base = self._seconds(label), self._baseline_seconds
         where = TEST if self.where == LOCAL else self.where
         recalls = _recalls(trials, where)
         sets = {LOCAL if name == TEST else name: name for name in self.study.sets}
@@ -237,7 +235,18 @@ class _Measured:
             flops=max((o.record.flops or 0 for o in trials if o.record), default=0) or None,
             seconds=seconds,
             slowdown=seconds.mean / base.mean if seconds and base and label != baseline else None,
+            epochs=mean_of(trials, lambda o: trained(o, "epochs")),
+            images_per_s=mean_of(
+                trials, lambda o: o.record.timings.get("images_per_s") if o.record else None
+            ),
         )
+
+    def _seconds(self, label: str) -> Mean | None:
+        return mean_of(self.evidence.outcomes[label], lambda o: cost(o, "seconds"))
+
+    @functools.cached_property
+    def _baseline_seconds(self) -> Mean | None:
+        return self._seconds(self.study.baseline)
 
     def _scores(self, label: str, called: str, name: str) -> dict[str, Mean | None]:
         trials, found = self.evidence.outcomes[label], {}

@@ -19,7 +19,7 @@ from bench.judge.factorial import arms_of
 from bench.judge.family import Key, family_keys, hypotheses, mirror
 from bench.judge.findings import LOCAL
 from bench.judge.measure import Measure, parse
-from bench.planned import PlanFile, PlannedTrial
+from bench.planned import Night, PlanFile, PlannedTrial
 from bench.recipe import Frozen, Hidden
 from bench.slices import Sliced
 from bench.store import Brief, Store
@@ -57,6 +57,8 @@ class Declared(Frozen):
     """Of the baseline, beyond those of every arm."""
     looks: tuple[int, ...] = ()
     """By ``--until decided``: numbers of seeds; plan.json has them too, and may be lost."""
+    nights: tuple[Night, ...] = ()
+    """Runs that ``--hours`` ended, as in plan.json: who goes on after one has seen its report."""
     later: bool = False
     """The results are older than this file: it holds what the study said when it was last run."""
 
@@ -108,13 +110,13 @@ def declare(
     sliced: Mapping[str, Sliced] = UNKNOWN,
     *,
     scored: Sequence[Key] = (),
-    looks: Sequence[int] = (),
+    plan: PlanFile | None = None,
     later: bool = False,
 ) -> Declared:
     """What a study declares now.
 
     sliced   what its columns say of its images
-    looks    as its plan has them
+    plan     has its looks, and the nights there were
     """
     return Declared(
         study=study.name,
@@ -128,7 +130,8 @@ def declare(
         slices=_contents(study.sliced_metrics, study, sliced),
         scored=tuple(scored),
         further_seeds=study.further_seeds,
-        looks=tuple(looks),
+        looks=plan.looks if plan else (),
+        nights=plan.nights if plan else (),
         later=later,
     )
 

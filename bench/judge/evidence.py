@@ -17,7 +17,7 @@ from bench.judge.declared import NO_SLICES
 from bench.judge.measure import Measure, parse
 from bench.judge.outcomes import Outcome, Outcomes, cost, device, gang, said, unscored
 from bench.judge.parts import Part
-from bench.judge.replicates import Cells, gap_interval, interval
+from bench.judge.replicates import Cells, Row, gap_interval, interval
 from bench.judge.rows import Chosen, Doubles, Rows
 from bench.plan import TEST
 from bench.slices import Sliced
@@ -290,16 +290,21 @@ class Evidence:
         self, cells: Cells, metric: Measure, read: Callable[[Outcome, Measure], Doubles | None] | None = None
     ) -> tuple[Cells, list[Doubles]]:
         """Σ weight · score of each replicate that was scored on one and the same set in every arm."""
-        kept, sums = [], []
+        kept: list[Row] = []
+        known: list[list[Doubles]] = []
         read = read or self.rows.row
         for row in cells.rows:
-            parts = [read(o, metric) for o in row]
-            known = [part for part in parts if part is not None]
-            if len(known) == len(row) and len({o.planned.sets.get(metric.set) for o in row}) == 1:
+            parts = [part for o in row if (part := read(o, metric)) is not None]
+            if len(parts) == len(row) and len({o.planned.sets.get(metric.set) for o in row}) == 1:
                 kept.append(row)
-                terms = (weight * part for weight, part in zip(cells.weights, known, strict=True))
-                sums.append(functools.reduce(np.add, terms))
-        return replace(cells, rows=tuple(kept)), sums
+                known.append(parts)
+        if not kept:
+            return replace(cells, rows=()), []
+        # One arm's replicates end to end, so that there is a sum for each arm and not for each pair.
+        by_arm = (np.concatenate(of_arm) for of_arm in zip(*known, strict=True))
+        terms = (weight * of_arm for weight, of_arm in zip(cells.weights, by_arm, strict=True))
+        ends = np.cumsum([len(parts[0]) for parts in known])
+        return replace(cells, rows=tuple(kept)), np.split(functools.reduce(np.add, terms), ends[:-1])
 
     def _interval(self, rows: Sequence[Doubles], of: Sequence[Outcome], name: str) -> stats.Interval | None:
         return interval(rows, of, name, self.study.folds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -100,13 +100,23 @@ class Mean:
         known = [value for value in every if value is not None]
         if not known:
             return None
-        sd = statistics.stdev(known) if len(known) > 1 else None
+        sd = _sd(known) if len(known) > 1 else None
         told = Effect.of(interval)
         if told is not None:
             told = replace(told, scale=scale)
         if interval is not None and at_least is not None:
             told = Effect(interval.mean, at_least, 1.0, one_sided=True)
         return cls(statistics.fmean(known), sd, len(known), len(every), told)
+
+
+def _sd(values: Sequence[float]) -> float:
+    """Standard deviation of two values or more, 0 where all are equal.
+
+    A tenth of the time of ``statistics.stdev``, which is exact: a report of 30,000 trials has 4,000 of these.
+    """
+    apart = [value - values[0] for value in values]
+    mean = math.fsum(apart) / len(apart)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in apart) / (len(apart) - 1))
 
 
 @dataclass(frozen=True)
@@ -235,6 +245,10 @@ class ArmRow:
     """Training."""
     slowdown: float | None
     """Training time over the baseline's; None for the baseline."""
+    epochs: Mean | None
+    """Trained."""
+    images_per_s: Mean | None
+    """Trained with."""
 
     @property
     def records(self) -> list[Record]:

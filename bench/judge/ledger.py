@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
     tune = study.tune
     if tune is None or not plan.searches:
         return None
-    found = {search.arm: standings(search, store.brief, tune.metric) for search in plan.searches}
+    read = functools.partial(store.sound, whole=True)
+    found = {search.arm: standings(search, read, tune.metric) for search in plan.searches}
     own, shared = _effects(study, plan, store, evidence) if tune.shared else ({}, {})
     ended = {
         arm.label: [record.status for trial in arm.trials if (record := store.brief(trial.id))]
@@ -44,12 +46,12 @@ def ledger(study: Study, plan: PlanFile, store: Store, evidence: Evidence) -> Tu
     }
     arms, traits = [], metrics[tune.metric.partition(".")[2]].traits
     for search in plan.searches:
-        again = finals(search, store.brief, tune.metric)
-        ahead = lead(again or found[search.arm], tune.metric, store) if search.ended else None
-        looked = _Looked(tune, study.arm(search.arm), search, found[search.arm], again, ahead)
+        again = finals(search, read, tune.metric)
+        looked = _Looked(tune, study.arm(search.arm), search, found[search.arm], again)
+        ahead = lead(again or found[search.arm], tune.metric, store) if looked.ended else None
         states = ended.get(search.arm, [])
         diverged = states.count("diverged"), len(states)
-        arms.append(looked.row(own.get(search.arm), shared.get(search.arm), diverged))
+        arms.append(looked.row(ahead, own.get(search.arm), shared.get(search.arm), diverged))
     return Tuning(
         metric=tune.metric,
         unit=traits["unit"],
@@ -81,17 +83,30 @@ class _Looked:
     search: PlannedSearch
     found: Sequence[Standing]
     finals: Sequence[Standing]
-    lead: Lead | None
 
-    def row(self, own: Effect | None, shared: Effect | None, diverged: tuple[int, int]) -> TunedArm:
+    @property
+    def lost(self) -> int:
+        """Candidates and finalists of a search that had ended, whose record or files are gone since."""
+        missing = [each for each in (*self.found, *self.finals) if each.state == "missing"]
+        return len(missing) if self.search.ended else 0
+
+    @property
+    def ended(self) -> bool:
+        """Everything that it chose from is there."""
+        return self.search.ended and not self.lost
+
+    def row(
+        self, lead: Lead | None, own: Effect | None, shared: Effect | None, diverged: tuple[int, int]
+    ) -> TunedArm:
         """The arm's line in the ledger."""
         states = Counter(each.state for each in self.found)
         done = [each for each in distinct(self.found) if each.state == "done"]
         half = winner(self.found[: len(self.found) // 2], self.tune.metric)
-        top = winner(self.found, self.tune.metric) if self.search.ended else None
+        top = winner(self.found, self.tune.metric) if self.ended else None
         return TunedArm(
             label=self.arm.label,
-            ended=self.search.ended,
+            ended=self.ended,
+            lost=self.lost,
             tried=len(self.found) - states["missing"],
             done=states["done"],
             repeats=len(self.found) - len(distinct(self.found)),
@@ -100,7 +115,7 @@ class _Looked:
             pruned=states["pruned"],
             chosen=self._chosen(),
             best=self._best(),
-            lead=self.lead,
+            lead=lead,
             curve=tuple(self._curve(done)),
             at_half=self.found[half].value if half is not None and half != top else None,
             half_settles=half is not None and half == top,

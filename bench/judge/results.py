@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -38,20 +37,23 @@ class Row(NamedTuple):
     trial: str
 
 
-def lines(study: Study, plan: PlanFile, store: Store, *, cost: bool = True) -> Iterator[Sequence[object]]:
-    """The same as a table with a head. ``cost=False`` leaves out the seconds."""
-    kept = [i for i, name in enumerate(Row._fields) if cost or name != "seconds"]
-    pick = operator.itemgetter(*kept)
-    yield pick(Row._fields)
-    yield from map(pick, rows(study, plan, store))
+class Scored(NamedTuple):
+    """One trial and its scores: what its rows have in common is said once."""
+
+    head: tuple[str, str, int, int | None, Role]
+    """The row's ``study`` to ``role``."""
+    scores: Mapping[str, Mapping[str, float]]
+    """Set → metric → value, of every set that it is to be scored on; one is missing where Row says None."""
+    tail: tuple[str, float | None, str]
+    """The row's ``status`` to ``trial``."""
 
 
-class _Trial(NamedTuple):
-    arm: str
-    role: Role
-    planned: PlannedTrial
-    status: str
-    record: Record | None
+class Results(NamedTuple):
+    """Scores of every planned trial."""
+
+    metrics: Sequence[str]
+    """Each that any trial of the study has: every set of a trial has a row for each."""
+    trials: Iterator[Scored]
 
 
 def rows(study: Study, plan: PlanFile, store: Store) -> Iterator[Row]:
@@ -61,13 +63,32 @@ def rows(study: Study, plan: PlanFile, store: Store) -> Iterator[Row]:
 
     A trial that is not done has its rows too, without values: whoever averages meets what is missing.
     """
-    trials = [*_replicates(study, plan, store), *_candidates(plan, store)]
-    metrics = _metrics(trials) or [study.primary.partition(".")[2]]
-    for arm, role, planned, status, record in trials:
-        head = (study.name, arm, planned.seed, planned.fold, role)
-        tail = (status, record.training_s if record else None, planned.id)
-        for name, scores in _scores(planned, record if status == "done" else None).items():
+    metrics, trials = read(study, plan, store)
+    for head, every, tail in trials:
+        for name, scores in every.items():
             yield from (Row(*head, name, metric, scores.get(metric), *tail) for metric in metrics)
+
+
+def read(study: Study, plan: PlanFile, store: Store) -> Results:
+    """The same, by trial."""
+    trials = [*_replicates(study, plan, store), *_candidates(plan, store)]
+    scored = (
+        Scored(
+            (study.name, arm, planned.seed, planned.fold, role),
+            _scores(planned, record if status == "done" else None),
+            (status, record.training_s if record else None, planned.id),
+        )
+        for arm, role, planned, status, record in trials
+    )
+    return Results(_metrics(trials) or [study.primary.partition(".")[2]], scored)
+
+
+class _Trial(NamedTuple):
+    arm: str
+    role: Role
+    planned: PlannedTrial
+    status: str
+    record: Record | None
 
 
 def _replicates(study: Study, plan: PlanFile, store: Store) -> Iterator[_Trial]:
@@ -92,9 +113,11 @@ def _candidates(plan: PlanFile, store: Store) -> Iterator[_Trial]:
     for search in plan.searches:
         for candidate in search.tried:
             for planned in candidate.trials:
-                record = store.read(planned.id)
+                known = store.read(planned.id)
+                record = None if known and store.lost(known, whole=True) else known
                 cut = candidate.number in search.pruned  # its other seeds were never wanted
                 absent: list[str] = [damage.state for damage in store.damaged([planned.id])]
+                absent += ["damaged"] if known else []
                 absent += ["pruned" if cut else "not run"]
                 yield _Trial(search.arm, "tune", planned, record.status if record else absent[0], record)
 

@@ -33,6 +33,7 @@ class Rows:
         self._rows: dict[tuple[str, str, str], Doubles] = {}
         self._alone: dict[tuple[str, str, str], float] = {}
         """Scores without any interval, as where leaving an image out would leave no class."""
+        self._means: dict[tuple[str, str, str], float] = {}
         self._widths: dict[tuple[str, str], int] = {}
         self._items: dict[str, NDArray[np.uint64]] = {}
         self._labels: dict[str, NDArray[np.int64]] = {}
@@ -66,23 +67,27 @@ class Rows:
     def _reduce(self, outcome: Outcome, key: str, said: Predictions, scores: Sequence[str]) -> None:
         id, classes = outcome.planned.id, outcome.record.classes if outcome.record else []
         items, first, place = self._places(key, said.ids)
+        places = items, place
         groups = None if said.groups is None else said.groups[first]
-        same = np.array_equal(self._items.setdefault(key, items), items)
-        if not same or not np.array_equal(self._groups.setdefault(key, groups), groups):  # type: ignore[arg-type]
+        if not (
+            _equal(self._items.setdefault(key, items), items)
+            and _equal(self._groups.setdefault(key, groups), groups)
+        ):
             self.unreadable[id] = "its predictions are of other images"
             return
         self._labels.setdefault(key, said.labels[first])
         if copies := count(said, place, len(items)):
             made = self._made.setdefault(key, copies.made)  # one array for all trials: the set is the same
             self._copies[id, key] = replace(copies, made=made)
-        if "accuracy" in scores and (right := per_item("accuracy", replace(said, groups=None))) is not None:
+        alone = said if said.groups is None else replace(said, groups=None)
+        if "accuracy" in scores and (right := per_item("accuracy", alone, (), places)) is not None:
             self._right[id, key, "accuracy"] = right
         for score in (one for name in scores for one in metrics.of_each(name, classes)):
             if (answers := right_answers(score, said, classes)) is not None:
                 shares = np.bincount(place, answers, len(items)) / np.bincount(place, minlength=len(items))
                 self._right[id, key, score] = shares
             known = self._right.get((id, key, score)) if score == "accuracy" and said.groups is None else None
-            phi = per_item(score, said, classes) if known is None else known
+            phi = per_item(score, said, classes, places) if known is None else known
             if phi is not None:
                 self._rows[id, key, score] = phi
                 self._widths[key, score] = len(phi)
@@ -92,7 +97,7 @@ class Rows:
     def _places(self, key: str, ids: NDArray[np.uint64]) -> tuple[Any, Any, Any]:
         """Different ids, where each comes first, which one each of ``ids`` is: the same in most trials."""
         known = self._unique.get(key)
-        if known is None or not np.array_equal(known[0], ids):
+        if known is None or not _equal(known[0], ids):
             known = ids, np.unique(ids, return_index=True, return_inverse=True)
             self._unique[key] = known
         return known[1]
@@ -161,11 +166,18 @@ class Rows:
 
     def value(self, outcome: Outcome, metric: Measure) -> float | None:
         """One trial's score on a set, which may have no interval; None where it is undefined."""
+        at = outcome.planned.id, outcome.planned.sets.get(metric.set, ""), metric.score
+        known = None if metric.families else self._means.get(at)
+        if known is not None:
+            return known
         row = self.row(outcome, metric)
-        if row is not None:
-            return float(row.mean())
-        alone = self._alone.get((outcome.planned.id, outcome.planned.sets.get(metric.set, ""), metric.score))
-        return None if alone is None or np.isnan(alone) else alone
+        if row is None:
+            alone = self._alone.get(at)
+            return None if alone is None or np.isnan(alone) else alone
+        mean = float(row.mean())
+        if not metric.families:
+            self._means[at] = mean  # a baseline's are asked for with every arm
+        return mean
 
     def by_image(self, outcome: Outcome, metric: Measure) -> Doubles | None:
         """Whether a finished trial is right on each image (M,) of a set, as a score sees it; copies averaged.
@@ -200,3 +212,8 @@ class Rows:
         """Items of a set that have one of these images (M,)."""
         groups = self._groups[key]
         return int(images.sum()) if groups is None else len(np.unique(groups[images]))
+
+
+def _equal(a: NDArray[Any] | None, b: NDArray[Any] | None) -> bool:
+    """Whether two arrays are the same, mostly because they are one."""
+    return a is b or (a is not None and b is not None and np.array_equal(a, b))

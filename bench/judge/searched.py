@@ -32,6 +32,8 @@ class TunedArm:
     label: str
     ended: bool
     """Its whole budget was used; otherwise the search goes on."""
+    lost: int
+    """Candidates and finalists that had ended, and of which the record or a file is gone or damaged."""
     tried: int
     done: int
     repeats: int

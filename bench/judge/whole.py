@@ -5,9 +5,10 @@ Its folder holds ``study.toml`` and the page on all of them, and no plan: trials
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from bench.recipe import Frozen
 from bench.store import Store
 from bench.study import datasets
 from bench.study.patch import Tree
-from bench.study.toml import SEPARATOR, table_of, text_of
+from bench.study.toml import SEPARATOR, kept, table_of
 
 
 class Promised(Frozen):
@@ -37,15 +38,15 @@ class Promised(Frozen):
 
 
 def table(name: str, store: Store) -> Tree | None:
-    """The table of a study of several data sets as it was last run; None where there is no such study."""
+    """The table of a study of several data sets as it was last run; None where there is no such study.
+
+    Raises UserError where the copy of a study that may be one is damaged.
+    """
     folder = store.study_dir(name)
     file = folder / "study.toml"
-    if SEPARATOR in name or (folder / "plan.json").is_file() or not file.is_file():
+    if SEPARATOR in name or os.path.lexists(folder / "plan.json") or not os.path.lexists(file):
         return None
-    try:
-        found = table_of(text_of(file), str(file))
-    except UserError:
-        return None
+    _, found = kept(file)
     return found if datasets.KEY in found else None
 
 
@@ -57,16 +58,25 @@ def parts(name: str, store: Store) -> tuple[str, ...]:
 
 def wholes(store: Store) -> list[str]:
     """The studies of several data sets that a results folder holds."""
-    if not store.root.is_dir():
-        return []
-    return sorted(file.parent.name for file in store.root.glob("*/study.toml") if _is_whole(file, store))
+    return _copies(store)[0]
 
 
-def _is_whole(file: Path, store: Store) -> bool:
-    try:
-        return table(file.parent.name, store) is not None
-    except UserError:  # a folder whose name is no study's
-        return False
+def damaged(store: Store) -> list[str]:
+    """Folders without a plan in which the copy of a study cannot be read."""
+    return _copies(store)[1]
+
+
+def _copies(store: Store) -> tuple[list[str], list[str]]:
+    found: tuple[list[str], list[str]] = ([], [])
+    for folder in sorted(store.root.iterdir()) if store.root.is_dir() else ():
+        with contextlib.suppress(UserError):  # a folder whose name is no study's
+            store.study_dir(folder.name)
+            try:
+                if table(folder.name, store) is not None:
+                    found[0].append(folder.name)
+            except UserError:
+                found[1].append(folder.name)
+    return found
 
 
 def read_promised(name: str, store: Store) -> Promised | None:

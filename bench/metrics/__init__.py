@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import line_of
+from bench.errors import is_stop, line_of
 from bench.registry import UNREAD, Component, metrics
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.metrics.clinic import Clinical
+    from bench.stats.jackknife import Places
     from bench.store import Predictions
 
     Probabilities = NDArray[np.floating[Any]]
@@ -97,20 +98,23 @@ def problems(classes: int) -> Iterator[str]:
         try:
             score = _score_of(metric)(said, labels)
             wrong = f"gives {score}, no number" if np.isinf(score) else ""
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # somebody else's may raise anything
+            if is_stop(error):
+                raise
             wrong = f"raises {line_of(error)}"
         if wrong:
             yield f"metric {metric.name}: of {len(labels)} images of {classes} classes it {wrong}"
 
 
-def per_item(name: str, said: Predictions, classes: Sequence[str] = ()) -> NDArray[np.float64] | None:
+def per_item(
+    name: str, said: Predictions, classes: Sequence[str] = (), places: Places | None = None
+) -> NDArray[np.float64] | None:
     """One value per item, (M,), that say how much a score hangs on it; None where it has no interval there.
 
     Items are images, copies together, or where they are known (``said.groups``) groups of images.
 
     classes   names of the K classes, which scores of the clinic are asked for by
+    places    of images, where somebody has them: ``np.unique`` of the ids, (M,), and its inverse, (N,)
 
     Of bench's own metrics they are computed; of others taken from what was kept, for a report has no code.
     """
@@ -119,7 +123,9 @@ def per_item(name: str, said: Predictions, classes: Sequence[str] = ()) -> NDArr
         one: Clinical = metric.build({})
         items = said.ids if said.groups is None else said.groups
         return one.items(one.answers(said.probabilities, said.labels, classes), items)
-    return said.per_item.get(f"{name} {_version(metric)}") if metric.origin else _computed(metric, said)
+    return (
+        said.per_item.get(f"{name} {_version(metric)}") if metric.origin else _computed(metric, said, places)
+    )
 
 
 def right_answers(name: str, said: Predictions, classes: Sequence[str]) -> NDArray[np.bool_] | None:
@@ -153,13 +159,15 @@ def kept_per_item(said: Predictions) -> dict[str, NDArray[np.float64]]:
     return {name: values for name, values in every.items() if values is not None}
 
 
-def _computed(metric: Component, said: Predictions) -> NDArray[np.float64] | None:
+def _computed(
+    metric: Component, said: Predictions, places: Places | None = None
+) -> NDArray[np.float64] | None:
     from bench import stats
     from bench.stats import leave_out
 
     asked = said.probabilities, said.labels, said.ids if said.groups is None else said.groups
     if metric.name in stats.JACKKNIFE:
-        return stats.pseudo_values(metric.name, *asked)[1]
+        return stats.pseudo_values(metric.name, *asked, places if said.groups is None else None)[1]
     if metric.traits["interval"] == "none":
         return None
     by_image = metric.traits["interval"] == "images"

@@ -23,6 +23,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts commonly put weights; Lightning and timm use the first."""
 FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)")
 """How torch names what it does not load."""
+SYSTEM = re.compile(r"\(os error (\d+)\)")
+"""How safetensors names what the system refused."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 LAYERS = "features."
@@ -31,11 +33,16 @@ COUNTER = "num_batches_tracked"
 
 
 def save(state: StateDict, path: Path) -> None:
-    """Write a network's state, buffers included, as safetensors; whole or not at all."""
+    """Write a network's state, buffers included, as safetensors; whole or not at all. Raises OSError."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, partial)
         move(partial, path)
+    except SafetensorError as error:
+        number = SYSTEM.search(str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 

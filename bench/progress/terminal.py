@@ -170,9 +170,9 @@ class Trials:
         """A job is another run's; nothing is said before that has ended."""
         self.board.put_aside(event)
 
-    def waits(self, what: str) -> AbstractContextManager[None]:
-        """Within, nothing runs here: say what is waited for."""
-        return self.terminal.waiting(what, anyway=True)
+    def waits(self) -> AbstractContextManager[None]:
+        """Within, nothing runs here: say what the board waits for by then."""
+        return self.terminal.waiting(lambda: self.board.waits, anyway=True)
 
     def print(self, line: str) -> None:
         """Show a finished line."""
@@ -202,9 +202,9 @@ class JsonTrials(Trials):
         self._write(event)
 
     @contextlib.contextmanager
-    def waits(self, what: str) -> Iterator[None]:
+    def waits(self) -> Iterator[None]:
         """Said where the others are, at once."""
-        self._print({"event": "waits", "study": self.board.title, "text": what})
+        self._print({"event": "waits", "study": self.board.title, "text": self.board.waits})
         yield
 
     def _write(self, event: Event) -> None:
@@ -234,15 +234,6 @@ class LiveTrials(Trials):
         if self._live:
             self._live.console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 
-    @contextlib.contextmanager
-    def waits(self, what: str) -> Iterator[None]:
-        """In the line below all others."""
-        before, self.banner = self.banner, what
-        try:
-            yield
-        finally:
-            self.banner = before if self.banner == what else self.banner
-
     def view(self) -> RenderableType:
         """The live part; drawn anew four times a second, so that the clock goes on."""
         from rich.console import Group
@@ -250,8 +241,8 @@ class LiveTrials(Trials):
 
         size = shutil.get_terminal_size() if self._live is None else self._live.console.size
         lines = screen_lines(self.board, *size)
-        if self.banner:
-            lines.append(self.banner)
+        if last := self.banner or self.board.waits:
+            lines.append(last)
         return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
 

@@ -103,7 +103,7 @@ def files(
     found: dict[str, str] = {}
     if "csv" in formats:
         found |= {f"tables/{k}.csv": v for k, v in spreadsheet.tables(document, cost=cost).items()}
-        found["tables/results.csv"] = spreadsheet.spell(results.lines(study, plan, store, cost=cost))
+        found["tables/results.csv"] = spreadsheet.results(results.read(study, plan, store), cost=cost)
     if "tex" in formats:
         found |= {f"tables/{k}.tex": v for k, v in latex.tables(document, cost=cost).items()}
     if "html" in formats or "svg" in formats:
@@ -188,8 +188,9 @@ def views(study: Study, plan: PlanFile, store: Store, further: Sequence[Gate]) -
     kept = made.read(folder)
     if kept and of == kept.of and kept.files == stamps(folder) and (store.root / made.INDEX).is_file():
         return Views(kept.verdicts, kept.gates)
-    document = build(study, plan, store)
-    failures = _write_views(study, plan, store, document)
+    with store.steady():
+        document = build(study, plan, store)
+        failures = _write_views(study, plan, store, document)
     found = Views(verdicts(document), lost_gates(document, further), tuple(failures))
     if of and not failures:
         told = made.Made(of=of, files=stamps(folder), verdicts=found.verdicts, gates=found.gates)

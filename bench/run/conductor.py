@@ -28,7 +28,7 @@ from bench.run.foresight import refuse
 from bench.run.gating import further_gate
 from bench.run.hours import Budget
 from bench.run.joining import FOLDER, REPORT, claim_folder, having, join, refuse_foreign_folder, whence
-from bench.run.lost import mend_lost
+from bench.run.lost import edited, gone, mend_lost
 from bench.run.planning import Planning, TrialState, cells, lacks, missing_sets, states
 from bench.run.preflight import check
 from bench.run.rescored import add_metrics
@@ -111,14 +111,14 @@ def run_study(
         gates = tuple(further_gate(text, study) for text in options.gates)
         plan = planning.plan()
         planning.refuse_unknown_classes(plan)
-        few = slicing.refuse_unknown(study, [*plan.everything, *plan.pending])
+        few = planning.unjudged(plan)
     store.check_writable()
     _check_cache(machine.cache)
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
     for line in () if options.smoke else (*undecidable(study), *few):
         terminal.note(f"{study.name}: {line}")
-    started, ran, elsewhere = time.perf_counter(), 0, 0
+    started, ran, elsewhere, shut = time.perf_counter(), 0, 0, dict[str, str]()
     with Presence(store.root, machine.lease_s) as presence:
         with having(FOLDER, presence, terminal, study.name):  # nobody cleans it
             refuse_foreign_folder(plan.file, path, store)
@@ -156,7 +156,7 @@ def run_study(
                 plan = conduct.tune(plan, hands)
                 plan = conduct.train(plan, hands)
                 plan = conduct.end_by_time() if conduct.left_out else conduct.plan_anew()
-                ran, elsewhere = hands.ran, hands.ran_elsewhere
+                ran, elsewhere, shut = hands.ran, hands.ran_elsewhere, hands.shut
         elif plan.searches and (changed or not conduct.database.is_file()):
             conduct.show(plan)
         if not options.smoke:
@@ -167,15 +167,18 @@ def run_study(
         conduct.failures += made.failures
         store.briefs.keep()
     report = store.study_dir(study.name) / main_file(USUAL)
-    counts = Counter(state for _, state, _ in states(plan, store))
-    said, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
+    found = [(run.trial.id, state) for run, state, _ in states(plan, store)]
+    counts = Counter(state for _, state in found)
+    verdicts, lost = ((), ()) if options.smoke else (made.verdicts, made.gates)
     took = time.perf_counter() - started
     left = options.budget.said(plan, counts["missing"]) if conduct.left_out else ""
-    if counts["missing"] and not left:
-        conduct.failures.append(_gone(counts["missing"], store))
+    if said := edited(planning):
+        terminal.note(f"{study.name}: {said}")
+    if (count := sum(state == "missing" and id not in shut for id, state in found)) and not left:
+        conduct.failures.append(gone(count, planning))
     if ran and not left and (over := options.budget.overrun):
         terminal.note(f"{study.name}: the {options.budget.hours:g} hours are over, {over}")
-    return Ending(report, counts, ran, took, conduct.failures, said, lost, left, elsewhere)
+    return Ending(report, counts, ran, took, conduct.failures, verdicts, lost, left, elsewhere)
 
 
 class _Conduct:
@@ -207,19 +210,25 @@ class _Conduct:
 
     def end_by_time(self) -> Plan:
         """Plan anew, and write down that the budget is spent."""
-        return self.plan_anew(lambda: self.planning.ended_by_time(self.options.budget.hours or 0.0))
+        plan = self.plan_anew(lambda: self.planning.ended_by_time(self.options.budget.hours or 0.0))
+        if not self.options.smoke:
+            with self.having(FOLDER):
+                declaring.keep(self.planning.study, plan.file, self.planning.store)
+        return plan
 
     def tune(self, plan: Plan, hands: Crew) -> Plan:
         """Run candidates until every arm's search has ended; the plan with what they chose."""
         store, before = self.planning.store, None
         while plan.pending:
-            jobs = [Job(run, attempt=_attempt(store.brief(run.trial.id))) for run in plan.pending]
+            runs = [run for run in plan.pending if run.trial.id not in hands.shut]
+            jobs = [Job(run, attempt=_attempt(store.brief(run.trial.id))) for run in runs]
             known = hours.candidates_took(plan, store.brief)
             if not (jobs := self._affordable(hours.by_round(jobs), hours.each(jobs), known, hands)):
                 break
             asked = [(job.run.trial.id, job.attempt) for job in jobs]
             if asked == before:  # nothing was recorded: asking again would never end
-                raise UserError(f"{plan.study.name}: candidates end without a record; see bench doctor")
+                why = edited(self.planning) or "see bench doctor"
+                raise UserError(f"{plan.study.name}: candidates end without a record: {why}")
             before = asked
             self.show(plan)
             hands.after_each = functools.partial(self.show, plan, every_s=SHOWN_EVERY_S)
@@ -228,6 +237,7 @@ class _Conduct:
             self._spent(jobs)
             plan = self.plan_anew()
         hands.after_each = lambda: None
+        self.failures += hands.shut.values()  # without these no search ends
         if plan.searches:
             self.show(plan)
         return plan
@@ -338,15 +348,6 @@ def _check_cache(cache: Path) -> None:
             f"cannot write to the cache folder {cache}: {error.strerror}\n"
             "    make it writable, or name another: cache in bench.toml, or BENCH_CACHE"
         ) from None
-
-
-def _gone(count: int, store: Store) -> str:
-    """What is said of trials that ended and are not there."""
-    what = "1 trial has no record" if count == 1 else f"{count} trials have no record"
-    return (
-        f"{what} after all: moved or deleted from {store.root} during the run, or files that they are made "
-        "of changed; the same command trains what is missing"
-    )
 
 
 def _say_late(declared: Declared, study: Study, store: Store, terminal: Terminal) -> None:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from bench.claims import WRITING, Presence, told
-from bench.errors import UserError
+from bench.errors import StopAsked, UserError
 from bench.execute import Event, Executor, Job, Listener, Place, Terms
 from bench.execute.driver import unused_gpu
 from bench.execute.order import lonely
-from bench.execute.records import by_machine, drop_checkpoint, elsewhere, superseded, told_by_others
+from bench.execute.records import SHUT, by_machine, drop_checkpoint, elsewhere, superseded, told_by_others
 from bench.machine import Machine
 from bench.progress.board import Cell, board
 from bench.progress.terminal import Terminal, Trials
@@ -64,6 +64,8 @@ class Crew:
         """Trial → job of the batch that another run has claimed."""
         self.by_others: set[str] = set()
         """Trials that were to run here and ended in another run, of late."""
+        self.shut: dict[str, str] = {}
+        """Trial that left no record, for its folder takes none → what is said of it."""
         self.ran = self.ran_elsewhere = 0
         """Trials that ended here, and in all those."""
         self._told_at = -math.inf
@@ -78,13 +80,13 @@ class Crew:
 
         standing   how the other trials of the study stand, for the person to see
 
-        Raises KeyboardInterrupt when it was asked to stop, after running trials have ended or written their
+        Raises StopAsked when it was asked to stop, after running trials have ended or written their
         checkpoints; UserError after ``max_failures`` failed trials.
         """
         if not jobs:
             return []
         if self._stopping:
-            raise KeyboardInterrupt("no further trial was begun")
+            raise StopAsked("no further trial was begun")
         self._say_lonely(jobs)
         failures: list[str] = []
         shown = board(title, jobs, 1, standing)
@@ -152,10 +154,11 @@ class Crew:
         """Wait for the trials of other runs; return those that are to run here after all, once one is."""
         screen.board.waits = self._waited_for()
         try:
-            with screen.waits(screen.board.waits):
+            with screen.waits():
                 while self._elsewhere and not self._stopping:
                     if found := self._look_elsewhere(screen, failures):
                         return found
+                    screen.board.waits = self._waited_for() if self._elsewhere else ""
                     self._show(screen)
                     time.sleep(self.presence.poll_s)
         finally:
@@ -222,6 +225,8 @@ class Crew:
                 screen.ended(event)
                 self.ran += 1
                 self._judge(event, failures)
+                if event.cause == SHUT:
+                    self.shut[event.trial] = _line(event)
                 self.after_each()
             if retry is None:
                 self._claims.release(event.trial)
@@ -274,7 +279,7 @@ class Crew:
                 f"stopped after {self._failed} failed trials (--max-failures {most}); {standing}\n{lines}\n"
                 "    mend the cause; the same command continues, with --retry error,oom also failed trials"
             )
-        raise KeyboardInterrupt(standing)
+        raise StopAsked(standing)
 
 
 def _line(event: Event) -> str:
@@ -324,7 +329,7 @@ def _heeding_signals(hands: Crew) -> Iterator[None]:
     def heed(number: int, frame: FrameType | None) -> None:
         asked.append(number)
         if len(asked) > 1:
-            raise KeyboardInterrupt("trials that ran were cut off, and go on from their last checkpoint")
+            raise StopAsked("trials that ran were cut off, and go on from their last checkpoint")
         hands.terminal.alert(STOPPING)
         hands.stop()
 

@@ -38,8 +38,9 @@ def keep(study: Study, plan: PlanFile, store: Store) -> Declared:
     last run: nobody knows better.
     """
     declared, frozen = standing(study, plan, store)
-    if plan.looks and not declared.looks:  # of a file from before they stood there
-        declared, frozen = declared.model_copy(update={"looks": plan.looks}), False
+    kept = {"looks": declared.looks or plan.looks, "nights": plan.nights or declared.nights}
+    if kept != {name: getattr(declared, name) for name in kept}:  # a night that came since, or an older file
+        declared, frozen = declared.model_copy(update=kept), False
     if not frozen:
         write_declared(declared, store)
     return declared
@@ -54,10 +55,10 @@ def standing(study: Study, plan: PlanFile, store: Store) -> tuple[Declared, bool
         return there, True
     if there is None and before is not None and not before.smoke:
         last = _last_run(study, before, store)
-        then = declare(last, sliced, looks=before.looks, later=True)
+        then = declare(last, sliced, plan=before, later=True)
         if seen := _scores_of(then.comparisons, last, (before,), store):
             return then.model_copy(update={"scored": tuple(seen)}), False
-    now = declare(study, sliced, looks=plan.looks)
+    now = declare(study, sliced, plan=plan)
     now = now.model_copy(update={"scored": tuple(_scores_of(now.comparisons, study, (plan,), store))})
     return (there, False) if there is not None and there.same(now) else (now, False)
 

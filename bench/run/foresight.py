@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.corruptions.families import fitting, refuse_too_many
 from bench.data.locator import DiskLocator
-from bench.errors import UserError, did_you_mean, line_of
+from bench.errors import UserError, did_you_mean, is_stop, line_of
 from bench.judge.findings import LOCAL
 from bench.metrics import score_of
 from bench.plan import TEST, VAL_SHIFT, Run, ScoredSet, Trial
@@ -87,9 +87,9 @@ def undefined(asked: Collection[str], scored: str, labels: Labels, classes: Sequ
         except UserError as error:
             yield f"{name}.{score}: {error}"
             continue
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # a metric of somebody else's may raise anything
+            if is_stop(error):
+                raise
             yield f"{name}.{score}: the metric raises {line_of(error)}"
             continue
         if undefined:

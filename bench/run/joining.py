@@ -28,7 +28,8 @@ def having(name: str, presence: Presence, terminal: Terminal, what: str) -> Iter
 
     def waited() -> str:
         holder = presence.claims.holder(name).removesuffix(WRITING)
-        return f"{what}: waiting for {told(holder) if holder else 'another run'}"
+        awaited = {FOLDER: "the study's folder", REPORT: "the report"}.get(name, "search.db")
+        return f"{what}: waiting for {awaited}, which {told(holder) if holder else 'another run'} writes"
 
     with ExitStack() as held:
         with terminal.waiting(waited):
@@ -51,16 +52,17 @@ def refuse_foreign_folder(plan: PlanFile, path: Path, store: Store) -> None:
 
 
 def join(planning: Planning, presence: Presence) -> None:
-    """Tell which text of the study is run, and with which looks; to be called before anything is declared.
+    """Tell which text of the study is run, of what, with which looks; before anything is declared.
 
     Raises UserError while another run is at work on another text of it, or declared other looks.
     """
-    name, text = planning.study.name, f"{planning.looks} {planning.study.text}"
+    name, text = planning.study.name, f"{planning.looks} {planning.study.text} {planning.contents()}"
     asked = hashlib.sha256(text.encode()).hexdigest()
     for other in presence.others():
         if other["study"] == name and other["asked"] != asked:
             raise UserError(
-                f"{told(other['owner'])} runs {name} from another text of its file, or with another --until\n"
+                f"{told(other['owner'])} runs {name} from another text of its file, or of one that it names, "
+                "or with another --until\n"
                 "    give both the same, or wait until it ends (bench status shows how far it is)"
             )
     file = planning.store.study_dir(name) / "plan.json"

@@ -15,7 +15,7 @@ from bench.elsewhere.answers import Answers
 from bench.elsewhere.asked import Found, beside, read_asked, study_of
 from bench.elsewhere.check import Check
 from bench.elsewhere.files import SUFFIXES, Sheet, read
-from bench.elsewhere.records import Recorder
+from bench.elsewhere.records import SOURCE, Recorder
 from bench.errors import UserError, printable
 from bench.judge.used import as_used
 from bench.machine import Machine
@@ -149,11 +149,20 @@ def _record(
 
 def _refuse_trained(before: PlanFile | None, study: Study, store: Store) -> None:
     """Raise UserError when the folder holds a study that was trained here."""
-    if before is not None and not as_used(before, store).elsewhere:
+    if before is not None and not _is_judged(before, store):
         raise UserError(
             f"{store.study_dir(study.name)} holds a study of that name that was trained here\n"
             f"    judge the predictions under another: --name {study.name}-judged"
         )
+
+
+def _is_judged(before: PlanFile, store: Store) -> bool:
+    """Whether none of its trials was trained here."""
+    try:
+        return as_used(before, store).elsewhere
+    except UserError:  # its copy is lost or damaged, and written again by this very command
+        records = (store.read(id) for id in before.ids)
+        return all(record.source == SOURCE for record in records if record)
 
 
 def _changes(before: PlanFile, now: PlanFile) -> Iterator[str]:

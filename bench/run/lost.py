@@ -1,4 +1,7 @@
-"""Trials of which a file was lost: computed from weights where that gives its bytes, or trained again."""
+"""Trials of which a file was lost: computed from weights where that gives its bytes, or trained again.
+
+And what is said in the end of files that were lost or edited while a run was at work.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from bench.machine import Machine
 from bench.plan import Plan, Run
 from bench.progress.terminal import Terminal
 from bench.run.crew import device_of
-from bench.store import PREDICTIONS, VALIDATION, Store
+from bench.run.planning import Planning
+from bench.store import PREDICTIONS, RECORD, VALIDATION, Store
 
 
 def mend_lost(plan: Plan, store: Store, machine: Machine, terminal: Terminal, presence: Presence) -> bool:
@@ -24,6 +28,8 @@ def mend_lost(plan: Plan, store: Store, machine: Machine, terminal: Terminal, pr
     sweep(*map(store.trial_dir, ahead))
     for id in sorted(filter(store.cleared, ahead)):
         terminal.note(f"{store.trial_dir(id)} was no folder, and is removed; the trial is trained again")
+    for damage in store.damaged(id for id in sorted(ahead) if store.brief(id) is None):
+        terminal.note(f"{store.trial_dir(damage.id) / RECORD} {damage.reason}; the trial is trained again")
     suspects = [id for id in sorted(plan.file.ids) if _lost(id, store)]
     mine = [id for id in suspects if presence.take(id)]
     try:
@@ -48,14 +54,26 @@ def _mend(found: dict[str, str], plan: Plan, store: Store, machine: Machine, ter
     if restored:
         told = f"{PREDICTIONS} of {len(restored)} trials was gone or damaged; computed again from weights"
         terminal.note(f"{told}: {shorten(restored)}")
+    forgotten: list[str] = []
     for part, ids in sorted(lost.items()):
-        left = [id for id in ids if id not in restored]
-        for id in left:
-            store.forget(id)
+        left = [id for id in ids if id not in restored and _forgotten(id, store, terminal)]
+        forgotten += left
         if left:
             told = f"{part} of {len(left)} trials is gone or damaged; they are trained again"
             terminal.note(f"{told}: {shorten(left)}")
-    return any(set(ids) - set(restored) for ids in lost.values())
+    return bool(forgotten)
+
+
+def _forgotten(id: str, store: Store, terminal: Terminal) -> bool:
+    """Take a damaged record away; False where its folder alone lets nothing go, which is said."""
+    try:
+        store.forget(id)
+    except OSError as error:
+        if not store.shuts_out(id, error):
+            raise
+        terminal.note(f"{error.filename} is damaged and cannot be removed: {error.strerror}")
+        return False
+    return True
 
 
 def _restore(plan: Plan, ids: list[str], store: Store, machine: Machine, terminal: Terminal) -> list[str]:
@@ -90,3 +108,21 @@ def _is_restored(run: Run, store: Store, machine: Machine, device: str) -> bool:
     except Exception:  # images that are gone, weights of other code: the checks of the run say what is wrong
         return False
     return store.restore(record, {VALIDATION: said.pop(VALIDATION), **said})
+
+
+def edited(planning: Planning) -> str:
+    """What is said of files that a study names and that were edited since its run began; "" of none."""
+    names = ", ".join(planning.changed())
+    told = "its trials are of what was there then, and the next run goes by what is there now"
+    return f"{names} changed since this run began; {told}" if names else ""
+
+
+def gone(count: int, planning: Planning) -> str:
+    """What is said of trials that ended and are not there."""
+    what = "1 trial has no record" if count == 1 else f"{count} trials have no record"
+    names = ", ".join(planning.changed())
+    why = f", or not trained since {names} changed" if names else ""
+    return (
+        f"{what} after all: moved or deleted from {planning.store.root} during the run{why}; "
+        "the same command trains what is missing"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from bench import metrics
 from bench.data.locator import DiskLocator
 from bench.errors import Mistake, UserError, mistakes_error, shorten
-from bench.files import Counting, uncounted
+from bench.files import Counting, content_of, uncounted
 from bench.judge import accounts
 from bench.machine import Machine
 from bench.plan import Plan, Run, ScoredSet, make_plan, replicates_of
@@ -19,15 +20,17 @@ from bench.progress.board import Cell
 from bench.progress.terminal import Terminal
 from bench.registry import UNREAD
 from bench.registry import metrics as scores
-from bench.run import foresight
+from bench.run import foresight, slicing
 from bench.store import Brief, Store
 from bench.study.file import REPLICATE_SEEDS
 from bench.study.metric import apart
 from bench.study.read import Study, load
 from bench.study.smoke import smoke
+from bench.study.toml import text_of
 from bench.tune import search
 
 if TYPE_CHECKING:
+    from bench.judge.declared import Declared
     from bench.judge.looks import Race
 
 TrialState = Literal["done", "diverged", "failed", "missing", "unscored", "unknown"]
@@ -77,7 +80,7 @@ class Planning:
         refuse_unjudged(study, path)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
-        self._locator = DiskLocator(machine, path.resolve().parent, counting)
+        self._path, self._locator = path, DiskLocator(machine, path.resolve().parent, counting)
         self._retry = retry
         self._failed: dict[str, int] = {}
         self.accounts: tuple[Account, ...] = ()
@@ -85,17 +88,23 @@ class Planning:
         self.nights: tuple[Night, ...] = ()
         """Runs that ``--hours`` ended, where this is one of them."""
         self.looks = () if smoked else self._declare_looks(until_decided)
+        self.heeds_lost = False
+        """Candidates that lost a file count as missing; a run mends first what can be."""
         self.progress: Race | None = None
         """How far the looks have come, by the last plan; None without looks."""
 
     def plan(self) -> Plan:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
         plan = search.plan(self.study, self._locator, self._read, self.store.history)
-        before = self._before(plan)
+        last = self._last_plan()
+        before = (
+            last if last and last.data_fingerprint == plan.data_fingerprint else None
+        )  # of the same images
+        promised = None if last or self.nights else self._declared()  # plan.json may be lost
         plan = replace(
             plan,
             accounts=self.accounts or (before.accounts if before else ()),
-            nights=self.nights or (before.nights if before else ()),
+            nights=self.nights or (promised.nights if promised else before.nights if before else ()),
             shares=self._locator.shares(self.study.data, replicates_of(self.study)[0]),
             looks=self.looks,
         )
@@ -119,6 +128,21 @@ class Planning:
         if classes is not None:
             foresight.refuse(self.study.name, list(foresight.unknown_classes(self.study, classes)))
 
+    def changed(self) -> list[str]:
+        """Names of the study's file and of those that it names, where they were edited in mid-run."""
+        own = [(one.name, Path(one.file), one.content) for one in self.study.code if not one.package]
+        found = [self._path.name] if _text_of(self._path) != self.study.text else []
+        found += [name for name, file, content in own if _content_of(file) != content]
+        return [*found, *(file.name for file in self._locator.changed())]
+
+    def contents(self) -> str:
+        """What the files that the study names held, hashed."""
+        return " ".join(sorted([*(one.origin for one in self.study.code), *self._locator.contents()]))
+
+    def unjudged(self, plan: Plan) -> list[str]:
+        """Claims on slices of too few images, in words. Raises UserError for columns that make no slices."""
+        return slicing.refuse_unknown(self.study, [*plan.everything, *plan.pending], self._locator.outline)
+
     def account(self, machine: Machine, terminal: Terminal) -> Plan:
         """Tell what became of the images of the baseline's first replicate, and plan with that."""
         first = self._first()
@@ -139,11 +163,6 @@ class Planning:
         once = self.study.model_copy(update={"seeds": self.study.seeds[:1]})
         return next(run for run in make_plan(once, self._locator).runs if run.arm == self.study.baseline)
 
-    def _before(self, plan: Plan) -> PlanFile | None:
-        """The plan of the last run, of the same images."""
-        before = self._last_plan()
-        return before if before and before.data_fingerprint == plan.data_fingerprint else None
-
     def _last_plan(self) -> PlanFile | None:
         """What the study's folder says of its last plan, of this run or another's."""
         file = self.store.study_dir(self.study.name) / "plan.json"
@@ -152,7 +171,8 @@ class Planning:
     def _declare_looks(self, now: bool) -> tuple[int, ...]:
         """The looks that were declared before the first score, or are now; the study gets their seeds."""
         study, before = self.study, self._last_plan()
-        if looks := before.looks if before else self._promised_looks():
+        said = before or self._declared()  # plan.json may be lost: without looks intervals would be too short
+        if looks := said.looks if said else ():
             seeds = look_seeds(study, looks, before)
             self.study = study.model_copy(update={"seeds": seeds, "further_seeds": ()})
             return looks
@@ -175,12 +195,11 @@ class Planning:
         self._refuse_scored(before)
         return study.looks
 
-    def _promised_looks(self) -> tuple[int, ...]:
-        """The looks in ``declared.json``, where plan.json is lost: else intervals would be too short."""
+    def _declared(self) -> Declared | None:
+        """What ``declared.json`` says."""
         from bench.judge.declared import read_declared  # imports numpy
 
-        declared = read_declared(self.store.study_dir(self.study.name))
-        return declared.looks if declared else ()
+        return read_declared(self.store.study_dir(self.study.name))
 
     def _refuse_scored(self, before: PlanFile | None) -> None:
         """Raise UserError when a declared comparison was scored before its looks were declared."""
@@ -238,10 +257,22 @@ class Planning:
 
     def _read(self, id: str) -> Brief | None:
         """A record, but for a failed one that is to be tried again and was not yet."""
-        record = self.store.brief(id)
+        record = self.store.sound(id, whole=False) if self.heeds_lost else self.store.brief(id)
         if record is None or record.status != "failed" or record.cause not in self._retry:
             return record
         return None if self._failed.setdefault(id, record.attempts) == record.attempts else record
+
+
+def _text_of(path: Path) -> str:
+    with contextlib.suppress(UserError):
+        return text_of(path)
+    return ""
+
+
+def _content_of(path: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return content_of(path)
+    return b""
 
 
 def refuse_unjudged(study: Study, path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bench import metrics
 from bench.claims import Presence
-from bench.errors import line_of
+from bench.errors import is_stop, line_of
 from bench.progress.terminal import Terminal
 from bench.run.planning import lacks
 from bench.store import UNREADABLE, VALIDATION, Predictions, Record, Store
@@ -64,9 +64,9 @@ def _add(id: str, store: Store, found: Rescored) -> None:
         held = {key: replace(one, per_item=metrics.kept_per_item(one)) for key, one in said.items()}
         changed = any(held[key].per_item for key in record.scores)
         store.rewrite(_scored(record, said), held if changed else None)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # a metric of somebody else's may raise anything
+        if is_stop(error):
+            raise
         found.failures.append(f"{', '.join(lacks(record))} of trial {record.id}: {line_of(error)}")
     else:
         found.written += 1

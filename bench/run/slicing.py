@@ -5,7 +5,7 @@ They take no part in training or in any id: a study may name them when all its t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from bench import slices
 from bench.errors import UserError, did_you_mean, shorten
 from bench.files import write_whole
 from bench.judge.findings import LOCAL
-from bench.plan import TEST, Run, Source
+from bench.plan import TEST, Run, Source, Trial
 from bench.recipe import Data, External
 from bench.run.foresight import refuse
 from bench.slices import MOST_VALUES, NO_VALUE, Sliced
@@ -25,23 +25,28 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from bench.data.images import Index
     from bench.data.reader import Reader
+    from bench.data.survey import Outline
 
+Outlined = Callable[["Trial"], "Outline | None"]
 FEWEST_VALUES = 2
 
 
-def refuse_unknown(study: Study, runs: Sequence[Run]) -> list[str]:
+def refuse_unknown(study: Study, runs: Sequence[Run], outlined: Outlined) -> list[str]:
     """Raise UserError for columns that are not there, or that make no slices.
+
+    outlined   a trial's images and their sides, as far as labels tell
 
     Returns what is wrong with claims that would never be judged, in words. No image is decoded. Nothing is
     remembered of it: a column is no part of what its images are known by.
     """
     few: list[str] = []
-    refuse(study.name, list(_problems(study, runs, few)))
+    refuse(study.name, list(_problems(study, runs, outlined, few)))
     return few
 
 
-def _problems(study: Study, runs: Sequence[Run], few: list[str]) -> Iterator[str]:
+def _problems(study: Study, runs: Sequence[Run], outlined: Outlined, few: list[str]) -> Iterator[str]:
     from bench.data.reader import open_source
 
     for name, data, source in _opened(study, runs):
@@ -55,8 +60,11 @@ def _problems(study: Study, runs: Sequence[Run], few: list[str]) -> Iterator[str
                 yield str(error)
                 continue
             count = len(values)
-            sizes = {value: int((codes == k).sum()) for k, value in enumerate(values)}
-            yield from _unknown_values(study, name, column, sizes, few)
+            if claimed := _claimed(study, name, column):
+                tested = _tested(runs[0].trial, outlined) if name == LOCAL else None
+                here = codes if tested is None else codes[tested]
+                sizes = {value: int((here == k).sum()) for k, value in enumerate(values)}
+                yield from _unknown_values(claimed, sizes, few, " of the test set" * (tested is not None))
             if not FEWEST_VALUES <= count <= MOST_VALUES:
                 many = "one value" if count == 1 else f"{count} values"
                 yield (
@@ -65,26 +73,40 @@ def _problems(study: Study, runs: Sequence[Run], few: list[str]) -> Iterator[str
                 )
 
 
-def _unknown_values(
-    study: Study, name: str, column: str, sizes: Mapping[str, int], few: list[str]
-) -> Iterator[str]:
-    """Claims on a value that no image of a set has in a column; on one that too few have, added to ``few``.
-
-    sizes   value → images of the set that have it; of the local one not all of these are tested on
-    """
-    from bench.stats import FEWEST_DISAGREEMENTS  # imports scipy
-
+def _claimed(study: Study, name: str, column: str) -> dict[str, str]:
+    """Metric of a claim on a column of a set → the value that its images have there."""
+    found = {}
     for metric in study.sliced_metrics:
         whole, slice = apart(metric)
         of = whole.partition(".")[0]
-        here = study.sliced_as(TEST if of == LOCAL else of) == name
-        if not slice or slice[0] != column or not here:
-            continue
-        if slice[1] not in sizes:
-            yield f"a claim is on {metric}: no image has that; {did_you_mean(slice[1], sizes)}"
-        elif (images := sizes[slice[1]]) < FEWEST_DISAGREEMENTS:
+        if slice and slice[0] == column and study.sliced_as(TEST if of == LOCAL else of) == name:
+            found[metric] = slice[1]
+    return found
+
+
+def _tested(trial: Trial, outlined: Outlined) -> Index | None:
+    """Positions (M,) of the images that the study is tested on; None: of all, or that is not known."""
+    outline = None if trial.replicate.folds else outlined(trial)  # seeds have one test set, folds all images
+    return None if outline is None else outline.tested
+
+
+def _unknown_values(
+    claimed: Mapping[str, str], sizes: Mapping[str, int], few: list[str], where: str
+) -> Iterator[str]:
+    """Claims on a value that no image of a set has in a column; on one that too few have, added to ``few``.
+
+    claimed   metric → the value
+    sizes     value → images to be tested on that have it
+    where     these are, in words
+    """
+    from bench.stats import FEWEST_DISAGREEMENTS  # imports scipy
+
+    for metric, value in claimed.items():
+        if value not in sizes:
+            yield f"a claim is on {metric}: no image has that; {did_you_mean(value, sizes)}"
+        elif (images := sizes[value]) < FEWEST_DISAGREEMENTS:
             needed = f"{FEWEST_DISAGREEMENTS} are needed for a verdict"
-            have = f"{images} images have" if images != 1 else "1 image has"
+            have = f"1 image{where} has" if images == 1 else f"{images} images{where} have"
             few.append(f"a claim on {metric} is not judged: {have} that, {needed}")
 
 

@@ -14,12 +14,18 @@ from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Places = tuple[NDArray[Any], NDArray[np.intp]]
+"""The different ids, (M,), and which of them each image (N,) has."""
 LeftOut = tuple[float, Doubles]
 """A score, and the scores (M,) without each item."""
 
 
 def pseudo_values(
-    metric: str, probabilities: NDArray[Any], labels: Ints, ids: NDArray[Any]
+    metric: str,
+    probabilities: NDArray[Any],
+    labels: Ints,
+    ids: NDArray[Any],
+    places: Places | None = None,
 ) -> tuple[float, Doubles | None]:
     """A score and one pseudo-value per item: φ[i] = M·θ − (M−1)·θ[−i], shifted to the mean θ.
 
@@ -27,12 +33,13 @@ def pseudo_values(
     probabilities  (N, K)
     labels         (N,) class of each image
     ids            (N,) which item an image belongs to: its base image's id, which copies share, or its group
+    places         ``np.unique`` of the ids and its inverse, where somebody has them
     returns        the score, and (M,) in ascending order of id; None where a class present has fewer than 2
                    items, since leaving one out would leave no class
 
     Source: Tukey 1958; Efron & Tibshirani 1993, chapter 11.
     """
-    unique, inverse = np.unique(ids, return_inverse=True)
+    unique, inverse = np.unique(ids, return_inverse=True) if places is None else places
     M = len(unique)
     theta, without = JACKKNIFE[metric](np.asarray(probabilities, dtype=float), labels, inverse, M)
     if metric == "accuracy":

@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from bench.errors import UserError, line_of, shorten, words_of
+from bench.errors import UserError, is_stop, line_of, shorten, words_of
 from bench.files import content_of
 from bench.registry import REGISTRIES, UNREAD, Component, arriving
 
@@ -57,9 +57,9 @@ class Code:
         """What it registers. Runs once in a process; raises UserError with file, line and exception."""
         try:
             found = _imported(self.file) if self.package else _executed(self.name, self.file, self.content)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # it may raise anything
+            if is_stop(error):
+                raise
             raise UserError(f"{self._place(error)}: {line_of(error)}") from error
         found = tuple(c for c in found if not self.package or c.name == self.name)
         if not found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,18 @@ def text_of(path: Path) -> str:
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def kept(file: Path) -> tuple[str, Tree]:
+    """Text and table of the copy of a study that lies with its results. Raises UserError: how to mend it."""
+    if not os.path.lexists(file):
+        raise UserError(f"{file} is missing; bench run writes it")
+    try:
+        text = text_of(file)
+        return text, table_of(text, str(file))
+    except UserError as error:
+        why = re.split("[;\n]", str(error).removeprefix(str(file)).lstrip(": "))[0].removeprefix("is ")
+        raise UserError(f"{file} is damaged ({why}); delete it, bench run writes it again") from None
 
 
 def table_of(text: str, file: str) -> Tree:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import shorten
-from bench.files import write_whole
+from bench.files import opened, write_whole
 
 FORMAT = 1
 """Of the file; raised when what it holds changes."""
@@ -55,7 +56,7 @@ class Checkpoint:
 
     def read(self, device: str) -> Snapshot | None:
         """What was kept, its tensors on ``device``; None where there is nothing to continue from."""
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return None
         try:
             state = _load(self.path, device)
@@ -112,11 +113,13 @@ def restore_generators(states: Mapping[str, Tensor], device: str) -> None:
 
 
 def _load(path: Path, device: str) -> Snapshot:
-    # torch does not check the checksums it writes
-    with zipfile.ZipFile(path) as file:
-        if (broken := file.testzip()) is not None:
-            raise ValueError(f"checksum of {broken}")
-    state = torch.load(path, map_location=device, weights_only=True)
+    with opened(path) as content:
+        # torch does not check the checksums it writes
+        with zipfile.ZipFile(content) as file:
+            if (broken := file.testzip()) is not None:
+                raise ValueError(f"checksum of {broken}")
+        content.seek(0)
+        state = torch.load(content, map_location=device, weights_only=True)
     if not isinstance(state, dict):
         raise ValueError(f"holds a {type(state).__name__}, not a table")
     return state

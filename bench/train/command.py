@@ -39,6 +39,10 @@ TOLD = 3000
 """Characters of its output that an error shows."""
 
 
+class FolderLostError(OSError):
+    """What a program was handed, or left, went with the folder that it lay in."""
+
+
 @dataclass(frozen=True)
 class Handed:
     """What a program is handed, and where it works."""
@@ -56,12 +60,19 @@ class Handed:
 
         stop   asked now and then whether to end it
 
-        Raises UserError where it fails, or predicts something else; Interrupted where it was stopped.
+        Raises UserError where it fails, or predicts something else; Interrupted where it was stopped;
+        FolderLostError where something else has its folder's place by then.
         """
         order = self._write()
-        yield from self._run(stop)
-        found = self._read(order)
-        shutil.rmtree(self.folder)
+        before = _which(self.folder)
+        try:
+            yield from self._run(stop)
+            found = self._read(order)
+        except (UserError, OSError) as error:
+            if _which(self.folder) == before:
+                raise
+            raise FolderLostError(f"{self.folder} was taken away while its program ran: {error}") from error
+        shutil.rmtree(self.folder, ignore_errors=True)
         return found
 
     def _write(self) -> dict[str, NDArray[np.int64]]:
@@ -149,6 +160,15 @@ class Handed:
             whole[order[places]] = said[rows]
             found[name] = whole
         return found
+
+
+def _which(folder: Path) -> tuple[int, int] | None:
+    """Which folder it is, whatever it holds; None where there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _save(file: Path, samples: Samples, order: NDArray[np.int64], *, labels: bool) -> None:

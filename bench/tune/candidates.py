@@ -78,7 +78,7 @@ def standings(search: PlannedSearch, read: Callable[[str], Brief | None], metric
     for candidate in search.candidates:
         records = {trial.id: telling(read(trial.id), metric) for trial in candidate.trials}
         each = standing(candidate, records, metric)
-        if candidate.number in search.pruned:
+        if candidate.number in search.pruned and any(records.values()):  # else what told so is lost
             seconds = sum(sum(r.seconds.values()) for r in records.values() if r)
             each = Standing(
                 candidate, "pruned", by_seed=each.by_seed, seconds=seconds, why="behind the others"

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -259,6 +260,21 @@ def test_predictions_that_are_gone_or_torn_are_named(copy: Store, plan: Plan, pa
     with pytest.raises(
         UserError, match=rf"{pair.arm.run.trial.id} holds no predictions.npz of the local test"
     ):
+        gather(plan, Asked(), copy)
+
+
+def test_predictions_of_too_few_classes_are_refused(copy: Store, plan: Plan, pair: Pair) -> None:
+    """They are as they were written, by another program: no checksum tells."""
+    record = copy.read(pair.arm.run.trial.id)
+    assert record is not None
+    said = copy.predictions(record.id)
+    last = said["val"].probabilities.shape[1] - 2
+    fewer = {
+        key: replace(one, probabilities=one.probabilities[:, :-1], labels=one.labels.clip(max=last))
+        for key, one in said.items()
+    }
+    copy.rewrite(record, fewer)
+    with pytest.raises(UserError, match=rf"{record.id} holds no predictions.npz of the local test"):
         gather(plan, Asked(), copy)
 
 

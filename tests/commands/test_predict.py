@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.commands.predict import predict, scored
+from bench.data import content
 from bench.errors import UserError
 from bench.plan import Run
 from bench.progress.terminal import Terminal
@@ -191,6 +193,30 @@ def test_a_file_that_cannot_be_read_has_a_row_that_says_why(
     assert "No such file" in said[2]["problem"]
     assert said[0]["p_dark"] == ""
     assert "2 of 3 images cannot be read: b.png, nowhere.png" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_is_not_waited_for_and_a_device_not_read(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = next((home / "there").glob("*/*.png")).read_bytes()
+    inside = tmp_path / "in"
+    inside.mkdir()
+    os.mkfifo(inside / "a.png")
+    (inside / "b.png").symlink_to("/dev/zero")
+    (inside / "c.png").write_bytes(good)
+    with (inside / "d.png").open("wb") as sparse:
+        sparse.truncate(content.MAX_BYTES + 1)
+    (tmp_path / "list.csv").write_text("file\n" + "".join(f"in/{n}.png\n" for n in "abcd"))
+    why = "is a pipe, a socket or a device, not a file"
+    for source in (inside, tmp_path / "list.csv"):
+        said = labelled(home, "none", str(source))
+        assert [row["problem"].partition(": ")[2] for row in said][:3] == [why, why, ""]
+        assert "at most 1,073,741,824 are read" in said[3]["problem"]
+    os.mkfifo(tmp_path / "out.csv")
+    with pytest.raises(UserError, match="is a pipe"):
+        predict("none", str(inside), machine_in(home), QUIET, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").is_fifo()
 
 
 def test_a_trial_without_weights_still_has_its_scores_and_the_arm_goes_on_without_it(

@@ -29,7 +29,7 @@ def test_the_longest_of_some_images_come_first_and_square_ones_never() -> None:
     reader = Reader(("a", "b"), np.array([0, 1, 0, 1, 0]), 1, natives.__getitem__)
     assert [image.shape[:2] for image in parts.longest(reader, 2)] == [(10, 40), (30, 10)]
     assert len(parts.longest(reader, 9)) == 3
-    assert parts.longest(replace(reader, drawn=lambda: np.stack(natives[:1])), 2) == []
+    assert parts.longest(replace(reader, drawn=lambda index: natives[0]), 2) == []
 
 
 def test_a_frame_lies_at_the_central_square() -> None:

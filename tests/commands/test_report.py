@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tiny import machine_in, write_study
 
+from bench import briefs
+from bench import store as store_module
+from bench.briefs import Stamp
 from bench.commands.report import Wanted, reports
 from bench.errors import UserError
 from bench.machine import Machine
@@ -128,3 +133,29 @@ def test_a_file_that_a_trial_lost_is_named(machine: Machine, capsys: pytest.Capt
     assert _run(machine) == 0
     assert f"{file} is gone or damaged; bench run mends it" in capsys.readouterr().err
     assert "1 damaged" in (machine.results / "tiny" / "report.md").read_text("utf-8")
+
+
+def test_a_report_asks_the_disk_once_of_each_file(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    (machine.results / "tiny" / "plan.json").unlink()
+    run_study(machine.results.parent / "tiny.toml", machine, Options(), Terminal())
+    monkeypatch.setattr(briefs, "YOUNG_NS", 0)
+    calls: Counter[tuple[str, str]] = Counter()
+
+    def noted(real: Callable[[str], object], what: str) -> Callable[[str], object]:
+        def call(path: str) -> object:
+            if "/trials/" in str(path):
+                calls[what, Path(path).name] += 1
+            return real(path)
+
+        return call
+
+    monkeypatch.setattr(store_module, "content_of", noted(store_module.content_of, "read"))
+    monkeypatch.setattr(store_module, "_sum_of", noted(store_module._sum_of, "summed"))
+    monkeypatch.setattr(briefs.Stamp, "of", staticmethod(noted(Stamp.of, "asked")))
+    trials = len(Store(machine.results).ids())
+    _run(machine, "md,tex,html")
+    drawn = ("read", "history.jsonl"), ("read", "predictions.npz")
+    assert [calls.pop(one) for one in drawn] == [trials, 2 * trials], "rows, and the figures of 24 arms"
+    files = ("record.json", "history.jsonl", "predictions.npz")
+    summed = {("summed", name): trials for name in files[1:]}
+    assert calls == {("read", "record.json"): trials} | summed | {("asked", name): trials for name in files}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from tiny import FLIPS, HIDDEN, machine_in, write_study
 
 from bench import briefs, metrics
 from bench.claims import RUNNING, Presence, told
+from bench.commands.compare import side_by_side
 from bench.commands.plan import plan_text
 from bench.commands.report import Wanted, reports
 from bench.commands.status import status
@@ -175,8 +178,9 @@ def test_a_damaged_study_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFi
         for file, content in harm.items():
             (store.root / name / file).write_bytes(content)
     store.write_text(store.root / "tiny" / "study.toml", (tmp_path / "tiny.toml").read_text())
-    first, _, last = status([], machine, as_json=False).splitlines()
+    first, second, last = status([], machine, as_json=False).splitlines()
     assert first.startswith(f"broken  {store.root / 'broken' / 'plan.json'} is damaged (")
+    assert second.startswith(f"cut     2 missing · {store.root / 'cut' / 'study.toml'} is damaged (not UTF-8")
     assert last == "tiny    2 missing"
     told = json.loads(status([], machine, as_json=True))["studies"]
     assert (list(told["broken"]), told["tiny"]) == (["damaged"], {"missing": 2})
@@ -185,7 +189,8 @@ def test_a_damaged_study_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFi
     assert reports([], machine, Wanted(("md", "csv")), reference=False) == 2
     said = capsys.readouterr()
     assert "broken: " in said.err
-    assert "is not UTF-8 text" in said.err
+    copy = store.root / "cut" / "study.toml"
+    assert f"cut: {copy} is damaged (not UTF-8 text (invalid start byte at byte 12)); delete it," in said.err
     assert said.out.splitlines() == [str(store.root / "tiny" / "report.md"), str(store.root / "index.md")]
     assert "Left out, for their `plan.json` is damaged: broken." in (store.root / "index.md").read_text()
 
@@ -262,8 +267,10 @@ def test_a_damaged_plan_is_named_and_hides_no_other_study(
     assert "tiny  2 missing" in status([], machine, as_json=False)
 
 
-@pytest.mark.parametrize("kind", ["folder", "link to itself", "text"])
-def test_what_stands_in_place_of_a_plan_is_said(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["folder", "link to itself", "text", "pipe", "device", "socket"])
+def test_what_stands_in_place_of_a_plan_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     _, machine, _ = planned(tmp_path)
     file = machine.results / "bad" / "plan.json"
     file.parent.mkdir()
@@ -271,6 +278,13 @@ def test_what_stands_in_place_of_a_plan_is_said(tmp_path: Path, kind: str) -> No
         file.mkdir()
     elif kind == "text":
         file.write_text("no plan")
+    elif kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")  # whoever reads on never ends
+    elif kind == "socket":
+        monkeypatch.chdir(file.parent)  # a socket's path is short
+        socket.socket(socket.AF_UNIX).bind(file.name)
     else:
         file.symlink_to(file)
     told = status([], machine, as_json=False)
@@ -278,3 +292,49 @@ def test_what_stands_in_place_of_a_plan_is_said(tmp_path: Path, kind: str) -> No
     assert f"bad   {file} is damaged (" in told
     with pytest.raises(UserError, match="is damaged"):
         status([Path("bad")], machine, as_json=False)
+
+
+def broken(file: Path, kind: str) -> None:
+    """Something in place of the copy of a study."""
+    file.unlink()
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "link to nothing":
+        file.symlink_to(file.parent / "nothing")
+    else:
+        file.write_bytes({"binary": b"\xff\xfe", "cut": b'question = "Does'}[kind])
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to nothing", "binary", "cut"])
+def test_a_damaged_copy_of_a_study_is_named_with_a_way_out_and_hides_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """Of an ordinary study, and of one with several data sets, which has no plan."""
+    study, machine, _ = planned(tmp_path)
+    store = Store(machine.results)
+    for name in ("tiny", "bad", "several"):
+        store.write_text(store.root / name / "study.toml", study.read_text())
+    shutil.copy(store.root / "tiny" / "plan.json", store.root / "bad")
+    for name in ("bad", "several"):
+        broken(store.root / name / "study.toml", kind)
+    plan = store.root / "bad" / "plan.json"
+    plan.write_text(plan.read_text().replace('"study":"tiny"', '"study":"bad"'))
+    told = status([], machine, as_json=False)
+    assert reports([], machine, Wanted(), reference=False) == 2
+    said = capsys.readouterr().err
+    for name in ("bad", "several"):
+        damage = f"{store.root / name / 'study.toml'} is damaged ("
+        assert damage in told
+        assert f"{name}: {damage}" in said
+        with pytest.raises(UserError, match=r"is damaged \(.*delete it, bench run writes it again"):
+            reports([name], machine, Wanted(), reference=False)
+        with pytest.raises(UserError, match="is damaged"):
+            side_by_side("tiny", f"{name}.toml", machine, as_json=False)
+    assert "\ntiny     2 missing\n" in f"{told}\n"
+    assert json.loads(status([], machine, as_json=True))["studies"]["bad"]["missing"] == 2
+    assert (store.root / "tiny" / "report.md").is_file()
+    with pytest.raises(UserError, match="is damaged"):
+        status([Path("several")], machine, as_json=False)
+    assert "is damaged" in status([Path("bad")], machine, as_json=False)

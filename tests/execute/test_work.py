@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import math
 import os
-from collections.abc import Callable
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +15,10 @@ import torch
 from tiny import machine_in, write_study
 from torch import Tensor
 
+from bench.errors import StopAsked, raise_stop
 from bench.execute import Event, Job, Place
 from bench.execute.records import write_killed
-from bench.execute.work import work
+from bench.execute.work import Gang, work
 from bench.run.planning import prepare
 from bench.store import Store, equal_view
 from bench.train import checkpoint
@@ -108,7 +112,7 @@ def stop_after(evaluations: int, events: list[Event]) -> object:
     def listen(event: Event) -> None:
         events.append(event)
         if [e.kind for e in events].count("epoch") > evaluations:
-            raise KeyboardInterrupt
+            raise StopAsked
 
     return listen
 
@@ -120,7 +124,7 @@ def test_a_job_that_was_interrupted_or_killed_continues_and_leaves_no_checkpoint
     monkeypatch.setattr(checkpoint, "SHARE", math.inf)
     setting, plain = (Place(tmp_path / name, tmp_path / "cache") for name in ("results", "plain"))
     id, events = job.run.trial.id, list[Event]()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StopAsked):
         work(job, setting, stop_after(2, events))  # type: ignore[arg-type]
     kept = setting.results / "trials" / id / "checkpoint.pt"
     assert kept.exists()
@@ -208,10 +212,20 @@ def test_before_its_first_trial_on_a_gpu_a_worker_tells_cublas_to_repeat_its_sum
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
 
 
+@pytest.fixture
+def heeding() -> Iterator[None]:
+    """SIGINT is heeded, as by the command line."""
+    before = signal.signal(signal.SIGINT, raise_stop)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding")
 @pytest.mark.parametrize(
     ("raised", "cause", "told"),
     [
         (SystemExit(0), "error", "SystemExit: 0"),
+        (KeyboardInterrupt("mine"), "error", "KeyboardInterrupt: mine"),
         (GeneratorExit("left"), "error", "GeneratorExit: left"),
         (type("Own", (BaseException,), {})("mine"), "error", "Own: mine"),
         (MuteError(), "error", "MuteError, which cannot be told: its text raises ZeroDivisionError"),
@@ -224,7 +238,17 @@ def test_before_its_first_trial_on_a_gpu_a_worker_tells_cublas_to_repeat_its_sum
         ),
         (ValueError("x" * 100_000), "error", "… 96012 characters …"),
     ],
-    ids=["sys.exit", "GeneratorExit", "BaseException", "mute", "stale", "gone", "escapes", "long"],
+    ids=[
+        "sys.exit",
+        "no Ctrl-C",
+        "GeneratorExit",
+        "BaseException",
+        "mute",
+        "stale",
+        "gone",
+        "escapes",
+        "long",
+    ],
 )
 def test_whatever_a_component_raises_is_a_record_that_steers_no_terminal(
     tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch, raised: BaseException, cause: str, told: str
@@ -242,3 +266,23 @@ def test_whatever_a_component_raises_is_a_record_that_steers_no_terminal(
     for text, most in ((event.text, 450), (record.message, 4100), (record.traceback, 40_100)):
         assert len(text) < most
         assert all(line.isprintable() for line in text.split("\n"))
+
+
+@pytest.mark.usefixtures("heeding")
+@pytest.mark.parametrize("body", ["raise KeyboardInterrupt", "os.kill(os.getpid(), 2)"])
+def test_only_a_signal_stops_a_run(tmp_path: Path, body: str) -> None:
+    jobs = of_own(tmp_path, body)
+    gang = Gang(Place(tmp_path / "results", tmp_path / "cache"), lambda event: None, beside=True)
+    for job in jobs:
+        gang.begin(job)
+    ended: list[Event] = []
+    if "kill" in body:
+        with pytest.raises(StopAsked):
+            deque(itertools.chain.from_iterable(gang.turn() for _ in range(10)), 0)
+        gang.close()
+        return
+    while gang.jobs:
+        ended += gang.turn()
+    assert {(event.arm, event.cause, event.apart) for event in ended} >= {("odd", "error", True)}
+    odd = next(job for job in jobs if job.run.arm == "odd")
+    assert work(odd, Place(tmp_path / "results", tmp_path / "cache"), lambda event: None).cause == "error"

@@ -15,6 +15,7 @@ from tiny import FLIPS, machine_in, write_study
 
 import bench.augment  # noqa: F401
 from bench.augment.pipeline import build
+from bench.errors import StopAsked
 from bench.execute import Event, Job, Place
 from bench.execute.inline import Inline
 from bench.execute.local import Local
@@ -98,9 +99,9 @@ def test_an_interrupted_trial_goes_on_where_it_was(
     def listen(event: Event) -> None:
         seen.append(event)
         if [e.kind for e in seen].count("epoch") == 3:
-            raise KeyboardInterrupt
+            raise StopAsked
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StopAsked):
         work(job, place(tmp_path, "stopped"), listen)
     assert work(job, place(tmp_path, "stopped"), QUIET).kind == "done"
     assert work(job, place(tmp_path, "whole"), QUIET).kind == "done"

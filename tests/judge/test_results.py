@@ -5,7 +5,7 @@ from typing import Any
 
 from tuned import tuned
 
-from bench.judge.results import Row, lines, rows
+from bench.judge.results import Row, read, rows
 from bench.planned import PlanFile, PlannedArm, PlannedTrial
 
 METRICS = ["accuracy", "auc", "balanced_accuracy", "ece", "macro_f1", "worst_recall"]
@@ -107,9 +107,12 @@ def test_runs_with_shared_values_and_the_baseline_again_keep_their_arm(make_worl
     assert {(r.arm, r.seed, r.trial) for r in found if r.role == "again"} == {("none", 10000, "b" * 16)}
 
 
-def test_without_cost_the_seconds_are_left_out(world: Any):
-    head, *body = lines(world.study, world.plan, world.store, cost=False)
-    assert list(head) == [name for name in Row._fields if name != "seconds"]
-    assert {len(row) for row in body} == {10}
-    assert body[0][-2:] == ("done", world.id("none", 0))
-    assert list(next(lines(world.study, world.plan, world.store))) == list(Row._fields)
+def test_by_trial_there_is_the_same(world: Any):
+    metrics, trials = read(world.study, world.plan, world.store)
+    every = [
+        Row(*head, name, metric, of.get(metric), *tail)
+        for head, scores, tail in trials
+        for name, of in scores.items()
+        for metric in metrics
+    ]
+    assert every == listed(world)

@@ -111,7 +111,8 @@ def test_json_says_every_event_on_stdout(capsys: pytest.CaptureFixture[str]):
 
 
 def test_json_says_at_once_what_a_run_waits_for(capsys: pytest.CaptureFixture[str]):
-    with Terminal(as_json=True).trials(Board("s", 2)) as screen, screen.waits("waiting for 2 trials"):
+    board = Board("s", 2, waits="waiting for 2 trials")
+    with Terminal(as_json=True).trials(board) as screen, screen.waits():
         told = json.loads(capsys.readouterr().out)
     assert told == {"event": "waits", "study": "s", "text": "waiting for 2 trials"}
 
@@ -124,12 +125,12 @@ def test_a_signal_is_answered_at_once(capfd: pytest.CaptureFixture[str], monkeyp
     terminal = Terminal()
     with terminal.trials(Board("s", 1)) as screen:
         assert isinstance(screen, LiveTrials)
-        with screen.waits("waiting for others"):
-            assert screen.banner == "waiting for others"
-        assert screen.banner == ""
-        with screen.waits("waiting for others"):
+        screen.board.waits = "waiting for others"
+        with screen.waits():
+            assert str(screen.view().renderables[-1]) == "waiting for others"
             terminal.alert("stopping")
         assert screen.banner == "stopping", "drawn with the rest, a quarter of a second later"
+        assert str(screen.view().renderables[-1]) == "stopping"
 
 
 class Impatient:
@@ -179,7 +180,8 @@ def test_who_waits_for_other_runs_says_so_whatever_was_said(
 
     monkeypatch.setattr("bench.progress.terminal.threading.Timer", Late)
     terminal = Terminal()
-    with terminal.trials(Board("mine", 12, 2)) as screen, screen.waits("waiting for 1 trial of other runs"):
+    with terminal.trials(Board("mine", 12, 2, waits="waiting for 3 trials")) as screen, screen.waits():
+        screen.board.waits = "waiting for 1 trial of other runs"
         terminal.note("  mine: starting")
     assert "  waiting for 1 trial of other runs …" in capsys.readouterr().err.splitlines()
 

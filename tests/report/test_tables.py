@@ -9,6 +9,7 @@ from tuned import tuned
 
 from bench.judge.findings import OPEN, Effect, Mean
 from bench.judge.measure import parse
+from bench.judge.results import Results, Row, Scored
 from bench.judge.settings import Change
 from bench.judge.tables import TABLES, arms, tables
 from bench.judge.tables.ensembles import EnsembleRow
@@ -20,7 +21,7 @@ from bench.recipe import Corrupted
 from bench.report import build, differs, files, present, write_report
 from bench.report.cells import words
 from bench.report.latex import tabular
-from bench.report.spreadsheet import lines, spell
+from bench.report.spreadsheet import lines, results, spell
 from bench.report.text import grid
 
 FORMATS = ("md", "csv", "tex", "html")
@@ -241,3 +242,21 @@ def test_plus_minus_is_half_an_interval_in_every_table(make_world):
                     assert ("±" in said) <= (column.key in spreads and value.interval is not None), key
                     assert " ± " not in said or " sd " not in said
     assert w.study.primary == document.rules.primary
+
+
+@pytest.mark.parametrize("cost", [True, False])
+def test_rows_of_a_trial_are_spelled_as_any_other_row(cost: bool) -> None:
+    scores = {"local": {"auc": 0.1 + 0.2}, 'a "b", c': {"accuracy": 1.0}, "=x": {}}
+    heads = [("s", "a,b", 0, None, "final"), ("s", "=1+1", 3, 2, "tune")]
+    tails = [("done", 1 / 3, "aa"), ("not run", None, "bb")]
+    metrics = ["accuracy", "auc"]
+    every = [Scored(head, scores, tail) for head, tail in zip(heads, tails, strict=True)]
+    rows = [
+        Row(*head, name, metric, of.get(metric), *tail)
+        for head, _, tail in every
+        for name, of in scores.items()
+        for metric in metrics
+    ]
+    seconds = Row._fields.index("seconds")
+    kept = [[cell for i, cell in enumerate(row) if cost or i != seconds] for row in (Row._fields, *rows)]
+    assert results(Results(metrics, iter(every)), cost=cost) == spell(kept)

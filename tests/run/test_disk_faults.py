@@ -1,7 +1,8 @@
 """Whatever write of a tuned study fails: a message or a note, and the next run ends as if nothing had.
 
-CI tries one write in ten, ``DEEP=1`` every one, ``DEEP=1 FAULTS=2/9`` the second ninth of these. Trials are
-not trained anew: each gives what it gave first.
+It fails as on a full disk, on a broken one, on another's file or in a folder that is gone, these in turn. CI
+tries one write in ten, ``DEEP=1`` every one, ``DEEP=1 FAULTS=2/9`` the second ninth of these. Trials are not
+trained anew: each gives what it gave first.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import os
 import random
 import shutil
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from tiny import machine_in
 
 from bench.commands.report import Wanted, reports
 from bench.errors import UserError
+from bench.files import BROKEN, IN_THE_WAY, REFUSED
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Options, run_study
 from bench.store import Store, equal_view
@@ -54,10 +57,11 @@ DEEP = bool(os.environ.get("DEEP"))
 SHARE = 1 if DEEP else 10
 PART, PARTS = map(int, os.environ.get("FAULTS", "1/1").split("/"))
 CALLS = ("fsync", "replace", "rename", "mkdir")
+KINDS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.ENOENT)
 
 
 class Faults:
-    """Counts the calls that write, and lets one of them fail as on a full disk."""
+    """Counts the calls that write, and lets one of them fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count, self.fails = 0, -1
@@ -71,7 +75,10 @@ class Faults:
         self.count += 1
         if self.count == self.fails:
             where = None if name == "fsync" else str(given[0])
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where)
+            kind = KINDS[self.count % len(KINDS)]
+            if name in ("fsync", "mkdir") and kind == errno.ENOENT:
+                kind = errno.EROFS  # these find what they are asked for
+            raise OSError(kind, os.strerror(kind), where)
         return real(*given, **named)
 
 
@@ -97,15 +104,16 @@ def go(folder: Path) -> int:
     return run_study(folder / "tuned.toml", machine_in(folder), Options(), Terminal(quiet=True)).exit_code
 
 
-def said(folder: Path) -> bool:
-    """Whether a run ends, or with what the command line can tell: a message, a file that is not written."""
+def untold(folder: Path) -> str:
+    """What a run ended with that the command line cannot tell as a message or a file that is not written."""
     try:
         go(folder)
     except UserError:
-        return True
+        return ""
     except OSError as error:
-        return error.errno == errno.ENOSPC and bool(error.filename)
-    return True
+        told = error.errno in (*REFUSED, *BROKEN, *IN_THE_WAY) and error.filename
+        return "" if told else "".join(traceback.format_exception(error))
+    return ""
 
 
 def printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
@@ -137,7 +145,7 @@ def test_whatever_write_fails_the_next_run_ends_as_a_quiet_one(
         for old in ("results", "cache"):
             shutil.rmtree(torn / old, ignore_errors=True)
         faults.count, faults.fails = 0, number
-        assert said(torn), f"write {number}: nothing to tell"
+        assert untold(torn) == "", number
         assert faults.count >= number
         faults.fails = -1
         assert go(torn) == 0, number
@@ -163,3 +171,58 @@ def test_what_a_killed_run_had_begun_to_write_goes_with_the_next(
     assert go(tmp_path) == 0
     assert not any(part.exists() for part in begun)
     assert young.exists(), "another process may be at it"
+
+
+@pytest.mark.usefixtures("repeated")
+@pytest.mark.parametrize("role", ["final", "tune"])
+def test_a_folder_that_takes_no_file_leaves_other_trials_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    (tmp_path / "tuned.toml").write_text(STUDY)
+    assert go(tmp_path) == 0
+    store = Store(tmp_path / "results")
+    expected = {record.id: equal_view(record) for record in store.records()}
+    shut = next(record for record in store.records() if record.role == role)
+    shutil.rmtree(tmp_path / "results" / "trials")
+    store.trial_dir(shut.id).mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        refuse(patch, store.trial_dir(shut.id))
+        for _ in range(2):
+            ending = run_study(tmp_path / "tuned.toml", machine_in(tmp_path), Options(), Terminal(quiet=True))
+            (told,) = ending.failures
+            assert "cannot be written: Operation not permitted; the trial is left as it is" in told
+            assert ending.exit_code == 1
+    found = {record.id: equal_view(record) for record in store.records()}
+    if role == "final":
+        assert found == {id: view for id, view in expected.items() if id != shut.id}
+    else:
+        assert all(record.recipe["augment"] != shut.recipe["augment"] for record in store.records())
+        assert len(found) == len(expected) / 2
+    assert go(tmp_path) == 0
+    assert {record.id: equal_view(record) for record in store.records()} == expected
+
+
+@pytest.mark.usefixtures("repeated")
+def test_a_disk_that_takes_no_file_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tuned.toml").write_text(STUDY)
+    (tmp_path / "results" / "trials").mkdir(parents=True)
+    refuse(monkeypatch, tmp_path / "results" / "trials")
+    with pytest.raises(PermissionError):
+        go(tmp_path)
+
+
+def refuse(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """No file can be written below a folder, as in one of somebody else's."""
+
+    def guarded(real: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(path: Any, *given: Any, **named: Any) -> Any:
+            how = given[0] if given else named.get("mode", "r")
+            writes = how & os.O_ACCMODE if isinstance(how, int) else set(how) & set("wxa+")
+            if (writes or name == "mkdir") and str(path).startswith(str(folder)):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+            return real(path, *given, **named)
+
+        return call
+
+    for where, name in ((os, "open"), (os, "mkdir"), (builtins, "open")):
+        patch.setattr(where, name, guarded(getattr(where, name), name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,6 +125,24 @@ def test_a_run_that_hours_ended_reports_what_there_is_and_says_so(tmp_path: Path
     assert said in report
     assert "There was a report after 3 seeds. Whoever trains on because of what one said looks" in report
     assert "Results could be seen after 3 seeds, before the others were trained." in report
+
+
+def test_a_night_is_remembered_where_the_plan_is_lost(tmp_path: Path) -> None:
+    study, went_on = write_study(tmp_path, seeds=4), "There was a report after 3 seeds."
+    ending = go(study, _Seeds(3))
+    plan, declared = (ending.report.with_name(name) for name in ("plan.json", "declared.json"))
+    (night,) = json.loads(declared.read_text())["nights"]
+    assert night["seeds"] == [3, 3]
+    plan.unlink()
+    ending = go(study, Budget())
+    assert went_on in " ".join(ending.report.read_text().split())
+    older = json.loads(declared.read_text())
+    del older["nights"]
+    declared.write_text(json.dumps(older))
+    go(study, Budget())
+    plan.unlink()
+    ending = go(study, Budget())
+    assert went_on in " ".join(ending.report.read_text().split()), "a file from before got it"
 
 
 def test_hours_that_were_passed_are_told_also_where_all_is_done(

@@ -128,6 +128,19 @@ def test_a_lost_prediction_is_written_again(tmp_path: Path) -> None:
     assert judged(predicted(), tmp_path).ran == 1
 
 
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_a_copy_of_the_study_that_is_lost_or_damaged_is_written_again(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    copy = judged(predicted(), tmp_path).report.with_name("study.toml")
+    before, report = copy.read_bytes(), report_of(tmp_path)
+    copy.unlink()
+    if content is not None:
+        copy.write_bytes(content)
+    assert judged(predicted(), tmp_path).ran == 0
+    assert (copy.read_bytes(), report_of(tmp_path)) == (before, report)
+
+
 def test_another_file_or_a_trained_study_of_that_name_is_left_alone(tmp_path: Path) -> None:
     judged(predicted(), tmp_path)
     other = write(predicted(), tmp_path / "elsewhere" / "mine.csv")

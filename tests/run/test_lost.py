@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import HIDDEN, machine_in, write_study
 
 from bench import briefs
 from bench.briefs import Stamp
+from bench.commands.report import Wanted, reports
 from bench.commands.speakers import speakers_of
 from bench.commands.status import status
 from bench.commands.trained import network_of
@@ -18,6 +23,7 @@ from bench.errors import UserError
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Ending, Options, run_study
 from bench.store import Store, equal_view
+from bench.trial import trial_turns
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +76,36 @@ def test_what_is_lost_of_a_trial_is_found_said_and_made_again(
     assert go(folder).ran == 0
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "damage"),
+    [
+        ("classes", [], "recalls of .* are of classes that it does not name"),
+        ("classes", ["c"] * 6, "names a class twice"),
+        ("classes", lambda said: [*said, "more"], "is gone or damaged"),
+        ("sizes", lambda said: {key: n + 1 for key, n in said.items()}, "is gone or damaged"),
+        ("sizes", lambda said: {**said, "f" * 64: 3}, "is gone or damaged"),
+    ],
+)
+def test_a_record_that_cannot_be_of_its_predictions_is_damaged_and_hides_no_other_study(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str, value: Any, damage: str
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store, whole = Store(folder / "results"), Store(finished / "results")
+    file = store.trial_dir(store.ids()[0]) / "record.json"
+    told = json.loads(file.read_text("utf-8"))
+    told[field] = value(told[field]) if callable(value) else value
+    file.write_text(json.dumps(told), "utf-8")
+    shutil.copytree(folder / "results" / "tiny", folder / "results" / "tiny2")
+    reports([], machine_in(folder), Wanted(("md", "html"), no_cost=False), reference=False)
+    assert (folder / "results" / "tiny2" / "report.md").read_text("utf-8").count(damage.partition(" ")[0])
+    assert "1 damaged" in (folder / "results" / "tiny" / "report.md").read_text("utf-8")
+    capsys.readouterr()
+    assert go(folder).ran == 1
+    assert re.search(rf"record\.json .*{damage}.* trained again", capsys.readouterr().err)
+    assert [equal_view(record) for record in store.records()] == [equal_view(r) for r in whole.records()]
+    assert go(folder).ran == 0
+
+
 def test_weights_may_be_deleted_and_damaged_ones_score_nothing(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +124,10 @@ def test_weights_may_be_deleted_and_damaged_ones_score_nothing(
         network_of(damaged, store)
     with pytest.raises(UserError, match="were not kept"):
         network_of(gone, store)
+    os.mkfifo(store.weights_path(second))
+    with pytest.raises(UserError, match="is no file; move away what stands there"):
+        network_of(gone, store)
+    store.weights_path(second).unlink()
     with pytest.raises(UserError, match="seed 0 weights not kept, or damaged"):
         speakers_of("tiny/none", store, Terminal(quiet=True), with_weights=True)
     assert go(folder).ran == 0
@@ -194,3 +234,78 @@ def test_what_stands_in_place_of_a_trials_folder_or_files_blocks_nothing(
     assert f"{first} was no folder, and is removed; the trial is trained again" in said
     assert "history.jsonl of 1 trials is gone or damaged; they are trained again" in said
     assert go(folder).ran == 0
+
+
+def a_file(place: Path, other: Path) -> None:
+    place.write_text("in the way")
+
+
+def a_pipe(place: Path, other: Path) -> None:
+    os.mkfifo(place)
+
+
+def a_link_to_itself(place: Path, other: Path) -> None:
+    place.symlink_to(place)
+
+
+def another_trials_folder(place: Path, other: Path) -> None:
+    place.symlink_to(other)
+
+
+@pytest.mark.parametrize("strange", [a_file, a_pipe, a_link_to_itself, another_trials_folder])
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_what_takes_the_place_of_a_trials_folder_in_mid_run_is_said_and_costs_nothing(
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    strange: Callable[[Path, Path], None],
+    when: str,
+) -> None:
+    store, whole = Store(tmp_path / "results"), Store(finished / "results")
+    first = next(record.id for record in whole.records() if not record.recipe["augment"])
+    (other,) = set(whole.ids()) - {first}
+
+    def put(id: str) -> None:
+        place = store.trial_dir(id)
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        strange(place, store.trial_dir(first))
+
+    def turns(trial: Any, *rest: Any) -> Any:
+        if when == "before" and trial.id == first:
+            put(other)
+        result = yield from trial_turns(trial, *rest)
+        if when == "while" and trial.id == other:
+            put(other)
+        return result
+
+    monkeypatch.setattr("bench.execute.work.trial_turns", turns)
+    ending = go(tmp_path)
+    assert (dict(ending.counts), ending.exit_code) == ({"done": 2}, 0)
+    assert f"{store.trial_dir(other)} was no folder, and is removed" in capsys.readouterr().err
+    assert [equal_view(record) for record in store.records()] == [equal_view(r) for r in whole.records()]
+    assert go(tmp_path).ran == 0
+
+
+def test_a_link_to_another_disk_is_a_trials_folder(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    first = store.trial_dir(store.ids()[0])
+    shutil.move(first, tmp_path / "elsewhere")
+    first.symlink_to(tmp_path / "elsewhere")
+    assert go(folder).ran == 0
+    assert first.is_symlink()
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_not_waited_for(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    for id, make in zip(store.ids(), (os.mkfifo, os.mkdir), strict=True):
+        store.forget(id)
+        make(store.trial_dir(id) / "checkpoint.pt")
+    ending = go(folder)
+    assert (ending.ran, ending.exit_code) == (2, 0)
+    assert not list(store.root.glob("trials/*/checkpoint.pt"))

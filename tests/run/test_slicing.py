@@ -185,3 +185,23 @@ expect = "no difference"
     run_study(few, machine_in(tmp_path), Options(), Terminal())
     told = capsys.readouterr().err
     assert all(told.count(f"scanners: {line}\n") == 1 for line in wanted)
+
+
+def test_a_claim_on_few_images_of_the_test_set_is_said_however_many_the_source_has(tmp_path: Path) -> None:
+    file = study(tmp_path, '[slices]\nlocal = ["scanner"]')
+    table = tmp_path / "cells.csv"
+    table.write_text(table.read_text().replace(",B,", ",C,", 15))
+    claim = '[[claims]]\nsays = "It helps"\nbetter = "flips"\nthan = "none"\nmetric = "local.accuracy"\n'
+    claim += 'slice = { scanner = "C" }\n'
+    file.write_text(file.read_text().replace("seeds = 2", "seeds = 3") + claim)
+    said = re.search(
+        r"claim on local.accuracy where scanner is C is not judged: (\d) images of the test set have that",
+        plan_text(file, machine_in(tmp_path), False),
+    )
+    assert said is not None
+    _, report = run(file)
+    assert re.search(
+        r"scanner is C.*too few errors: the arms (never disagree|disagree on \d images only)", report
+    )
+    file.write_text(file.read_text().replace("seeds = 3", 'replicates = { kind = "folds", k = 2 }'))
+    assert "is not judged" not in plan_text(file, machine_in(tmp_path), False), "every image is tested on"

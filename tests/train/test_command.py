@@ -181,6 +181,18 @@ def test_a_program_that_fails_is_a_failed_trial_with_what_it_said(
     assert says in record.message
 
 
+@pytest.mark.parametrize("becomes", ["pass", "place.write_text('')", "place.mkdir()"])
+def test_a_program_whose_folder_is_taken_away_runs_once_more(tmp_path: Path, becomes: str) -> None:
+    taking = (
+        "import shutil\nonce, place = Path('once'), out.parent.parent\n"
+        f"if not once.exists():\n    once.touch()\n    shutil.rmtree(place)\n    {becomes}\n"
+    )
+    ending = ran(write(tmp_path, program=PROGRAM.replace("classes = json", f"{taking}classes = json")))
+    assert (ending.exit_code, dict(ending.counts), ending.ran) == (0, {"done": 2}, 2)
+    (record,) = theirs(tmp_path)
+    assert record.attempts == 1
+
+
 def test_answers_alone_will_do_and_no_numbers_are_a_divergence(tmp_path: Path) -> None:
     alone = PROGRAM.replace('*(f"p_{name}" for name in classes)', '"pred"')
     alone = alone.replace('*(f"{p:.6f}" for p in row)', "classes[row.argmax()]")

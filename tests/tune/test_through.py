@@ -13,8 +13,10 @@ from tiny import machine_in
 
 from bench.commands import clean
 from bench.commands.plan import plan_text
-from bench.errors import UserError
+from bench.commands.report import Wanted, reports
+from bench.errors import StopAsked, UserError
 from bench.execute import work as working
+from bench.frame import results
 from bench.plan import Trial
 from bench.planned import read_plan_file
 from bench.progress.terminal import Terminal
@@ -173,6 +175,32 @@ def test_what_went_wrong_in_a_search_shows(tmp_path: Path, monkeypatch: pytest.M
     assert ending.exit_code == 0, "a failed candidate is a result of the search"
 
 
+@pytest.mark.parametrize("part", ["record.json", "history.jsonl", "predictions.npz"])
+def test_a_candidate_that_lost_its_files_is_missing_until_it_is_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    study = write(tmp_path, STUDY.replace("shared = true", "").replace("seeds = 2", "seeds = 1"))
+    ending, store = go(study, tmp_path), Store(tmp_path / "results")
+    before, whole = ledger(ending), {*store.ids()}
+    file = store.study_dir("tuned") / "plan.json"
+    search = read_plan_file(file).searches[0]
+    assert search.chosen is not None
+    (lost,) = search.candidates[search.chosen].trials
+    (store.trial_dir(lost.id) / part).unlink()
+    reports(["tuned"], machine_in(tmp_path), Wanted(("md",)), reference=False)
+    said = ledger(ending)
+    assert "**adam**: record or files of 1 of its trained candidates are gone or damaged" in said
+    assert "over candidate" not in next(line for line in said.splitlines() if line.startswith("| **adam"))
+    assert (f"{lost.id}/{part}" in capsys.readouterr().err) == (part != "record.json")
+    found = results(tmp_path / "results", "tuned")
+    (status,) = set(found[found["trial"] == lost.id]["status"])
+    assert status == ("not run" if part == "record.json" else "damaged")
+    assert "1 arms done, 1 trials to run next" in plan_text(study, machine_in(tmp_path), smoked=False)
+    assert go(study, tmp_path).ran == 1
+    assert ledger(ending) == before
+    assert {*store.ids()} == whole
+
+
 def test_a_failed_candidate_is_tried_again_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,11 +222,11 @@ def test_a_report_of_a_search_that_goes_on_says_so(tmp_path: Path, monkeypatch: 
     def interrupted(*arguments: object) -> Result:
         left[0] -= 1
         if left[0] < 0:
-            raise KeyboardInterrupt
+            raise StopAsked
         return trial_turns(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(working, "trial_turns", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StopAsked):
         go(write(tmp_path), tmp_path)
     from bench.judge.used import as_used
     from bench.report import write_report

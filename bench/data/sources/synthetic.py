@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import overload
+
 from bench.data.content import Asked, Located
-from bench.data.reader import Reader, once
+from bench.data.reader import Reader
 from bench.data.synthetic import draw as generator
 from bench.registry import sources
 
@@ -42,12 +45,28 @@ def drawings(
     """
     import numpy as np
 
-    drawn = once(lambda: generator.draw(n_images, size_px, seed, **(shift or {}))[0])
-    small = (
-        drawn if size_px == ID_PX else once(lambda: generator.draw(n_images, ID_PX, seed, **(shift or {}))[0])
-    )
+    drawn = generator.drawer(n_images, size_px, seed, **(shift or {}))
+    small = drawn if size_px == ID_PX else generator.drawer(n_images, ID_PX, seed, **(shift or {}))
     labels, names = generator.label(n_images), tuple(classes or generator.CLASSES)
     if len(names) != len(generator.CLASSES):
         labels = np.arange(n_images, dtype=np.int64) % len(names)
-    called = [f"drawing {k}" for k in range(n_images)]
-    return Reader(names, labels, 3, lambda index: small()[index], drawn=drawn, names=called)
+    return Reader(names, labels, 3, small, drawn=drawn, names=_Numbered(n_images))
+
+
+class _Numbered(Sequence[str]):
+    """What drawings are called: millions of names take more memory than the rest of what is known of them."""
+
+    def __init__(self, count: int) -> None:
+        self._numbers = range(count)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [f"drawing {k}" for k in self._numbers[index]]
+        return f"drawing {self._numbers[index]}"

@@ -11,6 +11,9 @@ sizes and colours were read off the Barcelona set (Acevedo et al. 2020, DOI 10.1
 
 from __future__ import annotations
 
+import functools
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError
@@ -38,6 +41,8 @@ MIN_SIZE_PX = 16
 MAX_SHIFT = 3.0
 _BATCH = 256
 """Pictures chosen at once; changes no picture."""
+_KEPT = 4
+"""Batches: threads that read along may be two apart."""
 
 
 def draw(
@@ -65,19 +70,39 @@ def draw(
     """
     import numpy as np
 
+    picture = drawer(n_images, size_px, seed, **shifts)
+    images = np.empty((n_images, size_px, size_px, 3), np.uint8)
+    for k in range(n_images):
+        images[k] = picture(k)
+    return images, label(n_images)
+
+
+def drawer(n_images: int, size_px: int, seed: int, **shifts: float) -> Callable[[int], NDArray[np.uint8]]:
+    """The same pictures one by one, k → (H, W, 3) uint8: of millions no memory holds all. Thread-safe.
+
+    Each is drawn with its neighbours, of which the last few are kept: to be asked for in their order.
+    """
+    import numpy as np
+
     from bench.data.synthetic.cells import N_DRAWS, Draws, Knobs
     from bench.data.synthetic.paint import canvas_of, pictures
 
     shift = Knobs(**shifts)
     _check(n_images, size_px, vars(shift))
-    images = np.empty((n_images, size_px, size_px, 3), np.uint8)
-    labels = label(n_images)
-    canvas = canvas_of(size_px)
-    for start in range(0, n_images, _BATCH):
-        part = slice(start, min(start + _BATCH, n_images))
-        numbers = [stream(seed, "synthetic", k).random(N_DRAWS) for k in range(part.start, part.stop)]
-        images[part] = pictures(labels[part], Draws(np.stack(numbers)), canvas, shift)
-    return images, labels
+    labels, canvas, lock = label(n_images), canvas_of(size_px), threading.Lock()
+
+    @functools.lru_cache(_KEPT)
+    def block(number: int) -> NDArray[np.uint8]:
+        part = range(number * _BATCH, min((number + 1) * _BATCH, n_images))
+        numbers = [stream(seed, "synthetic", k).random(N_DRAWS) for k in part]
+        return pictures(labels[part.start : part.stop], Draws(np.stack(numbers)), canvas, shift)
+
+    def picture(k: int) -> NDArray[np.uint8]:
+        with lock:
+            drawn: NDArray[np.uint8] = block(k // _BATCH)[k % _BATCH]
+        return drawn
+
+    return picture
 
 
 def label(n_images: int) -> NDArray[np.int64]:

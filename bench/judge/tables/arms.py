@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from bench.judge.findings import ArmRow, Document, Mean, mean_of
-from bench.judge.outcomes import trained
+from bench.judge.findings import ArmRow, Document, Mean
 from bench.judge.settings import parameters
 from bench.judge.tables.table import (
     PERCENT,
@@ -23,14 +22,6 @@ def _trained(arm: ArmRow) -> int | None:
     return max((r.trainable_parameters or 0 for r in arm.records), default=0) or None
 
 
-def _epochs(arm: ArmRow) -> Mean | None:
-    return mean_of(arm.trials, lambda o: trained(o, "epochs"))
-
-
-def _speed(arm: ArmRow) -> Mean | None:
-    return mean_of(arm.trials, lambda o: o.record.timings.get("images_per_s") if o.record else None)
-
-
 def _memory(arm: ArmRow) -> float | None:
     return max((max(r.memory.values()) for r in arm.records if r.memory), default=None)
 
@@ -39,10 +30,10 @@ SIZES = (
     Column("parameters", "parameters", "number", lambda a: parameters(a.trials), 1, 0),
     Column("trained_parameters", "of them trained", "number", _trained, 1, 0),
     Column("flops", "GFLOPs per image", "number", lambda a: a.flops, 1e-9, 4),
-    Column("epochs", "epochs", "average", _epochs),
+    Column("epochs", "epochs", "average", lambda a: a.epochs),
     Column("train_seconds", "train s", "average", lambda a: a.seconds, cost=True),
     Column("time_ratio", "× baseline's", "number", lambda a: a.slowdown, 1, 2, cost=True),
-    Column("images_per_s", "images/s", "average", _speed, 1, 0, cost=True),
+    Column("images_per_s", "images/s", "average", lambda a: a.images_per_s, 1, 0, cost=True),
     Column("peak_memory_mb", "peak memory MB", "number", _memory, 1, 0, cost=True),
 )
 BELOW = ("parameters", "train_seconds", "time_ratio")

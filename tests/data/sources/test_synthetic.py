@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from samples import noise, write_folder
 
 from bench.data.cache import open_images
-from bench.data.reader import open_source
+from bench.data.reader import open_source, without
 from bench.data.sources.synthetic import ID_PX, synthetic
 from bench.data.synthetic import draw as generator
 from bench.plan import Source
@@ -46,3 +47,23 @@ def test_eight_other_names_rename_the_drawings_classes() -> None:
 def test_another_number_of_classes_gets_drawings_in_turn(count: int) -> None:
     reader = synthetic(80, 16, tuple(f"c{k}" for k in range(count)))
     assert np.bincount(reader.labels).tolist() == [80 // count] * count
+
+
+def test_drawings_are_drawn_as_they_are_asked_for() -> None:
+    """A million of 16 px would be 0.8 GB, and 3 GB at the size that gives their identity."""
+    tracemalloc.start()
+    reader = synthetic(1_000_000, 16)
+    assert reader.drawn is not None
+    first, last = reader.drawn(0), reader.drawn(999_999)
+    assert reader.native(999_999).shape == (ID_PX, ID_PX, 3)
+    assert (first.shape, last.shape, reader.names[999_999], len(reader.names)) == (
+        (16, 16, 3), (16, 16, 3), "drawing 999999", 1_000_000,
+    )  # fmt: skip
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+    few = generator.draw(600, 16, 0)[0]
+    np.testing.assert_array_equal([reader.drawn(k) for k in (599, 0, 300, 599)], few[[599, 0, 300, 599]])
+    left = without(synthetic(80, 16), ["monocyte"])
+    assert left.drawn is not None
+    place = int(np.flatnonzero(generator.label(80) != generator.CLASSES.index("monocyte"))[-1])
+    np.testing.assert_array_equal(left.drawn(len(left.labels) - 1), few[place])
