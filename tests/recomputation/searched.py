@@ -100,5 +100,5 @@ def _range(study: Study, arm: str, key: str) -> Text:
     wanted = searches.space(study, arm)[key]
     if "choices" in wanted:
         return text(" | ".join("{}" for _ in wanted["choices"]), *wanted["choices"])
-    low, high = wanted["low"], wanted["high"]
+    low, high = searches.ends(study, arm, key) or (None, None)  # where there is an edge there are ends
     return text("({} to {}" + (", log)" if wanted.get("log") else ")"), low, high)

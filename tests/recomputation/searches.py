@@ -196,20 +196,26 @@ def space(study: Study, arm: str) -> dict[str, dict[str, Any]]:
 def edge(study: Study, arm: str, key: str, chosen: Any) -> str:
     """`low` or `high` where a chosen value lies in the outer tenth of its range; else empty."""
     wanted = space(study, arm)[key]
-    base = _own(study, arm, key)
     if "choices" in wanted:
         return _edge_of_choices(wanted["choices"], chosen)
-    if "times" in wanted:
-        if base is None:
-            return ""
-        low, high = base / math.sqrt(wanted["times"]), base * math.sqrt(wanted["times"])
-    else:
-        low, high = wanted["low"], wanted["high"]
+    found = ends(study, arm, key)
+    if found is None:
+        return ""
+    low, high = found
     if low == high:
         return ""
     log = wanted.get("log", False)
     where = math.log(chosen / low) / math.log(high / low) if log else (chosen - low) / (high - low)
     return "low" if where < 0.1 else "high" if where > 0.9 else ""
+
+
+def ends(study: Study, arm: str, key: str) -> tuple[float, float] | None:
+    """Of a range of numbers; None where it lies around a value that the file does not say."""
+    wanted = space(study, arm)[key]
+    if "times" not in wanted:
+        return wanted["low"], wanted["high"]
+    base = _own(study, arm, key)
+    return base and (base / math.sqrt(wanted["times"]), base * math.sqrt(wanted["times"]))
 
 
 def _edge_of_choices(choices: list[Any], chosen: Any) -> str:

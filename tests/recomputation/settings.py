@@ -101,14 +101,14 @@ def _weights(study: Study, arm: str) -> str | None:
 
 
 def of_arm(study: Study, arm: str) -> dict[str, Any]:
-    """Every setting of an arm, key → value."""
+    """Every setting of an arm, key → value; records of before LATER lack some, so defaults of these go."""
     record = study.finished(arm)[0].record
     found = flat(record["recipe"]) | flat(record["data"], "data.")
     if record["data"]["source"] != "synthetic":
         found = {key: value for key, value in found.items() if key not in DRAWN}
     if "model.weights" in found:
         found["model.weights"] = _weights(study, arm)
-    return found
+    return {key: value for key, value in found.items() if not (key in LATER and LATER[key] == value)}
 
 
 def changed(study: Study, order: list[str]) -> list[dict[str, str]]:
@@ -155,5 +155,4 @@ def fixed(study: Study) -> dict[str, str]:
         for key, value in base.items()
         if all(key in one and one[key] == value for one in every)
         and not (key == "model.pretrained" and base.get("model.weights"))
-        and not (key in LATER and LATER[key] == value)
     }
