@@ -120,7 +120,11 @@ def did_you_mean(word: str, known: Iterable[str], limit: int = 12) -> str:
 
 def shorten(value: object, width: int = 60) -> str:
     """A value as TOML writes it, cut to ``width`` characters."""
-    text = _toml(value)
+    return cut(_toml(value), width)
+
+
+def cut(text: str, width: int = 60) -> str:
+    """A text as it is, cut to ``width`` characters."""
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

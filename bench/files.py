@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -68,6 +69,21 @@ def json_of(path: Path | str, kind: type = dict) -> Any:
     return found
 
 
+def sum_of(path: Path | str) -> str:
+    """Size and SHA-256 of a file: most damage shows in the size, which costs nothing to ask for.
+
+    Raises OSError as ``opened`` does.
+    """
+    with opened(path) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"{file.tell()} {digest}"
+
+
+def sum_of_bytes(content: bytes) -> str:
+    """The same of what a file is to hold."""
+    return f"{len(content)} {hashlib.sha256(content).hexdigest()}"
+
+
 def _regular(path: str, flags: int) -> int:
     handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else a pipe without a writer holds on here
     kind = os.fstat(handle).st_mode
@@ -123,6 +139,14 @@ def sweep(*folders: Path, older_s: float = OLD_S) -> None:
             for part in (folder / name for name in names if PART.fullmatch(name)):
                 if now - part.stat().st_mtime > older_s:
                     part.unlink()
+
+
+def remove(path: Path) -> None:
+    """A file, or the folder or link that someone put in its place; nothing where there is nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -140,8 +140,8 @@ def read_predictions(file: Mapping[str, Any], key: str) -> Predictions:
     return Predictions(probabilities, labels, ids, conditions, names, per_item, groups)
 
 
-def save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) -> None:
-    """Write an archive of every set, the same bytes for the same content."""
+def archive_of(predictions: Mapping[str, Predictions]) -> bytes:
+    """``predictions.npz`` of every set, the same bytes for the same content."""
     import numpy as np
 
     arrays: dict[str, Any] = {}
@@ -160,7 +160,9 @@ def save_predictions(file: IO[bytes], predictions: Mapping[str, Predictions]) ->
             arrays[f"{key}/conditions"] = prediction.conditions
             arrays[f"{key}/condition_names"] = np.array(prediction.condition_names)
         arrays |= {f"{key}/{PER_ITEM}{name}": values for name, values in prediction.per_item.items()}
+    file = io.BytesIO()
     np.savez_compressed(file, **arrays)
+    return file.getvalue()
 
 
 def _same_images(a: Predictions, b: Predictions) -> bool:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import io
 import json
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
@@ -26,8 +23,18 @@ from pydantic import ValidationError
 from bench import slices
 from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
-from bench.files import content_of, move, opened, sweep, sync_folder, write_whole
-from bench.predictions import UNREADABLE, Predictions, read_archive, save_predictions, shapes_of
+from bench.files import (
+    content_of,
+    move,
+    opened,
+    remove,
+    sum_of,
+    sum_of_bytes,
+    sweep,
+    sync_folder,
+    write_whole,
+)
+from bench.predictions import UNREADABLE, Predictions, archive_of, read_archive, shapes_of
 from bench.recipe import STUDY_NAME
 from bench.record import ID, Brief, Record, equal_view, why_unreadable
 from bench.slices import Sliced
@@ -46,6 +53,7 @@ __all__ = [
     "equal_view",
 ]
 
+T = TypeVar("T")
 CONTINUED = ("killed", "timeout", "interrupted")
 """Causes of failure after which the next attempt continues from the checkpoint."""
 MOST_ATTEMPTS = 3
@@ -80,9 +88,8 @@ class Store:
         """Records that somebody has: a report asks for each several times; 30,000 fill half a gigabyte."""
         self._held_at: dict[str, Stamp] = {}
         self._last: Record | None = None
-        self._stamps: dict[str, Stamp | None] | None = None
-        """Of records, where the disk is asked once alone; of what is beside them whether it is lost."""
-        self._lost: dict[tuple[str, bool], str] = {}
+        self._told: dict[object, Any] | None = None
+        """Where the disk is asked once: of a trial the stamp of its record, and what is lost beside it."""
 
     def trial_dir(self, id: str) -> Path:
         """Folder of one trial; ValueError for what is no id, so that no name becomes a path unchecked."""
@@ -153,21 +160,23 @@ class Store:
 
         Nothing is to be written of trials within.
         """
-        before, self._stamps = self._stamps, {} if self._stamps is None else self._stamps
+        before = self._told
+        self._told = {} if before is None else before
         try:
             yield
         finally:
-            self._stamps = before
-            if before is None:
-                self._lost = {}
+            self._told = before
+
+    def _once(self, key: object, ask: Callable[[], T]) -> T:
+        if self._told is None:
+            return ask()
+        if key not in self._told:
+            self._told[key] = ask()
+        return cast(T, self._told[key])
 
     def _at(self, id: str) -> Stamp | None:
         """What the disk says of a record's file, or said."""
-        if self._stamps is None:
-            return Stamp.of(self._path(id, RECORD))
-        if id not in self._stamps:
-            self._stamps[id] = Stamp.of(self._path(id, RECORD))
-        return self._stamps[id]
+        return self._once(id, lambda: Stamp.of(self._path(id, RECORD)))
 
     def _path(self, id: str, file: str) -> str:
         """As text: paths of 30,000 trials take their time as objects."""
@@ -215,21 +224,21 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(folder / "record.json"):
             # An old record must not stand beside new predictions, whenever this is cut short.
-            _remove(folder / "record.json")
+            remove(folder / "record.json")
             sync_folder(folder)
         for old in PARTS:
-            _remove(folder / old)
+            remove(folder / old)
         sweep(folder)  # none that is younger: whoever lost this trial's claim may not have noticed yet
         lines = "".join(json.dumps(line, allow_nan=True) + "\n" for line in history)
         write_whole(folder / HISTORY, lines.encode())
         if predictions:
-            write_whole(folder / PREDICTIONS, _archive(predictions))
+            write_whole(folder / PREDICTIONS, archive_of(predictions))
         if weights_file is not None:
             move(weights_file, self.weights_path(record.id))
-        files = {part: [_sum_of(folder / part)] for part in PARTS if (folder / part).is_file()}
+        files = {part: [sum_of(folder / part)] for part in PARTS if (folder / part).is_file()}
         self._write_record(record.model_copy(update={"files": files}))
         if record.cause not in CONTINUED:
-            _remove(folder / "checkpoint.pt")
+            remove(folder / "checkpoint.pt")
 
     def rewrite(self, record: Record, predictions: Mapping[str, Predictions] | None = None) -> None:
         """Replace the record of a trial that stays as it was trained, whole or not at all.
@@ -246,12 +255,12 @@ class Store:
 
     def _replace_predictions(self, record: Record, predictions: Mapping[str, Predictions]) -> Record:
         """Write them; the record with their checksum. Where this is cut short, the old record knows both."""
-        content, before = _archive(predictions), self.read(record.id)
+        content, before = archive_of(predictions), self.read(record.id)
         if before is not None and before.files:
-            known = [*before.files.get(PREDICTIONS, []), _sum(content)]
+            known = [*before.files.get(PREDICTIONS, []), sum_of_bytes(content)]
             self._write_record(before.model_copy(update={"files": before.files | {PREDICTIONS: known}}))
         write_whole(self.trial_dir(record.id) / PREDICTIONS, content)
-        sums = record.files and record.files | {PREDICTIONS: [_sum(content)]}
+        sums = record.files and record.files | {PREDICTIONS: [sum_of_bytes(content)]}
         return record.model_copy(update={"files": sums})
 
     def lost(self, record: Brief, *, whole: bool) -> str:
@@ -263,13 +272,9 @@ class Store:
 
         Nothing is known of records from before checksums. Weights may go: nothing is made of them alone.
         """
-        if self._stamps is None:
-            return self._look(record, whole=whole)
-        if self._lost.get((record.id, True)) == "":
+        if self._told and self._told.get((record.id, True)) == "":
             return ""
-        if (record.id, whole) not in self._lost:
-            self._lost[record.id, whole] = self._look(record, whole=whole)
-        return self._lost[record.id, whole]
+        return self._once((record.id, whole), lambda: self._look(record, whole=whole))
 
     def _look(self, record: Brief, *, whole: bool) -> str:
         for part in (HISTORY, PREDICTIONS):
@@ -299,10 +304,9 @@ class Store:
 
     def _speaks_of(self, brief: Brief, file: str) -> bool:
         """Whether a record's predictions have the classes and images that it says."""
-        # as a rule it is the one that was read last
-        likely = (one for one in (brief, self._last) if isinstance(one, Record))
-        record = next((one for one in likely if (one.id, one.files) == (brief.id, brief.files)), None)
-        record = record or self.read(brief.id)
+        record = brief if isinstance(brief, Record) else self._last  # of which the brief was made, mostly
+        if record is None or (record.id, record.files) != (brief.id, brief.files):
+            record = self.read(brief.id)
         try:
             with opened(file) as stream:
                 return record is not None and record.is_of(shapes_of(stream))
@@ -311,12 +315,12 @@ class Store:
 
     def restore(self, record: Record, predictions: Mapping[str, Predictions]) -> bool:
         """Write predictions that were lost, where they are those that the record speaks of, to the byte."""
-        content = _archive(predictions)
-        if _sum(content) not in record.files.get(PREDICTIONS, []):
+        content = archive_of(predictions)
+        if sum_of_bytes(content) not in record.files.get(PREDICTIONS, []):
             return False
         file = self.trial_dir(record.id) / PREDICTIONS
         if file.is_dir():
-            _remove(file)
+            remove(file)
         write_whole(file, content)
         return True
 
@@ -339,7 +343,7 @@ class Store:
         if not strange and folder.is_symlink():
             strange = folder.resolve().parent == folder.parent.resolve()
         if strange:
-            _remove(folder)
+            remove(folder)
         return strange
 
     def check_open(self, id: str) -> None:
@@ -361,7 +365,7 @@ class Store:
 
     def forget(self, id: str) -> None:
         """Take a record away: the trial is missing from here on, and trained again by the next run."""
-        _remove(self.trial_dir(id) / "record.json")
+        remove(self.trial_dir(id) / "record.json")
         sync_folder(self.trial_dir(id))
 
     def add_scores(
@@ -399,13 +403,7 @@ class Store:
         Raises one of UNREADABLE.
         """
         path = self._path(id, PREDICTIONS)
-        try:
-            content = content_of(path)
-        except OSError:
-            if os.path.isfile(path):
-                raise
-            return {}
-        return read_archive(content, wanted)
+        return read_archive(content_of(path), wanted) if os.path.isfile(path) else {}
 
     def slices(self, study: str) -> dict[str, Sliced]:
         """What is known of a study's images beside their class; nothing where it names no slices."""
@@ -451,34 +449,9 @@ class Store:
             ) from None
 
 
-def _remove(path: Path) -> None:
-    """A file, or the folder or link that someone put in its place; nothing where there is nothing."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _archive(predictions: Mapping[str, Predictions]) -> bytes:
-    stream = io.BytesIO()
-    save_predictions(stream, predictions)
-    return stream.getvalue()
-
-
-def _sum(content: bytes) -> str:
-    """Size and SHA-256: most damage shows in the size, which costs nothing to ask for."""
-    return f"{len(content)} {hashlib.sha256(content).hexdigest()}"
-
-
-def _sum_of(file: Path | str) -> str:
-    with opened(file) as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return f"{stream.tell()} {digest}"
-
-
 def _fits(file: Path | str, sums: Sequence[str]) -> bool:
     """Whether a file is one of those that were summed up."""
     try:
-        return _sum_of(file) in sums
+        return sum_of(file) in sums
     except OSError:
         return False

@@ -48,15 +48,17 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return call
 
     monkeypatch.setattr(store, "content_of", noted(store.content_of))
-    monkeypatch.setattr(store, "_sum_of", noted(store._sum_of))
+    monkeypatch.setattr(store, "sum_of", noted(store.sum_of))
     return names
 
 
 def look(results: Path) -> dict[str, tuple[Brief | None, str]]:
     """What a process that just started says of every record, and of what is lost."""
-    fresh = Store(results)
-    found = ((id, fresh.brief(id)) for id in fresh.ids())
-    return {id: (brief, fresh.lost(brief, whole=True) if brief else "") for id, brief in found}
+    fresh, found = Store(results), {}
+    for id in fresh.ids():
+        brief = fresh.brief(id)
+        found[id] = brief, fresh.lost(brief, whole=True) if brief else ""
+    return found
 
 
 def test_what_has_not_changed_is_not_read_again(results: Path, read: list[str]) -> None:

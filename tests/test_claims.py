@@ -5,6 +5,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -391,6 +392,28 @@ def test_what_the_dead_had_is_free_once_somebody_looks(tmp_path: Path) -> None:
     assert alive.take("u")
     with Presence(tmp_path) as presence:
         assert presence.claims.names() == {"u"}
+
+
+def test_what_stands_in_place_of_a_claim_is_named_and_so_is_a_folder_that_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Claims(tmp_path, new_owner())
+    (tmp_path / CLAIMS).mkdir()
+    (tmp_path / CLAIMS / "t").write_text("in the way")
+    with pytest.raises(NotADirectoryError) as caught:
+        mine.take("t")
+    assert caught.value.filename == str(tmp_path / CLAIMS / "t")
+    rename = os.rename
+
+    def going(source: Any, target: Any) -> None:
+        shutil.rmtree(tmp_path / CLAIMS)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", going)
+    with pytest.raises(OSError, match="its folder was moved or deleted meanwhile"):
+        mine.take("u")
+    monkeypatch.setattr(os, "rename", rename)
+    assert mine.take("u")
 
 
 def test_who_wants_to_be_alone_waits_for_the_silent_and_names_the_living(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bench.errors import UserError
-from bench.files import CACHE_SETTING, filling, hand_over, write_whole
+from bench.files import BROKEN, CACHE_SETTING, filling, hand_over, write_whole
 
 
 def test_a_file_and_its_folder_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -39,6 +40,14 @@ def test_what_cannot_be_written_is_called_by_the_name_a_person_knows(tmp_path: P
         write_whole(file, full)
     assert caught.value.filename == str(file)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_deleted_under_a_write_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "results" / "arms.csv"
+    with pytest.raises(OSError, match="its folder was moved or deleted meanwhile") as caught:
+        write_whole(file, lambda _: shutil.rmtree(file.parent))
+    assert (caught.value.errno, caught.value.filename) == (errno.ESTALE, str(file))
+    assert caught.value.errno in BROKEN, "told without a traceback"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,12 +40,17 @@ class Table:
 
     def column(self, names: Sequence[str]) -> str | None:
         """The column that has one of these names, in any case; None: there is none. UserError for two."""
-        found = [name for name in self.columns if name.lower() in names]
-        if len(found) > 1:
-            raise UserError(
-                f"{self.path} has the columns {' and '.join(found)}, which mean the same; rename all but one"
-            )
-        return found[0] if found else None
+        return column_of(self.path, self.columns, names)
+
+
+def column_of(path: Path, columns: Iterable[str], names: Sequence[str]) -> str | None:
+    """As ``Table.column``, of the columns of any file at ``path``."""
+    found = [name for name in columns if name.lower() in names]
+    if len(found) > 1:
+        raise UserError(
+            f"{path} has the columns {' and '.join(found)}, which mean the same; rename all but one"
+        )
+    return found[0] if found else None
 
 
 class Listed(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.elsewhere.files import Sheet
-from bench.errors import printable
+from bench.errors import MOST_LINE, cut, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,9 +33,9 @@ class Problem:
     count: int = 0
 
     def __str__(self) -> str:
-        shown = [f"    {printable(line)}" for line in self.where[:SHOWN]]
+        shown = [f"    {cut(printable(line), MOST_LINE)}" for line in self.where[:SHOWN]]
         more = [f"    … and {self.count - SHOWN:,} more"] if self.count > SHOWN else []
-        head = f"  {printable(self.what)}" + (f" ({self.count:,})" if self.count else "")
+        head = f"  {cut(printable(self.what), MOST_LINE)}" + (f" ({self.count:,})" if self.count else "")
         return "\n".join([head, *shown, *more])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.elsewhere.answers import LOCAL, SHOWN, Problem
 from bench.elsewhere.files import P, Sheet
-from bench.errors import printable, shorten
+from bench.errors import MOST_LINE, cut, printable, shorten
 from bench.recipe import HIDDEN_NAME
 from bench.study.checks import NOT_SETS
 from bench.study.file import REPLICATE_SEEDS
@@ -47,7 +47,8 @@ class Cells:
         self.notes: tuple[str, ...] = ()
         """What a person may not expect."""
         if sheet.unused:
-            self.notes += (f"columns that are not used: {', '.join(map(printable, sheet.unused))}",)
+            unused = cut(", ".join(map(printable, sheet.unused)), MOST_LINE)
+            self.notes += (f"columns that are not used: {unused}",)
         self.ok = np.ones(self.rows, bool)
         """(N,) rows whose names can be used."""
         self.diverged = self._diverged()
@@ -170,7 +171,7 @@ class Cells:
         cells = {cell for cell in known if cell}
         if cells and not cells & set(place) and cells <= set(numbers):
             place = numbers
-            order = ", ".join(f"{k} {each}" for k, each in enumerate(self.classes[:8]))
+            order = ", ".join(f"{k} {cut(each)}" for k, each in enumerate(self.classes[:8]))
             self.notes += (f"labels are numbers of the columns of probabilities, from 0: {order}",)
         found = np.array([place.get(cell, -1) for cell in known], np.int64)[codes]
         odd = self.ok & ~self.diverged & (found < 0)
@@ -185,13 +186,14 @@ class Cells:
         said, used = self.sheet.said, ~self.diverged
         none = np.isnan(said) & used[:, None]
         rows, places = np.nonzero(none)
-        self._add("a cell of a probability holds no number", rows, lambda k: f"{P}{self.classes[places[k]]}")
+        called = [P + cut(name) for name in self.classes]
+        self._add("a cell of a probability holds no number", rows, lambda k: called[places[k]])
         outside = (said < -ROUNDING) | (said > 1 + ROUNDING)  # no NaN is
         rows, at = np.nonzero(outside & used[:, None])
         self._add(
             "a probability lies outside 0 to 1: give softmax's output, not logits",
             rows,
-            lambda k: f"{P}{self.classes[at[k]]} = {said[rows[k], at[k]]:.6g}",
+            lambda k: f"{called[at[k]]} = {said[rows[k], at[k]]:.6g}",
         )
         sums = said.sum(axis=1)
         apart = np.flatnonzero(used & ~(none | outside).any(axis=1) & (abs(sums - 1) > TOLERANCE))

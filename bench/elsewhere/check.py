@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench.elsewhere.answers import LOCAL, SHOWN, Answers, Problem, Trial
 from bench.elsewhere.cells import Cells
 from bench.elsewhere.files import Sheet
-from bench.errors import shorten
+from bench.errors import cut, shorten
 from bench.study.file import REPLICATE_SEEDS
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NAMED = 3
 """Images that a missing cell names."""
 MOST_FOLDS = 20
+MOST_CONDITIONS = 2**15
+"""Of a set: as many as ``Predictions.conditions`` numbers."""
 At = tuple[int, int, int]
 """Code of an arm, seed, fold (0 without folds)."""
 
@@ -37,6 +39,7 @@ class Check(Cells):
         self._check_twice(used)
         self._check_agreement("label", self.labels, used & (self.labels >= 0))
         self._check_groups(used)
+        self._check_conditions(used)
         if self.folds is not None:
             self._check_folds(used)
         self._check_complete(used)
@@ -106,7 +109,7 @@ class Check(Cells):
             "a trial says each image once; copies of one are told apart by a column condition",
             again,
             lambda k: (
-                ", ".join(f"{name} {cells[name][again[k]]}" for name in ("arm", "seed", "image"))
+                ", ".join(f"{name} {cut(cells[name][again[k]])}" for name in ("arm", "seed", "image"))
                 + f", of {self.sets[self.set_of[again[k]]]}"
             ),
         )
@@ -124,7 +127,7 @@ class Check(Cells):
             f"an image of a set has one {name}",
             late,
             lambda k: (
-                f"image {cells['image'][late[k]]} of {self.sets[self.set_of[late[k]]]} has the {name} "
+                f"image {cut(cells['image'][late[k]])} of {self.sets[self.set_of[late[k]]]} has the {name} "
                 f"{shorten(cells[name][late[k]])}, but {shorten(cells[name][early[k]])} in "
                 f"{self.sheet.place(int(early[k]))}"
             ),
@@ -138,6 +141,16 @@ class Check(Cells):
             mine = used & (self.set_of == self.sets.index(name))
             self._add(f"some images of {name} have a group and these have none", mine & empty)
         self._check_agreement("group", codes, used & ~empty)
+
+    def _check_conditions(self, used: Chosen) -> None:
+        import numpy as np
+
+        codes = self.text["condition"][0] if "condition" in self.text else np.zeros(self.rows, np.int64)
+        for place, name in enumerate(self.sets):
+            count = len(np.unique(codes[used & (self.set_of == place)]))
+            if count > MOST_CONDITIONS:
+                what = f"{name} has {count:,} different conditions; at most {MOST_CONDITIONS:,} can be"
+                self.problems.append(Problem(what))
 
     def _check_folds(self, used: Chosen) -> None:
         folds = sorted(set(self.fold[self.ok].tolist()))
@@ -206,14 +219,14 @@ class Check(Cells):
             wanted = folds == known[trial][2] if by_fold else np.ones(len(items), bool)
             lacking = np.flatnonzero(wanted & ~there[k])
             if len(lacking):
-                named = [str(self.sheet.cells["image"][rows[first[i]]]) for i in lacking[:NAMED]]
+                named = [cut(str(self.sheet.cells["image"][rows[first[i]]])) for i in lacking[:NAMED]]
                 more = ", …" if len(lacking) > NAMED else ""
                 count = f"{len(lacking):,} of {int(wanted.sum()):,} images"
                 yield f"{self._called(known[trial])}: {', '.join(named)}{more}, {count}", len(lacking)
 
     def _called(self, at: At) -> str:
         fold = f", fold {at[2]}" if self.folds is not None else ""
-        return f"arm {self.text['arm'][1][at[0]]}, seed {at[1]}{fold}"
+        return f"arm {cut(self.text['arm'][1][at[0]])}, seed {at[1]}{fold}"
 
     def _trials(self) -> Iterator[Trial]:
         """Arm by arm, by seed and fold; each with its rows by set, image and condition."""

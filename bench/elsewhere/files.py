@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError, did_you_mean, shorten
+from bench.errors import UserError, cut, did_you_mean, shorten
 from bench.files import opened
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def _check_columns(file: Path, names: Sequence[str], needed: Sequence[str], form
         near = [known for known in OPTIONAL if known not in names]
         if name not in (*NEEDED, *OPTIONAL) and (hint := did_you_mean(name.lower(), near)).startswith("did"):
             raise UserError(f"{file}: the column {shorten(name)} means nothing here; {hint} Rename it")
+    if P in names:
+        raise UserError(f"{file}: the column {shorten(P)} names no class; call it p_<class>")
     if sum(name.startswith(P) for name in names) == 1:
         raise UserError(f"{file} has one column of probabilities; give p_<class> for every class")
 
@@ -147,7 +149,8 @@ def _text(column: pd.Series) -> NDArray[np.object_]:
     import pandas as pd
 
     if pd.api.types.is_float_dtype(column.dtype):
-        whole = column.dropna() % 1 == 0
+        known = column.dropna()
+        whole = (known % 1 == 0) & (known.abs() < 2**63)
         column = column.astype("Int64") if whole.all() else column
     text = column.astype("string").fillna("").str.strip()
     cells: NDArray[np.object_] = text.to_numpy(dtype=object)
@@ -156,9 +159,13 @@ def _text(column: pd.Series) -> NDArray[np.object_]:
 
 def _frame(file: Path, form: str) -> pd.DataFrame:
     """A file's cells: probabilities as float64, all others as they are stored, and the number of each row."""
+    import pandas as pd
+
     read = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}[file.suffix]
     with _readable(file):
         frame = read(file)
+        for name in filter(lambda name: pd.api.types.is_object_dtype(frame[name]), frame.columns):
+            frame[name] = [cell.decode() if isinstance(cell, bytes) else cell for cell in frame[name]]
     if not len(frame):
         raise UserError(f"{file} holds no row; needed is {form}")
     for name in frame.columns:
@@ -173,12 +180,14 @@ def _numbers(file: Path, frame: pd.DataFrame, name: str) -> pd.Series:
 
     column = frame[name]
     numbers = pd.to_numeric(column, errors="coerce")
+    if column.dtype.kind in "cmM":  # complex numbers lose a part as float64, times become nanoseconds
+        numbers = pd.Series(float("nan"), column.index)
     odd = numbers.isna() & column.notna() & ~column.astype("string").str.strip().isin(MISSING)
     if odd.any():
         row = int(odd.to_numpy().argmax())
         where = f"{'line' if file.suffix == '.csv' else 'row'} {frame[NUMBER].iloc[row]}"
         raise UserError(
-            f"{file}, {where}: {name} = {shorten(str(column.iloc[row]))} is no number; "
+            f"{file}, {where}: {cut(name)} = {shorten(str(column.iloc[row]))} is no number; "
             f"{int(odd.sum()):,} cells of the column are none"
         )
     return numbers.astype("float64")
@@ -224,13 +233,15 @@ def _distinct(file: Path, names: Iterable[str]) -> None:
 
 
 def _parquet(file: Path) -> pd.DataFrame:
-    from bench.data.sources.parquet import require
+    from bench.data.shards import require
 
     require()
     import pyarrow.parquet as pq
 
-    frame: pd.DataFrame = pq.read_table(file).to_pandas().reset_index(drop=True)
-    return _numbered(frame)
+    with pq.ParquetFile(file) as stored:
+        table = stored.read().replace_schema_metadata()  # in which pandas hides columns, and anybody nonsense
+    frame: pd.DataFrame = table.to_pandas()
+    return _numbered(file, frame.loc[:, [not name.startswith("__index_level_") for name in frame.columns]])
 
 
 def _npz(file: Path) -> pd.DataFrame:
@@ -238,24 +249,37 @@ def _npz(file: Path) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    with np.load(file, allow_pickle=False) as archive:
+    with opened(file) as stream:
+        archive = np.load(stream, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UserError(f"{file} holds a single array; save one for each column with numpy.savez")
         arrays = dict(archive)
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{file}: {shorten(name)} is no array; save it with numpy.savez")
+        arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
     if "probabilities" in arrays:
+        double = next((name for name in arrays if name.strip().startswith(P)), None)
+        if double is not None:
+            raise UserError(f"{file} has probabilities and {shorten(double)}; keep one of the two forms")
         said, names = arrays.pop("probabilities"), arrays.pop("classes", None)
         if said.ndim != 2 or names is None or names.shape != said.shape[1:]:
             raise UserError(f"{file}: probabilities are (N, K), with their K names in classes")
-        arrays |= {f"{P}{name}": said[:, k] for k, name in enumerate(names.tolist())}
+        called = [f"{P}{name}" for name in names.tolist()]
+        _distinct(file, called)
+        arrays |= {name: said[:, k] for k, name in enumerate(called)}
     shapes = {name: array.shape for name, array in arrays.items()}
     if len(set(shapes.values())) != 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise UserError(
             f"{file}: its arrays are {shorten(shapes, 200)}; all are (N,), a value for each row, and "
             "probabilities (N, K) with classes (K,)"
         )
-    return _numbered(pd.DataFrame(arrays))
+    return _numbered(file, pd.DataFrame(arrays))
 
 
-def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+def _numbered(file: Path, frame: pd.DataFrame) -> pd.DataFrame:
     frame.columns = [str(name).strip() for name in frame.columns]
+    _distinct(file, frame.columns)
     frame[NUMBER] = range(1, 1 + len(frame))
     return frame
 

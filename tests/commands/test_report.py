@@ -150,7 +150,7 @@ def test_a_report_asks_the_disk_once_of_each_file(machine: Machine, monkeypatch:
         return call
 
     monkeypatch.setattr(store_module, "content_of", noted(store_module.content_of, "read"))
-    monkeypatch.setattr(store_module, "_sum_of", noted(store_module._sum_of, "summed"))
+    monkeypatch.setattr(store_module, "sum_of", noted(store_module.sum_of, "summed"))
     monkeypatch.setattr(briefs.Stamp, "of", staticmethod(noted(Stamp.of, "asked")))
     trials = len(Store(machine.results).ids())
     _run(machine, "md,tex,html")

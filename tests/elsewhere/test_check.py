@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from elsewhere.tables import answered, predicted, write
 
+from bench.elsewhere import check as room
 from bench.elsewhere.check import Check
 from bench.elsewhere.files import read
 
@@ -168,3 +169,33 @@ def test_pred_beside_probabilities_is_not_looked_at_and_that_is_said(tmp_path: P
     differ = int((table[["p_cat", "p_dog", "p_owl"]].to_numpy().argmax(1) != 0).sum())
     assert any(f"{differ:,} rows differ" in note for note in check.notes)
     assert np.array_equal(check.labels, checked(predicted(), tmp_path).labels)
+
+
+def test_long_names_are_cut_wherever_they_are_told(tmp_path: Path) -> None:
+    table = predicted()
+    table["image"] += "x" * 100_000
+    table["arm"] += "y" * 100_000
+    table = pd.concat([table.drop(index=[3, 70, 71]), table[5:6]])
+    table.loc[9, "label"] = "dog" if table.label[9] != "dog" else "cat"
+    told = problems(table, tmp_path)
+    assert "images are missing" in told
+    assert "1 of 60 images of local" in told
+    assert len(told) < 4000
+
+
+def test_an_unclosed_quote_is_told_in_few_words(tmp_path: Path) -> None:
+    file = write(predicted(), tmp_path / "a.csv")
+    file.write_text(file.read_text().replace("local-001.png", '"local-001.png'))
+    told = "\n".join(map(str, Check(read([file])).problems))
+    assert len(told) < 4000
+
+
+def test_more_conditions_than_can_be_numbered_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_CONDITIONS", 59)
+    table = predicted()
+    table["condition"] = table.image
+    assert "local has 60 different conditions; at most 59 can be" in problems(table, tmp_path)
+    monkeypatch.setattr(room, "MOST_CONDITIONS", 60)
+    assert not problems(table, tmp_path)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import argparse
 import re
+import resource
 from pathlib import Path
 
 import pytest
 import torch
 
 from bench.errors import UserError
+from bench.execute.records import cause_of
 from bench.models.weights import compare, load_strictly, read, save, without_prefix
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b.num_batches_tracked": torch.tensor(7)}
@@ -123,3 +125,15 @@ def test_a_module_is_left_alone_when_the_file_does_not_fit() -> None:
     with pytest.raises(UserError, match=r"^FILE: 1 of the model's 2 tensors match"):
         load_strictly(module, {"weight": torch.zeros(2, 2), "bias": torch.zeros(3)}, "FILE")
     assert torch.equal(module.weight, before)
+
+
+def test_weights_beyond_the_limit_of_a_file_are_the_system_s_refusal(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            save({"x": torch.zeros(4096)}, tmp_path / "w.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert cause_of(caught.value) == "interrupted", "no fault of the arm"
+    assert list(tmp_path.iterdir()) == []

@@ -309,3 +309,23 @@ def test_a_pipe_in_place_of_a_checkpoint_is_not_waited_for(
     ending = go(folder)
     assert (ending.ran, ending.exit_code) == (2, 0)
     assert not list(store.root.glob("trials/*/checkpoint.pt"))
+
+
+def test_a_results_folder_that_is_deleted_in_mid_run_is_made_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+
+    def turns(trial: Any, *rest: Any) -> Any:
+        result = yield from trial_turns(trial, *rest)
+        if not taken:
+            shutil.rmtree(tmp_path / "results")
+        taken.append(trial.id)
+        return result
+
+    monkeypatch.setattr("bench.execute.work.trial_turns", turns)
+    ending = go(tmp_path)
+    assert (dict(ending.counts), ending.exit_code) == ({"done": 2}, 0)
+    assert len(taken) == 3, "the one whose claim went was trained again"
+    store, whole = Store(tmp_path / "results"), Store(finished / "results")
+    assert [equal_view(record) for record in store.records()] == [equal_view(r) for r in whole.records()]

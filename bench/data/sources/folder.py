@@ -24,7 +24,7 @@ from bench.data.image_files import (
 )
 from bench.data.reader import Reader
 from bench.data.sides import side_of
-from bench.errors import UserError
+from bench.errors import UserError, shorten
 from bench.registry import sources
 
 ADVICE = (
@@ -212,6 +212,9 @@ def _check(folder: Path, classes: list[_ClassFolder]) -> None:
         raise UserError(
             f"{folder}: names of class folders that are not UTF-8: {', '.join(strange)}\n    rename them"
         )
+    blank = next((of for of in named if not of.name.strip()), None)
+    if blank is not None:
+        raise UserError(f"{folder}: a class folder is called {shorten(blank.name)}; rename it for its class")
 
 
 def _scan_class(folder: str, class_name: str, between: bool, below: str) -> _ClassFolder:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import threading
 from bisect import bisect_right
@@ -18,6 +16,7 @@ from bench.data.classes import one_form
 from bench.data.content import Asked, Located
 from bench.data.image_files import ordered
 from bench.data.reader import BrokenImageError, Reader, Size
+from bench.data.shards import Form, Shard, kind_shown, plain, readable, shards_of
 from bench.data.sides import SPELLINGS, side_of
 from bench.data.tables import FILE, LABEL, SPLIT, Table, listed, located_by, reader_of
 from bench.errors import UserError, shorten
@@ -30,13 +29,15 @@ SHARD = re.compile(r"(.+?)(-\d+-of-\d+)?")
 """A file's stem, and the side that it belongs to: ``train-00000-of-00002``."""
 IMAGE = ("image", "img")
 """What the column of images may be called, in any case."""
-KEPT = 2
-"""Row groups whose images are kept in memory: the images are read in order, by two threads."""
+KEPT_BYTES = 2**27
+"""Encoded images that are kept in memory, the latest: they are read nearly in order, by two threads."""
+BUFFER_BYTES = 2**20
+"""Of a column, read at once: else all of a row group is, and some files have just one."""
 
 
 def locate(asked: Asked) -> Located:
     """Known by its bytes, or by the image files that it lists; its shards or a column may split it."""
-    shards = _shards(asked.path)
+    shards = shards_of(asked.path)
     if _embedded(shards):
         return Located(asked.path, asked.sha256(), official=_sides(shards) is not None)
     return located_by(asked, listed(_table(asked.path)))
@@ -60,7 +61,7 @@ def parquet(
     """
     import numpy as np
 
-    shards = _shards(path)
+    shards = shards_of(path)
     if not _embedded(shards):
         return reader_of(path, listed(_table(path)), classes, bit_range)
     labels, known = _labels(shards)
@@ -82,79 +83,7 @@ def parquet(
     )
 
 
-def require() -> None:
-    """Raise UserError when pyarrow is not installed."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise UserError(
-            "parquet: needs pyarrow, which this environment lacks\n"
-            "    uv sync --extra parquet, or pip install 'bench-ablations[parquet]'"
-        ) from None
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """One file: its rows, and the types of its columns by name."""
-
-    path: Path
-    rows: int
-    types: dict[str, Any]
-    metadata: dict[bytes, bytes]
-
-    def named(self, names: Sequence[str]) -> str | None:
-        """The column that has one of these names, in any case."""
-        return next((name for name in self.types if name.lower() in names), None)
-
-    def cells(self, name: str) -> list[Any]:
-        """A column's values (N,). Raises UserError for a damaged file."""
-        import pyarrow.parquet as pq
-
-        with _readable(self.path):
-            values: list[Any] = pq.read_table(self.path, columns=[name])[name].to_pylist()
-        return values
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """What goes wrong with a file while it is read becomes a UserError."""
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise UserError(f"{path} is damaged or no Parquet: {reason}; copy it again") from None
-
-
-def _shards(path: Path) -> list[_Shard]:
-    """The file at ``path``, or all below it, in the order of their names; all have the same columns."""
-    require()
-    import pyarrow.parquet as pq
-
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*.parquet") if p.is_file())
-    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
-    if not files:
-        raise UserError(f"{path}: no .parquet file there or below")
-    shards = []
-    for file in files:
-        with _readable(file):
-            head = pq.read_metadata(file)
-            schema = head.schema.to_arrow_schema()
-        types = dict(zip(schema.names, schema.types, strict=True))
-        shards.append(_Shard(file, head.num_rows, types, schema.metadata or {}))
-    for shard in shards[1:]:
-        if shard.types.keys() != shards[0].types.keys():
-            one, other = (shorten(list(each.types), 200) for each in (shards[0], shard))
-            raise UserError(
-                f"{shards[0].path} has the columns {one}\n    {shard.path} has {other}; they must agree"
-            )
-    if not sum(shard.rows for shard in shards):
-        raise UserError(f"{path} has no row")
-    return shards
-
-
-def _embedded(shards: Sequence[_Shard]) -> bool:
+def _embedded(shards: Sequence[Shard]) -> bool:
     """Whether the images are inside. Raises UserError where there are neither images nor files."""
     import pyarrow
 
@@ -167,56 +96,39 @@ def _embedded(shards: Sequence[_Shard]) -> bool:
             f"{first.path} has the columns {shorten(list(first.types), 300)}\n"
             f"    needed is image (or {IMAGE[1]}: bytes, or a struct of bytes and path), or file; and label"
         )
-    kind = first.types[image]
-    inside = of.is_struct(kind) and kind.get_field_index("bytes") >= 0
-    if not inside and not of.is_binary(kind) and not of.is_large_binary(kind):
-        raise UserError(
-            f'{first.path}: the column "{image}" is {kind}; needed is bytes, or a struct of bytes and path'
-        )
+    for shard in shards:
+        kind = shard.types[image]
+        inside = of.is_struct(kind) and kind.get_field_index("bytes") >= 0
+        content = kind.field("bytes").type if inside else kind
+        if not of.is_binary(content) and not of.is_large_binary(content):
+            raise UserError(
+                f'{shard.path}: the column "{image}" is {kind_shown(kind)}; '
+                "needed is bytes, or a struct of bytes and path"
+            )
     return True
 
 
 def _table(path: Path) -> Table:
     """A table of files as text."""
-    shards = _shards(path)
+    shards = shards_of(path)
     if len(shards) > 1 or path.is_dir():
         raise UserError(f"{path}: a table of files is one Parquet file; give that")
     (shard,) = shards
-    kinds = [name for name in shard.types if _plain(shard.types[name])]
+    kinds = [name for name in shard.types if plain(shard.types[name])]
     columns = {
         name: ["" if cell is None else str(cell).strip() for cell in shard.cells(name)] for name in kinds
     }
     label = shard.named(LABEL)
-    names = label and _class_label(shard, label)
+    names = label and shard.class_label(label)
     if label and names:
         numbers = shard.cells(label)
         columns[label] = [_called(shard, label, names, row, cell) for row, cell in enumerate(numbers)]
     return Table(shard.path, columns, [f"row {row}" for row in range(shard.rows)])
 
 
-def _plain(kind: Any) -> bool:
-    import pyarrow.types as of
-
-    return bool(of.is_string(kind) or of.is_large_string(kind) or of.is_integer(kind) or of.is_boolean(kind))
-
-
-def _class_label(shard: _Shard, column: str) -> tuple[str, ...] | None:
-    """Names of a column's numbers, where Hugging Face's description of the file gives them."""
-    names: Any = None
-    try:
-        described = json.loads(shard.metadata[b"huggingface"])["info"]["features"][column]
-        names = described["names"] if described["_type"] == "ClassLabel" else None
-    except (KeyError, ValueError, TypeError):
-        return None
-    sound = (
-        isinstance(names, list) and len(names) == len(set(names)) and all(isinstance(n, str) for n in names)
-    )
-    return tuple(map(one_form, names)) if sound else None
-
-
-def _called(shard: _Shard, column: str, names: Sequence[str] | None, row: int, cell: Any) -> str:
+def _called(shard: Shard, column: str, names: Sequence[str] | None, row: int, cell: Any) -> str:
     """The class of a row. Raises UserError that names it for one without a class."""
-    if cell is None or cell == "" or (isinstance(cell, int) and cell < 0):
+    if cell is None or not str(cell).strip() or (isinstance(cell, int) and cell < 0):
         what = f"{shorten(cell)}, which stands for no label" if cell == -1 else f"{shorten(cell)}, no label"
         raise UserError(
             f'{shard.path}, row {row}, column "{column}": {what}\n'
@@ -232,7 +144,7 @@ def _called(shard: _Shard, column: str, names: Sequence[str] | None, row: int, c
     return names[cell]
 
 
-def _labels(shards: Sequence[_Shard]) -> tuple[list[str], tuple[str, ...] | None]:
+def _labels(shards: Sequence[Shard]) -> tuple[list[str], tuple[str, ...] | None]:
     """Class name of every row; all the names in order, where a ClassLabel gives them."""
     column = shards[0].named(LABEL)
     if column is None:
@@ -240,13 +152,14 @@ def _labels(shards: Sequence[_Shard]) -> tuple[list[str], tuple[str, ...] | None
             f"{shards[0].path} has the columns {shorten(list(shards[0].types), 300)}\n"
             "    needed is label (or class)"
         )
-    kind = shards[0].types[column]
-    if not _plain(kind):
-        raise UserError(
-            f'{shards[0].path}: the column "{column}" is {kind}; needed is one name or whole number an image '
-            "(several labels an image are another task)"
-        )
-    names = _class_label(shards[0], column)
+    form = shards[0].labelled(column)
+    for shard in shards[1:]:
+        if (other := shard.labelled(column)) != form:
+            raise UserError(
+                f'{shards[0].path}: the column "{column}" holds {_told(form, other)}\n'
+                f"    {shard.path}: {_told(other, form)}; they must agree, for they mean different classes"
+            )
+    names = form[1]
     labels = [
         _called(shard, column, names, row, cell)
         for shard in shards
@@ -255,7 +168,17 @@ def _labels(shards: Sequence[_Shard]) -> tuple[list[str], tuple[str, ...] | None
     return labels, names
 
 
-def _sides(shards: Sequence[_Shard]) -> list[int] | None:
+def _told(form: Form, other: Form) -> str:
+    """What labels are, in words: of two ClassLabels where they part."""
+    what, names = form
+    if not names:
+        return f"{what} without a ClassLabel"
+    pairs = enumerate(zip(names, other[1] or (), strict=False))
+    at = next((k for k, (name, theirs) in pairs if name != theirs), len(names) - 1)
+    return f"{what} with a ClassLabel of {len(names)} names, {at} is {shorten(names[at])}"
+
+
+def _sides(shards: Sequence[Shard]) -> list[int] | None:
     """Side of every row, by a column or by the names of the shards; None: nothing says so."""
     column = shards[0].named(SPLIT)
     if column is None:
@@ -281,30 +204,40 @@ def _sides(shards: Sequence[_Shard]) -> list[int] | None:
     return sides
 
 
-def _stem(shard: _Shard) -> str:
+def _stem(shard: Shard) -> str:
     matched = SHARD.fullmatch(shard.path.stem)
     return matched[1] if matched else shard.path.stem
 
 
-def _others(shards: Sequence[_Shard]) -> list[str]:
+def _others(shards: Sequence[Shard]) -> list[str]:
     """Columns that groups may name."""
     taken = {shards[0].named(names) for names in (IMAGE, LABEL, SPLIT)}
-    return [name for name, kind in shards[0].types.items() if name not in taken and _plain(kind)]
+    return [
+        name
+        for name in shards[0].types
+        if name not in taken and all(plain(shard.types[name]) for shard in shards)
+    ]
 
 
-def _column(shards: Sequence[_Shard], name: str) -> list[str]:
+def _column(shards: Sequence[Shard], name: str) -> list[str]:
     cells = (cell for shard in shards for cell in shard.cells(name))
     return ["" if cell is None else str(cell) for cell in cells]
 
 
 @dataclass
 class _Images:
-    """The encoded images of all rows, a row group at a time; thread-safe."""
+    """The encoded images of all rows, read one by one within a row group; thread-safe."""
 
-    shards: Sequence[_Shard]
+    shards: Sequence[Shard]
     groups: list[tuple[Path, int, int]] = field(default_factory=list)
     """File, number of the row group there, and its first row among all."""
-    kept: OrderedDict[int, list[Any]] = field(default_factory=OrderedDict)
+    kept: OrderedDict[int, tuple[Any, int]] = field(default_factory=OrderedDict)
+    """Row among all → its cell, and the bytes of that; ``held`` in all."""
+    held: int = 0
+    ahead: Iterator[tuple[Any, int]] = field(default_factory=lambda: iter(()))
+    """The cells of the row group ``place``, from row ``at`` on."""
+    place: int = -1
+    at: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -320,13 +253,11 @@ class _Images:
     def encoded(self, index: int) -> tuple[bytes, str]:
         """An image file's bytes, and what it is called. Raises BrokenImageError for none."""
         place = bisect_right(self.groups, index, key=lambda group: group[2]) - 1
-        path, number, first = self.groups[place]
+        path = self.groups[place][0]
         with self.lock:
-            if place not in self.kept:
-                self.kept[place] = self._read(path, number)
-                while len(self.kept) > KEPT:
-                    self.kept.popitem(last=False)
-            cell = self.kept[place][index - first]
+            if index not in self.kept:
+                self._read_on(place, index)
+            cell, _ = self.kept[index]
         content = cell.get("bytes") if isinstance(cell, dict) else cell
         start = next(group[2] for group in self.groups if group[0] == path)
         called = f"{path.name}, row {index - start}"
@@ -339,13 +270,29 @@ class _Images:
             raise BrokenImageError(f"{called}: no bytes of an image{linked}")
         return content, called
 
-    def _read(self, path: Path, number: int) -> list[Any]:
+    def _read_on(self, place: int, index: int) -> None:
+        """Keep what is read up to a row of a row group, and of what was kept the latest."""
+        path, number, first = self.groups[place]
+        if place != self.place or self.at > index:
+            self.ahead, self.place, self.at = self._read(path, number), place, first
+        while self.at <= index:
+            self.held -= self.kept.pop(self.at, (None, 0))[1]
+            self.kept[self.at] = read = next(self.ahead, (None, 0))
+            self.at, self.held = self.at + 1, self.held + read[1]
+            while self.held > KEPT_BYTES and len(self.kept) > 1:
+                self.held -= self.kept.popitem(last=False)[1][1]
+
+    def _read(self, path: Path, number: int) -> Iterator[tuple[Any, int]]:
+        """Cells of a row group with their bytes, one at a time: a dictionary may repeat a large one."""
         import pyarrow.parquet as pq
 
         column = self.shards[0].named(IMAGE)
-        with _readable(path), pq.ParquetFile(path) as file:
-            cells: list[Any] = file.read_row_group(number, columns=[column])[column].to_pylist()
-        return cells
+        with (
+            readable(path),
+            pq.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file,
+        ):
+            for row in file.iter_batches(1, row_groups=[number], columns=[column], use_threads=False):
+                yield row.column(0)[0].as_py(), row.nbytes
 
     def pixels(self, index: int, bit_range: tuple[int, int] | None) -> Pixels:
         """An image (H, W, 3) uint8 RGB, see ``reading.read``."""

@@ -239,3 +239,9 @@ def test_a_link_to_itself_is_no_image(tmp_path: Path) -> None:
     found = {of.name: of for of in _scan(path, between=False)}
     assert len(found["a"].files) == 2
     assert found["a"].other == {"links to nothing": 1}
+
+
+def test_a_class_folder_that_is_called_by_a_space_is_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path, noise(2), [0, 1], ["ant", " "])
+    with pytest.raises(UserError, match='a class folder is called " "; rename it'):
+        folder(tmp_path)

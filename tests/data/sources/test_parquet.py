@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from samples import noise
 
+from bench.data import shards
 from bench.data.cache import open_images
 from bench.data.fingerprint import locate
 from bench.data.groups import groups_of
@@ -134,6 +136,17 @@ def test_a_table_of_files_is_read_as_a_csv_table_is(tmp_path: Path) -> None:
         ({"image": [b"x"], "label": [[0, 1]]}, None, 'column "label" is list.*several labels'),
         ({"image": [b"x"] * 2, "label": [0, -1]}, ["a"], r'row 1, column "label": -1, which stands for no'),
         ({"image": [b"x"] * 2, "label": ["a", None]}, None, r'row 1, column "label": .*no label'),
+        ({"image": [b"x"] * 2, "label": ["a", "  "]}, None, r'row 1, column "label": "  ", no label'),
+        (
+            {"image": [b"x"], "label": ["a"], "Label": ["b"]},
+            None,
+            "columns label and Label, which mean the same",
+        ),
+        (
+            {"image": [b"x"], "Image": [b"y"], "label": ["a"]},
+            None,
+            "columns image and Image, which mean the same",
+        ),
         ({"image": [b"x"] * 2, "label": [0, 2]}, ["a", "b"], "2, but its ClassLabel has 2 names"),
         ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, None, "has no row"),
     ],
@@ -166,15 +179,100 @@ def test_damage_is_named(tmp_path: Path) -> None:
         parquet(tmp_path / "two")
 
 
-def test_row_groups_are_kept_two_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_row_group_that_repeats_a_large_image_few_are_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy = encoded(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8))
+    rows = [noisy if k % 2 else encoded(PIXELS[k % 6]) for k in range(60)]
+    file = write(tmp_path / "x.parquet", {"image": rows, "label": [0, 1] * 30}, rows=60)
+    monkeypatch.setattr(room, "KEPT_BYTES", 3 * len(noisy))
+    images = room._Images(shards.shards_of(file))
+    images.encoded(0)
+    assert images.at == 1
+    for index in (1, 30, 59, 58, 2, 40):  # on, and back: beyond what is kept from the beginning again
+        assert images.encoded(index)[0] == rows[index]
+        assert images.held <= 3 * len(noisy)
+        assert images.held == sum(size for _, size in images.kept.values())
+
+
+def test_images_of_several_row_groups_are_read_in_any_order(tmp_path: Path) -> None:
     file = write(tmp_path / "x.parquet", {"image": images(0, 6), "label": [0, 1] * 3})
-    read: list[int] = []
-    real = room._Images._read
-    monkeypatch.setattr(room._Images, "_read", lambda self, *of: read.append(of[1]) or real(self, *of))
     reader = parquet(file)
-    for index in (0, 1, 2, 3, 0, 4, 5):
-        reader.native(index)
-    assert read == [0, 1, 2]
+    for index in (0, 1, 2, 3, 0, 4, 5, 1, 0):
+        np.testing.assert_array_equal(reader.native(index), PIXELS[index])
+
+
+def test_a_small_file_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "x.parquet"
+    rows = [bytes([k]) * 100_000 for k in range(20)]
+    pq.write_table(pa.table({"image": rows, "label": [0, 1] * 10}), file, compression="zstd")
+    parquet(file)
+    monkeypatch.setattr(shards, "HEAVY_BYTES", 1_000_000)
+    with pytest.raises(UserError, match=r'row group 0: "image" takes .* bytes there and 0\.0 GB in memory'):
+        parquet(file)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        (([0, 1, 0], ["a", "b"]), ([0, 1, 0], ["b", "a"]), r'0 is "a"\n.*0 is "b"; they must agree'),
+        (([0, 1, 0], ["a", "b"]), ([0, 1, 0], ["a", "b", "c"]), r'2 names, 1 is "b"\n.*3 names, 2 is "c"'),
+        (([0, 1, 0], ["a", "b"]), ([0, 1, 0], None), r"ClassLabel of 2 names.*\n.*without a ClassLabel"),
+        (([0, 1, 0], ["a", "b"]), (["a", "b", "a"], None), r"whole numbers with.*\n.*text without"),
+        (([True, False, True], None), ([0, 1, 0], None), r"true or false without.*\n.*whole numbers without"),
+    ],
+)
+def test_shards_whose_labels_mean_different_things_are_refused_by_both_names(
+    tmp_path: Path, first: tuple[Any, Any], second: tuple[Any, Any], says: str
+) -> None:
+    for one, other in ((first, second), (second, first)):
+        for name, (labels, names) in (("test", one), ("train", other)):
+            write(tmp_path / f"{name}-0.parquet", {"image": images(), "label": labels}, names)
+        with pytest.raises(UserError) as error:
+            parquet(tmp_path)
+        assert "test-0.parquet" in str(error.value)
+        assert "train-0.parquet" in str(error.value)
+        if one is first:
+            assert re.search(says, str(error.value))
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"image": [3] * 3}, 'column "image" is int64; needed is bytes'),
+        ({"label": [["a"]] * 3}, r'column "label" is list.*several labels'),
+        ({"label": [0.5] * 3}, 'column "label" is double; needed is one name'),
+    ],
+)
+def test_every_shard_is_looked_at(tmp_path: Path, columns: dict[str, Any], says: str) -> None:
+    sound = {"image": images(), "label": [0, 1, 0]}
+    for odd in ("a", "b"):
+        for name in ("a", "b"):
+            write(tmp_path / f"{name}.parquet", sound | (columns if name == odd else {}))
+        with pytest.raises(UserError, match=says) as error:
+            parquet(tmp_path)
+        assert f"{odd}.parquet" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [3, "abc", [1, 2]])
+def test_a_struct_whose_bytes_are_none_is_refused_once(tmp_path: Path, content: Any) -> None:
+    cells = pa.array([{"bytes": content, "path": "x"}] * 2)
+    with pytest.raises(UserError, match=r'column "image" is struct.*; needed is bytes'):
+        parquet(write(tmp_path / "x.parquet", {"image": cells, "label": [0, 1]}))
+
+
+@pytest.mark.parametrize("described", ["[" * 200_000, '["a"', '{"info":{"features":{"label":%s}}}'])
+@pytest.mark.parametrize("names", ['["a", ["x"]]', '{"a": 1}', '["a", " "]', "3"])
+def test_a_description_that_means_nothing_is_not_followed(tmp_path: Path, described: str, names: str) -> None:
+    label = '{"_type":"ClassLabel","names":' + names + "}"
+    table = pa.table({"image": images(), "label": [0, 1, 0]})
+    pq.write_table(
+        table.replace_schema_metadata({"huggingface": described.replace("%s", label)}),
+        tmp_path / "x.parquet",
+    )
+    assert parquet(tmp_path / "x.parquet").classes == ("0", "1")
 
 
 def test_without_pyarrow_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
