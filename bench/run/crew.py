@@ -156,9 +156,10 @@ class Crew:
         try:
             with screen.waits():
                 while self._elsewhere and not self._stopping:
-                    if found := self._look_elsewhere(screen, failures):
+                    found = self._look_elsewhere(screen, failures)
+                    if found or not self._elsewhere:
                         return found
-                    screen.board.waits = self._waited_for() if self._elsewhere else ""
+                    screen.board.waits = self._waited_for()
                     self._show(screen)
                     time.sleep(self.presence.poll_s)
         finally:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bench.errors import UserError
 from bench.execute import Event, Job, Place
 from bench.execute.records import claim, write_failure, write_killed
 from bench.execute.work import work
+from bench.progress.board import Board
 from bench.progress.terminal import Terminal
 from bench.run import joining
 from bench.run.conductor import Ending, Options, run_study
@@ -94,6 +96,53 @@ def test_what_is_waited_for_is_told(jobs: list[Job], tmp_path: Path, other: Pres
     hands._elsewhere = {job.run.trial.id: job for job in jobs[:2]}
     expected = f"waiting for 2 trials of other runs ({other.owner.partition('.')[0]}, process {os.getpid()})"
     assert hands._waited_for() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "awaited"),
+    [(joining.REPORT, "the report"), (joining.FOLDER, "the study's folder"), ("search-t", "search.db")],
+)
+def test_whose_writing_is_waited_for_is_told(
+    tmp_path: Path, other: Presence, monkeypatch: pytest.MonkeyPatch, name: str, awaited: str
+) -> None:
+    said: list[str] = []
+
+    @contextlib.contextmanager
+    def waiting(what: Callable[[], str]) -> Iterator[None]:
+        said.append(what())
+        other.claims.release(name)
+        yield
+
+    terminal = Terminal(quiet=True)
+    monkeypatch.setattr(terminal, "waiting", waiting)
+    assert other.take(name)
+    with Presence(tmp_path / "results", LEASE_S) as presence, joining.having(name, presence, terminal, "t"):
+        pass
+    host = other.owner.partition(".")[0]
+    assert said == [f"t: waiting for {awaited}, which {host}, process {os.getpid()} writes"]
+
+
+def test_what_is_waited_for_is_told_as_it_is_by_then(
+    jobs: list[Job], tmp_path: Path, other: Presence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands, _ = crew_in(tmp_path)
+    ids = [job.run.trial.id for job in jobs[:3]]
+    assert all(map(other.take, ids))
+    told: list[str] = []
+
+    def later(_: float) -> None:
+        told.append(screen.board.waits.partition(" of")[0])
+        work(jobs[len(told) - 1], place_of(other, tmp_path), lambda event: None)
+        other.claims.release(ids[len(told) - 1])
+
+    monkeypatch.setattr("bench.run.crew.time.sleep", later)
+    with hands.terminal.trials(Board("t", 3)) as screen:
+        hands._elsewhere = {job.run.trial.id: job for job in jobs[:3]}
+        assert hands._wait(screen, []) == []
+        assert (told, screen.board.waits) == (
+            [f"waiting for {n}" for n in ("3 trials", "2 trials", "1 trial")],
+            "",
+        )
 
 
 def test_a_trial_that_another_run_lets_go_runs_here(jobs: list[Job], tmp_path: Path, other: Presence) -> None:
