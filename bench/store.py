@@ -7,11 +7,9 @@ torch nor pandas, and numpy only where predictions are touched: ``bench status``
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
-from bench import slices
+from bench import folders, slices
 from bench.briefs import Briefs, Stamp
 from bench.errors import UserError, shorten
 from bench.files import (
@@ -62,8 +60,6 @@ VALIDATION = "val"
 """Key of the validation images among a trial's predictions; the others are fingerprints."""
 ALIKE = ("recipe", "data", "versions", "origins", "metrics", "classes", "libraries", "machine")
 """What trials of an arm mostly have in common."""
-NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
-"""Why a folder takes no file of this user's, however much room there is."""
 RECORD = "record.json"
 HISTORY, PREDICTIONS, WEIGHTS = PARTS = ("history.jsonl", "predictions.npz", "weights.safetensors")
 
@@ -220,7 +216,7 @@ class Store:
     ) -> None:
         """Store a trial, replacing what was there of it. ``weights_file`` is moved in."""
         folder = self.trial_dir(record.id)
-        self.cleared(record.id)
+        folders.cleared(self.trial_dir(record.id))
         folder.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(folder / "record.json"):
             # An old record must not stand beside new predictions, whenever this is cut short.
@@ -333,36 +329,6 @@ class Store:
         """Whether a trial's weights are there, and not as they were written: nothing is made of these."""
         return self.weights_path(record.id).exists() and not self.has_weights(record)
 
-    def cleared(self, id: str) -> bool:
-        """Whether something else stood in place of a trial's folder; that is gone now.
-
-        A link to another disk is a folder; one to another trial's is not, for each would take the other's.
-        """
-        folder = self.trial_dir(id)
-        strange = os.path.lexists(folder) and not folder.is_dir()
-        if not strange and folder.is_symlink():
-            strange = folder.resolve().parent == folder.parent.resolve()
-        if strange:
-            remove(folder)
-        return strange
-
-    def check_open(self, id: str) -> None:
-        """Raise OSError where nothing can be written of a trial: better before it is trained than after."""
-        self.trial_dir(id).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self.trial_dir(id)):
-            pass
-
-    def shuts_out(self, id: str, error: OSError) -> bool:
-        """Whether what the system refused is a matter of one trial's folder, and not of the disk."""
-        inside = str(error.filename or "").startswith(str(self.trial_dir(id)))
-        if error.errno not in NOT_OURS or not inside:
-            return False
-        try:
-            with tempfile.TemporaryDirectory(dir=self.root / "trials"):
-                return True
-        except OSError:
-            return False
-
     def forget(self, id: str) -> None:
         """Take a record away: the trial is missing from here on, and trained again by the next run."""
         remove(self.trial_dir(id) / "record.json")
@@ -429,24 +395,6 @@ class Store:
     def write_text(self, path: Path, text: str) -> None:
         """Write a file of the results folder, whole or not at all, making its folder."""
         write_whole(path, text.encode("utf-8"))
-
-    def check_writable(self) -> None:
-        """Raise UserError when nothing can be written here: better before the first trial than after it."""
-        trials = self.root / "trials"
-        if os.path.lexists(trials) and not trials.is_dir():
-            raise UserError(
-                f"{trials} is no folder, and all trials are to lie in it\n"
-                "    move away what is there, or give another --results FOLDER"
-            )
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
-        except OSError as error:
-            raise UserError(
-                f"cannot write to the results folder {self.root}: {error.strerror}\n"
-                "    make it writable, or choose another with --results FOLDER"
-            ) from None
 
 
 def _fits(file: Path | str, sums: Sequence[str]) -> bool:

@@ -35,6 +35,7 @@ ORDER = (
     "stats",
     "leftovers",
     "store",
+    "folders",
     "slices",
     "predictions",
     "archive",

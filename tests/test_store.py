@@ -12,6 +12,7 @@ import pytest
 
 from bench import store as store_module
 from bench.errors import UserError
+from bench.folders import check_writable
 from bench.store import UNREADABLE, Damage, Predictions, Record, Store, equal_view
 
 ID, OTHER = "0123456789abcdef", "fedcba9876543210"
@@ -339,7 +340,7 @@ def test_equal_results_may_differ_in_time_machine_commit_and_attempts():
 def test_a_folder_that_cannot_be_written_is_said_before_the_first_trial(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--results FOLDER"):
-        Store(tmp_path / "file" / "results").check_writable()
+        check_writable(tmp_path / "file" / "results")
 
 
 def test_files_are_as_readable_as_the_person_asked(store: Store):
@@ -501,7 +502,7 @@ def test_without_a_folder_of_trials_none_is_begun(store: Store, tmp_path: Path, 
     else:
         trials.symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match="trials is no folder, and all trials are to lie in it"):
-        store.check_writable()
+        check_writable(store.root)
 
 
 @pytest.mark.parametrize(

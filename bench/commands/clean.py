@@ -11,6 +11,7 @@ from bench import leftovers
 from bench.claims import Presence
 from bench.commands.status import planned, read_plan
 from bench.errors import UserError
+from bench.folders import check_writable
 from bench.leftovers import Leftover
 from bench.machine import Machine
 from bench.plan import ROOMS
@@ -69,7 +70,7 @@ def clean(machine: Machine, wanted: Wanted, *, delete: bool) -> str:
 @contextlib.contextmanager
 def _alone(store: Store, machine: Machine) -> Iterator[None]:
     """Within, no run joins. Raises UserError while one is at work."""
-    store.check_writable()
+    check_writable(store.root)
     with Presence(store.root, machine.lease_s) as presence, presence.hold(FOLDER):
         with Terminal().waiting("waiting to see whether runs of other machines are alive"):
             who = presence.wait_until_alone()

@@ -24,6 +24,7 @@ from bench.errors import UserError, raise_stop
 from bench.execute.actors import Actors
 from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms, spent
 from bench.execute.nodes import Nodes
+from bench.folders import check_writable
 from bench.registry import executors
 
 LOOKS_S = 0.5
@@ -327,14 +328,16 @@ def _connect(cluster: Cluster) -> Any:
             "    uv sync --extra ray, or pip install 'bench-ablations[ray]'"
         ) from None
     _keep_quiet()
-    options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-    if cluster.address:
-        options = {"address": cluster.address, "log_to_driver": False, "logging_level": "ERROR"}
-    elif cluster.workers:
-        options["num_cpus"] = cluster.workers
+    how: dict[str, Any] = {
+        "address": cluster.address or None,
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+    }
+    if not cluster.address:
+        how |= {"include_dashboard": False, "num_cpus": cluster.workers or None}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(**options)
+        ray.init(**how)
     except (ConnectionError, RuntimeError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise UserError(
@@ -356,7 +359,6 @@ def _keep_quiet() -> None:
 
 def _look(place: Place, token: str) -> str:
     """On a node: what keeps it from working for this conductor, or nothing."""
-    from bench.store import Store
 
     file = place.results / f"{TOKEN}-{token}"
     try:
@@ -366,7 +368,7 @@ def _look(place: Place, token: str) -> str:
         return f"does not see {file} ({error.strerror})"
     for folder in (place.results, place.cache):
         try:
-            Store(folder).check_writable()
+            check_writable(folder)
         except UserError:
             return f"cannot write to {folder}"
     return ""

@@ -11,6 +11,7 @@ from bench import metrics, provenance
 from bench.claims import ClaimLostError, Claims
 from bench.errors import MOST_LINE, told_by, words_of
 from bench.execute.jobs import Event, Job, Place
+from bench.folders import shuts_out
 from bench.plan import Trial
 from bench.record import GANG
 from bench.registry import foreign
@@ -206,7 +207,7 @@ def write_failure(job: Job, place: Place, cause: Cause, message: str, traceback:
         try:
             store.write(record, history=[], predictions={})
         except OSError as error:
-            if not store.shuts_out(job.run.trial.id, error):
+            if not shuts_out(store.trial_dir(job.run.trial.id), error):
                 raise
             text = f"{error.filename} cannot be written: {error.strerror}; the trial is left as it is"
             return replace(ended(job, "failed", text), cause=SHUT)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bench import metrics
+from bench import folders, metrics
 from bench.claims import ClaimLostError
 from bench.errors import UserError, is_stop, line_of, words_of
 from bench.execute.jobs import Event, Job, Listener, Place
@@ -198,11 +198,11 @@ class Gang:
             tell("note", text)
 
         def clear() -> None:
-            if store.cleared(trial.id):
+            if folders.cleared(checkpoint.parent):
                 note(f"{checkpoint.parent} was no folder, and is removed; the trial goes on")
 
         clear()
-        store.check_open(trial.id)
+        folders.check_open(checkpoint.parent)
         where = Surroundings(
             place.device,
             place.cache,

@@ -16,6 +16,7 @@ from bench.claims import Presence
 from bench.errors import UserError
 from bench.execute import Job
 from bench.execute.records import by_machine
+from bench.folders import check_writable
 from bench.judge.claims import undecidable
 from bench.judge.declared import Declared
 from bench.machine import Machine
@@ -112,7 +113,7 @@ def run_study(
         plan = planning.plan()
         planning.refuse_unknown_classes(plan)
         few = planning.unjudged(plan)
-    store.check_writable()
+    check_writable(store.root)
     _check_cache(machine.cache)
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")

@@ -17,6 +17,7 @@ from bench.elsewhere.check import Check
 from bench.elsewhere.files import SUFFIXES, Sheet, read
 from bench.elsewhere.records import SOURCE, Recorder
 from bench.errors import UserError, printable
+from bench.folders import check_writable
 from bench.judge.used import as_used
 from bench.machine import Machine
 from bench.planned import PlanFile, PlannedTrial, read_plan_file
@@ -61,7 +62,7 @@ def judge(paths: Sequence[Path], machine: Machine, wanted: Wanted, terminal: Ter
         terminal.note(
             f"{name}: the baseline is {printable(study.baseline)}; `baseline` in {where} names another"
         )
-    store.check_writable()
+    check_writable(store.root)
     with Presence(store.root, machine.lease_s) as presence:
         with having(FOLDER, presence, terminal, name), terminal.waiting(f"{name}: judging"):
             written, plan = _record(answers, study, text, paths, store, terminal)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bench.claims import Presence
 from bench.errors import shorten
 from bench.files import sweep
+from bench.folders import cleared, shuts_out
 from bench.machine import Machine
 from bench.plan import Plan, Run
 from bench.progress.terminal import Terminal
@@ -26,7 +27,7 @@ def mend_lost(plan: Plan, store: Store, machine: Machine, terminal: Terminal, pr
     sweep(store.root, home, home / "tables", home / "figures")
     ahead = {*plan.file.ids, *(run.trial.id for run in plan.pending)} - set(claimed)
     sweep(*map(store.trial_dir, ahead))
-    for id in sorted(filter(store.cleared, ahead)):
+    for id in sorted(id for id in ahead if cleared(store.trial_dir(id))):
         terminal.note(f"{store.trial_dir(id)} was no folder, and is removed; the trial is trained again")
     suspects = [id for id in sorted(plan.file.ids) if _lost(id, store)]
     for damage in store.damaged(id for id in sorted(ahead) if store.brief(id) is None):
@@ -69,7 +70,7 @@ def _forgotten(id: str, store: Store, terminal: Terminal) -> bool:
     try:
         store.forget(id)
     except OSError as error:
-        if not store.shuts_out(id, error):
+        if not shuts_out(store.trial_dir(id), error):
             raise
         terminal.note(f"{error.filename} is damaged and cannot be removed: {error.strerror}")
         return False
