@@ -18,6 +18,7 @@ from bench.plan import Plan, Run, ScoredSet, make_plan, replicates_of
 from bench.planned import Account, Night, PlanFile, look_seeds, read_plan_file
 from bench.progress.board import Cell
 from bench.progress.terminal import Terminal
+from bench.recipe import External
 from bench.registry import UNREAD
 from bench.registry import metrics as scores
 from bench.run import foresight, slicing
@@ -78,6 +79,7 @@ class Planning:
         """
         study = read(path)
         refuse_unjudged(study, path)
+        refuse_unnamed(study, machine)
         self.study = smoke(study) if smoked else study
         self.store = store_of(machine, smoked=smoked)
         self._path, self._locator = path, DiskLocator(machine, path.resolve().parent, counting)
@@ -273,6 +275,23 @@ def _content_of(path: Path) -> bytes:
     with contextlib.suppress(OSError):
         return content_of(path)
     return b""
+
+
+def refuse_unnamed(study: Study, machine: Machine) -> None:
+    """Raise UserError with every name of a file or folder that this machine's ``[paths]`` lack."""
+    shifted = [*study.hidden.values(), study.val_shift]
+    external = [one.source for one in shifted if isinstance(one, External)]
+    sources = [study.data.source, *(arm.data.source for arm in study.arms), *external]
+    weights = [str(arm.recipe.model.params.get("weights")) for arm in study.arms]
+    said: list[str] = []
+    for written in dict.fromkeys([*(source.partition(":")[2] for source in sources), *weights]):
+        if written.startswith("@"):
+            try:
+                machine.resolve(written, Path(), kind="file" if written in weights else "folder")
+            except UserError as error:
+                said.append(str(error))
+    if said:
+        raise UserError("\n".join(said))
 
 
 def refuse_unjudged(study: Study, path: Path) -> None:

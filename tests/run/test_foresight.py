@@ -135,6 +135,18 @@ def test_all_that_is_wrong_comes_together(tmp_path: Path) -> None:
     ]
 
 
+def test_all_names_without_a_path_come_together(tmp_path: Path) -> None:
+    table = '[hidden.elsewhere]\nkind = "external"\nsource = "folder:@others"'
+    named = 'named = { model = { name = "resnet18", weights = "@resnet" } }'
+    file = study(tmp_path, table=table, arms=f"{FLIPS}\n{named}")
+    file.write_text(file.read_text().replace("npz:local.npz", "folder:@cells"))
+    with pytest.raises(UserError) as planned:
+        plan_text(file, machine_in(tmp_path), False)
+    said = str(planned.value).splitlines()
+    assert [line.partition('" ')[0].strip() for line in said[::2]] == ['"@cells', '"@others', '"@resnet']
+    assert said[-1].endswith("BENCH_PATHS_RESNET=FILE")
+
+
 def test_copies_of_one_picture_are_no_class(tmp_path: Path) -> None:
     """Images that a plan reads anyway are told apart: three copies count as none."""
     file = study(tmp_path, local=[0, 1] * 20 + [2] * 3)
