@@ -328,16 +328,11 @@ def _connect(cluster: Cluster) -> Any:
             "    uv sync --extra ray, or pip install 'bench-ablations[ray]'"
         ) from None
     _keep_quiet()
-    how: dict[str, Any] = {
-        "address": cluster.address or None,
-        "log_to_driver": False,
-        "logging_level": "ERROR",
-    }
-    if not cluster.address:
-        how |= {"include_dashboard": False, "num_cpus": cluster.workers or None}
+    own: dict[str, Any] = {"include_dashboard": False, "num_cpus": cluster.workers or None}
+    how = {"address": cluster.address} if cluster.address else own
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(**how)
+        ray.init(**how, log_to_driver=False, logging_level="ERROR")  # type: ignore[arg-type]
     except (ConnectionError, RuntimeError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise UserError(
