@@ -131,6 +131,7 @@ def _standing(plan: PlanFile, store: Store, runs: Sequence[dict[str, Any]], whol
         record = store.brief(trial.id)
         state: CellState = "running" if trial.id in running else _state(trial, record)
         words = _failure(record) if state == "failed" and record else state
+        state = "missing" if words == "interrupted" else state  # it goes on where it was stopped
         if state == "done" and record and (names := lacks(record, now)):
             words = f"done without {', '.join(names)}"
         if record and state != "running" and (part := store.lost(record, whole=whole)):

@@ -79,8 +79,9 @@ def test_what_a_person_stopped_did_not_fail(tmp_path: Path) -> None:
     for run, cause in zip(runs, ("interrupted", "interrupted", "oom"), strict=False):
         failed = finish(run, machine, status="failed", cause=cause, scores={})
         store.write(failed, history=[], predictions={})
-    first = status([], machine, as_json=False).splitlines()[0]
-    assert first == "tiny  2 interrupted · 1 failed (oom) · 1 missing"
+    text = status([], machine, as_json=False)
+    assert text.splitlines()[0] == "tiny  2 interrupted · 1 failed (oom) · 1 missing"
+    assert (text.count("!"), text.count("·")) == (1, 2 + 3)  # between words, and for what is to run
 
 
 def test_another_terminal_sees_what_runs_now(tmp_path: Path) -> None:
