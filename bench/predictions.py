@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from bench.archive import files_in
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PER_ITEM = "per_item "
-PROBABILITIES = "/probabilities.npy"
-"""Ends the name of the array that says how many images and classes there are."""
 UNREADABLE = (
     *(OSError, ValueError, KeyError, EOFError, MemoryError, OverflowError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
@@ -59,6 +57,9 @@ class Predictions:
             raise ValueError(f"probabilities, labels and ids differ in length: {lengths}")
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < self.probabilities.shape[1]:
             raise ValueError(f"labels are classes, 0 to {self.probabilities.shape[1] - 1}")
+        known, done = len(self.condition_names), self.conditions
+        if done is not None and len(done) and not 0 <= done.min() <= done.max() < known:
+            raise ValueError(f"conditions are numbers of the {known} condition_names")
 
 
 def read_archive(content: bytes, wanted: Container[str] | None = None) -> dict[str, Predictions]:
@@ -69,22 +70,6 @@ def read_archive(content: bytes, wanted: Container[str] | None = None) -> dict[s
     arrays = _Arrays(content)
     keys = dict.fromkeys(name.rpartition("/")[0] for name in arrays)
     return {key: read_predictions(arrays, key) for key in keys if wanted is None or key in wanted}
-
-
-def shapes_of(file: IO[bytes]) -> dict[str, tuple[int, ...]]:
-    """Key of a set → (N, K) of what was said of it, from the heads of an archive's arrays alone.
-
-    Raises one of UNREADABLE.
-    """
-    with zipfile.ZipFile(file) as archive:
-        named = [name for name in archive.namelist() if name.endswith(PROBABILITIES)]
-        return {name.removesuffix(PROBABILITIES): _shape(archive, name) for name in named}
-
-
-def _shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    with archive.open(name) as stream:
-        start = stream.read(10)
-        return _header(start + stream.read(int.from_bytes(start[8:], "little")))[0]
 
 
 class _Arrays(Mapping[str, "NDArray[Any]"]):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from bench.files import opened
+from bench.predictions import UNREADABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +64,7 @@ def read(path: Path) -> dict[str, Sliced]:
     try:
         with opened(path) as file:
             return _sets(file)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (*UNREADABLE, LookupError, TypeError):
         return {}
 
 
@@ -79,5 +78,10 @@ def _sets(file: IO[bytes]) -> dict[str, Sliced]:
             columns = [key.removeprefix(head) for key in stored if key.startswith(head)]
             codes = {column: stored[head + column] for column in columns}
             names = {column: tuple(map(str, stored[f"{name}/names of {column}"])) for column in columns}
-            found[name] = Sliced(stored[f"{name}/ids"], codes, names)
+            ids = stored[f"{name}/ids"]
+            if ids.ndim != 1 or any(
+                one.shape != ids.shape or one.dtype.kind not in "iu" for one in codes.values()
+            ):
+                raise ValueError(f"codes are whole numbers (N,), of {len(ids)} images")
+            found[name] = Sliced(ids, codes, names)
     return found

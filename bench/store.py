@@ -24,7 +24,6 @@ from bench.errors import UserError, shorten
 from bench.files import (
     content_of,
     move,
-    opened,
     remove,
     sum_of,
     sum_of_bytes,
@@ -32,7 +31,7 @@ from bench.files import (
     sync_folder,
     write_whole,
 )
-from bench.predictions import UNREADABLE, Predictions, archive_of, read_archive, shapes_of
+from bench.predictions import UNREADABLE, Predictions, archive_of, read_archive
 from bench.recipe import STUDY_NAME
 from bench.record import ID, Brief, Record, equal_view, why_unreadable
 from bench.slices import Sliced
@@ -304,10 +303,11 @@ class Store:
         if record is None or (record.id, record.files) != (brief.id, brief.files):
             record = self.read(brief.id)
         try:
-            with opened(file) as stream:
-                return record is not None and record.is_of(shapes_of(stream))
-        except (*UNREADABLE, IndexError):
+            said = read_archive(content_of(file))
+        except (*UNREADABLE, LookupError, TypeError, AttributeError):
             return False
+        shapes = {key: one.probabilities.shape for key, one in said.items()}
+        return record is not None and record.is_of(shapes)
 
     def restore(self, record: Record, predictions: Mapping[str, Predictions]) -> bool:
         """Write predictions that were lost, where they are those that the record speaks of, to the byte."""

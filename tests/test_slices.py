@@ -1,6 +1,7 @@
 """Which slice each image is of is stored whole, the same bytes for the same content."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,4 +41,24 @@ def test_images_of_a_value_are_those_and_no_others() -> None:
 def test_no_file_and_a_damaged_one_tell_nothing(tmp_path: Path, content: bytes) -> None:
     assert slices.read(tmp_path / slices.FILE) == {}
     (tmp_path / slices.FILE).write_bytes(content)
+    assert slices.read(tmp_path / slices.FILE) == {}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"local/ids": np.uint64(3)},
+        {"local/ids": np.zeros((4, 2), np.uint64)},
+        {"local/codes of scanner": np.zeros(3, np.int16)},
+        {"local/codes of scanner": np.zeros((4, 1), np.int16)},
+        {"local/names of scanner": np.array("A")},
+    ],
+)
+def test_arrays_that_do_not_go_together_tell_nothing(tmp_path: Path, damage: dict[str, Any]) -> None:
+    (tmp_path / slices.FILE).write_bytes(slices.write({"local": sliced(4)}))
+    with np.load(tmp_path / slices.FILE) as stored:
+        arrays = dict(stored)
+    np.savez(tmp_path / slices.FILE, **arrays)  # type: ignore[arg-type]
+    assert slices.read(tmp_path / slices.FILE)
+    np.savez(tmp_path / slices.FILE, **arrays | damage)  # type: ignore[arg-type]
     assert slices.read(tmp_path / slices.FILE) == {}

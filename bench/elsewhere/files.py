@@ -68,7 +68,9 @@ def found(paths: Sequence[Path], form: str = FORM) -> tuple[Path, ...]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.is_file())
+            inside = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and not p.is_dir())
+            if strange := [p for p in inside if not p.is_file()]:
+                raise UserError(f"{strange[0]} is no file: a link to nothing, or a pipe; move it away")
             if not inside:
                 raise UserError(f"{path}: no {', '.join(SUFFIXES)} file lies there; needed is {form}")
             files += inside

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import metrics
-from bench.errors import UserError
+from bench.errors import UserError, is_stop, line_of
 from bench.machine import Machine
 from bench.plan import VAL_SHIFT, Run, ScoredSet, Trial
 from bench.progress.terminal import Terminal
@@ -78,14 +78,25 @@ def check(study: Study, runs: Sequence[Run], machine: Machine, terminal: Termina
         if training is not None and (run.arm, data, built) not in checked:
             checked.add((run.arm, data, built))
             problems |= dict.fromkeys(metrics.problems(training.classes))
-            if trial.recipe.command:
-                found = list(_check_program(trial))
-            else:
-                found = _check_model(trial, training, networks)
-                found += foresight.batch_problems(trial, training.labels, training.classes)
-                found = found or _check_training(trial, training, networks)
+            found = _check_arm(trial, training, networks)
             problems |= {f"arm {run.arm}: {problem}": None for problem in found}
     foresight.refuse(study.name, problems)
+
+
+def _check_arm(trial: Trial, training: _Training, networks: _Networks) -> list[str]:
+    """What is wrong with what an arm is built of; what code from outside raises is that too."""
+    if trial.recipe.command:
+        return list(_check_program(trial))
+    try:
+        found = _check_model(trial, training, networks)
+        found += foresight.batch_problems(trial, training.labels, training.classes)
+        return found or _check_training(trial, training, networks)
+    except UserError:
+        raise
+    except BaseException as error:
+        if is_stop(error) or not trial.code:
+            raise
+        return [line_of(error)]
 
 
 def _check_program(trial: Trial) -> Iterator[str]:

@@ -89,6 +89,10 @@ def test_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="file lies there"):
         read([tmp_path / "empty"])
+    (tmp_path / "empty" / "gone.csv").symlink_to(tmp_path / "unmounted" / "gone.csv")
+    first.rename(tmp_path / "empty" / "a.csv")
+    with pytest.raises(UserError, match="is no file: a link to nothing"):
+        read([tmp_path / "empty"])
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".parquet"])

@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny import HIDDEN, machine_in, write_study
 
@@ -20,6 +22,8 @@ from bench.commands.speakers import speakers_of
 from bench.commands.status import status
 from bench.commands.trained import network_of
 from bench.errors import UserError
+from bench.files import sum_of_bytes
+from bench.predictions import Predictions, archive_of
 from bench.progress.terminal import Terminal
 from bench.run.conductor import Ending, Options, run_study
 from bench.store import Store, equal_view
@@ -103,6 +107,37 @@ def test_a_record_that_cannot_be_of_its_predictions_is_damaged_and_hides_no_othe
     assert go(folder).ran == 1
     assert re.search(rf"record\.json .*{damage}.* trained again", capsys.readouterr().err)
     assert [equal_view(record) for record in store.records()] == [equal_view(r) for r in whole.records()]
+    assert go(folder).ran == 0
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda said: replace(said, conditions=np.full(len(said.labels), 9, np.int16)),
+        lambda said: replace(said, labels=said.labels + len(said.probabilities[0])),
+        lambda said: replace(said, labels=said.labels[:-1]),
+    ],
+)
+def test_predictions_that_contradict_themselves_are_damage_whatever_their_checksum(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Predictions], Predictions],
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    store = Store(folder / "results")
+    id = store.ids()[0]
+    with monkeypatch.context() as lenient:
+        lenient.setattr(Predictions, "__post_init__", lambda self: None)
+        said = {key: harm(one) for key, one in store.predictions(id).items()}
+        content = archive_of(said)
+    (store.trial_dir(id) / "predictions.npz").write_bytes(content)
+    file = store.trial_dir(id) / "record.json"
+    told = json.loads(file.read_text("utf-8"))
+    told["files"]["predictions.npz"] = [sum_of_bytes(content)]
+    file.write_text(json.dumps(told), "utf-8")
+    assert "1 missing" in status([], machine_in(folder), as_json=False, check=True)
+    assert go(folder).ran == 1
     assert go(folder).ran == 0
 
 

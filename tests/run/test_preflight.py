@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tiny import FLIPS, HIDDEN, machine_in, write_study
 
-from bench.errors import UserError
+from bench.errors import StopAsked, UserError
 from bench.progress.terminal import Terminal
 from bench.run.planning import prepare
 from bench.run.preflight import check
@@ -175,6 +175,27 @@ def test_an_own_metric_is_tried_before_anything_is_trained(tmp_path: Path, body:
     study.write_text(f'uses = ["odd.py"]\n{study.read_text()}')
     said = complaint(study, tmp_path)
     assert said.splitlines()[1:] == [f"  metric odd: of 48 images of 8 classes it {wrong}"]
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ("return lambda *given: given", "AttributeError: 'function' object has no attribute"),
+        ("raise SystemExit(7)", "SystemExit: 7"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    ],
+)
+def test_what_an_own_augmentation_raises_is_told_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, wrong: str
+) -> None:
+    monkeypatch.setattr("bench.run.preflight.is_stop", lambda error: isinstance(error, StopAsked))
+    (tmp_path / "odd.py").write_text(
+        "from bench.registry import augmentations\n\n\n@augmentations.register('odd')\ndef odd():\n"
+        f'    """Odd."""\n    {body}\n'
+    )
+    study = write_study(tmp_path, arms=f'{FLIPS}\nodd = {{ augment = ["odd"] }}')
+    study.write_text(f'uses = ["odd.py"]\n{study.read_text()}')
+    assert f"  arm odd: {wrong}" in complaint(study, tmp_path)
 
 
 def test_a_network_that_several_arms_train_is_built_once(
