@@ -79,8 +79,8 @@ class Planning:
         """
         study = read(path)
         refuse_unjudged(study, path)
-        refuse_unnamed(study, machine)
         self.study = smoke(study) if smoked else study
+        refuse_unnamed(self.study, machine)
         self.store = store_of(machine, smoked=smoked)
         self._path, self._locator = path, DiskLocator(machine, path.resolve().parent, counting)
         self._retry = retry
