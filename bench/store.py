@@ -290,20 +290,24 @@ class Store:
             return part
         if not whole or self.briefs.is_sound(record.id, part, at):
             return ""
-        if not _fits(file, sums):
+        try:
+            content = content_of(file)
+        except OSError:
             return part
-        if part == PREDICTIONS and not self._speaks_of(record, file):
+        if sum_of_bytes(content) not in sums:
+            return part
+        if part == PREDICTIONS and not self._speaks_of(record, content):
             return RECORD
         self.briefs.put_sound(record.id, part, at)
         return ""
 
-    def _speaks_of(self, brief: Brief, file: str) -> bool:
-        """Whether a record's predictions have the classes and images that it says."""
+    def _speaks_of(self, brief: Brief, content: bytes) -> bool:
+        """Whether predictions can be read, and have the classes and images that a record says."""
         record = brief if isinstance(brief, Record) else self._last  # of which the brief was made, mostly
         if record is None or (record.id, record.files) != (brief.id, brief.files):
             record = self.read(brief.id)
         try:
-            said = read_archive(content_of(file))
+            said = read_archive(content)
         except (*UNREADABLE, LookupError, TypeError, AttributeError):
             return False
         shapes = {key: one.probabilities.shape for key, one in said.items()}
