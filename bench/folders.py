@@ -1,4 +1,4 @@
-"""Folders that trials are written into, and what may stand in their place or keep them shut."""
+"""Folders that are written into, and what may stand in their place or keep them shut."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.files import remove
+from bench.files import CACHE_SETTING, remove
 
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 """Why a folder takes no file of this user's, however much room there is."""
@@ -28,7 +28,7 @@ def cleared(folder: Path) -> bool:
 
 
 def check_open(folder: Path) -> None:
-    """Raise OSError where nothing can be written of a trial: better before it is trained than after."""
+    """Make a folder; raise OSError where it takes no file: better before training than after."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
@@ -53,12 +53,18 @@ def check_writable(results: Path) -> None:
             f"{trials} is no folder, and all trials are to lie in it\n"
             "    move away what is there, or give another --results FOLDER"
         )
+    _check(results, "results folder", "choose another with --results FOLDER")
+
+
+def check_cache(cache: Path) -> None:
+    """The same of the cache folder."""
+    _check(cache, "cache folder", f"name another: {CACHE_SETTING}")
+
+
+def _check(folder: Path, what: str, else_: str) -> None:
     try:
-        results.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=results):
-            pass
+        check_open(folder)
     except OSError as error:
         raise UserError(
-            f"cannot write to the results folder {results}: {error.strerror}\n"
-            "    make it writable, or choose another with --results FOLDER"
+            f"cannot write to the {what} {folder}: {error.strerror}\n    make it writable, or {else_}"
         ) from None

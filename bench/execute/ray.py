@@ -24,7 +24,7 @@ from bench.errors import UserError, raise_stop
 from bench.execute.actors import Actors
 from bench.execute.jobs import Engage, Event, Executor, Job, Listener, Place, Terms, spent
 from bench.execute.nodes import Nodes
-from bench.folders import check_writable
+from bench.folders import check_open
 from bench.registry import executors
 
 LOOKS_S = 0.5
@@ -363,8 +363,8 @@ def _look(place: Place, token: str) -> str:
         return f"does not see {file} ({error.strerror})"
     for folder in (place.results, place.cache):
         try:
-            check_writable(folder)
-        except UserError:
+            check_open(folder)
+        except OSError:
             return f"cannot write to {folder}"
     return ""
 

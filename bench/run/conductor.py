@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from bench.claims import Presence
 from bench.errors import UserError
 from bench.execute import Job
 from bench.execute.records import by_machine
-from bench.folders import check_writable
+from bench.folders import check_cache, check_writable
 from bench.judge.claims import undecidable
 from bench.judge.declared import Declared
 from bench.machine import Machine
@@ -114,7 +113,7 @@ def run_study(
         planning.refuse_unknown_classes(plan)
         few = planning.unjudged(plan)
     check_writable(store.root)
-    _check_cache(machine.cache)
+    check_cache(machine.cache)
     if options.smoke:
         terminal.note(f"{study.name}: smoke run, on tiny synthetic images; its numbers mean nothing")
     for line in () if options.smoke else (*undecidable(study), *few):
@@ -135,6 +134,7 @@ def run_study(
         if ahead:
             with terminal.waiting(f"{study.name}: checking images and models"):
                 check(study, ahead, machine, terminal)
+        if ahead or not plan.accounts:  # plan.json, which has them, may be lost
             plan = planning.account(machine, terminal)
         conduct = _Conduct(planning, options, terminal, path, presence)
         conduct.failures += rescored.failures
@@ -337,18 +337,6 @@ def _what(job: Job) -> tuple[str, int, tuple[str, ...]]:
 
 def _attempt(record: Brief | None) -> int:
     return record.attempts + 1 if record else 1
-
-
-def _check_cache(cache: Path) -> None:
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"cannot write to the cache folder {cache}: {error.strerror}\n"
-            "    make it writable, or name another: cache in bench.toml, or BENCH_CACHE"
-        ) from None
 
 
 def _say_late(declared: Declared, study: Study, store: Store, terminal: Terminal) -> None:

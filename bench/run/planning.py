@@ -99,10 +99,9 @@ class Planning:
         """Every trial as far as it is known. Raises UserError for a source or weights that are missing."""
         plan = search.plan(self.study, self._locator, self._read, self.store.history)
         last = self._last_plan()
-        before = (
-            last if last and last.data_fingerprint == plan.data_fingerprint else None
-        )  # of the same images
-        promised = None if last or self.nights else self._declared()  # plan.json may be lost
+        same = last is not None and last.data_fingerprint == plan.data_fingerprint  # images
+        before = last if same else None
+        promised = None if last else self._declared()  # plan.json may be lost
         plan = replace(
             plan,
             accounts=self.accounts or (before.accounts if before else ()),

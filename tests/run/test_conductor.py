@@ -283,6 +283,16 @@ def test_looks_are_declared_before_the_first_score_and_stay(tmp_path: Path) -> N
     assert "Looked at after 2, 3 seeds" in ending.report.read_text()
 
 
+def test_a_lost_plan_costs_the_report_nothing(tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=2, hidden=HIDDEN)
+    report = go(study, tmp_path).report
+    before = report.read_text()
+    assert "- Images of " in before, "what became of them stands in the plan"
+    report.with_name("plan.json").unlink()
+    assert go(study, tmp_path).ran == 0
+    assert report.read_text() == before
+
+
 def test_a_set_that_cannot_be_scored_is_asked_for_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
